@@ -1,0 +1,1 @@
+"""fewlabels: train a classifier from a handful of labels."""

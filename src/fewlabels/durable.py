@@ -1,0 +1,246 @@
+"""The only writer of files that must survive a crash.
+
+A file is written to a temporary name beside its target, flushed to disk, renamed over the target, and the folder is
+flushed: a reader sees the old bytes or the new ones, never half. A manifest with the size and SHA-256 of every file
+is written last, so that a folder can say whether it is whole.
+
+Every call to the operating system that changes something goes through the six functions of the first block: they are
+the one place where tests inject faults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import RunError, StorageError
+
+MANIFEST = "manifest.json"
+MANIFEST_FORMAT = 1
+CHUNK = 1 << 20
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _open_to_append(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _write(descriptor: int, data: bytes) -> int:
+    return os.write(descriptor, data)
+
+
+def _fsync(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _rename(source: Path, target: Path) -> None:
+    os.replace(source, target)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows can neither open nor flush a folder; its rename is already ordered
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[_write(descriptor, bytes(view[:CHUNK])) :]
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into one line that names the path and the free space."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        try:
+            free = f"{shutil.disk_usage(path.parent).free / 2**20:.0f} MiB are free there"
+        except OSError:
+            free = "its folder cannot be read"
+        raise StorageError(
+            "D1",
+            f"cannot write: {error.strerror or error}",
+            where=path,
+            do=f"{free}; files written before are untouched: free space or pick another place, then run again",
+        ) from error
+
+
+class _DurableFile:
+    """A binary file whose bytes go through `_write`; enough of a file for Parquet, NumPy and matplotlib writers."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._position = 0
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        _write_all(self._descriptor, bytes(data))
+        size = memoryview(data).nbytes
+        self._position += size
+        return size
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` only when the block ends without an error.
+
+    Raises StorageError when the disk is full or the place cannot be written; `path` is then as it was.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    with _storage_errors(target):
+        descriptor = _create(temporary)
+        try:
+            try:
+                yield _DurableFile(descriptor)  # type: ignore[misc]
+                _fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            _rename(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file at `path` by `data`, all or nothing."""
+    with writing(path) as file:
+        file.write(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replace the file at `path` by UTF-8 text, all or nothing."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Replace the file at `path` by JSON. NaN and infinity are refused: they are not JSON."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def append_line(path: str | os.PathLike[str], line: str) -> None:
+    """Add one line at the end of a log and flush it to disk."""
+    target = Path(path)
+    with _storage_errors(target):
+        descriptor = _open_to_append(target)
+        try:
+            _write_all(descriptor, line.encode("utf-8") + b"\n")
+            _fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make the folder and its parents, flushed to disk; an existing one is fine."""
+    target = Path(path)
+    with _storage_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        _sync_folder(target.parent)
+    return target
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One file of a folder that is not what its manifest says."""
+
+    name: str
+    reason: str
+
+
+def _files(folder: Path) -> list[str]:
+    """Relative names of the folder's files; temporary and hidden ones and the manifest itself are left out."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    names = (path.relative_to(folder).as_posix() for path in found)
+    return sorted(name for name in names if name != MANIFEST and not any(p.startswith(".") for p in name.split("/")))
+
+
+def write_manifest(folder: str | os.PathLike[str]) -> None:
+    """Write the size and SHA-256 of every file in `folder`. Call it last: from then on the folder is complete."""
+    root = Path(folder)
+    files = [
+        {"name": name, "size": (root / name).stat().st_size, "sha256": sha256(root / name)} for name in _files(root)
+    ]
+    write_json(root / MANIFEST, {"format": MANIFEST_FORMAT, "files": files})
+
+
+def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
+    """name -> (size, sha256). Raises RunError where the manifest is missing or damaged."""
+    if not path.is_file():
+        raise RunError("K4", "no manifest: the folder is not complete, or not a run folder", where=path.parent)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        entries = {str(f["name"]): (int(f["size"]), str(f["sha256"])) for f in document["files"]}
+        version = int(document["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError("K4", f"the manifest is damaged ({error})", where=path) from error
+    if version != MANIFEST_FORMAT:
+        raise RunError(
+            "K6", f"manifest of format {version}, this version reads {MANIFEST_FORMAT}", where=path, do="upgrade"
+        )
+    return entries
+
+
+def verify(folder: str | os.PathLike[str]) -> list[Problem]:
+    """Hash every file again and compare with the manifest. An empty list means that the folder is whole.
+
+    Raises RunError where there is no readable manifest.
+    """
+    root = Path(folder)
+    expected = _read_manifest(root / MANIFEST)
+    problems = []
+    for name, (size, digest) in sorted(expected.items()):
+        path = root / name
+        if not path.is_file():
+            problems.append(Problem(name, "missing"))
+        elif path.stat().st_size != size:
+            problems.append(Problem(name, f"{path.stat().st_size} bytes, {size} expected"))
+        elif sha256(path) != digest:
+            problems.append(Problem(name, "content changed (SHA-256 differs)"))
+    problems += [Problem(name, "not in the manifest") for name in _files(root) if name not in expected]
+    return problems

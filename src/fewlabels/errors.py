@@ -1,0 +1,126 @@
+"""Every exception and warning of fewlabels.
+
+    FewlabelsError
+    |-- InputError (also ValueError)      exit 2   what the user handed in
+    |   |-- ConfigError                            settings and options
+    |   |-- LabelError                             labels, label files
+    |   |-- EmbeddingError                         descriptor arrays and files
+    |   |-- ImageError                             images and folders of them
+    |   `-- GraphError                             a graph that cannot be used
+    |-- RunError                          exit 3   a run folder that is damaged or not one
+    |-- StorageError (also OSError)       exit 4   disk, permission, memory
+    `-- NumericsError (also ArithmeticError)  exit 5   a number that must not be there
+
+    FewlabelsWarning (UserWarning)
+    |-- UnreachedWarning      rows that no label reaches
+    |-- ConvergenceWarning    the solver stopped before its tolerance
+    `-- InputWarning          input accepted, but worth a look
+
+Each error carries a code, `FL-` and the case's name in docs/errors.md, so that it can be looked up and tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SHOWN_ROWS = 5
+SHOWN_CHARACTERS = 200
+
+
+def shown(text: object) -> str:
+    """One printable line for any value a user handed in: control characters escaped, long text cut."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 3] + "..."
+
+
+def listed(rows: Sequence[object]) -> str:
+    """`3 such rows (first 5: a, b, c)`: how many rows a message is about, and which to look at first."""
+    first = ", ".join(shown(row) for row in rows[:SHOWN_ROWS])
+    noun = "row" if len(rows) == 1 else "rows"
+    return f"{len(rows)} such {noun} (first {SHOWN_ROWS}: {first})"
+
+
+class FewlabelsError(Exception):
+    """Base of all errors. One line: code, what came, where, which rows, what to do.
+
+    case: the case in docs/errors.md, such as "L14".
+    what: what came, and what was expected.
+    where: file, `file:line`, option or argument.
+    rows: the ids of the rows at fault; the first five are shown.
+    do: what to do about it.
+    """
+
+    exit_status = 1
+
+    def __init__(
+        self, case: str, what: str, *, where: object = None, rows: Sequence[object] = (), do: str = ""
+    ) -> None:
+        self.code = f"FL-{case}"
+        self.rows = list(rows)
+        place = f" at {shown(where)}" if where is not None else ""
+        parts = [f"{self.code} {what}{place}"]
+        if self.rows:
+            parts.append(listed(self.rows))
+        if do:
+            parts.append(do)
+        super().__init__("; ".join(parts))
+
+
+class InputError(FewlabelsError, ValueError):
+    """Something the user handed in cannot be used."""
+
+    exit_status = 2
+
+
+class ConfigError(InputError):
+    """A setting or option is unknown, out of range, or contradicts another."""
+
+
+class LabelError(InputError):
+    """Labels, or a file of labels, cannot be used."""
+
+
+class EmbeddingError(InputError):
+    """An array or file of descriptors cannot be used."""
+
+
+class ImageError(InputError):
+    """Images, or a folder of images, cannot be used."""
+
+
+class GraphError(InputError):
+    """A graph cannot be built, or one handed in cannot be used."""
+
+
+class RunError(FewlabelsError):
+    """A run folder is damaged, incomplete, or not a run folder."""
+
+    exit_status = 3
+
+
+class StorageError(FewlabelsError, OSError):
+    """A file could not be written or read: disk full, no permission, device error."""
+
+    exit_status = 4
+
+
+class NumericsError(FewlabelsError, ArithmeticError):
+    """A computation gave a number that must not be used, such as a NaN loss."""
+
+    exit_status = 5
+
+
+class FewlabelsWarning(UserWarning):
+    """Base of all warnings."""
+
+
+class UnreachedWarning(FewlabelsWarning):
+    """Some rows are not connected to any labelled row: they stay without a label."""
+
+
+class ConvergenceWarning(FewlabelsWarning):
+    """The solver stopped at its step limit, before its tolerance."""
+
+
+class InputWarning(FewlabelsWarning):
+    """Input that was accepted, but probably is not what was meant."""

@@ -1,0 +1,175 @@
+"""The run folder. This module is its only writer and its only reader.
+
+    run.json               what was asked: command, kind, settings, versions, seed, class names; and when it started
+    events.jsonl           one line per event, in order: {"event": "epoch", ...}; flushed line by line
+    results.json           headline numbers and distributions, written at the end
+    pseudo_labels.parquet  id, label, certainty, source, reached
+    model.safetensors      weights, where the run trained a network; model.json says how to build it
+    rejected.csv           id,reason of inputs that could not be read, where there were any
+    report.html            the report
+    manifest.json          size and SHA-256 of all of the above; written last, so a folder without one is unfinished
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .. import durable
+from ..errors import ConfigError, RunError
+from .table import PseudoLabelTable
+
+__all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "verify_run"]
+
+FORMAT = 1
+REPORTED_PACKAGES = ("fewlabels", "torch", "numpy", "scipy", "faiss-cpu", "pyarrow", "pillow", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Python, platform and the version of every package that can change a result."""
+    found = {"python": platform.python_version(), "platform": platform.platform(), "cores": str(os.cpu_count())}
+    for name in REPORTED_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def free_name(wanted: str | Path) -> Path:
+    """`wanted`, or the first of wanted-2, wanted-3, ... that does not exist yet."""
+    base, number = Path(wanted), 2
+    path = base
+    while path.exists():
+        path = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return path
+
+
+class RunWriter:
+    """Writes one run folder. Everything goes through durable.py; `finish` seals it with the manifest."""
+
+    def __init__(self, folder: str | Path, kind: str, settings: Mapping[str, Any], **facts: Any) -> None:
+        """Make the folder and write run.json.
+
+        kind: "train", "propagate" or "seeds". facts: more for run.json, such as class_names or seed.
+        Raises ConfigError where the folder exists and is not empty, StorageError where it cannot be written.
+        """
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ConfigError("C9", "a run needs a folder, and this is a file", where=folder, do="choose another name")
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise ConfigError(
+                "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
+            )
+        durable.make_folder(self.folder)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        durable.write_json(
+            self.folder / "run.json",
+            {
+                "format": FORMAT,
+                "kind": kind,
+                "command": ["fewlabels", *sys.argv[1:]],
+                "started": started,
+                "versions": versions(),
+                "settings": dict(settings),
+                **facts,
+            },
+        )
+
+    def event(self, event: str, **values: Any) -> None:
+        """Add one line to events.jsonl."""
+        line = json.dumps({"event": event, **values}, allow_nan=False, ensure_ascii=False)
+        durable.append_line(self.folder / "events.jsonl", line)
+
+    def pseudo_labels(self, table: PseudoLabelTable) -> None:
+        """Write pseudo_labels.parquet."""
+        table.write(self.folder / "pseudo_labels.parquet")
+
+    def model(self, weights: bytes, config: Mapping[str, Any]) -> None:
+        """Write model.safetensors (its bytes) and model.json (how to build the network)."""
+        durable.write_bytes(self.folder / "model.safetensors", weights)
+        durable.write_json(self.folder / "model.json", dict(config))
+
+    def rejected(self, rejected: Sequence[tuple[str, str]]) -> None:
+        """Write rejected.csv with the id and the reason of every input that could not be read."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *rejected])
+        durable.write_text(self.folder / "rejected.csv", text.getvalue())
+
+    def results(self, results: Mapping[str, Any]) -> None:
+        """Write results.json."""
+        durable.write_json(self.folder / "results.json", dict(results))
+
+    def report(self, html: str) -> None:
+        """Write report.html."""
+        durable.write_text(self.folder / "report.html", html)
+
+    def finish(self) -> None:
+        """Seal the folder: hash every file into manifest.json."""
+        durable.write_manifest(self.folder)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read back."""
+
+    folder: Path
+    facts: dict[str, Any]  # run.json
+    events: list[dict[str, Any]]  # events.jsonl
+    results: dict[str, Any]  # results.json; empty while unfinished
+
+    @property
+    def kind(self) -> str:
+        return str(self.facts["kind"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.facts["settings"])
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """The events of one kind, in order."""
+        return [line for line in self.events if line["event"] == event]
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(
+            "K2", f"damaged JSON ({error})", where=path, do="`fewlabels verify` lists what changed"
+        ) from error
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run folder, finished or not. Raises RunError where it is not one, or a file of it is damaged."""
+    root = Path(folder)
+    if not (root / "run.json").is_file():
+        raise RunError("K4", "not a run folder: there is no run.json", where=folder, do="give a folder that a run made")
+    facts = _json(root / "run.json")
+    if facts.get("format") != FORMAT:
+        raise RunError(
+            "K6", f"run of format {facts.get('format')}, this version reads {FORMAT}", where=folder, do="upgrade"
+        )
+    log, results = root / "events.jsonl", root / "results.json"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    try:
+        events = [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise RunError("K2", f"damaged line ({error})", where=log) from error
+    return Run(root, facts, events, _json(results) if results.is_file() else {})
+
+
+def verify_run(folder: str | Path) -> list[durable.Problem]:
+    """Hash every file of the run again. An empty list means that it is as it was written."""
+    return durable.verify(folder)

@@ -1,0 +1,70 @@
+"""The table of labels that every run ends in, as Parquet or CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from .. import durable
+from ..errors import ConfigError
+
+GIVEN, PROPAGATED = "given", "propagated"
+
+
+@dataclass(frozen=True)
+class PseudoLabelTable:
+    """One row for every row of the input, in its order.
+
+    id: (n,) text. label: (n,) int64, number of the class, -1 where no label reached.
+    certainty: (n,) float in [0, 1]; 1 for given labels, 0 where no label reached. It orders labels by how sure the
+    graph is; it is not a probability of being right.
+    given: (n,) bool, True where the label came from the user. reached: (n,) bool. class_names: (c,) text.
+    """
+
+    id: Sequence[str]
+    label: np.ndarray
+    certainty: np.ndarray
+    given: np.ndarray
+    reached: np.ndarray
+    class_names: Sequence[str]
+
+    def to_arrow(self) -> pa.Table:
+        """Columns id, label (text, null where unreached), certainty, source (given or propagated), reached."""
+        names = np.array([*self.class_names, None], dtype=object)  # label -1 picks the last: null
+        return pa.table(
+            {
+                "id": pa.array(self.id, pa.string()),
+                "label": pa.array(names[self.label], pa.string()),
+                "certainty": pa.array(self.certainty, pa.float32()),
+                "source": pa.array(np.where(self.given, GIVEN, PROPAGATED), pa.string()),
+                "reached": pa.array(self.reached, pa.bool_()),
+            }
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write Parquet (.parquet) or CSV (.csv), all or nothing.
+
+        Raises ConfigError for another ending, StorageError where the file cannot be written.
+        """
+        kind = table_kind(path)
+        with durable.writing(path) as file:
+            if kind == "csv":
+                pyarrow.csv.write_csv(self.to_arrow(), file)
+            else:
+                pq.write_table(self.to_arrow(), file, compression="zstd")
+
+
+def table_kind(path: str | Path) -> str:
+    """ "parquet" or "csv", by the ending of the name. Raises ConfigError for any other."""
+    kind = Path(path).suffix.lower().lstrip(".")
+    if kind not in ("parquet", "csv"):
+        raise ConfigError(
+            "C16", "a table of labels ends in .parquet or .csv", where=path, do="give the output such a name"
+        )
+    return kind
