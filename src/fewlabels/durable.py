@@ -223,6 +223,9 @@ def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
         raise RunError(
             "K6", f"manifest of format {version}, this version reads {MANIFEST_FORMAT}", where=path, do="upgrade"
         )
+    strange = [name for name in entries if name.startswith("/") or ".." in name.split("/")]
+    if strange:
+        raise RunError("K4", "the manifest names files outside of its folder", where=path, rows=strange)
     return entries
 
 

@@ -1,5 +1,5 @@
 """The run folder: settings, events, results, labels, model, report and a manifest over all of them."""
 
-from .record import PseudoLabelTable, Run, RunWriter, free_name, read_run, verify_run
+from .record import PseudoLabelTable, Run, RunWriter, free_name, read_run, refuse_used_folder, verify_run
 
-__all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "verify_run"]
+__all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "refuse_used_folder", "verify_run"]

@@ -1,13 +1,13 @@
 """The run folder. This module is its only writer and its only reader.
 
-    run.json               what was asked: command, kind, settings, versions, seed, class names; and when it started
-    events.jsonl           one line per event, in order: {"event": "epoch", ...}; flushed line by line
-    results.json           headline numbers and distributions, written at the end
-    pseudo_labels.parquet  id, label, certainty, source, reached
-    model.safetensors      weights, where the run trained a network; model.json says how to build it
-    rejected.csv           id,reason of inputs that could not be read, where there were any
-    report.html            the report
-    manifest.json          size and SHA-256 of all of the above; written last, so a folder without one is unfinished
+run.json               what was asked: command, kind, settings, versions, seed, class names; and when it started
+events.jsonl           one line per event, in order: {"event": "epoch", ...}; flushed line by line
+results.json           headline numbers and distributions, written at the end
+pseudo_labels.parquet  id, label, certainty, source, reached
+model.safetensors      weights, where the run trained a network; model.json says how to build it
+rejected.csv           id,reason of inputs that could not be read, where there were any
+report.html            the report
+manifest.json          size and SHA-256 of all of the above; written last, so a folder without one is unfinished
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .. import durable
 from ..errors import ConfigError, RunError
 from .table import PseudoLabelTable
 
-__all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "verify_run"]
+__all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "refuse_used_folder", "verify_run"]
 
 FORMAT = 1
 REPORTED_PACKAGES = ("fewlabels", "torch", "numpy", "scipy", "faiss-cpu", "pyarrow", "pillow", "scikit-learn")
@@ -56,6 +56,17 @@ def free_name(wanted: str | Path) -> Path:
     return path
 
 
+def refuse_used_folder(folder: str | Path) -> None:
+    """Raise ConfigError (C9) where `folder` is a file or has anything in it: a run never writes over another."""
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise ConfigError("C9", "a run needs a folder, and this is a file", where=folder, do="choose another name")
+    if path.exists() and any(path.iterdir()):
+        raise ConfigError(
+            "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
+        )
+
+
 class RunWriter:
     """Writes one run folder. Everything goes through durable.py; `finish` seals it with the manifest."""
 
@@ -66,12 +77,7 @@ class RunWriter:
         Raises ConfigError where the folder exists and is not empty, StorageError where it cannot be written.
         """
         self.folder = Path(folder)
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ConfigError("C9", "a run needs a folder, and this is a file", where=folder, do="choose another name")
-        if self.folder.exists() and any(self.folder.iterdir()):
-            raise ConfigError(
-                "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
-            )
+        refuse_used_folder(self.folder)
         durable.make_folder(self.folder)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         durable.write_json(

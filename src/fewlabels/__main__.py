@@ -1,0 +1,5 @@
+"""`python -m fewlabels`."""
+
+from .cli import main
+
+main()

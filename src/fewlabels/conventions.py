@@ -1,0 +1,3 @@
+"""Conventions that every part shares."""
+
+UNLABELED = -1  # marks a row without a label, as in scikit-learn

@@ -1,0 +1,140 @@
+"""Images as one array of squares: every file is decoded whole, and those that cannot be used are named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, ImageError
+from .decode import BadImage, Header, decode, read_header
+from .image_sources import Source, open_source
+
+LARGEST_OWN_SIZE = 96  # images that share a square size up to this keep it
+DEFAULT_SIZE = 64
+SIZES = range(2, 4097)
+
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """pixels: (n, size, size, 3) uint8 RGB, or (n, size, size, 1) if every image is grey.
+
+    ids: n unique texts. names: n labels of the folder or the label column, None = unlabelled. class_names: the order
+    of the classes if the source declares one. rejected: (id, reason) of each image that was left out.
+    """
+
+    pixels: np.ndarray
+    ids: list[str]
+    names: list[str | None]
+    class_names: list[str] | None
+    rejected: list[tuple[str, str]]
+
+
+def read_images(
+    path: str | os.PathLike[str],
+    *,
+    image_size: int | None = None,
+    on_bad_image: str = "skip",
+    progress: Progress | None = None,
+) -> Images:
+    """The images in a folder, a Parquet file, a folder of Parquet files, or those of a pattern (train-*.parquet).
+
+    Folder: searched through sub-folders; the label is the first-level sub-folder, `unlabeled` and the root mean none.
+    Parquet: a column image or img, and optionally id and label, labels or fine_label.
+    Each image is turned upright, cut to its centred square and resized to image_size; None: the size that all images
+    with a readable header share if they are squares of at most 96 pixels, else 64.
+    on_bad_image: "skip" lists unreadable images in `rejected`; "fail" raises ImageError I1.
+    progress(iterable, total) is laid around the decoding, such as tqdm.
+    Raises ImageError (I1, I17, I20, I30-I36, E18, E20, E21, L22), ConfigError for an option out of range.
+    """
+    _check_options(image_size, on_bad_image)
+    source = open_source(path)
+    rejected = dict(source.refused)
+    headers = _headers(source, rejected)
+    _check_rejected(source, rejected, on_bad_image, path)
+    size = image_size or _own_size(list(headers.values()))
+    grey = all(header.grey for header in headers.values())
+    pixels, kept = _decoded(source, rejected, size, grey, progress)
+    _check_rejected(source, rejected, on_bad_image, path)
+    return Images(
+        pixels,
+        [source.ids[at] for at in kept],
+        [source.names[at] for at in kept],
+        source.class_names,
+        [(source.ids[at], rejected[at]) for at in sorted(rejected)],
+    )
+
+
+def _check_options(image_size: int | None, on_bad_image: str) -> None:
+    if on_bad_image not in ("skip", "fail"):
+        do = "pass 'skip' or 'fail'"
+        raise ConfigError("C20", f"{on_bad_image!r}; expected 'skip' or 'fail'", where="on_bad_image", do=do)
+    is_number = isinstance(image_size, (int, np.integer)) and not isinstance(image_size, bool)
+    if image_size is not None and not (is_number and image_size in SIZES):
+        what = f"{image_size!r}; expected a whole number from {SIZES[0]} to {SIZES[-1]}"
+        raise ConfigError("C20", what, where="image_size", do="pass such a number, or None to choose by the images")
+
+
+def _headers(source: Source, rejected: dict[int, str]) -> dict[int, Header]:
+    """Headers by position. Needed before decoding: the size and the channels of the array depend on all of them."""
+    headers: dict[int, Header] = {}
+    for at, open_file in enumerate(source.openers()):
+        if at in rejected:
+            continue
+        try:
+            headers[at] = read_header(open_file)
+        except BadImage as problem:
+            rejected[at] = str(problem)
+    return headers
+
+
+def _own_size(headers: list[Header]) -> int:
+    sizes = {(header.width, header.height) for header in headers}
+    width, height = next(iter(sizes))
+    return width if len(sizes) == 1 and width == height <= LARGEST_OWN_SIZE else DEFAULT_SIZE
+
+
+def _decoded(
+    source: Source, rejected: dict[int, str], size: int, grey: bool, progress: Progress | None
+) -> tuple[np.ndarray, list[int]]:
+    """(pixels, positions of the images in it); images that fail are added to `rejected`."""
+    count = len(source.ids) - len(rejected)
+    pixels = _allocated((count, size, size, 1 if grey else 3))
+    kept: list[int] = []
+    walk: Iterable[Any] = enumerate(source.openers())
+    for at, open_file in progress(walk, len(source.ids)) if progress else walk:
+        if at in rejected:
+            continue
+        try:
+            pixels[len(kept)] = decode(open_file, size, grey)
+            kept.append(at)
+        except BadImage as problem:
+            rejected[at] = str(problem)
+    return pixels[: len(kept)], kept
+
+
+def _allocated(shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        return np.empty(shape, np.uint8)
+    except MemoryError as problem:
+        what = f"{shape[0]:,} images of {shape[1]} x {shape[2]} need {np.prod(shape, dtype=float) / 2**30:.1f} GiB"
+        raise ImageError("I36", what, do="choose a smaller image_size (--image-size)") from problem
+
+
+def _check_rejected(source: Source, rejected: dict[int, str], on_bad_image: str, path: object) -> None:
+    """Raise ImageError I1 for the first bad images if asked to, I35 if more than half are bad."""
+    rows = [f"{source.ids[at]}: {rejected[at]}" for at in sorted(rejected)]
+    if rows and on_bad_image == "fail":
+        raise ImageError("I1", "images that cannot be used", where=path, rows=rows, do="repair or remove them")
+    if len(rejected) == len(source.ids):
+        what = f"none of {len(source.ids):,} images can be used"
+    elif 2 * len(rejected) > len(source.ids):
+        what = f"{len(rejected):,} of {len(source.ids):,} images cannot be used; more than half"
+    else:
+        return
+    raise ImageError("I35", what, where=path, rows=rows, do="check that this is the right folder or file")

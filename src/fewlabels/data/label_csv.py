@@ -1,0 +1,172 @@
+"""A CSV file of labels as text cells. Nothing is guessed: `NA`, `007`, `1e5` and `True` stay what they are."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from ..errors import LabelError
+from .paths import first_bytes, unreadable
+
+MAX_ROW = 1 << 20  # characters of one row: a file without line ends must fail in bounded memory
+DELIMITERS = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
+
+
+class Row(NamedTuple):
+    """One row of a label file. place: 1-based line (CSV) or row (Parquet)."""
+
+    place: int
+    id: str
+    label: str | None
+
+
+class _Lines:
+    """Lines of a text file for csv.reader, which knows neither where a row began nor when to stop reading."""
+
+    def __init__(self, file: TextIO, path: Path) -> None:
+        self._file, self._path = file, path
+        self.number = 0
+        self.start_row()
+
+    def start_row(self) -> None:
+        self.row, self._size = self.number + 1, 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._file.readline(MAX_ROW + 1):
+            self.number += 1
+            self._size += len(line)
+            if "\0" in line:
+                do = "write the file again as plain text; it may be damaged or not be a text file"
+                raise LabelError("L10", "a NUL character", where=f"{self._path}:{self.number}", do=do)
+            if self._size > MAX_ROW:
+                raise too_long(self._path, self.row, self.number)
+            yield line.removeprefix("\ufeff") if self.number == 1 else line
+
+
+def too_long(path: Path, first: int, last: int) -> LabelError:
+    """The error for a row that does not end: over many lines an unclosed quote, on one line a wrong file."""
+    where = f"{path}:{first}"
+    if last > first:
+        return LabelError("L6", "a row whose quote is never closed", where=where, do='close it with "')
+    what = f"a cell or row that is too long (a row may have {MAX_ROW:,} characters, a cell {csv.field_size_limit():,})"
+    return LabelError("L29", what, where=where, do="check that this is the label file and that its lines end")
+
+
+def read_label_csv(path: Path, delimiter: str, encoding: str) -> list[Row]:
+    """The rows of a CSV file whose header has the columns id and label; other columns are left out.
+
+    An empty label cell is None. Lines with nothing but blanks are skipped. Raises LabelError L4-L12 and L29 with the
+    line, StorageError where the file cannot be read.
+    """
+    if len(delimiter) != 1 or delimiter in '"\r\n\0':
+        raise LabelError("L9", f"delimiter {delimiter!r}; expected one character, such as ','", do="choose another")
+    _check_encoding(path, encoding)
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            return _rows(file, path, delimiter)
+    except UnicodeError as problem:
+        raise _not_this_encoding(path, encoding) from problem
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
+
+
+def _rows(file: TextIO, path: Path, delimiter: str) -> list[Row]:
+    records = _records(file, path, delimiter)
+    line, header = next(records, (0, []))
+    if not header:
+        raise LabelError("L11", "an empty file", where=path, do="expected a header with the columns id,label and rows")
+    id_at, label_at = _columns(header, f"{path}:{line}", delimiter)
+    rows: list[Row] = []
+    for line, cells in records:
+        if len(cells) != len(header):
+            # L4: already the first row differs, so probably all do. L5: a row here or there.
+            what = f"a row with {_fields(len(cells))}, while the header has {len(header)}"
+            do = f"quote cells that hold {DELIMITERS.get(delimiter, repr(delimiter))}, or give every column a name"
+            raise LabelError("L5" if rows else "L4", what, where=f"{path}:{line}", do=do)
+        if not cells[id_at]:
+            raise LabelError("L32", "a row without an id", where=f"{path}:{line}", do="give every row an id")
+        rows.append(Row(line, cells[id_at], cells[label_at] or None))
+    if not rows:
+        raise LabelError("L11", "no data rows, only a header", where=path, do="add rows with an id and a label")
+    return rows
+
+
+def _fields(count: int) -> str:
+    return f"{count} field" if count == 1 else f"{count} fields"
+
+
+def _records(file: TextIO, path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """(line where it starts, cells) of each record that is not blank."""
+    lines = _Lines(file, path)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        lines.start_row()
+        try:
+            cells = next(reader, None)
+        except csv.Error as problem:
+            if "field limit" in str(problem):
+                raise too_long(path, lines.row, lines.number) from problem
+            if "unexpected end" in str(problem):
+                what, do = "a quote that is opened here is never closed", 'close it with ", or write "" for a quote'
+            else:
+                what, do = f"a wrongly quoted cell ({problem})", 'quote the whole cell, and write "" for a quote in it'
+            raise LabelError("L6", what, where=f"{path}:{lines.row}", do=do) from problem
+        if cells is None:
+            return
+        if len(cells) > 1 or (cells and cells[0].strip()):
+            yield lines.row, cells
+
+
+def _columns(header: list[str], where: str, delimiter: str) -> tuple[int, int]:
+    """Where id and label stand in the header. Raises LabelError L9, L12, L31."""
+    for name in ("id", "label"):
+        if (count := header.count(name)) > 1:
+            raise LabelError("L12", f"{count} columns named {name!r}", where=where, do="rename all but one")
+    if "id" in header and "label" in header:
+        return header.index("id"), header.index("label")
+    for other, words in DELIMITERS.items():
+        names = [cell.strip() for cell in delimiter.join(header).split(other)]
+        if other != delimiter and "id" in names and "label" in names:
+            do = f"pass delimiter={other!r} (--delimiter)"
+            raise LabelError("L9", f"columns separated by {words}, not by {delimiter!r}", where=where, do=do)
+    found = ", ".join(repr(name) for name in header)
+    do = "name the columns in the first line, without spaces around the names"
+    raise LabelError("L31", f"columns {found}; expected id and label", where=where, do=do)
+
+
+def _check_encoding(path: Path, encoding: str) -> None:
+    """Refuse unknown encodings, and UTF-16 read as something else: without a byte order mark it looks like NULs."""
+    try:
+        codec = codecs.lookup(encoding).name
+        "".encode(codec)
+    except LookupError as problem:
+        do = "choose one that Python knows, such as utf-8 or latin-1"
+        raise LabelError("L8", f"unknown text encoding {encoding!r}", do=do) from problem
+    head = first_bytes(path)
+    marked = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    alternating = len(head) > 3 and (not any(head[0::2]) or not any(head[1::2]))
+    if (marked or alternating) and not codec.startswith(("utf-16", "utf-32")):
+        what = f"not {encoding} at byte 0; it looks like UTF-16"
+        raise LabelError("L8", what, where=f"{path}:1", do="pass encoding='utf-16' (--encoding), or save it as UTF-8")
+
+
+def _not_this_encoding(path: Path, encoding: str) -> LabelError:
+    """The error that names the first byte that cannot be decoded, and its line."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    position, line = 0, 1
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            pending = len(decoder.getstate()[0])
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as problem:
+                start = max(problem.start - pending, 0)
+                position, line = position + problem.start - pending, line + chunk.count(b"\n", 0, start)
+                break
+            position, line = position + len(chunk), line + chunk.count(b"\n")
+    what = f"not {encoding} at byte {position:,}; it looks like Latin-1 (Windows-1252)"
+    do = "pass encoding='cp1252' (--encoding) if so, or save it as UTF-8"
+    return LabelError("L8", what, where=f"{path}:{line}", do=do)

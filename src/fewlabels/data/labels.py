@@ -1,0 +1,198 @@
+"""Label files, and labels as class numbers. Ids and labels are text, joined by exact match, never by position."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..conventions import UNLABELED
+from ..errors import InputWarning, LabelError, listed, shown
+from .label_csv import Row, read_label_csv
+from .paths import PARQUET, archive_kind, first_bytes, local_path
+from .tables import id_texts, label_texts, open_table, repeats
+
+PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}", re.ASCII)  # "007" and "+1" are names, not numbers
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """What a label file says. labels: None = unlabelled. lines: 1-based line (CSV) or row (Parquet) of each id."""
+
+    ids: list[str]
+    labels: list[str | None]
+    source: str
+    lines: list[int]
+
+    def place(self, index: int) -> str:
+        """Where the row stands, for messages."""
+        return f"{self.source}:{self.lines[index]}"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """codes: (n,) int64, the class's place in class_names, UNLABELED (-1) where there is none."""
+
+    codes: np.ndarray
+    class_names: list[str]
+
+
+def read_labels(path: str | os.PathLike[str], *, delimiter: str = ",", encoding: str = "utf-8") -> LabelFile:
+    """The labels in a CSV or Parquet file with the columns id and label; other columns are left out.
+
+    CSV: every cell is text; an empty label cell is unlabelled. Parquet: whole numbers become text, 1.0 becomes "1",
+    null is unlabelled. The same id twice with the same label counts once.
+    Raises LabelError (L4-L14, L22, L28, L29 and L30-L33), StorageError where the file cannot be read.
+    """
+    file = local_path(path, LabelError, "L30")
+    if file.is_dir():
+        raise LabelError("L28", "a folder; expected a CSV or Parquet file of labels", where=file, do="name the file")
+    head = first_bytes(file)
+    if kind := archive_kind(head):
+        raise LabelError("L28", f"{kind}; expected CSV or Parquet", where=file, do="unpack it, or save it as CSV")
+    if head.startswith(PARQUET) or file.suffix.lower() == ".parquet":
+        rows = _read_parquet(file)
+    else:
+        rows = read_label_csv(file, delimiter, encoding)
+    return _once_each(rows, str(file))
+
+
+def _read_parquet(path: Path) -> list[Row]:
+    table = open_table([path], LabelError)
+    missing = [name for name in ("id", "label") if name not in table.names]
+    if missing:
+        found = ", ".join(repr(name) for name in table.names)
+        raise LabelError("L31", f"columns {found}; expected id and label", where=path, do="rename the columns")
+    if table.num_rows == 0:
+        raise LabelError("L11", "no data rows", where=path, do="add rows with an id and a label")
+    ids, labels = id_texts(table, "id", unique=False), label_texts(table, "label")
+    return [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), start=1)]
+
+
+def _once_each(rows: list[Row], source: str) -> LabelFile:
+    """The rows, each id once. Raises LabelError L14 for an id with two labels, L19 for a label of blanks."""
+    first: dict[str, Row] = {}
+    conflicts: list[str] = []
+    place = 0
+    for row in rows:
+        if row.label is not None and row.label.isspace():
+            do = "leave the cell empty where there is no label"
+            raise LabelError("L19", f"a label of blanks ({row.label!r})", where=f"{source}:{row.place}", do=do)
+        known = first.setdefault(row.id, row)
+        if known.label != row.label:
+            place = place or row.place
+            conflicts.append(f"{row.id}: {_said(known)}, {_said(row)}")
+    if conflicts:
+        do = "keep one label for each id"
+        raise LabelError("L14", "an id with two different labels", where=f"{source}:{place}", rows=conflicts, do=do)
+    kept = list(first.values())
+    return LabelFile([r.id for r in kept], [r.label for r in kept], source, [r.place for r in kept])
+
+
+def _said(row: Row) -> str:
+    return f"{'no label' if row.label is None else repr(row.label)} in line {row.place}"
+
+
+def join_labels(
+    ids: Sequence[str],
+    given: LabelFile,
+    *,
+    class_names: Sequence[str] | None = None,
+    ignore_unknown_ids: bool = False,
+) -> Labels:
+    """The label of each of `ids` as class numbers, joined by exact id; ids without a row stay UNLABELED.
+
+    ids: n unique texts. class_names fixes the order of the classes, else see `encode_labels`.
+    Raises LabelError L15 for ids that are not in the data (unless ignore_unknown_ids), L16 if nothing is labelled,
+    L33 for repeated `ids`, L34 for a label outside class_names. Warns where only one class is labelled (L17).
+    """
+    if repeated := repeats(ids):
+        raise LabelError("L33", "ids of the data that occur twice", rows=repeated, do="make the ids unique")
+    known = set(ids)
+    unknown = [i for i, id in enumerate(given.ids) if id not in known]
+    if unknown and not ignore_unknown_ids:
+        example = f"ids of the data look like {shown(ids[0])!r}" if len(ids) else "the data has no rows"
+        raise LabelError(
+            "L15",
+            "an id that is not in the data",
+            where=given.place(unknown[0]),
+            rows=[given.ids[i] for i in unknown],
+            do=f"{example}; correct the ids, or pass ignore_unknown_ids=True (--ignore-unknown-ids)",
+        )
+    said = dict(zip(given.ids, given.labels, strict=True))
+    names = [said.get(id) for id in ids]
+    if not any(name is not None for name in names):
+        what = f"0 of {len(ids):,} rows are labelled"
+        raise LabelError("L16", what, where=given.source, do="label at least one row of each class")
+    if class_names is not None:
+        _check_declared(names, class_names, given)
+    labels = encode_labels(names, class_names=class_names)
+    if len(labelled := np.unique(labels.codes[labels.codes != UNLABELED])) == 1:
+        only = labels.class_names[labelled[0]]
+        _warn("L17", f"only one class is labelled ({only!r}): every row that labels reach will get it")
+    return labels
+
+
+def encode_labels(names: Sequence[str | None], *, class_names: Sequence[str] | None = None) -> Labels:
+    """Class names as numbers, None as UNLABELED.
+
+    The classes are ordered as numbers if all of them are whole numbers in plain form, else as text; class_names, if
+    given, fixes the classes and their order. Raises LabelError L34 for a name outside class_names, L35 for repeated
+    class_names. Warns about classes that look alike (L21), and about a class "-1" (L19, L20).
+    """
+    if class_names is None:
+        found = {name for name in names if name is not None}
+        order = sorted(found, key=int if all(map(PLAIN_INTEGER.fullmatch, found)) else None)
+    else:
+        order = list(class_names)
+        if repeated := repeats(order):
+            raise LabelError("L35", "class names that occur twice", rows=repeated, do="declare each class once")
+        _check_declared(names, order, None)
+    _warn_about_twins(order)
+    if class_names is None and "-1" in order:
+        case = "L20" if set(order) == {"-1", "1"} else "L19"
+        _warn(case, "the label '-1' is taken as a class; in files an empty cell means unlabelled")
+    codes: dict[str | None, int] = {name: code for code, name in enumerate(order)}
+    codes[None] = UNLABELED
+    return Labels(np.fromiter((codes[name] for name in names), np.int64, len(names)), order)
+
+
+def _check_declared(names: Sequence[str | None], declared: Sequence[str], given: LabelFile | None) -> None:
+    """Raise LabelError L34, with the place in the file if there is one, for names that are not declared."""
+    known = {None, *declared}
+    outside = {name: None for name in names if name not in known}
+    if not outside:
+        return
+    where = given.place(next(i for i, label in enumerate(given.labels) if label in outside)) if given else None
+    declared_as = ", ".join(repr(shown(name)) for name in declared[:5])
+    do = f"correct the label, or declare its class; declared are {len(declared)} classes, such as {declared_as}"
+    raise LabelError("L34", "a label that is not a declared class", where=where, rows=list(outside), do=do)
+
+
+def _warn_about_twins(class_names: Sequence[str]) -> None:
+    """Warn about classes that differ only by case, spaces, invisible characters or normal form (L21)."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in class_names:
+        alike[_folded(name)].append(name)
+    groups = [" and ".join(map(ascii, group)) for group in alike.values() if len(group) > 1]
+    if groups:
+        _warn("L21", f"classes that differ only by case, space or normal form are kept apart: {listed(groups)}")
+
+
+def _folded(name: str) -> str:
+    if name.isascii() and name.isprintable():
+        return name.strip().casefold()
+    # NFKC also turns a no-break space into a space; Cc and Cf are the characters nobody sees.
+    visible = (c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) not in ("Cc", "Cf"))
+    return "".join(visible).strip().casefold()
+
+
+def _warn(case: str, message: str) -> None:
+    warnings.warn(f"FL-{case} {message}", InputWarning, stacklevel=4)

@@ -1,0 +1,63 @@
+"""What a path that a user handed in really is, told before anything is read from it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ..errors import InputError, StorageError
+
+# The first bytes of files that are often handed in by mistake. We never unpack archives.
+ARCHIVES = {
+    b"PK\x03\x04": "a zip archive (or an Excel workbook)",
+    b"PK\x05\x06": "an empty zip archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ\x00": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"ARROW1": "an Arrow IPC (Feather) file",
+}
+PARQUET = b"PAR1"
+
+
+def local_path(path: str | os.PathLike[str], error: type[InputError], case: str) -> Path:
+    """The path, if it is an existing regular file or folder on this machine; links to one are followed.
+
+    Raises `error` with `case` for a missing path, an address such as s3://, a FIFO, socket or device (which could
+    block or never end), and StorageError where the path cannot be looked at.
+    """
+    text = os.fspath(path)
+    if "://" in text:
+        raise error(case, "an address; only local files are read", where=text, do="download it first")
+    try:
+        mode = os.stat(text).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as problem:  # ValueError: a NUL in the name
+        hint = "'~' is not expanded here: write the whole path" if text.startswith("~") else "check the path"
+        raise error(case, "no such file or folder", where=text, do=hint) from problem
+    except OSError as problem:
+        raise unreadable(text, problem) from problem
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise error(case, "neither a regular file nor a folder", where=text, do="pass a file or a folder")
+    return Path(text)
+
+
+def first_bytes(path: Path, count: int = 512) -> bytes:
+    """Up to `count` bytes from the start of a regular file. Raises StorageError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
+
+
+def archive_kind(head: bytes) -> str | None:
+    """What kind of archive starts with these bytes, in words; None if it is no archive we know."""
+    return next((kind for magic, kind in ARCHIVES.items() if head.startswith(magic)), None)
+
+
+def unreadable(path: object, problem: OSError) -> StorageError:
+    """The error for a file or folder that the operating system refuses to read."""
+    reason = problem.strerror or str(problem)
+    return StorageError("D4", f"cannot read: {reason}", where=path, do="check its permissions and the disk")

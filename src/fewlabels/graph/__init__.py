@@ -1,0 +1,23 @@
+"""Arrays in, arrays out: neighbours, affinity, solver, pseudo-labels. Knows nothing of images, networks or files."""
+
+from .affinity import affinity, normalize
+from .neighbors import Neighbors, nearest_neighbors, unit_rows
+from .propagation import Propagation, propagate
+from .pseudo_labels import PseudoLabels, pseudo_labels
+from .settings import GraphSettings
+from .solver import Solution, conjugate_gradients
+
+__all__ = [
+    "GraphSettings",
+    "Neighbors",
+    "Propagation",
+    "PseudoLabels",
+    "Solution",
+    "affinity",
+    "conjugate_gradients",
+    "nearest_neighbors",
+    "normalize",
+    "propagate",
+    "pseudo_labels",
+    "unit_rows",
+]

@@ -1,0 +1,161 @@
+"""Descriptors -> the nearest neighbours of every row, exactly.
+
+Order is defined to the last bit: larger similarity first, equal similarities by smaller row number, where similarity
+is the inner product of unit rows, computed in float64 and rounded to float32. A row is never its own neighbour; it is
+dropped by its number, not by its place in the list (with duplicates it need not be first).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EmbeddingError, InputWarning
+
+MISSING = -1
+FAISS_FROM_ROWS = 4096  # below, one matrix product is faster than importing faiss
+BLOCK_BYTES = 128 * 2**20
+SPARE = 8  # neighbours fetched beyond k, to see whether the k-th is tied
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The k nearest other rows of each of n rows.
+
+    index: (n, k) int64, nearest first; -1 throughout for an all-zero row, which has no direction and no neighbours.
+    similarity: (n, k) float32, cosine in [-1, 1]; 0 where index is -1.
+    """
+
+    index: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+
+
+def unit_rows(descriptors: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Rows scaled to Euclidean length 1, as (n, d) float32; all-zero rows stay zero.
+
+    descriptors: (n, d), any integer, boolean or float type. Each row is first divided by its largest absolute value,
+    so that 1e300 does not overflow and 1e-300 does not vanish.
+    Raises EmbeddingError for another shape or type (E8 to E10) and for NaN or infinity (E1), naming the rows.
+    """
+    array = np.asarray(descriptors)
+    if array.ndim != 2:
+        raise EmbeddingError("E9", f"descriptors have shape {array.shape}, expected two dimensions (rows, features)")
+    if array.dtype.kind not in "fiub":
+        raise EmbeddingError("E10", f"descriptors have type {array.dtype}, expected real numbers", do="convert them")
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise EmbeddingError("E8", f"descriptors have shape {array.shape}, expected at least one row and one feature")
+    units = np.empty(array.shape, np.float32)
+    bad: list[int] = []
+    block = max(1, BLOCK_BYTES // (8 * array.shape[1]))
+    for start in range(0, array.shape[0], block):
+        wide = array[start : start + block].astype(np.float64)
+        finite = np.isfinite(wide).all(axis=1)
+        bad += (start + np.flatnonzero(~finite)).tolist()
+        wide[~finite] = 0
+        largest = np.abs(wide).max(axis=1, keepdims=True)
+        wide /= np.where(largest > 0, largest, 1)
+        length = np.linalg.norm(wide, axis=1, keepdims=True)
+        units[start : start + block] = wide / np.where(length > 0, length, 1)
+    if bad:
+        raise EmbeddingError("E1", "NaN or infinity in descriptors", rows=bad, do="remove or repair these rows")
+    return units
+
+
+def nearest_neighbors(units: NDArray[np.float32], n_neighbors: int) -> Neighbors:
+    """The n_neighbors nearest rows of each row of `units`, (n, d) float32 from `unit_rows`.
+
+    With fewer than n_neighbors other rows, all of them are taken and InputWarning says so (E7).
+    Memory: blocks of 128 MiB beside the input and the result.
+    Time: 2 n^2 d operations. faiss is used from 4,096 rows up where it is installed, NumPy else; both give the same.
+    """
+    alive = np.flatnonzero(units.any(axis=1))
+    k = min(n_neighbors, max(alive.size - 1, 0))
+    if k < n_neighbors:
+        warnings.warn(
+            InputWarning(f"FL-E7 only {alive.size} rows have a direction: each gets {k} neighbours, not {n_neighbors}"),
+            stacklevel=2,
+        )
+    index = np.full((units.shape[0], k), MISSING, np.int64)
+    similarity = np.zeros((units.shape[0], k), np.float32)
+    if k > 0:
+        rows = units if alive.size == units.shape[0] else units[alive]
+        found, near = _search(rows, k)
+        index[alive], similarity[alive] = alive[found], near
+    return Neighbors(index, similarity)
+
+
+def _search(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """(n, k) indices and similarities, by the faster of two exact ways."""
+    everyone = np.arange(rows.shape[0])
+    faiss = _faiss() if rows.shape[0] >= FAISS_FROM_ROWS else None
+    if faiss is None:
+        return _by_product(rows, everyone, k)
+    index, similarity, doubtful = _by_faiss(faiss, rows, k)
+    index[doubtful], similarity[doubtful] = _by_product(rows, doubtful, k)
+    return index, similarity
+
+
+def _faiss() -> ModuleType | None:
+    try:
+        import faiss
+    except Exception:  # noqa: BLE001  a broken install raises other things than ImportError; NumPy does the same job
+        return None
+    module: ModuleType = faiss
+    return module
+
+
+def _by_product(
+    rows: NDArray[np.float32], queries: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Neighbours of rows[queries] by float64 matrix products: the definition of the order, and its reference."""
+    n = rows.shape[0]
+    wide = rows.astype(np.float64)
+    index = np.empty((queries.size, k), np.int64)
+    similarity = np.empty((queries.size, k), np.float32)
+    block = max(1, BLOCK_BYTES // (24 * n))  # a float64 product, its float32 rounding and masks
+    for start in range(0, queries.size, block):
+        part = queries[start : start + block]
+        near = (wide[part] @ wide.T).astype(np.float32)
+        near[np.arange(part.size), part] = -np.inf  # self, by number
+        least = np.partition(near, n - k, axis=1)[:, n - k, None]  # the k-th largest
+        above, tied = near > least, near == least
+        wanted = k - above.sum(axis=1, keepdims=True)
+        chosen = above | (tied & (np.cumsum(tied, axis=1) <= wanted))  # of the tied, the smaller numbers
+        ids = np.nonzero(chosen)[1].reshape(part.size, k)  # ascending, so a stable sort keeps ties by number
+        values = np.take_along_axis(near, ids, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        index[start : start + block] = np.take_along_axis(ids, order, axis=1)
+        similarity[start : start + block] = np.take_along_axis(values, order, axis=1)
+    return index, similarity
+
+
+def _by_faiss(
+    faiss: ModuleType, rows: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Neighbours by faiss, and the rows whose order its float32 arithmetic cannot settle.
+
+    faiss promises no order among equal distances. A row is settled where each of its first k similarities, and the
+    next one, are further apart than float32 errors.
+    """
+    n, d = rows.shape
+    index = np.empty((n, k), np.int64)
+    similarity = np.empty((n, k), np.float32)
+    doubtful = np.empty(n, bool)
+    error = 4 * np.sqrt(d) * np.finfo(np.float32).eps
+    fetched = min(n, k + 1 + SPARE)
+    flat = faiss.IndexFlatIP(d)
+    flat.add(rows)
+    block = max(1, BLOCK_BYTES // (12 * fetched))
+    for start in range(0, n, block):
+        near, ids = flat.search(rows[start : start + block], fetched)
+        is_self = ids == np.arange(start, start + ids.shape[0])[:, None]
+        is_self[~is_self.any(axis=1), -1] = True  # self lies beyond a crowd of duplicates: drop the last instead
+        near, ids = near[~is_self].reshape(-1, fetched - 1), ids[~is_self].reshape(-1, fetched - 1)
+        stop = slice(start, start + ids.shape[0])
+        index[stop], similarity[stop] = ids[:, :k], near[:, :k]
+        doubtful[stop] = (near[:, :k] - near[:, 1 : k + 1] < error)[:, : fetched - 2].any(axis=1)
+    return index, similarity, np.flatnonzero(doubtful)

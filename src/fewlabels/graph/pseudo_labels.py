@@ -1,0 +1,87 @@
+"""The solution Z -> a label, a certainty and a class weight for every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..conventions import UNLABELED
+from .settings import Rules
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """What propagation says of each of n rows, over c classes.
+
+    label: (n,) int64. Labelled rows keep their label; -1 where no label reaches.
+    certainty: (n,) float64 in [0, 1]: 1 on labelled rows, 1 - entropy / log c elsewhere, 0 where no label reaches.
+    distribution: (n, c) float64, rows sum to 1; uniform where no label reaches.
+    class_weight: (c,) float64, inverse population of each class; 0 for a class that nobody has.
+    reached: (n,) bool.
+    num_tied: rows whose two largest entries are equal; they get the smaller class number.
+    """
+
+    label: NDArray[np.int64]
+    certainty: NDArray[np.float64]
+    distribution: NDArray[np.float64]
+    class_weight: NDArray[np.float64]
+    reached: NDArray[np.bool_]
+    num_tied: int
+
+
+def distributions(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Rows of Z with negatives clipped, scaled to sum 1, and which rows had any mass.
+
+    z: (n, c). Rows without mass become uniform.
+    """
+    positive = np.maximum(z, 0)
+    largest = positive.max(axis=1, keepdims=True)
+    has_mass = largest[:, 0] > 0
+    positive[has_mass] /= largest[has_mass]  # tiny rows first to scale 1, so that their sum does not underflow
+    positive[~has_mass] = 1
+    return positive / positive.sum(axis=1, keepdims=True), has_mass
+
+
+def certainties(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) 1 - H / log c of each row, in [0, 1]. With one class there is nothing to doubt: 1.
+
+    Paper, eq. 11; released code lp/db_semisuper.py:319-320.
+    """
+    num_classes = distribution.shape[1]
+    if num_classes == 1:
+        return np.ones(distribution.shape[0])
+    logs = np.log(distribution, out=np.zeros_like(distribution), where=distribution > 0)
+    entropy = -np.einsum("nc,nc->n", distribution, logs)
+    certainty: NDArray[np.float64] = np.clip(1 - entropy / np.log(num_classes), 0, 1)
+    return certainty
+
+
+def class_weights(label: NDArray[np.int64], num_classes: int, rules: Rules) -> NDArray[np.float64]:
+    """(c,) inverse number of rows of each class, labelled and pseudo-labelled; 0 for a class that nobody has.
+
+    The released code multiplies by n / c (lp/db_semisuper.py:335-337), so that the mean over the rows is 1.
+    """
+    population = np.bincount(label[label != UNLABELED], minlength=num_classes).astype(np.float64)
+    weight = np.divide(1, population, out=np.zeros(num_classes), where=population > 0)
+    return weight * (label.size / num_classes) if rules.balanced_class_weight else weight
+
+
+def pseudo_labels(z: NDArray[np.float64], labels: NDArray[np.int64], rules: Rules) -> PseudoLabels:
+    """Read labels, certainties and class weights off the solution.
+
+    z: (n, c) solution; a row without positive entries counts as not reached, unless it is labelled.
+    labels: (n,) int64, -1 where unlabelled.
+    """
+    distribution, has_mass = distributions(z)
+    given = labels != UNLABELED
+    reached = has_mass | given
+    certainty = np.where(has_mass, certainties(distribution), 0)
+    if rules.divide_by_largest and certainty.max(initial=0) > 0:
+        certainty = certainty / certainty.max()
+    label = np.where(has_mass, distribution.argmax(axis=1), UNLABELED)
+    tied = (distribution == distribution.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    num_tied = int((tied & has_mass & ~given).sum())
+    label[given], certainty[given] = labels[given], 1
+    return PseudoLabels(label, certainty, distribution, class_weights(label, z.shape[1], rules), reached, num_tied)

@@ -1,0 +1,108 @@
+"""What the graph is built and solved with."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import ConfigError
+
+Mode = Literal["paper", "released"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Where the paper and the released code take different ways. protocol: recipes/deviations.md."""
+
+    clip_negative: bool  # the paper's [.]_+; the released code keeps negative edges (lp/db_semisuper.py:288)
+    merge_duplicates: bool  # ours: rows with equal descriptors are one node, so that copies cannot cut a graph apart
+    divide_by_class_size: bool  # Y scaled per class (lp/db_semisuper.py:307-309)
+    max_steps: int  # the released code stops at 20 and does not look at the residual (lp/db_semisuper.py:310)
+    divide_by_largest: bool  # certainty divided by its maximum (lp/db_semisuper.py:321)
+    balanced_class_weight: bool  # n / c / population instead of 1 / population (lp/db_semisuper.py:335-337)
+
+
+PAPER = Rules(
+    clip_negative=True,
+    merge_duplicates=True,
+    divide_by_class_size=False,
+    max_steps=1000,
+    divide_by_largest=False,
+    balanced_class_weight=False,
+)
+RELEASED = Rules(
+    clip_negative=False,
+    merge_duplicates=False,
+    divide_by_class_size=True,
+    max_steps=20,
+    divide_by_largest=True,
+    balanced_class_weight=True,
+)
+RULES: dict[Mode, Rules] = {"paper": PAPER, "released": RELEASED}
+
+
+@dataclass(frozen=True)
+class GraphSettings:
+    """Settings of the graph, the solver and the pseudo-labels. Defaults: the paper's values.
+
+    n_neighbors: neighbours of each row (the paper's k).
+    gamma: power put on similarities; larger trusts near neighbours more.
+    alpha: how far labels travel, in (0, 1): the share of a row's mass that comes from its neighbours.
+    max_steps: most steps of the solver for each class; None: 1000 in paper mode, 20 in released mode.
+    tol: relative residual |Y - (I - alpha W) Z| / |Y| at which a class is solved.
+    mode: "paper", or "released" for the behaviour of the authors' code (see recipes/deviations.md).
+    allow_empty_classes: accept a class without a labelled row; it gets no mass and is never chosen.
+    max_zero_share: share of all-zero descriptors above which the input is refused (always at least 10 are accepted).
+
+    Raises ConfigError where a value is out of range, saying which are in range and why.
+    """
+
+    n_neighbors: int = 50
+    gamma: float = 3.0
+    alpha: float = 0.99
+    max_steps: int | None = None
+    tol: float = 1e-6
+    mode: Mode = "paper"
+    allow_empty_classes: bool = False
+    max_zero_share: float = 0.01
+
+    def __post_init__(self) -> None:
+        _check_count("C3", "n_neighbors", self.n_neighbors)
+        if self.max_steps is not None:
+            _check_count("C17", "max_steps", self.max_steps)
+        _check_number("C4", "gamma", self.gamma, 0, math.inf, "a power of 0 would make all neighbours equal")
+        _check_number("C2", "alpha", self.alpha, 0, 1, "at 1 the system is singular, at 0 no label moves")
+        _check_number("C17", "tol", self.tol, 0, 1, "it is a relative residual")
+        if not 0 <= self.max_zero_share <= 1:
+            raise ConfigError("C17", f"max_zero_share is {self.max_zero_share!r}, expected 0 to 1")
+        if self.mode not in RULES:
+            raise ConfigError("C18", f"mode is {self.mode!r}, expected one of {', '.join(RULES)}")
+        if self.mode == "released" and self.gamma != int(self.gamma):
+            raise ConfigError(
+                "C4",
+                f"gamma is {self.gamma!r}, and released mode keeps negative similarities, which have whole powers only",
+                do="give a whole number, or use mode='paper'",
+            )
+
+    @property
+    def rules(self) -> Rules:
+        return RULES[self.mode]
+
+    @property
+    def step_limit(self) -> int:
+        return self.rules.max_steps if self.max_steps is None else self.max_steps
+
+
+def _check_count(case: str, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ConfigError(case, f"{name} is {value!r}, expected a whole number from 1 up")
+
+
+def _check_number(case: str, name: str, value: object, low: float, high: float, why: str) -> None:
+    """Accept low < value < high, finite."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not low < float(value) < high:  # type: ignore[arg-type]
+        upper = "" if math.isinf(high) else f" and below {high:g}"
+        raise ConfigError(case, f"{name} is {value!r}, expected a finite number above {low:g}{upper}: {why}")

@@ -1,0 +1,98 @@
+"""Conjugate gradients for many right-hand sides at once.
+
+The columns share each product with the matrix but not their steps: a column that has reached the tolerance is frozen
+and taken out, so it neither costs anything more nor divides by a vanishing residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import GraphError, NumericsError
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The answer of the solver and its health.
+
+    x: (n, c) float64.
+    num_steps: (c,) int64, steps taken by each column.
+    residual: (c,) float64, |b - Ax| / |b| recomputed at the end; 0 for a column of zeros.
+    converged: (c,) bool, whether the column reached the tolerance.
+    """
+
+    x: Float
+    num_steps: NDArray[np.int64]
+    residual: Float
+    converged: NDArray[np.bool_]
+
+
+def conjugate_gradients(
+    product: Callable[[Float], Float], b: Float, *, tol: float, max_steps: int, start: Float | None = None
+) -> Solution:
+    """Solve A x = b for all columns of b, with A symmetric and positive definite, given as `product(x) = A @ x`.
+
+    b: (n, c), finite. start: (n, c) first guess, zeros if None.
+    A column stops when the norm of its residual is at most `tol` times that of b, or after `max_steps` steps.
+    From zeros, a column takes the same steps as scipy.sparse.linalg.cg(A, b, rtol=tol, atol=0, maxiter=max_steps).
+    Raises NumericsError for a non-finite b or answer, GraphError where A turns out not to be positive definite.
+    """
+    _demand_finite(b, "right-hand side")
+    scale = np.abs(b).max(axis=0, initial=0)
+    scale[scale == 0] = 1  # columns are solved at scale 1: squares of 1e-300 would vanish
+    target = b / scale
+    x = np.zeros_like(target) if start is None else start / scale
+    limit = tol * np.sqrt(_dots(target, target))
+    residual = target.copy() if start is None else target - product(x)
+    steps = np.zeros(b.shape[1], np.int64)
+
+    active = np.flatnonzero(np.sqrt(_dots(residual, residual)) > limit)
+    residual = residual[:, active]
+    direction, energy = residual.copy(), _dots(residual, residual)
+    for _ in range(max_steps):
+        if active.size == 0:
+            break
+        image = product(direction)
+        curvature = _dots(direction, image)
+        if not (curvature > 0).all():
+            raise GraphError(
+                "G11", "the system is not positive definite", do="the graph must be symmetric, without negative edges"
+            )
+        step = energy / curvature
+        x[:, active] += step * direction
+        residual -= step * image
+        new_energy = _dots(residual, residual)
+        steps[active] += 1
+        direction = residual + (new_energy / energy) * direction
+        going = np.sqrt(new_energy) > limit[active]
+        energy = new_energy
+        if not going.all():
+            active, energy = active[going], energy[going]
+            residual, direction = residual[:, going], direction[:, going]
+
+    _demand_finite(x, "solution")
+    converged = np.ones(b.shape[1], bool)
+    converged[active] = False
+    return Solution(x * scale, steps, _relative_residual(target - product(x), target), converged)
+
+
+def _dots(left: Float, right: Float) -> Float:
+    """(c,) inner products of the columns."""
+    return np.einsum("nc,nc->c", left, right)  # type: ignore[no-any-return]
+
+
+def _relative_residual(residual: Float, target: Float) -> Float:
+    size = np.sqrt(_dots(target, target))
+    return np.sqrt(_dots(residual, residual)) / np.where(size > 0, size, 1)
+
+
+def _demand_finite(values: Float, name: str) -> None:
+    if not np.isfinite(values).all():
+        columns = np.flatnonzero(~np.isfinite(values).all(axis=0)).tolist()
+        raise NumericsError("G9", f"NaN or infinity in the {name} of classes {columns}")

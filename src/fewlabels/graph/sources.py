@@ -1,0 +1,83 @@
+"""Given labels, checked -> the right-hand side Y of the linear system."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..conventions import UNLABELED
+from ..errors import InputWarning, LabelError, shown
+from .settings import GraphSettings, Rules
+
+
+@dataclass(frozen=True)
+class CheckedLabels:
+    """label: (n,) int64, -1 where unlabelled. num_classes: c."""
+
+    label: NDArray[np.int64]
+    num_classes: int
+
+
+def checked_labels(
+    labels: NDArray[np.generic], num_rows: int, settings: GraphSettings, class_names: Sequence[str] | None = None
+) -> CheckedLabels:
+    """Labels as int64 and the number of classes.
+
+    The classes are 0 to c - 1, with c = len(class_names), or one more than the largest label.
+    Raises LabelError for another shape or type (L22, L23), a number out of range (L40), no label at all (L16) and,
+    unless settings.allow_empty_classes, for a class without a labelled row (L18). One class alone is warned of (L17).
+    """
+    array = np.asarray(labels)
+    if array.shape != (num_rows,):
+        raise LabelError("L23", f"labels have shape {array.shape}, and there are {num_rows} descriptors")
+    if array.dtype.kind not in "iu":
+        raise LabelError(
+            "L22", f"labels have type {array.dtype}, expected integers", do=f"number the classes, {UNLABELED}: no label"
+        )
+    label = array.astype(np.int64)
+    limit = len(class_names) if class_names is not None else np.inf
+    outside = (label < UNLABELED) | (label >= limit)
+    if outside.any():
+        raise LabelError(
+            "L40",
+            f"labels range from {label.min()} to {label.max()}, expected {UNLABELED} to {limit - 1:g}",
+            rows=np.flatnonzero(outside).tolist(),
+        )
+    given = label[label != UNLABELED]
+    if given.size == 0:
+        raise LabelError("L16", f"0 labelled of {num_rows} rows", do="label at least one row of each class")
+    num_classes = len(class_names) if class_names is not None else int(given.max()) + 1
+    _check_every_class(np.bincount(given, minlength=num_classes), settings, class_names)
+    return CheckedLabels(label, num_classes)
+
+
+def _check_every_class(counts: NDArray[np.int64], settings: GraphSettings, class_names: Sequence[str] | None) -> None:
+    empty = np.flatnonzero(counts == 0)
+    if empty.size and not settings.allow_empty_classes:
+        name = f" ('{shown(class_names[empty[0]])}')" if class_names is not None else ""
+        others = f" and {empty.size - 1} other classes have" if empty.size > 1 else " has"
+        raise LabelError(
+            "L18",
+            f"class {empty[0]}{name}{others} no labelled row; propagation would never choose it",
+            do="label at least one, leave the class out, or set allow_empty_classes",
+        )
+    if counts.size == 1:
+        warnings.warn(InputWarning("FL-L17 all labels are of one class: every row reached will get it"), stacklevel=4)
+
+
+def sources(labels: CheckedLabels, node: NDArray[np.int64], num_nodes: int, rules: Rules) -> NDArray[np.float64]:
+    """Y: (num_nodes, c), one-hot rows on labelled nodes, zero elsewhere.
+
+    node: (n,) the graph node of each row. A node of several labelled rows holds the sum of their one-hot rows, so
+    contradicting labels of equal descriptors mix. With rules.divide_by_class_size every column sums to 1.
+    """
+    y = np.zeros((num_nodes, labels.num_classes))
+    rows = np.flatnonzero(labels.label != UNLABELED)
+    np.add.at(y, (node[rows], labels.label[rows]), 1)
+    if rules.divide_by_class_size:
+        y /= np.maximum(y.sum(axis=0), 1)
+    return y

@@ -1,0 +1,80 @@
+"""`fewlabels demo`: digits from three labels per class, once or over several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.digits import load_digits
+from ..data.randomness import generator
+from ..data.splits import draw_split
+from ..recipes.digits import LABELS_PER_CLASS, digits_lp
+from ..report import report_html
+from ..runs import RunWriter
+from ..train.settings import TrainSettings
+from .training import Task, run_training
+
+TABLED = (
+    "supervised_error",
+    "lp_error",
+    "pseudo_label_accuracy_first",
+    "pseudo_label_accuracy_last",
+    "certainty_right",
+    "certainty_wrong",
+    "wall_seconds",
+)
+
+
+def digits_task(seed: int) -> Task:
+    """The digits with three random labels per class, drawn by the seed. Test images are the same for every seed."""
+    digits = load_digits()
+    return Task(
+        pixels=digits.pixels,
+        labels=draw_split(digits.truth, LABELS_PER_CLASS, generator(seed, "labels")),
+        ids=digits.ids,
+        class_names=digits.class_names,
+        title=f"handwritten digits, {LABELS_PER_CLASS} labels per class",
+        test_pixels=digits.test_pixels,
+        test_truth=digits.test_truth,
+        truth=digits.truth,
+    )
+
+
+def run_demo(
+    folder: str | Path, seeds: Sequence[int], *, settings: TrainSettings | None = None, quiet: bool = False
+) -> dict[str, Any]:
+    """One run, or one for each seed in sub-folders and their mean and standard deviation. Returns the results.
+
+    settings: instead of the recipe; each seed replaces theirs.
+    """
+    from dataclasses import replace
+
+    def one(seed: int, place: Path) -> dict[str, Any]:
+        recipe = replace(settings, seed=seed) if settings else digits_lp(seed)
+        return run_training(digits_task(seed), recipe, place, quiet=quiet)
+
+    root = Path(folder)
+    if len(seeds) == 1:
+        return one(seeds[0], root)
+    writer = RunWriter(root, "seeds", {"recipe": "digits_lp"}, title=digits_task(seeds[0]).title, seeds=list(seeds))
+    results = [one(seed, root / f"seed-{seed}") for seed in seeds]
+    table = {name: summary([result[name] for result in results]) for name in TABLED}
+    writer.results({"seeds": list(seeds), "table": table})
+    writer.report(report_html([root]))
+    writer.finish()
+    return {"seeds": list(seeds), "table": table}
+
+
+def summary(values: Sequence[float | None]) -> dict[str, Any]:
+    """values, mean and standard deviation (n - 1); None where a value is missing or there is but one."""
+    if any(value is None for value in values):
+        return {"values": list(values), "mean": None, "std": None}
+    numbers = np.array(values, float)
+    return {
+        "values": numbers.tolist(),
+        "mean": float(numbers.mean()),
+        "std": float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
+    }

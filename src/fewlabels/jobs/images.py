@@ -1,0 +1,125 @@
+"""`fewlabels train`: from images and a few labels to a run folder."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..conventions import UNLABELED
+from ..data.images import Images, read_images
+from ..data.labels import LabelFile, Labels, encode_labels, join_labels
+from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
+from ..recipes.images import ImageOptions, images_lp
+from ..runs import refuse_used_folder
+from .progress import following
+from .training import Task, run_training
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """What to read, and how.
+
+    labels: joined to the images by id; None takes sub-folder names, or the label column.
+    test: labelled images that only the test error is measured on.
+    """
+
+    data: Path
+    labels: LabelFile | None = None
+    test: Path | None = None
+    image_size: int | None = None
+    on_bad_image: str = "skip"
+    ignore_unknown_ids: bool = False
+
+    def read(self, path: Path, name: str, *, size: int | None, quiet: bool) -> Images:
+        follow = following(f"reading {name}", quiet=quiet)
+        return read_images(path, image_size=size, on_bad_image=self.on_bad_image, progress=follow)
+
+
+def run_images(
+    source: ImageSource, options: ImageOptions, folder: str | Path, *, device: str = "cpu", quiet: bool = False
+) -> dict[str, Any]:
+    """Read, train, propagate, write the run folder. Returns the results."""
+    refuse_used_folder(folder)  # before minutes of reading
+    images = source.read(source.data, "images", size=source.image_size, quiet=quiet)
+    given = _given(images, source)
+    num_labeled = int((given.codes != UNLABELED).sum())
+    if num_labeled == len(images.ids):
+        raise LabelError(
+            "L42",
+            f"all {num_labeled} images are labelled: there is nothing to propagate to",
+            where=source.data,
+            do="name the labelled ones in a file and give it with --labels, or put unlabelled images in unlabeled/",
+        )
+    if images.rejected:
+        warnings.warn(_left_out(images), stacklevel=2)
+    title = source.data.resolve().name
+    task = Task(images.pixels, given.codes, images.ids, given.class_names, title, rejected=images.rejected)
+    task = _with_test(task, source, quiet=quiet)
+    settings = images_lp(num_labeled, len(images.ids) - num_labeled, images.pixels.shape[1], options)
+    return run_training(task, settings, folder, device=device, quiet=quiet)
+
+
+def _left_out(images: Images) -> InputWarning:
+    first = "; ".join(f"{shown(name)}: {reason}" for name, reason in images.rejected[:3])
+    total = len(images.rejected) + len(images.ids)
+    return InputWarning(f"FL-I1 {len(images.rejected)} of {total} images are left out (rejected.csv): {first}")
+
+
+def _given(images: Images, source: ImageSource) -> Labels:
+    if source.labels is not None:
+        known = [*images.ids, *(name for name, _ in images.rejected)]  # a label of an unreadable image is no error
+        joined = join_labels(known, source.labels, ignore_unknown_ids=source.ignore_unknown_ids)
+        return Labels(joined.codes[: len(images.ids)], joined.class_names)
+    if not any(name is not None for name in images.names):
+        raise LabelError(
+            "L16",
+            "no labels: no class folders and no label column",
+            where=source.data,
+            do="give a label file with --labels",
+        )
+    return encode_labels(images.names, class_names=images.class_names)
+
+
+def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
+    """The task with test images, made like the training images; their labels come from folders or the label column."""
+    if source.test is None:
+        return task
+    images = source.read(source.test, "test images", size=task.pixels.shape[1], quiet=quiet)
+    truth = encode_labels(images.names, class_names=task.class_names).codes
+    known = truth != UNLABELED
+    if not known.any():
+        raise ImageError("I37", "no test image has a label", where=source.test, do="use one sub-folder for each class")
+    return replace(task, test_pixels=_channels(images.pixels[known], task.pixels.shape[3]), test_truth=truth[known])
+
+
+def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """The same images with 1 or 3 channels; colour becomes grey by the mean of its channels."""
+    if pixels.shape[3] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=3)
+    return np.asarray(pixels.mean(axis=3, keepdims=True).round(), np.uint8)
+
+
+def checked_device(name: str) -> str:
+    """The device to use: "auto" takes a GPU where there is one. Raises ConfigError (C7) for one that is not there."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if available else "cpu"
+    if name == "cpu" or (name.startswith("cuda") and available):
+        try:
+            torch.device(name)
+        except RuntimeError:
+            pass
+        else:
+            index = torch.device(name).index or 0
+            if name == "cpu" or index < torch.cuda.device_count():
+                return name
+    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    raise ConfigError("C7", f"device {name!r} is not on this machine", do=f"it has: {', '.join(here)}")

@@ -1,0 +1,22 @@
+"""The demo: scikit-learn's handwritten digits from three labels per class."""
+
+from __future__ import annotations
+
+from ..data.settings import AugmentSettings
+from ..graph.settings import GraphSettings
+from ..train.settings import Phase, TrainSettings
+
+LABELS_PER_CLASS = 3
+
+
+def digits_lp(seed: int = 0) -> TrainSettings:
+    """Supervised on 30 labels, then label propagation. `fewlabels demo --seeds 5`"""
+    return TrainSettings(
+        phases=(
+            Phase("supervised", epochs=200, learning_rate=0.05, batch_labeled=30),
+            Phase("lp", epochs=40, learning_rate=0.05, batch_labeled=30, batch_unlabeled=70),
+        ),
+        graph=GraphSettings(n_neighbors=10),
+        augment=AugmentSettings(translate=1, flip=False, rotate=10, stretch=0.1),
+        seed=seed,
+    )

@@ -1,0 +1,37 @@
+import pytest
+
+from fewlabels import errors
+from fewlabels.errors import LabelError, StorageError, listed, shown
+
+
+def test_an_error_is_one_line_with_code_place_rows_and_advice():
+    error = LabelError("L14", "two labels for one id", where="labels.csv:7", rows=list("abcdefg"), do="keep one")
+    assert str(error) == (
+        "FL-L14 two labels for one id at labels.csv:7; 7 such rows (first 5: a, b, c, d, e); keep one"
+    )
+    assert (error.code, error.exit_status, error.rows) == ("FL-L14", 2, list("abcdefg"))
+
+
+def test_what_a_user_wrote_cannot_break_the_line_or_the_terminal():
+    assert shown("a\nb\x1b[31m\u202e") == r"a\nb\x1b[31m\u202e"
+    assert len(shown("x" * 10_000)) == errors.SHOWN_CHARACTERS
+    assert listed(["one"]) == "1 such row (first 5: one)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "also"),
+    [
+        (errors.ConfigError, 2, ValueError),
+        (errors.EmbeddingError, 2, ValueError),
+        (errors.RunError, 3, Exception),
+        (errors.StorageError, 4, OSError),
+        (errors.NumericsError, 5, ArithmeticError),
+    ],
+)
+def test_each_kind_has_its_exit_status_and_its_python_parent(kind, status, also):
+    assert kind.exit_status == status
+    assert issubclass(kind, also)
+
+
+def test_a_storage_error_shows_its_line_although_it_is_an_os_error():
+    assert str(StorageError("D1", "cannot write", where="x")) == "FL-D1 cannot write at x"

@@ -1,0 +1,105 @@
+"""Who may import whom: the table of ARCHITECTURE.md, held against the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "fewlabels"
+SHARED = {"errors", "conventions"}
+MAY_IMPORT = {
+    "errors": set(),
+    "conventions": set(),
+    "durable": {"errors"},
+    "graph": SHARED | {"numpy", "scipy", "faiss"},
+    "data": SHARED | {"numpy", "PIL", "pyarrow"},
+    "data/augment": SHARED | {"numpy", "torch", "data"},
+    "data/digits": {"numpy", "sklearn", "data"},
+    "nets": {"errors", "torch"},
+    "train": SHARED | {"numpy", "torch", "graph", "data", "nets"},
+    "train/settings": {"errors", "graph", "data"},
+    "recipes": {"graph/settings", "data/settings", "train/settings"},
+    "runs": {"errors", "durable", "numpy", "pyarrow"},
+    "report": SHARED | {"runs", "numpy", "matplotlib", "jinja2"},
+    "jobs": SHARED
+    | {"graph", "data", "nets", "train", "recipes", "runs", "report", "numpy", "torch", "safetensors", "tqdm"},
+    "cli": {"errors", "graph", "data", "recipes", "runs", "report", "jobs", "durable", "typer"},
+    "__main__": {"cli"},
+    "__init__": {"conventions", "errors", "graph", "runs"},
+}
+STANDARD = {
+    "__future__",
+    "ast",
+    "collections",
+    "contextlib",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "hashlib",
+    "html",
+    "importlib",
+    "io",
+    "itertools",
+    "json",
+    "math",
+    "numbers",
+    "os",
+    "pathlib",
+    "platform",
+    "re",
+    "resource",
+    "secrets",
+    "shutil",
+    "signal",
+    "stat",
+    "struct",
+    "sys",
+    "time",
+    "traceback",
+    "types",
+    "typing",
+    "unicodedata",
+    "warnings",
+    "zlib",
+    "base64",
+    "unittest",
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The other parts of fewlabels (as `part` or `part/module`) and outside packages that a module imports."""
+    package = list(path.relative_to(SOURCE).with_suffix("").parts[:-1])
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module).split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - (node.level - 1)]
+            parts = base + (node.module.split(".") if node.module else [])
+            found |= {"/".join(parts[:2])} if parts else {alias.name for alias in node.names}
+    return found - STANDARD
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_part_imports_only_what_the_table_allows(path):
+    module = path.relative_to(SOURCE).with_suffix("").as_posix()
+    part = module.split("/")[0]
+    allowed = MAY_IMPORT.get(module, MAY_IMPORT[part])
+    own = part if "/" in module else ""
+    strange = {
+        name for name in imported(path) if name not in allowed and name.split("/")[0] not in allowed | {own}
+    }
+    assert not strange
+
+
+def test_files_and_functions_stay_small():
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                assert lines <= 40, f"{path}: {node.name} has {lines} lines"

@@ -1,0 +1,120 @@
+"""The training loop on a task of seconds: two kinds of stripes, a handful of labels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fewlabels.data.settings import AugmentSettings
+from fewlabels.errors import NumericsError
+from fewlabels.graph import GraphSettings
+from fewlabels.nets import SmallCNN, SmallNetwork
+from fewlabels.train.evaluate import error_percent, evaluate
+from fewlabels.train.loop import train
+from fewlabels.train.methods import Labels
+from fewlabels.train.settings import Phase, TrainSettings
+
+SETTINGS = TrainSettings(
+    phases=(Phase("supervised", 4, 0.05, 4), Phase("lp", 3, 0.05, 4, 12)),
+    graph=GraphSettings(n_neighbors=5),
+    augment=AugmentSettings(translate=1, flip=True),
+    width=4,
+)
+
+
+@pytest.fixture(scope="module")
+def stripes():
+    """60 noisy images of vertical or horizontal stripes, two of each labelled; and the truth."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) % 2
+    pattern = np.zeros((60, 1, 8, 8))
+    pattern[truth == 0, :, ::2] = pattern[truth == 1, :, :, ::2] = 200
+    images = torch.from_numpy((pattern + rng.integers(0, 56, pattern.shape)).astype(np.uint8))
+    labels = np.full(60, -1)
+    labels[:4] = truth[:4]
+    return images, Labels(labels, ["rows", "columns"]), truth
+
+
+def trained(task, settings=SETTINGS, **more):
+    images, labels, _ = task
+    torch.manual_seed(0)
+    network = SmallCNN(SmallNetwork(1, 8, 2, width=settings.width, dropout=settings.dropout))
+    train(network, images, labels, settings, **more)
+    return network
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_it_learns(stripes):
+    images, _, truth = stripes
+    longer = replace(SETTINGS, phases=(Phase("supervised", 20, 0.05, 4), Phase("lp", 10, 0.05, 4, 12)))
+    assert error_percent(evaluate(trained(stripes, longer), images).logits, truth) == 0
+
+
+def test_the_watcher_sees_every_epoch_with_its_targets(stripes):
+    reports = []
+    trained(stripes, watch=reports.append)
+    assert [(r.phase.method, r.phase_index, r.number, r.steps) for r in reports] == [
+        *(("supervised", 0, number, 1) for number in range(4)),
+        *(("lp", 1, number, 4) for number in range(3)),
+    ]
+    assert all(r.targets.propagation is None for r in reports[:4])
+    assert all((r.targets.label >= 0).all() and r.targets.propagation is not None for r in reports[4:])
+    assert [reports[0].learning_rate, reports[4].learning_rate < 0.05] == [0.05, True]  # the last step of each
+    assert all(np.isfinite(r.loss) for r in reports)
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit(stripes):
+    assert same(trained(stripes), trained(stripes))
+    assert not same(trained(stripes), trained(stripes, replace(SETTINGS, seed=1)))
+
+
+def test_dropout_is_drawn_by_counter_too_and_leaves_the_global_generator_alone(stripes):
+    dropped = replace(SETTINGS, dropout=0.3)
+    first = trained(stripes, dropped)
+    after = torch.rand(3)
+    torch.rand(100)  # whatever else draws in between
+    assert same(first, trained(stripes, dropped))
+    assert torch.equal(after, torch.rand(3))
+
+
+def test_a_watcher_that_draws_changes_nothing(stripes):
+    assert same(trained(stripes), trained(stripes, watch=lambda report: torch.rand(3)))
+
+
+def test_images_in_another_order_of_labels_train_another_network(stripes):
+    images, labels, truth = stripes
+    other = labels.label.copy()
+    other[[4, 5]] = truth[[4, 5]]
+    assert not same(trained(stripes), trained((images, Labels(other, labels.class_names), truth)))
+
+
+def test_descriptors_are_taken_from_clean_images_in_eval_mode(stripes):
+    images, *_ = stripes
+    network = trained(stripes).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    whole = evaluate(network, images)
+    assert np.allclose(whole.descriptors[10:20], evaluate(network, images[10:20]).descriptors, atol=1e-6)
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert whole.logits.shape == (60, 2)
+    assert np.allclose(np.linalg.norm(whole.descriptors, axis=1), 1, atol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(stripes):
+    images, labels, _ = stripes
+    network = SmallCNN(SmallNetwork(1, 8, 2, width=4))
+    with torch.no_grad():
+        network.classifier.bias[0] = float("nan")
+    before = network.features[0][0].weight.clone()
+    with pytest.raises(NumericsError, match=r"FL-P22 the loss is nan in phase 0, epoch 0, step 0") as caught:
+        train(network, images, labels, SETTINGS)
+    assert caught.value.exit_status == 5
+    assert torch.equal(before, network.features[0][0].weight)
+
+
+def test_rows_without_truth_do_not_count_in_the_error():
+    assert error_percent(np.array([[1.0, 0], [1, 0], [1, 0]]), np.array([0, 1, -1])) == 50
