@@ -88,9 +88,7 @@ def test_a_part_imports_only_what_the_table_allows(path):
     part = module.split("/")[0]
     allowed = MAY_IMPORT.get(module, MAY_IMPORT[part])
     own = part if "/" in module else ""
-    strange = {
-        name for name in imported(path) if name not in allowed and name.split("/")[0] not in allowed | {own}
-    }
+    strange = {name for name in imported(path) if name not in allowed and name.split("/")[0] not in allowed | {own}}
     assert not strange
 
 

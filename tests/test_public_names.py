@@ -22,7 +22,9 @@ NAMES = [
 
 def loaded_by(code: str) -> set[str]:
     script = f"import sys\n{code}\nprint(*sorted(m for m in sys.modules if '.' not in m))"
-    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
 def test_the_public_names_are_these():

@@ -85,10 +85,15 @@ def test_classes_that_look_alike_are_kept_apart_with_a_warning(one, other):
     assert sorted(labels.class_names) == sorted([one, other])
 
 
-@pytest.mark.parametrize(("case", "names"), [("L19", ["-1", "0", "3"]), ("L20", ["-1", "1"])])
-def test_minus_one_as_a_class_is_worth_a_warning(case, names):
-    with pytest.warns(InputWarning, match=f"FL-{case}"):
-        assert encode_labels(names).class_names == names
+def test_minus_one_and_one_are_two_classes_with_a_warning():
+    with pytest.warns(InputWarning, match="FL-L20"):
+        assert encode_labels(["-1", "1"]).class_names == ["-1", "1"]
+
+
+@pytest.mark.parametrize("names", [["-1", "0", "3"], ["-1", "cat"], ["-1"]])
+def test_minus_one_beside_other_classes_is_refused_as_ambiguous(names):
+    with pytest.raises(LabelError, match="FL-L19 the label '-1' .* leave the cell empty"):
+        encode_labels(names)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,8 @@ def encode_labels(names: Sequence[str | None], *, class_names: Sequence[str] | N
 
     The classes are ordered as numbers if all of them are whole numbers in plain form, else as text; class_names, if
     given, fixes the classes and their order. Raises LabelError L34 for a name outside class_names, L35 for repeated
-    class_names. Warns about classes that look alike (L21), and about a class "-1" (L19, L20).
+    class_names, L19 for a class "-1" beside others than "1". Warns about classes that look alike (L21), and about the
+    classes "-1" and "1" (L20).
     """
     if class_names is None:
         found = {name for name in names if name is not None}
@@ -157,11 +158,18 @@ def encode_labels(names: Sequence[str | None], *, class_names: Sequence[str] | N
         _check_declared(names, order, None)
     _warn_about_twins(order)
     if class_names is None and "-1" in order:
-        case = "L20" if set(order) == {"-1", "1"} else "L19"
-        _warn(case, "the label '-1' is taken as a class; in files an empty cell means unlabelled")
+        _check_minus_one(order)
     codes: dict[str | None, int] = {name: code for code, name in enumerate(order)}
     codes[None] = UNLABELED
     return Labels(np.fromiter((codes[name] for name in names), np.int64, len(names)), order)
+
+
+def _check_minus_one(order: Sequence[str]) -> None:
+    """A class "-1" is fine beside "1" alone; elsewhere it is more likely meant to say that there is no label."""
+    if set(order) != {"-1", "1"}:
+        do = "leave the cell empty where there is no label; if it is a class, call it something else"
+        raise LabelError("L19", f"the label '-1' beside {len(order) - 1} others: a class, or no label?", do=do)
+    _warn("L20", "the labels '-1' and '1' are taken as two classes; in files an empty cell means unlabelled")
 
 
 def _check_declared(names: Sequence[str | None], declared: Sequence[str], given: LabelFile | None) -> None:

@@ -157,5 +157,5 @@ def _by_faiss(
         near, ids = near[~is_self].reshape(-1, fetched - 1), ids[~is_self].reshape(-1, fetched - 1)
         stop = slice(start, start + ids.shape[0])
         index[stop], similarity[stop] = ids[:, :k], near[:, :k]
-        doubtful[stop] = (near[:, :k] - near[:, 1 : k + 1] < error)[:, : fetched - 2].any(axis=1)
+        doubtful[stop] = (-np.diff(near[:, : k + 1], axis=1) < error).any(axis=1)
     return index, similarity, np.flatnonzero(doubtful)

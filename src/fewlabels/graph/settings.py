@@ -76,7 +76,7 @@ class GraphSettings:
         _check_number("C2", "alpha", self.alpha, 0, 1, "at 1 the system is singular, at 0 no label moves")
         _check_number("C17", "tol", self.tol, 0, 1, "it is a relative residual")
         if not 0 <= self.max_zero_share <= 1:
-            raise ConfigError("C17", f"max_zero_share is {self.max_zero_share!r}, expected 0 to 1")
+            raise ConfigError("C17", f"max_zero_share is {self.max_zero_share!r}, expected a share from 0 to 1")
         if self.mode not in RULES:
             raise ConfigError("C18", f"mode is {self.mode!r}, expected one of {', '.join(RULES)}")
         if self.mode == "released" and self.gamma != int(self.gamma):

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import reference
+from cases import CASES, ROWS
+from threadpoolctl import threadpool_limits
+
+from fewlabels.errors import EmbeddingError, InputWarning
+from fewlabels.graph import nearest_neighbors, neighbors, unit_rows
+
+faiss = pytest.importorskip("faiss")
+ENOUGH = [name for name, (rows, *_, k) in CASES.items() if len(rows) > k and (rows != 0).any(axis=1).all()]
+
+
+@pytest.fixture(params=["product", "faiss"])
+def search(request, monkeypatch):
+    monkeypatch.setattr(neighbors, "FAISS_FROM_ROWS", 0 if request.param == "faiss" else 10**9)
+    return nearest_neighbors
+
+
+@pytest.mark.parametrize("name", ENOUGH)
+def test_the_lists_are_those_of_the_definition(name, search):
+    rows, *_, k = CASES[name]
+    found = search(unit_rows(rows), k)
+    assert (found.index == reference.neighbours(reference.unit(rows), k)).all()
+    assert (np.diff(found.similarity, axis=1) <= 1e-6).all()
+    assert (found.index != np.arange(len(rows))[:, None]).all()
+
+
+def test_ties_go_to_the_smaller_number(search):
+    found = search(unit_rows(np.ones((9, 2))), 3)
+    assert found.index.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], *[[0, 1, 2]] * 6]
+
+
+def test_both_ways_to_search_give_the_same_lists_at_the_size_where_they_change(monkeypatch):
+    rows = unit_rows(np.random.default_rng(0).normal(size=(neighbors.FAISS_FROM_ROWS, 24)))
+    by_faiss = nearest_neighbors(rows, 20)
+    monkeypatch.setattr(neighbors, "_faiss", lambda: None)
+    by_product = nearest_neighbors(rows, 20)
+    assert (by_faiss.index == by_product.index).all()
+    assert np.abs(by_faiss.similarity - by_product.similarity).max() < 1e-6
+
+
+def test_the_number_of_threads_does_not_matter(search):
+    rows = unit_rows(np.repeat(np.random.default_rng(1).normal(size=(300, 16)), 3, axis=0))
+    with threadpool_limits(1):
+        faiss.omp_set_num_threads(1)
+        one = search(rows, 12)
+    with threadpool_limits(2):
+        faiss.omp_set_num_threads(2)
+        two = search(rows, 12)
+    assert (one.index == two.index).all()
+
+
+def test_a_zero_row_has_no_neighbours_and_is_nobodys(search):
+    rows = ROWS.copy()
+    rows[[3, 50]] = 0
+    found = search(unit_rows(rows), 10)
+    assert (found.index[[3, 50]] == -1).all()
+    assert (found.similarity[[3, 50]] == 0).all()
+    assert not np.isin(np.delete(found.index, [3, 50], axis=0), [-1, 3, 50]).any()
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 0), (2, 1), (5, 4)])
+def test_with_too_few_rows_all_others_are_neighbours_and_a_warning_says_so(search, n, k):
+    with pytest.warns(InputWarning, match=f"FL-E7 only {n} rows .* {k} neighbours, not 50"):
+        assert search(unit_rows(ROWS[:n]), 50).index.shape == (n, k)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1.0, 1e30, 1e300])
+def test_the_scale_of_a_row_does_not_matter(scale):
+    assert np.allclose(unit_rows(ROWS * scale), reference.unit(ROWS), atol=1e-7)
+
+
+def test_the_largest_float32_values_do_not_overflow_and_negative_zero_is_zero():
+    units = unit_rows(np.array([[3e38, 3e38], [-0.0, 0.0]], np.float32))
+    assert np.allclose(units, [[0.5**0.5, 0.5**0.5], [0, 0]])
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8, np.uint8, np.int64, bool, ">f4"])
+def test_real_numbers_of_every_kind_are_accepted(kind):
+    rows = np.array([[1, 0, 1], [0, 1, 1]]).astype(kind)
+    assert np.allclose(np.linalg.norm(unit_rows(rows), axis=1), 1)
+
+
+def test_memory_layout_does_not_matter_and_input_is_not_changed(tmp_path):
+    np.save(tmp_path / "x.npy", ROWS)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    frozen = ROWS.copy()
+    frozen.setflags(write=False)
+    wide = np.zeros((90, 12))
+    wide[:, ::2] = ROWS
+    for rows in (mapped, frozen, np.asfortranarray(ROWS), wide[:, ::2]):
+        assert (unit_rows(rows) == unit_rows(ROWS)).all()
+    assert (np.load(tmp_path / "x.npy") == ROWS).all()
+
+
+def test_long_input_goes_in_blocks(monkeypatch, search):
+    whole = search(unit_rows(ROWS), 7)
+    monkeypatch.setattr(neighbors, "BLOCK_BYTES", 10_000)
+    blocked = search(unit_rows(ROWS), 7)
+    assert (whole.index == blocked.index).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "fragment"),
+    [
+        (np.ones(3), "FL-E9", r"\(3,\)"),
+        (np.ones((2, 2, 2)), "FL-E9", r"\(2, 2, 2\)"),
+        (np.ones((0, 4)), "FL-E8", r"\(0, 4\)"),
+        (np.ones((4, 0)), "FL-E8", r"\(4, 0\)"),
+        (np.ones((2, 2), complex), "FL-E10", "complex"),
+        (np.array([["1", "2"]]), "FL-E10", "real numbers"),
+        (np.array([[1, None]]), "FL-E10", "object"),
+    ],
+)
+def test_what_is_no_table_of_real_numbers_is_refused(rows, code, fragment):
+    with pytest.raises(EmbeddingError, match=fragment) as caught:
+        unit_rows(rows)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_refused_wherever_it_is(value):
+    rng = np.random.default_rng(0)
+    for row, column in zip(rng.integers(90, size=20), rng.integers(6, size=20), strict=True):
+        rows = ROWS.copy()
+        rows[row, column] = value
+        with pytest.raises(EmbeddingError, match="FL-E1 NaN or infinity") as caught:
+            unit_rows(rows)
+        assert caught.value.rows == [row]

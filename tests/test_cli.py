@@ -1,0 +1,267 @@
+"""The commands as a user types them: outputs, exit codes, one line for every error."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from fewlabels.cli import _run
+
+FEW = ["--epochs", "1", "--n-neighbors", "5", "--quiet"]
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def embeddings():
+    """60 rows around three centres, the first two of each labelled; rows 0 and 1 belong to one class, and so on."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) // 20
+    rows = rng.normal(size=(3, 16))[truth] + 0.2 * rng.normal(size=(60, 16))
+    np.save("embeddings.npy", rows.astype(np.float32))
+    names = np.array(["ant", "bee", "cat"])
+    with open("labels.csv", "w", newline="") as file:
+        csv.writer(file).writerows(
+            [("id", "label"), *((row, names[truth[row]]) for row in (0, 1, 20, 21, 40, 41)), (59, "")]
+        )
+    return names[truth].tolist()
+
+
+def photo(path, kind, size=(20, 14), seed=0):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 60, (size[1], size[0], 3), dtype=np.uint8)
+    if kind:
+        pixels[::4] += 150
+    else:
+        pixels[:, ::4] += 150
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """24 images of two kinds and two sizes in one folder, one of them cut in half; four are labelled."""
+    folder = tmp_path / "photos"
+    for number in range(24):
+        size = (20, 14) if number % 3 else (30, 30)
+        photo(folder / f"{number:02}.png", number % 2, size, number)
+    broken = folder / "07.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    (tmp_path / "labels.csv").write_text("id,label\n00.png,down\n01.png,across\n02.png,down\n03.png,across\n")
+    return folder
+
+
+def run(capsys, *arguments):
+    """(exit status, stdout, stderr) of a command."""
+    status = _run([str(argument) for argument in arguments])
+    return (status, *capsys.readouterr())
+
+
+def test_propagate_labels_every_row_and_writes_a_run_folder(embeddings, capsys):
+    status, out, err = run(
+        capsys, "propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "out.parquet", "-q"
+    )
+    assert (status, err) == (0, "")
+    table = pq.read_table("out.parquet").to_pydict()
+    assert table["id"] == [str(row) for row in range(60)]
+    assert table["label"] == embeddings
+    assert table["source"].count("given") == 6
+    assert "labelled" in out
+    assert "out-run/report.html" in out
+    assert run(capsys, "verify", "out-run")[0] == 0
+    assert set(os.listdir("out-run")) == {
+        "run.json",
+        "events.jsonl",
+        "results.json",
+        "pseudo_labels.parquet",
+        "report.html",
+        "manifest.json",
+    }
+
+
+def test_propagate_reads_parquet_with_its_own_labels_and_writes_csv_and_json(embeddings, capsys):
+    rows = np.load("embeddings.npy")
+    labels = [embeddings[row] if row % 10 == 0 else None for row in range(60)]
+    table = {"id": [f"r{row}" for row in range(60)], "embedding": list(rows), "label": labels}
+    pq.write_table(pa.table(table), "rows.parquet")
+    status, out, _ = run(capsys, "propagate", "rows.parquet", "--out", "out.csv", "--json", "-q")
+    assert status == 0
+    assert json.loads(out)["num_labeled"] == 6
+    with open("out.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["label"] for line in lines] == embeddings
+    assert lines[1]["id"] == "r1"
+
+
+def test_propagate_never_writes_over_a_file(embeddings, capsys):
+    open("out.csv", "w").write("mine")
+    status, _, err = run(capsys, "propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "out.csv")
+    assert status == 2
+    assert err.startswith("error: FL-C9 the output file exists")
+    assert open("out.csv").read() == "mine"
+
+
+def test_rows_that_no_label_reaches_are_counted_and_have_no_label(capsys):
+    far = np.eye(2)[[0] * 8 + [1] * 8] + 0.001 * np.arange(16)[:, None]
+    np.save("e.npy", far)
+    open("l.csv", "w").write("id,label\n0,x\n1,y\n")
+    with pytest.warns(UserWarning, match="FL-G1 no label reaches 8 of 16 rows"):
+        status, out, _ = run(
+            capsys, "propagate", "e.npy", "--labels", "l.csv", "--out", "o.csv", "--n-neighbors", 3, "--json"
+        )
+    assert status == 0
+    assert json.loads(out)["unreached"] == 8
+    with open("o.csv", newline="") as file:
+        assert [(row["label"], row["reached"]) for row in csv.DictReader(file)][8:] == [("", "false")] * 8
+
+
+def test_train_learns_from_a_folder_with_a_broken_and_many_unlabelled_images(photos, capsys):
+    status, out, err = run(capsys, "train", photos, "--labels", "labels.csv", "--out", "run", "--image-size", 8, *FEW)
+    assert (status, err) == (0, "")
+    table = pq.read_table("run/pseudo_labels.parquet").to_pydict()
+    assert table["id"] == [f"{number:02}.png" for number in range(24) if number != 7]
+    assert table["source"].count("given") == 4
+    rejected = open("run/rejected.csv").read().splitlines()
+    assert rejected[0] == "id,reason"
+    assert rejected[1].startswith("07.png,")
+    assert "unreadable images" in out
+    assert run(capsys, "verify", "run") == (0, "run: every file is as it was written\n", "")
+
+
+def test_train_takes_labels_from_sub_folders_and_measures_on_test_images(tmp_path, capsys):
+    for number in range(12):
+        kind = number % 2
+        photo(tmp_path / "data" / ("across" if kind else "down") / f"{number}.png", kind, seed=number)
+        photo(tmp_path / "data" / "unlabeled" / f"{number}.png", kind, seed=100 + number)
+        photo(tmp_path / "test" / ("across" if kind else "down") / f"{number}.png", kind, seed=200 + number)
+    options = ("--test", "test", "--out", "run", "--image-size", 8, "--json", *FEW)
+    status, out, _ = run(capsys, "train", "data", *options)
+    results = json.loads(out)
+    assert status == 0
+    assert (results["num_rows"], results["num_labeled"], results["num_test"]) == (24, 12, 12)
+    assert 0 <= results["lp_error"] <= 100
+
+
+def test_train_reads_parquet_of_the_hub(photos, capsys):
+    good = [path for path in sorted(photos.iterdir()) if path.name != "07.png"]
+    images = [{"bytes": path.read_bytes(), "path": path.name} for path in good]
+    labels = [int(path.stem) % 2 if number < 6 else None for number, path in enumerate(good)]
+    pq.write_table(pa.table({"image": images, "label": pa.array(labels, pa.int64())}), "photos.parquet")
+    status, out, _ = run(capsys, "train", "photos.parquet", "--image-size", 8, "--json", *FEW)
+    assert status == 0
+    assert json.loads(out)["num_labeled"] == 6
+    assert json.loads(out)["run"] == "runs/photos"
+
+
+def test_report_and_verify(embeddings, capsys):
+    run(capsys, "propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--run", "r", "-q")
+    assert run(capsys, "report", "r", "--out", "again.html") == (0, "again.html\n", "")
+    assert open("again.html").read() == open("r/report.html").read()
+    with open("r/results.json", "a") as file:
+        file.write(" ")
+    status, _, err = run(capsys, "verify", "r")
+    assert status == 3
+    assert "results.json" in err
+
+
+BAD = [
+    (["trian"], "FL-C1", "Did you mean 'train'"),
+    (["propagate", "embeddings.npy", "--out", "o.csv", "--alpah", "0.9"], "FL-C1", "--alpha"),
+    (["propagate", "embeddings.npy"], "FL-C1", "--out"),
+    (["propagate", "embeddings.npy", "--out", "o.csv", "--alpha", "0,99"], "FL-C1", "0,99"),
+    (["propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--alpha", "1"], "FL-C2", "singular"),
+    (["propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--n-neighbors", "0"], "FL-C3", "0"),
+    (["propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.txt"], "FL-C16", ".parquet or .csv"),
+    (["propagate", "embeddings.npy", "--out", "o.csv"], "FL-L16", "--labels"),
+    (["propagate", "nothing.npy", "--labels", "labels.csv", "--out", "o.csv"], "FL-E32", "nothing.npy"),
+    (["propagate", "embeddings.npy", "--labels", "nothing.csv", "--out", "o.csv"], "FL-L30", "nothing.csv"),
+    (["propagate", "embeddings.npy", "--labels", "twice.csv", "--out", "o.csv"], "FL-L14", "line 3"),
+    (["propagate", "nan.npy", "--labels", "labels.csv", "--out", "o.csv"], "FL-E1", "17"),
+    (["propagate", "labels.csv", "--labels", "labels.csv", "--out", "o.csv"], "FL-E30", "Parquet"),
+    (
+        ["propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--mode", "fast"],
+        "FL-C1",
+        "released",
+    ),
+    (["train", "nowhere", "--labels", "labels.csv"], "FL-I30", "nowhere"),
+    (["train", "empty", "--labels", "labels.csv"], "FL-I32", "empty"),
+    (["train", "empty", "--device", "cuda:9"], "FL-C7", "cpu"),
+    (["train", "empty", "--out", "empty/.."], "FL-C9", "not empty"),
+    (["demo", "--seeds", "0"], "FL-C1", "0"),
+    (["demo", "--out", "labels.csv"], "FL-C9", "labels.csv"),
+    (["report", "nowhere"], "FL-K4", "nowhere"),
+    (["verify", "empty"], "FL-K4", "empty"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "fragment"), BAD, ids=[" ".join(case[0]) for case in BAD])
+def test_bad_input_is_one_clear_line_and_changes_no_file(embeddings, tmp_path, capsys, arguments, code, fragment):
+    open("twice.csv", "w").write("id,label\n0,ant\n0,bee\n")
+    rows = np.load("embeddings.npy")
+    rows[17, 3] = np.nan
+    np.save("nan.npy", rows)
+    (tmp_path / "empty").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    status, out, err = run(capsys, *arguments)
+    assert status == (3 if code.startswith("FL-K") else 2)
+    assert out == ""
+    assert err.startswith(f"error: {code} ")
+    assert fragment in err
+    assert err.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_every_command_has_an_example_in_its_help(capsys):
+    for command in ("demo", "train", "propagate", "report", "verify"):
+        status, out, _ = run(capsys, command, "--help")
+        assert status == 0
+        assert f"Example: fewlabels {command}" in out
+
+
+def command_line(*arguments, **more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "fewlabels", *arguments],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_its_exit_code_and_leaves_no_half_file(tmp_path, number, status):
+    process = command_line("demo", "--out", "run")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "events.jsonl").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in err
+    assert not list((tmp_path / "run").glob(".*"))
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_warning_is_one_line_and_debug_shows_the_traceback(embeddings):
+    process = command_line(
+        "propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--n-neighbors", "99"
+    )
+    _, err = process.communicate(timeout=60)
+    assert [line for line in err.splitlines() if "warning" in line] == [
+        "warning: FL-E7 only 60 rows have a direction: each gets 59 neighbours, not 99"
+    ]
+    process = command_line("--debug", "propagate", "none.npy", "--out", "x.csv")
+    assert "Traceback" in process.communicate(timeout=60)[1]
