@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fewlabels.cli import _run
+from fewlabels.main import run as run_command
 
+PROPAGATE = ["propagate", "embeddings.npy", "--labels", "labels.csv", "--out"]
 FEW = ["--epochs", "1", "--n-neighbors", "5", "--quiet"]
 
 
@@ -65,14 +67,12 @@ def photos(tmp_path):
 
 def run(capsys, *arguments):
     """(exit status, stdout, stderr) of a command."""
-    status = _run([str(argument) for argument in arguments])
+    status = run_command([str(argument) for argument in arguments])
     return (status, *capsys.readouterr())
 
 
 def test_propagate_labels_every_row_and_writes_a_run_folder(embeddings, capsys):
-    status, out, err = run(
-        capsys, "propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "out.parquet", "-q"
-    )
+    status, out, err = run(capsys, *PROPAGATE, "out.parquet", "-q")
     assert (status, err) == (0, "")
     table = pq.read_table("out.parquet").to_pydict()
     assert table["id"] == [str(row) for row in range(60)]
@@ -106,17 +106,17 @@ def test_propagate_reads_parquet_with_its_own_labels_and_writes_csv_and_json(emb
 
 
 def test_propagate_never_writes_over_a_file(embeddings, capsys):
-    open("out.csv", "w").write("mine")
-    status, _, err = run(capsys, "propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "out.csv")
+    Path("out.csv").write_text("mine")
+    status, _, err = run(capsys, *PROPAGATE, "out.csv")
     assert status == 2
     assert err.startswith("error: FL-C9 the output file exists")
-    assert open("out.csv").read() == "mine"
+    assert Path("out.csv").read_text() == "mine"
 
 
 def test_rows_that_no_label_reaches_are_counted_and_have_no_label(capsys):
     far = np.eye(2)[[0] * 8 + [1] * 8] + 0.001 * np.arange(16)[:, None]
     np.save("e.npy", far)
-    open("l.csv", "w").write("id,label\n0,x\n1,y\n")
+    Path("l.csv").write_text("id,label\n0,x\n1,y\n")
     with pytest.warns(UserWarning, match="FL-G1 no label reaches 8 of 16 rows"):
         status, out, _ = run(
             capsys, "propagate", "e.npy", "--labels", "l.csv", "--out", "o.csv", "--n-neighbors", 3, "--json"
@@ -133,7 +133,7 @@ def test_train_learns_from_a_folder_with_a_broken_and_many_unlabelled_images(pho
     table = pq.read_table("run/pseudo_labels.parquet").to_pydict()
     assert table["id"] == [f"{number:02}.png" for number in range(24) if number != 7]
     assert table["source"].count("given") == 4
-    rejected = open("run/rejected.csv").read().splitlines()
+    rejected = Path("run/rejected.csv").read_text().splitlines()
     assert rejected[0] == "id,reason"
     assert rejected[1].startswith("07.png,")
     assert "unreadable images" in out
@@ -166,9 +166,9 @@ def test_train_reads_parquet_of_the_hub(photos, capsys):
 
 
 def test_report_and_verify(embeddings, capsys):
-    run(capsys, "propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--run", "r", "-q")
+    run(capsys, *PROPAGATE, "o.csv", "--run", "r", "-q")
     assert run(capsys, "report", "r", "--out", "again.html") == (0, "again.html\n", "")
-    assert open("again.html").read() == open("r/report.html").read()
+    assert Path("again.html").read_text() == Path("r/report.html").read_text()
     with open("r/results.json", "a") as file:
         file.write(" ")
     status, _, err = run(capsys, "verify", "r")
@@ -180,10 +180,10 @@ BAD = [
     (["trian"], "FL-C1", "Did you mean 'train'"),
     (["propagate", "embeddings.npy", "--out", "o.csv", "--alpah", "0.9"], "FL-C1", "--alpha"),
     (["propagate", "embeddings.npy"], "FL-C1", "--out"),
-    (["propagate", "embeddings.npy", "--out", "o.csv", "--alpha", "0,99"], "FL-C1", "0,99"),
-    (["propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--alpha", "1"], "FL-C2", "singular"),
-    (["propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--n-neighbors", "0"], "FL-C3", "0"),
-    (["propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.txt"], "FL-C16", ".parquet or .csv"),
+    (["propagate", "embeddings.npy", "--out", "o.csv", "--alpha", "0,99"], "FL-C1", "--alpha"),
+    ([*PROPAGATE, "o.csv", "--alpha", "1"], "FL-C2", "singular"),
+    ([*PROPAGATE, "o.csv", "--n-neighbors", "0"], "FL-C3", "0"),
+    ([*PROPAGATE, "o.txt"], "FL-C16", ".parquet or .csv"),
     (["propagate", "embeddings.npy", "--out", "o.csv"], "FL-L16", "--labels"),
     (["propagate", "nothing.npy", "--labels", "labels.csv", "--out", "o.csv"], "FL-E32", "nothing.npy"),
     (["propagate", "embeddings.npy", "--labels", "nothing.csv", "--out", "o.csv"], "FL-L30", "nothing.csv"),
@@ -191,7 +191,7 @@ BAD = [
     (["propagate", "nan.npy", "--labels", "labels.csv", "--out", "o.csv"], "FL-E1", "17"),
     (["propagate", "labels.csv", "--labels", "labels.csv", "--out", "o.csv"], "FL-E30", "Parquet"),
     (
-        ["propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--mode", "fast"],
+        [*PROPAGATE, "o.csv", "--mode", "fast"],
         "FL-C1",
         "released",
     ),
@@ -199,7 +199,7 @@ BAD = [
     (["train", "empty", "--labels", "labels.csv"], "FL-I32", "empty"),
     (["train", "empty", "--device", "cuda:9"], "FL-C7", "cpu"),
     (["train", "empty", "--out", "empty/.."], "FL-C9", "not empty"),
-    (["demo", "--seeds", "0"], "FL-C1", "0"),
+    (["demo", "--seeds", "0"], "FL-C1", "--seeds"),
     (["demo", "--out", "labels.csv"], "FL-C9", "labels.csv"),
     (["report", "nowhere"], "FL-K4", "nowhere"),
     (["verify", "empty"], "FL-K4", "empty"),
@@ -208,7 +208,7 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "code", "fragment"), BAD, ids=[" ".join(case[0]) for case in BAD])
 def test_bad_input_is_one_clear_line_and_changes_no_file(embeddings, tmp_path, capsys, arguments, code, fragment):
-    open("twice.csv", "w").write("id,label\n0,ant\n0,bee\n")
+    Path("twice.csv").write_text("id,label\n0,ant\n0,bee\n")
     rows = np.load("embeddings.npy")
     rows[17, 3] = np.nan
     np.save("nan.npy", rows)
@@ -230,14 +230,9 @@ def test_every_command_has_an_example_in_its_help(capsys):
         assert f"Example: fewlabels {command}" in out
 
 
-def command_line(*arguments, **more):
-    return subprocess.Popen(
-        [sys.executable, "-m", "fewlabels", *arguments],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        **more,
-    )
+def command_line(*arguments):
+    command = [sys.executable, "-m", "fewlabels", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -256,9 +251,7 @@ def test_a_signal_ends_a_run_with_its_exit_code_and_leaves_no_half_file(tmp_path
 
 
 def test_a_warning_is_one_line_and_debug_shows_the_traceback(embeddings):
-    process = command_line(
-        "propagate", "embeddings.npy", "--labels", "labels.csv", "--out", "o.csv", "--n-neighbors", "99"
-    )
+    process = command_line(*PROPAGATE, "o.csv", "--n-neighbors", "99")
     _, err = process.communicate(timeout=60)
     assert [line for line in err.splitlines() if "warning" in line] == [
         "warning: FL-E7 only 60 rows have a direction: each gets 59 neighbours, not 99"

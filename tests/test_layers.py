@@ -24,13 +24,16 @@ MAY_IMPORT = {
     "jobs": SHARED
     | {"graph", "data", "nets", "train", "recipes", "runs", "report", "numpy", "torch", "safetensors", "tqdm"},
     "cli": {"errors", "graph", "data", "recipes", "runs", "report", "jobs", "durable", "typer"},
-    "__main__": {"cli"},
+    "main": {"errors", "cli", "typer"},
+    "__main__": {"main"},
     "__init__": {"conventions", "errors", "graph", "runs"},
 }
 STANDARD = {
     "__future__",
     "ast",
+    "codecs",
     "collections",
+    "functools",
     "contextlib",
     "csv",
     "dataclasses",

@@ -1,4 +1,4 @@
-"""The command line. Each command parses, calls one function, prints.
+"""The commands. Each parses, calls one function, prints; main.py runs them.
 
 Results go to stdout, progress and warnings to stderr. Nothing heavy is imported before a command runs.
 """
@@ -6,19 +6,13 @@ Results go to stdout, progress and warnings to stderr. Nothing heavy is imported
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .errors import ConfigError, FewlabelsError, shown
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     from .graph import GraphSettings
@@ -257,58 +251,3 @@ def _say_where(folder: Path) -> None:
 def _hush(quiet: bool) -> None:
     if quiet:
         warnings.simplefilter("ignore")
-
-
-class _OncePerCode:
-    """Shows a warning as one line, and each code once: a loop would repeat it every epoch with other numbers."""
-
-    def __init__(self) -> None:
-        self.seen: set[str] = set()
-
-    def __call__(self, message: Warning | str, category: type[Warning], *rest: object) -> None:
-        code = str(message).split(" ", 1)[0]
-        if code not in self.seen:
-            self.seen.add(code)
-            print(f"warning: {shown(message)}", file=sys.stderr)
-
-
-def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
-def _run(arguments: list[str]) -> int:
-    """Run a command and return its exit status; print an error as one line."""
-    try:
-        result = app(args=arguments, prog_name="fewlabels", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except FewlabelsError as error:
-        return _failed(str(error), error.exit_status)
-    except KeyboardInterrupt:
-        return _failed("interrupted: files already written are whole; an unfinished run folder has no manifest", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
-        return 141
-    except MemoryError:
-        return _failed("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)
-    except USAGE_ERROR as error:
-        text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
-        command = next((word for word in arguments if word in COMMANDS), "")
-        return _failed(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
-
-
-USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
-COMMANDS = ("demo", "train", "propagate", "report", "verify")
-
-
-def _failed(line: str, status: int) -> int:
-    if "--debug" in sys.argv:
-        traceback.print_exc()
-    print(f"error: {line}", file=sys.stderr)
-    return status
-
-
-def main(run: Callable[[list[str]], int] = _run) -> None:
-    """Entry point of the `fewlabels` command."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
-    warnings.showwarning = _OncePerCode()  # type: ignore[assignment]
-    sys.exit(run(sys.argv[1:]))

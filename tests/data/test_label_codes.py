@@ -92,7 +92,7 @@ def test_minus_one_and_one_are_two_classes_with_a_warning():
 
 @pytest.mark.parametrize("names", [["-1", "0", "3"], ["-1", "cat"], ["-1"]])
 def test_minus_one_beside_other_classes_is_refused_as_ambiguous(names):
-    with pytest.raises(LabelError, match="FL-L19 the label '-1' .* leave the cell empty"):
+    with pytest.raises(LabelError, match=r"FL-L19 the label '-1' .* leave the cell empty"):
         encode_labels(names)
 
 

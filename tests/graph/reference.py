@@ -5,9 +5,9 @@ from scipy.sparse.linalg import cg
 
 
 def neighbours(units, k):
-    """Indices by the definition: float64 products rounded to float32, larger first, ties by smaller number."""
+    """Indices by the definition: float64 products rounded to 2^-40, larger first, ties by smaller number."""
     wide = units.astype(np.float64)
-    near = (wide @ wide.T).astype(np.float32)
+    near = np.rint(wide @ wide.T * 2.0**40)
     rows = []
     for i in range(len(units)):
         others = [j for j in range(len(units)) if j != i]

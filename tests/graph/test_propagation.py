@@ -83,16 +83,13 @@ def test_one_label_reaches_the_far_end_of_a_path():
     assert spread(path(400), labels, 2).pseudo_labels.reached.all()
 
 
-@pytest.mark.parametrize("name", ["clusters", "an island", "every row k times", "many exact ties", "one zero row"])
+@pytest.mark.parametrize("name", ["clusters", "an island", "every row k times", "one zero row", "100 classes"])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_rows_does_not_matter(name, seed):
     rows, labels, _, k = CASES[name]
     order = np.random.default_rng(seed).permutation(len(rows))
-    plain, mixed = (
-        spread(*data, k, tol=TIGHT).pseudo_labels for data in ((rows, labels), (rows[order], labels[order]))
-    )
-    if name == "many exact ties":  # which of several equally near rows is a neighbour goes by row number
-        return
+    plain = spread(rows, labels, k, tol=TIGHT).pseudo_labels
+    mixed = spread(rows[order], labels[order], k, tol=TIGHT).pseudo_labels
     assert np.allclose(plain.distribution[order], mixed.distribution, atol=1e-6)
     assert (plain.reached[order] == mixed.reached).all()
 

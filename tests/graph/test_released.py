@@ -51,7 +51,7 @@ def test_the_cut_at_twenty_steps_is_no_news():
 
 def test_where_the_released_code_gives_nan_for_all_it_names_what_is_wrong():
     rows = np.array([[1.0, 0], [0.9, 0.1], [0.9, -0.1], [0.8, 0.3], [-1, 0.05]])
-    with pytest.raises(GraphError, match="FL-G4 negative degree .* use mode='paper'"):
+    with pytest.raises(GraphError, match=r"FL-G4 negative degree.* use mode='paper'"):
         propagate(rows, np.array([0, 1, -1, -1, -1]), GraphSettings(n_neighbors=4, **RELEASED))
 
 

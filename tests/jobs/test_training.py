@@ -18,7 +18,7 @@ from fewlabels.train.settings import Phase, TrainSettings
 
 SETTINGS = TrainSettings(
     phases=(Phase("supervised", 5, 0.05, 6), Phase("lp", 3, 0.05, 6, 18)),
-    graph=GraphSettings(n_neighbors=5),
+    graph=GraphSettings(n_neighbors=12),
     augment=AugmentSettings(translate=1, flip=False),
     width=4,
     dropout=0.1,
@@ -47,7 +47,7 @@ def test_a_run_ends_in_a_whole_folder(stripes, tmp_path):
     assert run.results == json.loads(json.dumps(results))
     assert [event["phase"] for event in run.of("epoch")] == ["supervised"] * 5 + ["lp"] * 3
     assert all(len(event["solver_steps"]) == 3 for event in run.of("epoch")[5:])
-    assert run.settings["graph"]["n_neighbors"] == 5
+    assert run.settings["graph"]["n_neighbors"] == 12
     assert run.facts["class_names"] == ["rows", "columns", "plain"]
 
 

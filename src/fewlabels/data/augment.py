@@ -8,6 +8,8 @@ import torch.nn.functional as F
 
 from .settings import AugmentSettings
 
+KNOTS = 3
+
 
 def augment(images: torch.Tensor, settings: AugmentSettings, rng: np.random.Generator) -> torch.Tensor:
     """A changed copy of each image. images: (b, c, h, w) uint8 -> (b, c, h, w) float32 in [0, 255].
@@ -20,18 +22,18 @@ def augment(images: torch.Tensor, settings: AugmentSettings, rng: np.random.Gene
         angle = np.deg2rad(rng.uniform(-settings.rotate, settings.rotate, b))
         scale = 1 + rng.uniform(-settings.stretch, settings.stretch, (b, 2))
         changed = warp(changed, angle, scale)
+    if settings.elastic:
+        changed = bend(changed, settings.elastic * rng.standard_normal((b, 2, KNOTS, KNOTS)))
     if settings.translate:
         changed = shift(changed, rng.integers(-settings.translate, settings.translate + 1, (b, 2)))
     if settings.flip:
         mirrored = torch.from_numpy(rng.random(b) < 0.5).to(images.device)
         changed = torch.where(mirrored[:, None, None, None], changed.flip(3), changed)
-    if settings.erase:
-        changed = erase(changed, rng.random((b, 2)), settings.erase)
     return changed
 
 
 def shift(images: torch.Tensor, offsets: np.ndarray) -> torch.Tensor:
-    """Move image i by offsets[i] = (down, right) pixels; what comes in from outside is mirrored, the border not repeated.
+    """Move image i by offsets[i] = (down, right) pixels; what comes in is mirrored, the border pixel not repeated.
 
     images: (b, c, h, w). offsets: (b, 2) integers, each smaller in size than the image.
     """
@@ -47,20 +49,6 @@ def _mirrored(position: torch.Tensor, size: int) -> torch.Tensor:
     return (size - 1) - (size - 1 - position.abs()).abs()
 
 
-def erase(images: torch.Tensor, place: np.ndarray, side: int) -> torch.Tensor:
-    """Paint a square of side x side pixels over image i with that image's mean (cutout).
-
-    place: (b, 2) in [0, 1): where its centre falls, from top left to bottom right; it may reach over the border.
-    """
-    centre = torch.from_numpy(place).to(images.device) * torch.tensor(images.shape[2:], device=images.device)
-    inside = [
-        (torch.arange(size, device=images.device) + 0.5 - centre[:, axis, None]).abs() < side / 2
-        for axis, size in enumerate(images.shape[2:])
-    ]
-    square = (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
-    return torch.where(square, images.mean(dim=(1, 2, 3), keepdim=True), images)
-
-
 def warp(images: torch.Tensor, angle: np.ndarray, scale: np.ndarray) -> torch.Tensor:
     """Rotate image i by angle[i] radians and stretch it by scale[i] = (height, width), about its centre, bilinearly.
 
@@ -72,3 +60,18 @@ def warp(images: torch.Tensor, angle: np.ndarray, scale: np.ndarray) -> torch.Te
     theta = torch.from_numpy(np.ascontiguousarray(matrix.transpose(2, 0, 1), np.float32)).to(images.device)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def bend(images: torch.Tensor, offsets: np.ndarray) -> torch.Tensor:
+    """Move the pixels of image i by a smooth field: offsets at KNOTS x KNOTS places, cubic between them.
+
+    images: (b, c, h, w). offsets: (b, 2, KNOTS, KNOTS), right and down, in pixels. Outside of the image its border is
+    repeated.
+    """
+    b, _, h, w = images.shape
+    field = torch.from_numpy(offsets.astype(np.float32)).to(images.device)
+    field = F.interpolate(field, size=(h, w), mode="bicubic", align_corners=True)
+    field = field * torch.tensor([2 / w, 2 / h], device=images.device)[:, None, None]
+    straight = torch.eye(2, 3, device=images.device).expand(b, 2, 3)
+    grid = F.affine_grid(straight, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid + field.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)

@@ -34,7 +34,7 @@ def labeled_batches(labeled: np.ndarray, size: int, epoch: Epoch) -> Iterator[np
 def two_stream_batches(
     labeled: np.ndarray, unlabeled: np.ndarray, num_labeled: int, num_unlabeled: int, epoch: Epoch
 ) -> Iterator[np.ndarray]:
-    """One pass over the unlabelled rows; each batch is `num_labeled` labelled rows, then `num_unlabeled` unlabelled ones.
+    """One pass over the unlabelled rows; a batch is `num_labeled` labelled rows, then `num_unlabeled` unlabelled ones.
 
     The labelled rows come from fresh random orders, one after the other; a rest of the unlabelled pass is dropped.
     With fewer than `num_unlabeled` unlabelled rows the one batch holds them all.

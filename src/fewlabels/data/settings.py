@@ -10,10 +10,10 @@ from ..errors import ConfigError
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """translate: largest shift in pixels along each axis, the border mirrored. flip: mirror left-right half of the time.
+    """translate: largest shift in pixels along each axis, the border mirrored. flip: mirror half of the images.
 
     rotate: largest angle in degrees. stretch: largest relative change of width and height, each drawn apart.
-    erase: side in pixels of a square that is painted over with the image's mean, at a random place.
+    elastic: standard deviation in pixels of a smooth random bending, for handwriting.
     Defaults: the paper's CIFAR augmentation (released code datasets.py:25-39).
     """
 
@@ -21,12 +21,13 @@ class AugmentSettings:
     flip: bool = True
     rotate: float = 0.0
     stretch: float = 0.0
-    erase: int = 0
+    elastic: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.translate < 0 or self.erase < 0 or not 0 <= self.rotate < math.inf or not 0 <= self.stretch < 1:
+        sizes = (self.translate, self.rotate, self.elastic)
+        if not all(0 <= size < math.inf for size in sizes) or not 0 <= self.stretch < 1:
             raise ConfigError(
                 "C22",
-                f"translate {self.translate!r}, erase {self.erase!r}, rotate {self.rotate!r}, stretch {self.stretch!r}: "
-                "expected pixels and degrees from 0 up, and a share below 1",
+                f"translate, rotate and elastic are {sizes}, stretch is {self.stretch!r}: expected finite numbers from 0 "
+                "up, and a share below 1",
             )

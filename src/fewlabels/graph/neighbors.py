@@ -1,8 +1,9 @@
 """Descriptors -> the nearest neighbours of every row, exactly.
 
-Order is defined to the last bit: larger similarity first, equal similarities by smaller row number, where similarity
-is the inner product of unit rows, computed in float64 and rounded to float32. A row is never its own neighbour; it is
-dropped by its number, not by its place in the list (with duplicates it need not be first).
+Order is defined: larger similarity first, equal similarities by smaller row number, where similarity is the inner
+product of unit rows in float64, rounded to a multiple of 2^-40 so that rounding errors cannot order what is equal. A
+row is never its own neighbour; it is dropped by its number, not by its place in the list (with duplicates it need not
+be first).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..errors import EmbeddingError, InputWarning
 
 MISSING = -1
 FAISS_FROM_ROWS = 4096  # below, one matrix product is faster than importing faiss
+GRID = 2.0**40
 BLOCK_BYTES = 128 * 2**20
 SPARE = 8  # neighbours fetched beyond k, to see whether the k-th is tied
 
@@ -116,10 +118,10 @@ def _by_product(
     wide = rows.astype(np.float64)
     index = np.empty((queries.size, k), np.int64)
     similarity = np.empty((queries.size, k), np.float32)
-    block = max(1, BLOCK_BYTES // (24 * n))  # a float64 product, its float32 rounding and masks
+    block = max(1, BLOCK_BYTES // (32 * n))  # a float64 product, its partition and masks
     for start in range(0, queries.size, block):
         part = queries[start : start + block]
-        near = (wide[part] @ wide.T).astype(np.float32)
+        near = np.rint((wide[part] @ wide.T) * GRID)
         near[np.arange(part.size), part] = -np.inf  # self, by number
         least = np.partition(near, n - k, axis=1)[:, n - k, None]  # the k-th largest
         above, tied = near > least, near == least
@@ -129,7 +131,7 @@ def _by_product(
         values = np.take_along_axis(near, ids, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")
         index[start : start + block] = np.take_along_axis(ids, order, axis=1)
-        similarity[start : start + block] = np.take_along_axis(values, order, axis=1)
+        similarity[start : start + block] = np.take_along_axis(values, order, axis=1) / GRID
     return index, similarity
 
 

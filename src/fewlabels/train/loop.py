@@ -80,9 +80,8 @@ def train(
                 progress = (number + step / len(batches)) / phase.epochs
                 rate = _set_rate(optimizer, phase.learning_rate * cosine(progress, settings.cosine_stretch))
                 rng = generator(settings.seed, "augment", phase_index, number, step)
-                with _dropout_drawn_from(
-                    torch_seed(settings.seed, "dropout", phase_index, number, step), images.device
-                ):
+                dropout_seed = torch_seed(settings.seed, "dropout", phase_index, number, step)
+                with _dropout_drawn_from(dropout_seed, images.device):
                     output = network(augment(images[chosen], settings.augment, rng))
                 loss = torch.stack([term(output, target) for term in method.terms]).sum()
                 _stop_if_not_finite(loss, epoch, step)

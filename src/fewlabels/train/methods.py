@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from ..errors import UnreachedWarning
 from ..graph import GraphSettings, propagate
 from ..nets import Output
 from .losses import weighted_cross_entropy
@@ -46,7 +48,10 @@ def lp(graph: GraphSettings) -> Method:
     """Label propagation: before every epoch, labels spread over the graph of the network's own descriptors."""
 
     def targets(describe: Describe, labels: Labels) -> Targets:
-        return propagated_targets(propagate(describe(), labels.label, graph, class_names=labels.class_names))
+        descriptors = describe()
+        with warnings.catch_warnings():  # rows out of reach now may be reached in the next epoch; they weigh nothing
+            warnings.simplefilter("ignore", UnreachedWarning)
+            return propagated_targets(propagate(descriptors, labels.label, graph, class_names=labels.class_names))
 
     return Method(targets)
 

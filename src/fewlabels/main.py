@@ -1,0 +1,74 @@
+"""Runs a command: exit codes, one line for every error and warning, no traceback unless --debug.
+
+Exit codes: 0 done, 2 input or option, 3 damaged run folder, 4 disk, permission or memory, 5 numerics, 130 and 143 for
+the signals, 141 for a closed pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from . import cli
+from .errors import FewlabelsError, shown
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
+COMMANDS = ("demo", "train", "propagate", "report", "verify")
+
+
+def main() -> None:
+    """Entry point of the `fewlabels` command."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    warnings.showwarning = _OncePerCode()  # type: ignore[assignment]
+    sys.exit(run(sys.argv[1:]))
+
+
+class _OncePerCode:
+    """Shows a warning as one line, and each code once: a loop would repeat it every epoch with other numbers."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def __call__(self, message: Warning | str, category: type[Warning], *rest: object) -> None:
+        code = str(message).split(" ", 1)[0]
+        if code not in self.seen:
+            self.seen.add(code)
+            print(f"warning: {shown(message)}", file=sys.stderr)
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit status; print an error as one line."""
+    try:
+        result = cli.app(args=arguments, prog_name="fewlabels", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except FewlabelsError as error:
+        return _failed(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _failed("interrupted: files already written are whole; an unfinished run folder has no manifest", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        return 141
+    except MemoryError:
+        return _failed("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)
+    except USAGE_ERROR as error:
+        text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        command = next((word for word in arguments if word in COMMANDS), "")
+        return _failed(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
+
+
+def _failed(line: str, status: int) -> int:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    print(f"error: {line}", file=sys.stderr)
+    return status
