@@ -14,9 +14,11 @@ def digits_lp(seed: int = 0) -> TrainSettings:
     return TrainSettings(
         phases=(
             Phase("supervised", epochs=200, learning_rate=0.05, batch_labeled=30),
-            Phase("lp", epochs=40, learning_rate=0.05, batch_labeled=30, batch_unlabeled=70),
+            Phase("lp", epochs=30, learning_rate=0.1, batch_labeled=30, batch_unlabeled=70),
         ),
         graph=GraphSettings(n_neighbors=10),
-        augment=AugmentSettings(translate=1, flip=False, rotate=10, stretch=0.1),
+        augment=AugmentSettings(translate=2, flip=False, rotate=25, stretch=0.3),
+        width=16,
+        dropout=0.2,
         seed=seed,
     )
