@@ -1,7 +1,7 @@
 """Makes the pictures of the README.
 
-    python docs/pictures.py              # the spreading on a toy manifold
-    python docs/pictures.py runs/demo    # and the curves of that demo run
+python docs/pictures.py              # the spreading on a toy manifold
+python docs/pictures.py runs/demo    # and the curves of that demo run
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from fewlabels import GraphSettings, durable, propagate
-from fewlabels.report import curves_figure, gather, spreading_figure
-from fewlabels.report.pictures import png
+from fewlabels.report import error_figure, gather, png, pseudo_labels_figure, spreading_figure
 
 IMAGES = Path(__file__).parent / "images"
-ARM_POINTS, ARMS, LABELS_PER_ARM = 400, 3, 3
+ARM_POINTS, ARMS, LABELS_PER_ARM = 400, 3, 2
 
 
 def spirals(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Three interleaved noisy spiral arms. points: (1200, 2). labels: (1200,), -1 but for three rows of each arm."""
+    """Three interleaved noisy spiral arms. points: (1200, 2). labels: (1200,), -1 but for two rows of each arm."""
     rng = np.random.default_rng(seed)
     arm = np.repeat(np.arange(ARMS), ARM_POINTS)
     way = np.tile(np.sqrt(np.linspace(0.02, 1, ARM_POINTS)), ARMS)
-    angle = 3.6 * way + 2 * np.pi * arm / ARMS
+    angle = 5.5 * way + 2 * np.pi * arm / ARMS
     points = way[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, 0.022, (arm.size, 2))
     labels = np.full(arm.size, -1)
     for number in range(ARMS):
@@ -45,12 +44,14 @@ def spreading() -> None:
     durable.write_bytes(IMAGES / "spreading.png", png(spreading_figure(points, labels, found.label, found.certainty)))
 
 
-def curves(run: str) -> None:
-    durable.write_bytes(IMAGES / "demo.png", png(curves_figure(gather([run]).curves)))
+def demo(run: str) -> None:
+    curves = gather([run]).curves
+    durable.write_bytes(IMAGES / "demo-error.png", png(error_figure(curves)))
+    durable.write_bytes(IMAGES / "demo-pseudo-labels.png", png(pseudo_labels_figure(curves)))
 
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     spreading()
     for name in sys.argv[1:2]:
-        curves(name)
+        demo(name)

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "graph": SHARED | {"numpy", "scipy", "faiss"},
     "data": SHARED | {"numpy", "PIL", "pyarrow"},
     "data/augment": SHARED | {"numpy", "torch", "data"},
-    "data/digits": {"numpy", "sklearn", "data"},
+    "data/digits": {"numpy", "PIL", "sklearn", "data"},
     "nets": {"errors", "torch"},
     "train": SHARED | {"numpy", "torch", "graph", "data", "nets"},
     "train/settings": {"errors", "graph", "data"},

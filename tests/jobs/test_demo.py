@@ -20,8 +20,8 @@ SHORT = TrainSettings(
 
 def test_the_digits_are_split_once_and_labelled_by_seed():
     one, other = digits_task(0), digits_task(1)
-    assert one.pixels.shape == (1347, 8, 8, 1)
-    assert one.test_pixels.shape == (450, 8, 8, 1)
+    assert one.pixels.shape == (1347, 16, 16, 1)
+    assert one.test_pixels.shape == (450, 16, 16, 1)
     assert (one.test_pixels == other.test_pixels).all()
     assert (one.labels != other.labels).any()
     assert np.bincount(one.labels[one.labels >= 0]).tolist() == [3] * 10

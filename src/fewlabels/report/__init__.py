@@ -1,7 +1,16 @@
 """Run folders -> values -> one HTML page that people look at."""
 
 from .gather import Report, gather
-from .pictures import curves_figure, spreading_figure
+from .pictures import error_figure, png, pseudo_labels_figure, spreading_figure
 from .render import render, report_html
 
-__all__ = ["Report", "curves_figure", "gather", "render", "report_html", "spreading_figure"]
+__all__ = [
+    "Report",
+    "error_figure",
+    "gather",
+    "png",
+    "pseudo_labels_figure",
+    "render",
+    "report_html",
+    "spreading_figure",
+]

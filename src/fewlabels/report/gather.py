@@ -24,11 +24,13 @@ class Card:
 class Curve:
     """One training run, epoch by epoch; None where a number is not known.
 
-    phase: number of the phase. error: test error, percent. accuracy: right pseudo-labels, percent. certainty: mean.
+    phase: number of the phase. steps: of the epoch. error: test error, percent. accuracy: right pseudo-labels,
+    percent. certainty: mean.
     """
 
     name: str
     phase: list[int]
+    steps: list[int]
     error: list[float | None]
     accuracy: list[float | None]
     certainty: list[float | None]
@@ -49,10 +51,12 @@ class Report:
     warnings: list[str]
     cards: list[Card]
     curves: list[Curve]
+    repeats: bool  # runs that differ by their seed alone: their mean says something
     histogram: Mapping[str, Any] | None
     class_names: list[str]
     class_counts: Mapping[str, list[int]] | None
     table: list[list[str]]  # several runs: header, then a row for each measure
+    differences: list[list[str]]  # runs that are no repeats: header, then a row for each setting that differs
     health: list[tuple[str, str]]
     solver: list[list[str]]  # header, then a row for each class
     settings: list[tuple[str, str]]
@@ -69,7 +73,7 @@ MEANINGS = {
     "certainty_wrong": ("Certainty of wrong ones", "", "Mean over wrong pseudo-labels: lower is better."),
     "certainty": ("Mean certainty", "", "Over the propagated labels, 0 to 1. It orders guesses; it is no probability."),
     "unreached": ("Unreached rows", "", "Rows that no label can get to on the graph; they stay without a label."),
-    "wall_seconds": ("Time", "s", "From reading to the last file but this one."),
+    "wall_seconds": ("Time", "s", "Wall time of the whole run."),
 }
 
 
@@ -85,17 +89,20 @@ def gather(folders: Sequence[str | Path]) -> Report:
     runs = [run for one in given for run in _expanded(one)]
     head = given[0]
     alone = runs[0] if len(runs) == 1 else None
+    repeats = all(_but_seed(run) == _but_seed(runs[0]) for run in runs)
     return Report(
         title=str(head.facts.get("title") or head.folder.name),
-        sentence=_sentence(runs),
+        sentence=_sentence(runs, repeats),
         finished=all(run.results for run in [*given, *runs]),
         warnings=[line for run in runs for line in _warnings(run)],
         cards=_cards(alone.results) if alone else [],
         curves=[curve for run in runs if (curve := _curve(run)).phase],
+        repeats=repeats,
         histogram=alone.results.get("certainty_histogram") if alone else None,
         class_names=[str(name) for name in runs[0].facts.get("class_names", [])],
         class_counts=alone.results.get("class_counts") if alone else None,
-        table=_comparison(runs) if alone is None else [],
+        table=[] if alone else _comparison(runs, repeats),
+        differences=[] if repeats else _differences(runs),
         health=_health(alone.results) if alone else [],
         solver=_solver(alone) if alone else [],
         settings=_flat(runs[0].settings),
@@ -107,7 +114,12 @@ def gather(folders: Sequence[str | Path]) -> Report:
 def _expanded(run: Run) -> list[Run]:
     if run.kind != "seeds":
         return [run]
-    return [read_run(run.folder / f"seed-{seed}") for seed in run.facts["seeds"]]
+    places = [run.folder / f"seed-{seed}" for seed in run.facts["seeds"]]
+    return [read_run(place) for place in places if place.exists()] or [run]  # the later ones may not have begun
+
+
+def _but_seed(run: Run) -> tuple[object, ...]:
+    return run.kind, run.facts.get("title"), {**run.settings, "seed": None}
 
 
 def _curve(run: Run) -> Curve:
@@ -115,6 +127,7 @@ def _curve(run: Run) -> Curve:
     return Curve(
         name=run.folder.name,
         phase=[epoch["phase_index"] for epoch in epochs],
+        steps=[epoch["steps"] for epoch in epochs],
         error=[epoch.get("test_error") for epoch in epochs],
         accuracy=[epoch.get("pseudo_label_accuracy") for epoch in epochs],
         certainty=[epoch.get("mean_certainty") for epoch in epochs],
@@ -137,8 +150,10 @@ def _known(runs: Sequence[Run], name: str) -> list[float]:
     return [run.results[name] for run in runs if run.results.get(name) is not None]
 
 
-def _sentence(runs: Sequence[Run]) -> str:
+def _sentence(runs: Sequence[Run], repeats: bool) -> str:
     """What happened, in one sentence with the numbers that are known."""
+    if not repeats:
+        return f"{len(runs)} runs that differ in their settings or data, side by side."
     results = runs[0].results
     if not results:
         return "This run has not ended: what is here is what it had written so far."
@@ -170,10 +185,11 @@ def _warnings(run: Run) -> list[str]:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Counts with separators, other numbers with two places, "-" for none."""
+    """Counts with separators, seconds from ten up whole, other numbers with two places, "-" for none."""
     if value is None:
         return "-"
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+    whole = isinstance(value, int) or (unit == "s" and value >= 10)
+    text = f"{value:,.0f}" if whole else f"{value:.2f}"
     return f"{text} {unit}".rstrip()
 
 
@@ -186,15 +202,23 @@ def _cards(results: Mapping[str, Any]) -> list[Card]:
     ]
 
 
-def _comparison(runs: Sequence[Run]) -> list[list[str]]:
-    rows = [["", *(run.folder.name for run in runs), "mean", "std"]]
+def _comparison(runs: Sequence[Run], repeats: bool) -> list[list[str]]:
+    rows = [["", *(run.folder.name for run in runs), *(["mean", "std"] if repeats else [])]]
     for key, (name, unit, _) in MEANINGS.items():
         values = _known(runs, key)
         if values:
             each = [number(run.results.get(key)) for run in runs]
-            unit = f" ({unit})" if unit else ""
-            rows.append([name + unit, *each, number(float(mean(values))), number(deviation(values))])
+            summary = [number(float(mean(values))), number(deviation(values))] if repeats else []
+            rows.append([f"{name} ({unit})" if unit else name, *each, *summary])
     return rows
+
+
+def _differences(runs: Sequence[Run]) -> list[list[str]]:
+    """Settings that are not the same in all runs, seeds left out; none of them: only the header."""
+    each = [dict(_flat(run.settings)) for run in runs]
+    names = dict.fromkeys(name for settings in each for name in settings if name != "seed")
+    rows = [[name, *(settings.get(name, "-") for settings in each)] for name in names]
+    return [["setting", *(run.folder.name for run in runs)], *(row for row in rows if len(set(row[1:])) > 1)]
 
 
 def _health(results: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .gather import Curve
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#888888"  # told apart by the colour-blind too
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+BACKING = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}  # text over lines
 LONGEST_NAME = 14
 MOST_BARS = 40
 
@@ -34,99 +36,104 @@ def short(name: str) -> str:
     return clean if len(clean) <= LONGEST_NAME else clean[: LONGEST_NAME - 1] + "…"
 
 
-def curves_figure(curves: Sequence[Curve]) -> Figure:
-    """Test error over all epochs, and right pseudo-labels and certainty over those with pseudo-labels.
+@dataclass(frozen=True)
+class Lines:
+    """What one panel draws. x, y: an array for each curve. names: of the curves. repeats: one mean stands for all."""
 
-    Several curves are thin, their mean is thick. A panel without any number is left out.
-    """
-    wanted = []
-    if any(value is not None for curve in curves for value in curve.error):
-        wanted.append(_draw_error)
-    if any(value is not None for curve in curves for value in curve.certainty):
-        wanted.append(_draw_pseudo_labels)
-    figure = Figure(figsize=(4.9 * max(1, len(wanted)), 3.3), layout="constrained")
-    for place, draw in enumerate(wanted):
-        draw(_axes(figure, len(wanted), place), curves)
+    x: list[np.ndarray]
+    y: list[np.ndarray]
+    names: list[str]
+    repeats: bool
+
+    def means(self) -> Lines:
+        """The mean as far as the shortest goes, if these are repeats; otherwise all of them."""
+        if not self.repeats:
+            return self
+        shortest = min(map(len, self.y))
+        return Lines([self.x[0][:shortest]], [np.mean([line[:shortest] for line in self.y], axis=0)], [""], True)
+
+
+def error_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
+    """Test error over all training steps. Repeats are thin, with their mean; otherwise each curve has its colour."""
+    figure, axes = _panel("Test error, %", "training steps")
+    known = [curve for curve in curves if any(value is not None for value in curve.error)]
+    steps = [np.cumsum(curve.steps) for curve in known]
+    lines = Lines(steps, [_numbers(curve.error) for curve in known], [curve.name for curve in known], repeats)
+    _draw(axes, lines, (BLUE, *PALETTE[1:]))
+    begun = known[0].first_of_last_phase
+    of_last_phase = np.concatenate([line[max(0, begun - 1) :] for line in lines.means().y])
+    axes.set_ylim(0, max(5.0, min(100.0, 1.6 * float(np.nanmax(of_last_phase)))))
+    if begun:
+        x = steps[0][begun - 1]
+        axes.axvline(x, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+        for words, side in (("labels alone ", "right"), (" + propagation", "left")):
+            note = axes.text(x, 0.97, words, ha=side, va="top", fontsize=8, color=GREY, bbox=BACKING)
+            note.set_transform(axes.get_xaxis_transform())
+    if repeats:
+        x_all, y_all = lines.means().x[0], lines.means().y[0]
+        for place in {begun - 1, len(y_all) - 1} - {-1}:
+            _mark(axes, x_all[place], y_all[place])
     return figure
 
 
-def _axes(figure: Figure, count: int, place: int) -> Axes:
-    axes = figure.add_subplot(1, count, place + 1)
+def pseudo_labels_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
+    """Right pseudo-labels over the epochs of the last phase, as error_figure; for repeats mean certainty as well."""
+    figure, axes = _panel("Pseudo-labels, %" if repeats else "Right pseudo-labels, %", "epoch of label propagation")
+    names = [curve.name for curve in curves]
+    accuracy = [_numbers(curve.accuracy[curve.first_of_last_phase :]) for curve in curves]
+    certainty = [100 * _numbers(curve.certainty[curve.first_of_last_phase :]) for curve in curves]
+    for name, y, color in (("right", accuracy, GREEN), ("mean certainty", certainty, ORANGE)):
+        if np.isnan(np.concatenate(y)).all() or not (repeats or name == "right"):
+            continue
+        lines = Lines([np.arange(1, len(line) + 1) for line in y], y, names, repeats)
+        _draw(axes, lines, (color,) if repeats else PALETTE)
+        if repeats:
+            axes.lines[-1].set_label(f"{name}: {lines.means().y[0][-1]:.1f} at the end")
+    axes.set_ylim(0, 104)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def _panel(title: str, x_label: str, size: tuple[float, float] = (5.2, 3.3)) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8, color="#888888")
-    return axes
-
-
-def _draw_error(axes: Axes, curves: Sequence[Curve]) -> None:
-    lines = [_numbers(curve.error) for curve in curves]
-    _line(axes, lines, BLUE, offset=1)
-    middle = _mean(lines)
-    start = curves[0].first_of_last_phase
-    axes.set_ylim(0, max(5.0, min(100.0, 1.6 * float(np.nanmax(middle[max(0, start - 1) :])))))
-    if start:
-        axes.axvline(start + 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.text(start, 0.97, "labels alone ", ha="right", va="top", fontsize=8, color=GREY, transform=_wide(axes))
-        axes.text(start + 1, 0.97, " + propagation", va="top", fontsize=8, color=GREY, transform=_wide(axes))
-        _mark(axes, start, middle[start - 1])
-    _mark(axes, len(middle), middle[-1])
-    axes.set_title("Test error, %", loc="left", fontsize=10)
-    axes.set_xlabel("epoch", fontsize=8)
-
-
-def _wide(axes: Axes) -> Any:
-    return axes.get_xaxis_transform()
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_xlabel(x_label, fontsize=8)
+    return figure, axes
 
 
 def _mark(axes: Axes, x: float, value: float) -> None:
+    """A point with its value, readable across a line."""
     axes.plot([x], [value], "o", color=BLUE, markersize=4)
-    axes.annotate(f"{value:.1f}", (x, value), (-4, 6), textcoords="offset points", ha="right", fontsize=9, color=BLUE)
-
-
-def _draw_pseudo_labels(axes: Axes, curves: Sequence[Curve]) -> None:
-    kept = [curve.first_of_last_phase for curve in curves]
-    certainty = [_numbers(curve.certainty[start:]) * 100 for curve, start in zip(curves, kept, strict=True)]
-    _line(axes, certainty, ORANGE, offset=1)
-    _name_end(axes, _mean(certainty), "mean certainty, in hundredths", ORANGE)
-    accuracy = [_numbers(curve.accuracy[start:]) for curve, start in zip(curves, kept, strict=True)]
-    if not np.isnan(np.concatenate(accuracy)).all():
-        _line(axes, accuracy, GREEN, offset=1)
-        _name_end(axes, _mean(accuracy), "right, %", GREEN)
-    axes.set_ylim(0, 108)
-    axes.set_title("Pseudo-labels", loc="left", fontsize=10)
-    axes.set_xlabel("epoch of label propagation", fontsize=8)
-
-
-def _name_end(axes: Axes, line: np.ndarray, name: str, color: str) -> None:
-    above = 5 if name.startswith("right") else -12
-    end = (len(line), line[-1])
+    shift = (-4, 7)  # points
     axes.annotate(
-        f"{name}: {line[-1]:.0f}", end, (0, above), textcoords="offset points", ha="right", fontsize=8, color=color
+        f"{value:.1f}", (x, value), shift, textcoords="offset points", ha="right", fontsize=9, color=BLUE, bbox=BACKING
     )
 
 
-def _line(axes: Axes, lines: Sequence[np.ndarray], color: str, *, offset: int) -> None:
-    if len(lines) > 1:
-        for line in lines:
-            axes.plot(np.arange(len(line)) + offset, line, color=color, linewidth=0.7, alpha=0.35)
-    middle = _mean(lines)
-    axes.plot(np.arange(len(middle)) + offset, middle, color=color, linewidth=1.8)
+def _draw(axes: Axes, lines: Lines, colors: Sequence[str]) -> None:
+    if lines.repeats and len(lines.y) > 1:
+        for x, y in zip(lines.x, lines.y, strict=True):
+            axes.plot(x, y, color=colors[0], linewidth=0.7, alpha=0.35)
+    means = lines.means()
+    for place, (x, y, name) in enumerate(zip(means.x, means.y, means.names, strict=True)):
+        axes.plot(x, y, color=colors[place % len(colors)], linewidth=1.8, label=short(name) or None)
+    if not lines.repeats:
+        axes.legend(frameon=False, fontsize=8)
 
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values], float)
 
 
-def _mean(lines: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean over the runs, as far as the shortest goes."""
-    return np.asarray(np.mean([line[: min(map(len, lines))] for line in lines], axis=0))
-
-
 def histogram_figure(histogram: Mapping[str, Any]) -> Figure:
     """How many pseudo-labels have which certainty: right and wrong ones, or all where truth is unknown."""
-    figure = Figure(figsize=(6.4, 2.8), layout="constrained")
-    axes = _axes(figure, 1, 0)
+    figure, axes = _panel("Pseudo-labels by certainty", "certainty")
     edges = np.array(histogram["edges"])
     width = np.diff(edges)
     if histogram.get("right") is not None:
@@ -137,8 +144,6 @@ def histogram_figure(histogram: Mapping[str, Any]) -> Figure:
     else:
         axes.bar(edges[:-1], histogram["all"], width, align="edge", color=BLUE)
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_xlabel("certainty", fontsize=8)
-    axes.set_title("Pseudo-labels by certainty", loc="left", fontsize=10)
     return figure
 
 
@@ -146,8 +151,7 @@ def classes_figure(class_names: Sequence[str], counts: Mapping[str, Sequence[int
     """Rows of each class, given and propagated; the first 40 classes."""
     names = [short(name) for name in class_names[:MOST_BARS]]
     given, spread = np.array(counts["given"][:MOST_BARS]), np.array(counts["propagated"][:MOST_BARS])
-    figure = Figure(figsize=(6.4, 0.9 + 0.24 * len(names)), layout="constrained")
-    axes = _axes(figure, 1, 0)
+    figure, axes = _panel("Rows of each class", "rows", (5.2, max(3.3, 0.9 + 0.24 * len(names))))
     places = np.arange(len(names))
     axes.barh(places, given, color=GREY, label="given")
     axes.barh(places, spread, left=given, color=BLUE, label="propagated")
@@ -158,7 +162,6 @@ def classes_figure(class_names: Sequence[str], counts: Mapping[str, Sequence[int
     axes.grid(visible=False)
     axes.margins(x=0.1)
     axes.legend(frameon=False, fontsize=8, loc="lower right", ncols=2, bbox_to_anchor=(1, 1))
-    axes.set_title("Rows of each class", loc="left", fontsize=10)
     return figure
 
 

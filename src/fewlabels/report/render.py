@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from .gather import Report, gather, mean
-from .pictures import classes_figure, curves_figure, histogram_figure, png
+from .gather import Report, gather
+from .pictures import MOST_BARS, classes_figure, error_figure, histogram_figure, png, pseudo_labels_figure
 
 MOST_OPEN_ROWS = 13  # longer tables are folded
 TEMPLATES = Environment(
@@ -33,14 +33,17 @@ def report_html(folders: Sequence[str | Path]) -> str:
 def render(report: Report) -> str:
     """The page of a gathered report."""
     page = TEMPLATES.get_template("report.html.j2")
-    return page.render(report=report, pictures=_pictures(report), most_open_rows=MOST_OPEN_ROWS)
+    return page.render(report=report, pictures=_pictures(report), most_open_rows=MOST_OPEN_ROWS, most_bars=MOST_BARS)
 
 
 def _pictures(report: Report) -> dict[str, tuple[str, str]]:
     """Name -> (data URI, what the picture shows in words and numbers)."""
     found: dict[str, tuple[str, str]] = {}
-    if any(value is not None for curve in report.curves for value in (*curve.error, *curve.certainty)):
-        found["curves"] = (_uri(curves_figure(report.curves)), _of_curves(report))
+    if any(value is not None for curve in report.curves for value in curve.error):
+        found["error"] = (_uri(error_figure(report.curves, repeats=report.repeats)), _of_error(report))
+    propagating = [curve for curve in report.curves if any(value is not None for value in curve.certainty)]
+    if propagating:
+        found["pseudo_labels"] = (_uri(pseudo_labels_figure(propagating, repeats=report.repeats)), _of_labels(report))
     if report.histogram:
         found["histogram"] = (_uri(histogram_figure(report.histogram)), _of_histogram(report))
     if report.class_counts and report.class_names:
@@ -54,11 +57,18 @@ def _uri(figure: Figure) -> str:
     return "data:image/png;base64," + base64.b64encode(png(figure)).decode()
 
 
-def _of_curves(report: Report) -> str:
-    last = [curve.error[-1] for curve in report.curves if curve.error and curve.error[-1] is not None]
-    ends = f"Test error ends at {mean([value for value in last if value is not None]):.1f} %. " if last else ""
+def _of_error(report: Report) -> str:
     epochs = max(len(curve.phase) for curve in report.curves)
-    return f"{ends}Learning curves over {epochs} epochs of {len(report.curves)} run(s)."
+    return f"Test error over {epochs} epochs, {_ends([curve.error for curve in report.curves])}."
+
+
+def _of_labels(report: Report) -> str:
+    return f"Right pseudo-labels by epoch, {_ends([curve.accuracy for curve in report.curves])}."
+
+
+def _ends(lines: Sequence[Sequence[float | None]]) -> str:
+    last = [line[-1] for line in lines if line and line[-1] is not None]
+    return f"at the end {', '.join(f'{value:.1f} %' for value in last)}" if last else "not known at the end"
 
 
 def _of_histogram(report: Report) -> str:

@@ -1,0 +1,134 @@
+import pytest
+
+from fewlabels.errors import ConfigError, RunError
+from fewlabels.report import gather
+from fewlabels.report.gather import deviation, number
+from fewlabels.runs import RunWriter
+
+
+def test_one_run_says_what_happened_with_its_numbers(make_run):
+    report = gather([make_run()])
+    assert report.title == "birds"
+    assert report.sentence == (
+        "From 6 labels for 1,200 images, label propagation brought the test error from 20.5 % to 5.2 %."
+    )
+    assert {card.name: card.value for card in report.cards} == {
+        "Test error, labels alone": "20.50 %",
+        "Test error, label propagation": "5.25 %",
+        "Right at first": "81.00 %",
+        "Right at the end": "94.75 %",
+        "Certainty of right ones": "0.87",
+        "Certainty of wrong ones": "0.31",
+        "Time": "61 s",
+    }
+    assert ("edges", "9,876") in report.health
+    assert report.solver[1:] == [["crow", "31", "8.4e-07", "yes"], ["wren", "42", "9.1e-07", "yes"]]
+    assert ("graph.alpha", "0.99") in report.settings
+    assert report.finished
+    assert report.warnings == report.table == report.differences == []
+
+
+def test_a_curve_knows_where_propagation_begins(make_run):
+    curve = gather([make_run()]).curves[0]
+    assert curve.error == [50.0, 40.0, 30.0, 20.0]
+    assert curve.accuracy == [None, None, 82.0, 83.0]
+    assert curve.steps == [1, 1, 3, 3]
+    assert curve.first_of_last_phase == 2
+
+
+def test_where_truth_is_unknown_no_number_about_it_is_shown(make_run, results):
+    unknown = dict.fromkeys(
+        ("supervised_error", "lp_error", "pseudo_label_accuracy_last", "certainty_right", "certainty_wrong")
+    )
+    report = gather([make_run(results=results | unknown)])
+    assert report.sentence == "6 labels were spread to 1,194 other rows of 1,200."
+    assert [card.name for card in report.cards] == ["Right at first", "Mean certainty", "Time"]
+
+
+def test_a_worse_error_is_not_called_brought(make_run, results):
+    report = gather([make_run(results=results | {"lp_error": 33.0})])
+    assert "took the test error from 20.5 % to 33.0 %" in report.sentence
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"unreached": 7}, "No label reaches 7 of 1,200 rows"),
+        ({"num_rejected": 3}, "3 images could not be read"),
+        ({"solver": {"steps": [9, 9], "residual": [1, 1], "converged": [True, False]}}, "early for 1 of 2 classes"),
+    ],
+)
+def test_what_needs_attention_is_a_warning(make_run, results, changed, words):
+    (line,) = gather([make_run(results=results | changed)]).warnings
+    assert line.startswith("run: ")
+    assert words in line
+
+
+def test_runs_that_differ_by_seed_alone_have_a_mean_and_a_deviation(make_run, results):
+    runs = [make_run(f"s{seed}", results | {"lp_error": float(seed)}, seed=seed) for seed in (3, 4, 8)]
+    report = gather(runs)
+    assert report.repeats
+    assert report.sentence.endswith("from 20.5 % to 5.0 % on average over 3 runs.")
+    assert report.table[0] == ["", "s3", "s4", "s8", "mean", "std"]
+    assert ["Test error, label propagation (%)", "3.00", "4.00", "8.00", "5.00", "2.65"] in report.table
+    assert report.cards == report.differences == []
+
+
+def test_runs_with_other_settings_are_compared_without_a_mean(make_run):
+    report = gather([make_run("a", alpha=0.9), make_run("b", alpha=0.5, seed=1)])
+    assert not report.repeats
+    assert report.table[0] == ["", "a", "b"]
+    assert report.differences == [["setting", "a", "b"], ["graph.alpha", "0.9", "0.5"]]
+    assert report.sentence == "2 runs that differ in their settings or data, side by side."
+
+
+def test_the_same_settings_on_other_data_are_no_repeats(make_run):
+    report = gather([make_run("a"), make_run("b", title="fish")])
+    assert not report.repeats
+    assert report.differences == [["setting", "a", "b"]]
+
+
+def test_a_folder_of_seeds_stands_for_the_runs_in_it(make_run, tmp_path):
+    RunWriter(tmp_path / "all", "seeds", {}, title="birds over seeds", seeds=[0, 1, 2])
+    for seed in (0, 1):  # the third has not begun
+        make_run(f"all/seed-{seed}", seed=seed)
+    report = gather([tmp_path / "all"])
+    assert report.title == "birds over seeds"
+    assert [curve.name for curve in report.curves] == ["seed-0", "seed-1"]
+    assert not report.finished
+
+
+def test_an_unfinished_run_shows_what_it_has(make_run):
+    report = gather([make_run(finished=False)])
+    assert not report.finished
+    assert "has not ended" in report.sentence
+    assert len(report.curves[0].error) == 4
+    assert report.cards == report.health == report.solver == []
+
+
+def test_no_folder_and_a_damaged_folder_are_errors(make_run):
+    with pytest.raises(ConfigError, match="FL-C25"):
+        gather([])
+    folder = make_run()
+    (folder / "events.jsonl").write_text('{"event": "epo')
+    with pytest.raises(RunError, match="FL-K2 damaged line"):
+        gather([folder])
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (None, "%", "-"),
+        (1234567, "", "1,234,567"),
+        (4.0, "%", "4.00 %"),
+        (9.99, "s", "9.99 s"),
+        (1234.5, "s", "1,234 s"),
+    ],
+)
+def test_numbers_as_text(value, unit, text):
+    assert number(value, unit) == text
+
+
+def test_deviation_by_hand():
+    assert deviation([1.0, 2.0, 6.0]) == pytest.approx(7**0.5)
+    assert deviation([1.0]) is None
