@@ -8,8 +8,6 @@ import torch.nn.functional as F
 
 from .settings import AugmentSettings
 
-KNOTS = 3
-
 
 def augment(images: torch.Tensor, settings: AugmentSettings, rng: np.random.Generator) -> torch.Tensor:
     """A changed copy of each image. images: (b, c, h, w) uint8 -> (b, c, h, w) float32 in [0, 255].
@@ -22,8 +20,6 @@ def augment(images: torch.Tensor, settings: AugmentSettings, rng: np.random.Gene
         angle = np.deg2rad(rng.uniform(-settings.rotate, settings.rotate, b))
         scale = 1 + rng.uniform(-settings.stretch, settings.stretch, (b, 2))
         changed = warp(changed, angle, scale)
-    if settings.elastic:
-        changed = bend(changed, settings.elastic * rng.standard_normal((b, 2, KNOTS, KNOTS)))
     if settings.translate:
         changed = shift(changed, rng.integers(-settings.translate, settings.translate + 1, (b, 2)))
     if settings.flip:
@@ -60,18 +56,3 @@ def warp(images: torch.Tensor, angle: np.ndarray, scale: np.ndarray) -> torch.Te
     theta = torch.from_numpy(np.ascontiguousarray(matrix.transpose(2, 0, 1), np.float32)).to(images.device)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-
-
-def bend(images: torch.Tensor, offsets: np.ndarray) -> torch.Tensor:
-    """Move the pixels of image i by a smooth field: offsets at KNOTS x KNOTS places, cubic between them.
-
-    images: (b, c, h, w). offsets: (b, 2, KNOTS, KNOTS), right and down, in pixels. Outside of the image its border is
-    repeated.
-    """
-    b, _, h, w = images.shape
-    field = torch.from_numpy(offsets.astype(np.float32)).to(images.device)
-    field = F.interpolate(field, size=(h, w), mode="bicubic", align_corners=True)
-    field = field * torch.tensor([2 / w, 2 / h], device=images.device)[:, None, None]
-    straight = torch.eye(2, 3, device=images.device).expand(b, 2, 3)
-    grid = F.affine_grid(straight, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid + field.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)

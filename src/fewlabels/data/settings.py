@@ -13,7 +13,6 @@ class AugmentSettings:
     """translate: largest shift in pixels along each axis, the border mirrored. flip: mirror half of the images.
 
     rotate: largest angle in degrees. stretch: largest relative change of width and height, each drawn apart.
-    elastic: standard deviation in pixels of a smooth random bending, for handwriting.
     Defaults: the paper's CIFAR augmentation (released code datasets.py:25-39).
     """
 
@@ -21,13 +20,12 @@ class AugmentSettings:
     flip: bool = True
     rotate: float = 0.0
     stretch: float = 0.0
-    elastic: float = 0.0
 
     def __post_init__(self) -> None:
-        sizes = (self.translate, self.rotate, self.elastic)
+        sizes = (self.translate, self.rotate)
         if not all(0 <= size < math.inf for size in sizes) or not 0 <= self.stretch < 1:
             raise ConfigError(
                 "C22",
-                f"translate, rotate and elastic are {sizes}, stretch is {self.stretch!r}: expected finite numbers from 0 "
-                "up, and a share below 1",
+                f"translate and rotate are {sizes}, stretch is {self.stretch!r}: expected finite numbers from 0 up, "
+                "and a share below 1",
             )

@@ -63,13 +63,7 @@ def train(
     network.train()
     for phase_index, phase in enumerate(settings.phases):
         method = METHODS[phase.method](settings.graph)
-        optimizer = torch.optim.SGD(
-            network.parameters(),
-            lr=phase.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            nesterov=settings.momentum > 0,
-        )
+        optimizer = _optimizer(network, phase, settings)
         for number in range(phase.epochs):
             start = time.perf_counter()
             epoch = Epoch(settings.seed, phase_index, number)
@@ -79,9 +73,7 @@ def train(
             for step, (chosen, target) in enumerate(_on_device(batches, targets, images.device)):
                 progress = (number + step / len(batches)) / phase.epochs
                 rate = _set_rate(optimizer, phase.learning_rate * cosine(progress, settings.cosine_stretch))
-                rng = generator(settings.seed, "augment", phase_index, number, step)
-                dropout_seed = torch_seed(settings.seed, "dropout", phase_index, number, step)
-                with _dropout_drawn_from(dropout_seed, images.device):
+                with _draws(epoch, step, images.device) as rng:
                     output = network(augment(images[chosen], settings.augment, rng))
                 loss = torch.stack([term(output, target) for term in method.terms]).sum()
                 _stop_if_not_finite(loss, epoch, step)
@@ -91,6 +83,16 @@ def train(
                 losses.append(loss.detach())
             mean, seconds = float(torch.stack(losses).mean()), time.perf_counter() - start
             watch(EpochReport(phase, phase_index, number, len(batches), mean, rate, seconds, targets))
+
+
+def _optimizer(network: nn.Module, phase: Phase, settings: TrainSettings) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=phase.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+    )
 
 
 def _on_device(
@@ -104,11 +106,15 @@ def _on_device(
 
 
 @contextmanager
-def _dropout_drawn_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout has no generator of its own: lend it the global one, seeded, and give that back as it was."""
+def _draws(epoch: Epoch, step: int, device: torch.device) -> Iterator[np.random.Generator]:
+    """The generator for augmentation in this step, and torch's own seeded for dropout, which has no other.
+
+    Afterwards torch's is as it was.
+    """
+    place = (epoch.phase, epoch.number, step)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+        torch.manual_seed(torch_seed(epoch.seed, "dropout", *place))
+        yield generator(epoch.seed, "augment", *place)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> float:

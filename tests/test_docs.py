@@ -1,0 +1,101 @@
+"""What the documents say is so: error codes, commands, links."""
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fewlabels.main import COMMANDS
+from fewlabels.main import run as run_command
+from fewlabels.recipes.digits import digits_lp
+from fewlabels.train.settings import Phase
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("src/fewlabels/recipes/*.md")])
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_error_code_of_the_source_is_explained_and_no_other():
+    source = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    raised = set(re.findall(r'"([A-Z]\d+)"|FL-([A-Z]\d+)', source))
+    codes = {one or other for one, other in raised}
+    explained = set(re.findall(r"FL-([A-Z]\d+)", (ROOT / "docs/errors.md").read_text()))
+    assert codes == explained
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_pictures_exist(document):
+    text = document.read_text()
+    targets = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    for target in targets:
+        if not target.startswith(("http", "#")):
+            assert (document.parent / target.split("#")[0]).exists(), target
+
+
+def test_every_make_target_of_the_readme_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make ([\w-]+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_that_names_only_options_that_exist(command, capsys):
+    assert run_command([command, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    example = re.search(rf"Example: (fewlabels {command}.*)$", text).group(1)
+    options = [word for word in shlex.split(example) if word.startswith("--")]
+    assert all(re.search(rf"{option}\b", text.replace(example, "")) for option in options)
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+
+
+@pytest.fixture
+def newcomer(tmp_path, monkeypatch):
+    """A place with what the README's commands name, and recipes so short that all of them run in seconds."""
+    rng = np.random.default_rng(0)
+    monkeypatch.chdir(tmp_path)
+    truth = np.arange(60) // 20
+    np.save("embeddings.npy", rng.normal(size=(3, 16))[truth] + 0.2 * rng.normal(size=(60, 16)))
+    for number in range(40):
+        place = tmp_path / "photos" / ("crow", "wren")[number % 2] / f"{number:03}.jpg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(place)
+    monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 2)
+    monkeypatch.setattr("fewlabels.recipes.images.LP_STEPS", 2)
+    short = replace(digits_lp(), phases=(Phase("supervised", 1, 0.05, 30), Phase("lp", 1, 0.05, 30, 300)), width=2)
+    monkeypatch.setattr("fewlabels.jobs.demo.digits_lp", lambda seed: replace(short, seed=seed))
+    return tmp_path
+
+
+LABELS = {
+    "photos": "id,label\ncrow/000.jpg,crow\nwren/001.jpg,wren\ncrow/002.jpg,\n",
+    "embeddings.npy": "id,label\n0,a\n20,b\n40,c\n",
+}
+
+
+@pytest.mark.filterwarnings("ignore::fewlabels.errors.FewlabelsWarning")
+def test_the_commands_of_the_readme_run(newcomer, capsys):
+    Path("labels.csv").write_text(LABELS["photos"])
+    assert run_command(["demo", "--quiet"]) == 0  # `make demo`
+    commands = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) >= 4
+    for command in commands:
+        words = shlex.split(command)
+        assert words[0] == "fewlabels"
+        Path("labels.csv").write_text(LABELS["embeddings.npy" if words[1] == "propagate" else "photos"])
+        assert run_command(words[1:]) == 0, command
+    capsys.readouterr()
+
+
+@pytest.mark.filterwarnings("ignore::fewlabels.errors.FewlabelsWarning")
+def test_the_python_of_the_readme_runs(newcomer):
+    (program,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(program, names)
+    assert names["result"].pseudo_labels.label.shape == (60,)
