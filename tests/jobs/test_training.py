@@ -72,6 +72,16 @@ def test_the_model_loads_back_from_its_two_files(stripes, tmp_path):
     network.load_state_dict(load_file(tmp_path / "run" / "model.safetensors"))
 
 
+def test_test_images_are_looked_at_about_fifty_times_a_phase_and_after_its_last_epoch(stripes, tmp_path):
+    settings = replace(SETTINGS, phases=(Phase("supervised", 120, 0.05, 6), Phase("lp", 2, 0.05, 6, 18)))
+    results = run_training(stripes, settings, tmp_path / "run", quiet=True)
+    errors = [event["test_error"] for event in read_run(tmp_path / "run").of("epoch")]
+    assert sum(error is not None for error in errors[:120]) == 40
+    assert None not in errors[119:]
+    assert results["supervised_error"] == errors[119]
+    assert results["lp_error"] == errors[-1]
+
+
 def test_hidden_labels_never_reach_training(stripes, tmp_path):
     """Permute the truth of all unlabelled and all test images: what is learned stays the same to the bit."""
     rng = np.random.default_rng(1)

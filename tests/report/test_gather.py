@@ -34,6 +34,7 @@ def test_a_curve_knows_where_propagation_begins(make_run):
     assert curve.accuracy == [None, None, 82.0, 83.0]
     assert curve.steps == [1, 1, 3, 3]
     assert curve.first_of_last_phase == 2
+    assert curve.measured == [(1, 50, False), (2, 40, False), (5, 30, True), (8, 20, True)]
 
 
 def test_where_truth_is_unknown_no_number_about_it_is_shown(make_run, results):

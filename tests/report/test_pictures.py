@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,12 @@ def test_error_is_drawn_over_steps_and_marked_where_phases_end(make_run):
     assert lines(figure)[0] == [[1, 50], [2, 40], [5, 30], [8, 20]]
     marks = {text.get_text() for text in figure.axes[0].texts}
     assert marks == {"40.0", "20.0", "labels alone ", " + propagation"}
+
+
+def test_error_is_drawn_where_it_was_measured(make_run):
+    (curve,) = gather([make_run()]).curves
+    figure = error_figure([replace(curve, error=[None, 40.0, None, 20.0])])
+    assert lines(figure)[0] == [[2, 40], [8, 20]]
 
 
 def test_repeats_are_drawn_with_their_mean(make_run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ from ..train.methods import Labels
 from ..train.settings import TrainSettings
 from .measures import accuracy_percent, certainty, class_counts, health, peak_memory_mib
 from .progress import Progress
+
+MOST_MEASURED = 50  # epochs of a phase after which the test error is measured
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,12 @@ def table_of(
     return PseudoLabelTable(ids, found.label, found.certainty, given != UNLABELED, found.reached, class_names)
 
 
+def _is_measured(report: EpochReport) -> bool:
+    """Whether test images are looked at after this epoch: at the last of a phase, and at about 50 spread over it."""
+    left = report.phase.epochs - 1 - report.number
+    return left % math.ceil(report.phase.epochs / MOST_MEASURED) == 0
+
+
 class _Watch:
     """Measures after every epoch: an event in the run folder, a step of the progress bar."""
 
@@ -123,7 +132,7 @@ class _Watch:
             "learning_rate": report.learning_rate,
             "loss": report.loss,
             "seconds": round(report.seconds, 4),
-            "test_error": self._test_error(report.phase.method),
+            "test_error": self._test_error(report) if _is_measured(report) else None,
         }
         propagation = report.targets.propagation
         if propagation is not None:
@@ -134,11 +143,12 @@ class _Watch:
         note = ", ".join(f"{name} {value:.3g}" for name, value in noted.items() if value is not None)
         self.progress.step(f"{report.phase.method}: {note}")
 
-    def _test_error(self, method: str) -> float | None:
+    def _test_error(self, report: EpochReport) -> float | None:
         if self.test is None or self.task.test_truth is None:
             return None
-        self.last_error[method] = error_percent(evaluate(self.network, self.test).logits, self.task.test_truth)
-        return self.last_error[method]
+        error = error_percent(evaluate(self.network, self.test).logits, self.task.test_truth)
+        self.last_error[report.phase.method] = error
+        return error
 
     def _of_propagation(self, propagation: Propagation) -> dict[str, Any]:
         task, found = self.task, propagation.pseudo_labels

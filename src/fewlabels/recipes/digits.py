@@ -18,7 +18,7 @@ def digits_lp(seed: int = 0) -> TrainSettings:
         ),
         graph=GraphSettings(n_neighbors=10),
         augment=AugmentSettings(translate=2, flip=False, rotate=25, stretch=0.3),
-        width=16,
+        width=24,
         dropout=0.2,
         seed=seed,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Curve:
-    """One training run, epoch by epoch; None where a number is not known.
+    """One training run, epoch by epoch; None where a number is not known. The test error is not measured every time.
 
     phase: number of the phase. steps: of the epoch. error: test error, percent. accuracy: right pseudo-labels,
     percent. certainty: mean.
@@ -39,6 +40,12 @@ class Curve:
     def first_of_last_phase(self) -> int:
         """Number of epochs before the last phase."""
         return self.phase.index(self.phase[-1]) if self.phase else 0
+
+    @property
+    def measured(self) -> list[tuple[int, float, bool]]:
+        """Where the test error is known: training steps so far, the error, and whether it is in the last phase."""
+        rows = zip(accumulate(self.steps), self.error, self.phase, strict=True)
+        return [(steps, error, phase == self.phase[-1]) for steps, error, phase in rows if error is not None]
 
 
 @dataclass(frozen=True)

@@ -56,15 +56,15 @@ class Lines:
 def error_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
     """Test error over all training steps. Repeats are thin, with their mean; otherwise each curve has its colour."""
     figure, axes = _panel("Test error, %", "training steps")
-    known = [curve for curve in curves if any(value is not None for value in curve.error)]
-    steps = [np.cumsum(curve.steps) for curve in known]
-    lines = Lines(steps, [_numbers(curve.error) for curve in known], [curve.name for curve in known], repeats)
+    known = [curve for curve in curves if curve.measured]
+    points = [np.array(curve.measured, float) for curve in known]
+    lines = Lines([at[:, 0] for at in points], [at[:, 1] for at in points], [curve.name for curve in known], repeats)
     _draw(axes, lines, (BLUE, *PALETTE[1:]))
-    begun = known[0].first_of_last_phase
+    begun = int((points[0][:, 2] == 0).sum()) if known[0].first_of_last_phase else 0
     of_last_phase = np.concatenate([line[max(0, begun - 1) :] for line in lines.means().y])
-    axes.set_ylim(0, max(5.0, min(100.0, 1.6 * float(np.nanmax(of_last_phase)))))
+    axes.set_ylim(0, max(5.0, min(100.0, 1.6 * float(of_last_phase.max()))))
     if begun:
-        x = steps[0][begun - 1]
+        x = points[0][begun - 1, 0]
         axes.axvline(x, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
         for words, side in (("labels alone ", "right"), (" + propagation", "left")):
             note = axes.text(x, 0.97, words, ha=side, va="top", fontsize=8, color=GREY, bbox=BACKING)

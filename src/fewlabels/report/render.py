@@ -39,7 +39,7 @@ def render(report: Report) -> str:
 def _pictures(report: Report) -> dict[str, tuple[str, str]]:
     """Name -> (data URI, what the picture shows in words and numbers)."""
     found: dict[str, tuple[str, str]] = {}
-    if any(value is not None for curve in report.curves for value in curve.error):
+    if any(curve.measured for curve in report.curves):
         found["error"] = (_uri(error_figure(report.curves, repeats=report.repeats)), _of_error(report))
     propagating = [curve for curve in report.curves if any(value is not None for value in curve.certainty)]
     if propagating:
