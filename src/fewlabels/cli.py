@@ -62,7 +62,7 @@ def _options(
     pass
 
 
-@app.command(epilog="Example: fewlabels demo --seeds 5")
+@app.command(short_help="Learn handwritten digits from 30 labels.", epilog="Example: fewlabels demo --seeds 5")
 def demo(
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds and print mean and std.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The (first) seed.")] = 0,
@@ -86,7 +86,10 @@ def demo(
         _say_where(folder)
 
 
-@app.command(epilog="Example: fewlabels train photos/ --labels labels.csv --out runs/photos")
+@app.command(
+    short_help="Train on images with few labels.",
+    epilog="Example: fewlabels train photos/ --labels labels.csv --out runs/photos",
+)
 def train(
     data: Annotated[Path, typer.Argument(help="Folder of images, or Parquet with image bytes.")],
     labels: LabelsFile = None,
@@ -141,7 +144,10 @@ def train(
         _say_where(folder)
 
 
-@app.command(epilog="Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet")
+@app.command(
+    short_help="Spread few labels over embeddings.",
+    epilog="Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet",
+)
 def propagate(
     embeddings: Annotated[Path, typer.Argument(help="npy, Parquet, or a folder of Parquet parts; one row an item.")],
     out: Annotated[Path, typer.Option(help="Table to write, .parquet or .csv: id,label,certainty,source,reached.")],
@@ -188,7 +194,9 @@ def propagate(
         _say_where(folder)
 
 
-@app.command(epilog="Example: fewlabels report runs/demo --out demo.html")
+@app.command(
+    short_help="Write a report again, or compare runs.", epilog="Example: fewlabels report runs/demo --out demo.html"
+)
 def report(
     runs: Annotated[list[Path], typer.Argument(help="One run folder, or several to compare.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
@@ -201,7 +209,7 @@ def report(
     print(out)
 
 
-@app.command(epilog="Example: fewlabels verify runs/demo")
+@app.command(short_help="Check that a run is as it was written.", epilog="Example: fewlabels verify runs/demo")
 def verify(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Hash every file of a run again and compare with its manifest. Exit 3 if anything changed."""
     from .errors import RunError

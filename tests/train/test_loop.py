@@ -11,7 +11,7 @@ from fewlabels.errors import NumericsError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import SmallCNN, SmallNetwork
 from fewlabels.train.evaluate import error_percent, evaluate
-from fewlabels.train.loop import train
+from fewlabels.train.loop import epoch_size, train
 from fewlabels.train.methods import Labels
 from fewlabels.train.settings import Phase, TrainSettings
 
@@ -118,3 +118,16 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(stripes):
 
 def test_rows_without_truth_do_not_count_in_the_error():
     assert error_percent(np.array([[1.0, 0], [1, 0], [1, 0]]), np.array([0, 1, -1])) == 50
+
+
+@pytest.mark.parametrize("sizes", [(4, 12), (3, 20), (1, 56), (4, 1)])
+def test_the_size_of_an_epoch_is_known_before_it_begins(stripes, sizes):
+    phases = (Phase("supervised", 1, 0.05, sizes[0]), Phase("lp", 1, 0.05, *sizes))
+    seen = []
+
+    def watch(report):
+        batch = report.phase.batch_labeled + report.phase.batch_unlabeled
+        seen.append((report.steps * batch, epoch_size(report.phase, stripes[1].label)))
+
+    trained(stripes, replace(SETTINGS, phases=phases), watch=watch)
+    assert [said for _, said in seen] == [done for done, _ in seen]

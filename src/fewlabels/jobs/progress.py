@@ -10,28 +10,31 @@ from typing import Any
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
+BAR = "{desc}: {percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}{postfix}"
 
 
 class Progress:
-    """A bar over `total` steps, or, where stderr is no terminal, a line at most every ten seconds and one at the end.
+    """A bar up to `total`, or, where stderr is no terminal, a line at most every ten seconds and one at the end.
 
-    quiet=True says nothing at all.
+    quiet=True says nothing at all. unit: of what is counted, for the bar.
     """
 
-    def __init__(self, total: int, name: str, *, quiet: bool = False) -> None:
+    def __init__(self, total: int, name: str, *, unit: str = "it", quiet: bool = False) -> None:
         self._name, self._total, self._done, self._quiet = name, total, 0, quiet
-        self._bar = tqdm(total=total, desc=name, disable=quiet or not sys.stderr.isatty(), leave=True)
+        hidden = quiet or not sys.stderr.isatty()
+        self._bar = tqdm(total=total, desc=name, disable=hidden, unit=unit, unit_scale=True, bar_format=BAR)
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
 
-    def step(self, note: str = "") -> None:
-        """One more step is done; `note` is shown beside it."""
-        self._done += 1
+    def step(self, note: str = "", amount: int = 1) -> None:
+        """`amount` more is done; `note` is shown beside it."""
+        self._done += amount
         self._bar.set_postfix_str(note, refresh=False)
-        self._bar.update()
+        self._bar.update(amount)
         due = time.monotonic() >= self._next_line or self._done == self._total
         if self._bar.disable and not self._quiet and due:
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-            print(f"{self._name}: {self._done} of {self._total}  {note}".rstrip(), file=sys.stderr, flush=True)
+            share = 100 * self._done // max(1, self._total)
+            print(f"{self._name}: {share} %  {note}".rstrip(), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         self._bar.close()

@@ -21,7 +21,7 @@ from ..nets import SmallCNN, SmallNetwork
 from ..report import report_html
 from ..runs import PseudoLabelTable, RunWriter
 from ..train.evaluate import error_percent, evaluate
-from ..train.loop import EpochReport, train
+from ..train.loop import EpochReport, epoch_size, train
 from ..train.methods import Labels
 from ..train.settings import TrainSettings
 from .measures import accuracy_percent, certainty, class_counts, health, peak_memory_mib
@@ -119,7 +119,8 @@ class _Watch:
     ) -> None:
         self.task, self.network, self.writer = task, network, writer
         self.test = None if task.test_pixels is None else _on_device(task.test_pixels, device)
-        self.progress = Progress(sum(phase.epochs for phase in settings.phases), "training", quiet=quiet)
+        everything = sum(phase.epochs * epoch_size(phase, task.labels) for phase in settings.phases)
+        self.progress = Progress(everything, "training", unit="image", quiet=quiet)
         self.last_error: dict[str, float] = {}  # of each method, after its last epoch so far
         self.accuracies: list[float | None] = []  # of the pseudo-labels each epoch trained on
 
@@ -141,7 +142,7 @@ class _Watch:
         accuracy = event.get("pseudo_label_accuracy")
         noted = {"loss": report.loss, "test error %": event["test_error"], "pseudo-labels right %": accuracy}
         note = ", ".join(f"{name} {value:.3g}" for name, value in noted.items() if value is not None)
-        self.progress.step(f"{report.phase.method}: {note}")
+        self.progress.step(f"{report.phase.method}: {note}", epoch_size(report.phase, self.task.labels))
 
     def _test_error(self, report: EpochReport) -> float | None:
         if self.test is None or self.task.test_truth is None:

@@ -40,5 +40,6 @@ def images_lp(num_labeled: int, num_unlabeled: int, image_size: int, options: Im
         ),
         graph=options.graph,
         augment=AugmentSettings(translate=image_size // 8, flip=options.flip, rotate=5, stretch=0.1),
+        dropout=0.3,
         seed=options.seed,
     )

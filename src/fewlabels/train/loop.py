@@ -14,7 +14,7 @@ from torch import nn
 
 from ..conventions import UNLABELED
 from ..data.augment import augment
-from ..data.batches import Epoch, labeled_batches, two_stream_batches
+from ..data.batches import Epoch, labeled_batches, num_steps, two_stream_batches
 from ..data.randomness import generator, torch_seed
 from ..errors import NumericsError
 from .evaluate import evaluate
@@ -83,6 +83,14 @@ def train(
                 losses.append(loss.detach())
             mean, seconds = float(torch.stack(losses).mean()), time.perf_counter() - start
             watch(EpochReport(phase, phase_index, number, len(batches), mean, rate, seconds, targets))
+
+
+def epoch_size(phase: Phase, labels: np.ndarray) -> int:
+    """Images that one epoch of the phase trains on. labels: (n,) int64, -1 where unlabelled."""
+    given = int((labels != UNLABELED).sum())
+    if phase.method == "supervised":
+        return num_steps(given, phase.batch_labeled) * min(given, phase.batch_labeled)
+    return num_steps(len(labels) - given, phase.batch_unlabeled) * (phase.batch_labeled + phase.batch_unlabeled)
 
 
 def _optimizer(network: nn.Module, phase: Phase, settings: TrainSettings) -> torch.optim.Optimizer:
