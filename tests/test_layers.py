@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "train/settings": {"errors", "graph", "data"},
     "recipes": {"graph/settings", "data/settings", "train/settings"},
     "runs": {"errors", "durable", "numpy", "pyarrow"},
+    "runs/origin": {"subprocess"},
     "report": SHARED | {"runs", "numpy", "matplotlib", "jinja2"},
     "jobs": SHARED
     | {"graph", "data", "nets", "train", "recipes", "runs", "report", "numpy", "torch", "safetensors", "tqdm"},

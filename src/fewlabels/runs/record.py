@@ -15,35 +15,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from .. import durable
 from ..errors import ConfigError, RunError
+from .origin import versions
 from .table import PseudoLabelTable
 
 __all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "refuse_used_folder", "verify_run"]
 
 FORMAT = 1
-REPORTED_PACKAGES = ("fewlabels", "torch", "numpy", "scipy", "faiss-cpu", "pyarrow", "pillow", "scikit-learn")
-
-
-def versions() -> dict[str, str]:
-    """Python, platform and the version of every package that can change a result."""
-    found = {"python": platform.python_version(), "platform": platform.platform(), "cores": str(os.cpu_count())}
-    for name in REPORTED_PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def free_name(wanted: str | Path) -> Path:
