@@ -15,17 +15,8 @@ from ..recipes.digits import LABELS_PER_CLASS, digits_lp
 from ..report import report_html
 from ..runs import RunWriter
 from ..train.settings import TrainSettings
+from .tables import DEMO
 from .training import Task, run_training
-
-TABLED = (
-    "supervised_error",
-    "lp_error",
-    "pseudo_label_accuracy_first",
-    "pseudo_label_accuracy_last",
-    "certainty_right",
-    "certainty_wrong",
-    "wall_seconds",
-)
 
 
 def digits_task(seed: int) -> Task:
@@ -61,7 +52,7 @@ def run_demo(
         return one(seeds[0], root)
     writer = RunWriter(root, "seeds", {"recipe": "digits_lp"}, title=digits_task(seeds[0]).title, seeds=list(seeds))
     results = [one(seed, root / f"seed-{seed}") for seed in seeds]
-    table = {name: summary([result[name] for result in results]) for name in TABLED}
+    table = {name: summary([result[name] for result in results]) for name in DEMO}
     writer.results({"seeds": list(seeds), "table": table})
     writer.report(report_html([root]))
     writer.finish()

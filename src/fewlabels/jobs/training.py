@@ -122,7 +122,7 @@ class _Watch:
         everything = sum(phase.epochs * epoch_size(phase, task.labels) for phase in settings.phases)
         self.progress = Progress(everything, "training", unit="image", quiet=quiet)
         self.last_error: dict[str, float] = {}  # of each method, after its last epoch so far
-        self.accuracies: list[float | None] = []  # of the pseudo-labels each epoch trained on
+        self.first: dict[str, float | None] = {}  # accuracy and certainty of the first pseudo-labels trained on
 
     def __call__(self, report: EpochReport) -> None:
         event = {
@@ -153,11 +153,17 @@ class _Watch:
 
     def _of_propagation(self, propagation: Propagation) -> dict[str, Any]:
         task, found = self.task, propagation.pseudo_labels
-        self.accuracies.append(accuracy_percent(found.label, task.labels, task.truth))
         facts = health(propagation)
+        measured = certainty(propagation, task.labels, task.truth)
+        accuracy = accuracy_percent(found.label, task.labels, task.truth)
+        self.first = self.first or {
+            "pseudo_label_accuracy_first": accuracy,
+            "certainty_right_first": measured["certainty_right"],
+            "certainty_wrong_first": measured["certainty_wrong"],
+        }
         return {
-            "pseudo_label_accuracy": self.accuracies[-1],
-            "mean_certainty": certainty(propagation, task.labels, None)["certainty"],
+            "pseudo_label_accuracy": accuracy,
+            "mean_certainty": measured["certainty"],
             "unreached": facts["unreached"],
             "components": facts["graph"]["num_components"],
             "solver_steps": facts["solver"]["steps"],
@@ -175,7 +181,7 @@ def _results(task: Task, final: Propagation, watch: _Watch) -> dict[str, Any]:
         "num_rejected": len(task.rejected),
         "supervised_error": watch.last_error.get("supervised"),
         "lp_error": watch.last_error.get("lp"),
-        "pseudo_label_accuracy_first": watch.accuracies[0] if watch.accuracies else None,
+        **watch.first,
         "pseudo_label_accuracy_last": accuracy_percent(final.pseudo_labels.label, task.labels, task.truth),
         "class_counts": class_counts(final.pseudo_labels.label, task.labels, len(task.class_names)),
         **certainty(final, task.labels, task.truth),
