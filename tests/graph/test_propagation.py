@@ -18,12 +18,12 @@ from fewlabels.errors import (
     LabelError,
     UnreachedWarning,
 )
-from fewlabels.graph import GraphSettings, propagate
+from fewlabels.graph import GraphSettings, build_graph, propagate, spread
 
 TIGHT = 1e-10
 
 
-def spread(rows, labels, k=10, **more):
+def propagated(rows, labels, k=10, **more):
     """propagate, with the warnings that the odd cases give switched off: they have tests of their own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewlabelsWarning)
@@ -47,7 +47,7 @@ def sound(result):
 @pytest.mark.parametrize("alpha", [0.5, 0.99])
 def test_every_case_matches_the_dense_solve(name, alpha):
     rows, labels, classes, k = CASES[name]
-    result = spread(rows, labels, k, alpha=alpha, tol=TIGHT)
+    result = propagated(rows, labels, k, alpha=alpha, tol=TIGHT)
     sound(result)
     label, certainty, z, reached = reference.paper(rows, labels, classes, k, alpha=alpha)
     found = result.pseudo_labels
@@ -63,14 +63,14 @@ def test_every_case_matches_the_dense_solve(name, alpha):
 @pytest.mark.parametrize("mode", ["paper", "released"])
 def test_every_case_gives_a_sound_result_in_both_modes(name, mode):
     rows, labels, _, k = CASES[name]
-    sound(spread(np.abs(rows), labels, k, mode=mode))
+    sound(propagated(np.abs(rows), labels, k, mode=mode))
 
 
 @pytest.mark.parametrize("length", [30, 120, 300, 600])
 def test_labels_travel_the_whole_of_a_path_and_meet_in_the_middle(length):
     labels = np.full(length, -1)
     labels[[0, -1]] = [0, 1]
-    found = spread(path(length), labels, 2).pseudo_labels
+    found = propagated(path(length), labels, 2).pseudo_labels
     assert found.reached.all()
     middle = length // 2
     assert (found.label[: middle - 1] == 0).all()
@@ -80,7 +80,7 @@ def test_labels_travel_the_whole_of_a_path_and_meet_in_the_middle(length):
 def test_one_label_reaches_the_far_end_of_a_path():
     labels = np.full(400, -1)
     labels[0] = 0
-    assert spread(path(400), labels, 2).pseudo_labels.reached.all()
+    assert propagated(path(400), labels, 2).pseudo_labels.reached.all()
 
 
 @pytest.mark.parametrize("name", ["clusters", "an island", "every row k times", "one zero row", "100 classes"])
@@ -88,8 +88,8 @@ def test_one_label_reaches_the_far_end_of_a_path():
 def test_the_order_of_rows_does_not_matter(name, seed):
     rows, labels, _, k = CASES[name]
     order = np.random.default_rng(seed).permutation(len(rows))
-    plain = spread(rows, labels, k, tol=TIGHT).pseudo_labels
-    mixed = spread(rows[order], labels[order], k, tol=TIGHT).pseudo_labels
+    plain = propagated(rows, labels, k, tol=TIGHT).pseudo_labels
+    mixed = propagated(rows[order], labels[order], k, tol=TIGHT).pseudo_labels
     assert np.allclose(plain.distribution[order], mixed.distribution, atol=1e-6)
     assert (plain.reached[order] == mixed.reached).all()
 
@@ -98,37 +98,37 @@ def test_the_order_of_rows_does_not_matter(name, seed):
 def test_the_numbering_of_classes_does_not_matter(name):
     rows, labels, classes, k = CASES[name]
     swap = np.random.default_rng(0).permutation(classes)
-    plain = spread(rows, labels, k).pseudo_labels
-    other = spread(rows, np.where(labels >= 0, swap[labels], -1), k).pseudo_labels
+    plain = propagated(rows, labels, k).pseudo_labels
+    other = propagated(rows, np.where(labels >= 0, swap[labels], -1), k).pseudo_labels
     assert np.allclose(plain.distribution, other.distribution[:, swap], atol=1e-6)
 
 
 @pytest.mark.parametrize("times", [2, 5, 20])
 def test_copies_of_the_whole_data_set_change_nothing(times):
-    plain = spread(ROWS, LABELS).pseudo_labels
-    copied = spread(np.tile(ROWS, (times, 1)), np.tile(LABELS, times)).pseudo_labels
+    plain = propagated(ROWS, LABELS).pseudo_labels
+    copied = propagated(np.tile(ROWS, (times, 1)), np.tile(LABELS, times)).pseudo_labels
     assert np.allclose(np.tile(plain.distribution, (times, 1)), copied.distribution, atol=1e-9)
     assert (np.tile(plain.label, times) == copied.label).all()
 
 
 def test_the_length_of_descriptors_does_not_matter():
     scaled = ROWS * np.random.default_rng(0).uniform(1e-30, 1e30, (90, 1))
-    assert np.allclose(spread(ROWS, LABELS).z, spread(scaled, LABELS).z, atol=1e-5)
+    assert np.allclose(propagated(ROWS, LABELS).z, propagated(scaled, LABELS).z, atol=1e-5)
 
 
 def test_an_island_changes_nothing_for_the_others():
-    plain, wide = spread(ROWS, LABELS, 5), spread(*island(ROWS, LABELS), 5)
+    plain, wide = propagated(ROWS, LABELS, 5), propagated(*island(ROWS, LABELS), 5)
     assert (plain.pseudo_labels.label == wide.pseudo_labels.label[:90]).all()
     assert np.allclose(plain.pseudo_labels.certainty, wide.pseudo_labels.certainty[:90], atol=1e-9)
-    assert wide.num_components == plain.num_components + 1
+    assert wide.graph.num_components == plain.graph.num_components + 1
 
 
 def test_threads_do_not_matter():
     rows, labels = clusters(2000, 5, 32, 4, 0.8)
     with threadpool_limits(1):
-        one = spread(rows, labels).pseudo_labels
+        one = propagated(rows, labels).pseudo_labels
     with threadpool_limits(2):
-        two = spread(rows, labels).pseudo_labels
+        two = propagated(rows, labels).pseudo_labels
     assert (one.label == two.label).all()
     assert np.allclose(one.certainty, two.certainty, atol=1e-6)
 
@@ -139,7 +139,7 @@ def test_the_arguments_are_not_changed(mode):
     before = [hashlib.sha256(array.tobytes()).digest() for array in (rows, labels)]
     for array in (rows, labels):
         array.setflags(write=False)
-    spread(rows, labels, mode=mode)
+    propagated(rows, labels, mode=mode)
     assert before == [hashlib.sha256(array.tobytes()).digest() for array in (rows, labels)]
 
 
@@ -159,22 +159,22 @@ def test_a_solver_stopped_early_is_told_with_what_to_do():
 
 def test_contradicting_labels_on_equal_rows_stay_and_their_neighbours_get_the_mix():
     rows, labels, _, k = CASES["contradicting labels on equal rows"]
-    result = spread(rows, labels, k)
+    result = propagated(rows, labels, k)
     assert result.pseudo_labels.label[[88, 89]].tolist() == [1, 0]
-    assert result.node[88] == result.node[89]
-    assert (result.z[result.node[88]][:2] > 0.9).all()
+    assert result.graph.node[88] == result.graph.node[89]
+    assert (result.z[result.graph.node[88]][:2] > 0.9).all()
 
 
 def test_equal_rows_share_a_node_in_paper_mode_only():
     rows, labels, _, k = CASES["every row twice"]
-    assert len(set(spread(rows, labels, k).node)) == 90
-    assert len(set(spread(np.abs(rows), labels, k, mode="released").node)) == 180
+    assert len(set(propagated(rows, labels, k).graph.node)) == 90
+    assert len(set(propagated(np.abs(rows), labels, k, mode="released").graph.node)) == 180
 
 
 def test_a_labelled_zero_row_keeps_its_label_and_an_unlabelled_one_stays_unreached():
     rows, labels = ROWS.copy(), LABELS.copy()
     rows[[0, 50]] = 0
-    found = spread(rows, labels).pseudo_labels
+    found = propagated(rows, labels).pseudo_labels
     assert (found.label[0], found.certainty[0], found.reached[0]) == (LABELS[0], 1, True)
     assert (found.label[50], found.certainty[50], found.reached[50]) == (-1, 0, False)
 
@@ -185,7 +185,7 @@ def test_many_zero_rows_are_refused_unless_allowed():
     with pytest.raises(EmbeddingError, match="FL-E4 11 of 101 descriptors are all zeros") as caught:
         propagate(rows, labels, GraphSettings(n_neighbors=10))
     assert caught.value.rows == list(range(90, 101))
-    assert (~spread(rows, labels, max_zero_share=0.2).pseudo_labels.reached).sum() == 11
+    assert (~propagated(rows, labels, max_zero_share=0.2).pseudo_labels.reached).sum() == 11
 
 
 def test_a_class_without_a_label_is_an_error_that_names_it_or_gets_nothing():
@@ -196,7 +196,7 @@ def test_a_class_without_a_label_is_an_error_that_names_it_or_gets_nothing():
         propagate(ROWS, gap)
     with pytest.raises(LabelError, match=r"class 3 \('d'\) and 1 other classes have no"):
         propagate(ROWS, LABELS, class_names=["a", "b", "c", "d", "e"])
-    found = spread(ROWS, gap, allow_empty_classes=True).pseudo_labels
+    found = propagated(ROWS, gap, allow_empty_classes=True).pseudo_labels
     assert set(found.label) == {0, 2}
     assert found.class_weight[1] == 0
 
@@ -254,9 +254,9 @@ def test_reached_is_exactly_what_is_connected_to_a_label(seed, sizes, labelled, 
             labels[start] = number % 2
         start += size
     labels[0] = 0
-    result = spread(rows, labels, k, allow_empty_classes=True)
+    result = propagated(rows, labels, k, allow_empty_classes=True)
     sound(result)
-    part = reference.components(result.affinity.toarray())[result.node]
+    part = reference.components(result.graph.affinity.toarray())[result.graph.node]
     assert (result.pseudo_labels.reached == np.isin(part, part[labels >= 0])).all()
 
 
@@ -268,4 +268,24 @@ def test_odd_small_input_gives_a_sound_result(seed, n, d):
     labels = np.where(rng.random(n) < 0.3, rng.integers(0, 3, n), -1)
     labels[0] = 0
     for mode in ("paper", "released"):
-        sound(spread(np.abs(rows), labels, 3, mode=mode, allow_empty_classes=True, max_zero_share=1.0))
+        sound(propagated(np.abs(rows), labels, 3, mode=mode, allow_empty_classes=True, max_zero_share=1.0))
+
+
+def test_the_two_halves_give_what_the_whole_gives():
+    whole = propagated(ROWS, LABELS)
+    settings = GraphSettings(n_neighbors=10)
+    halves = spread(build_graph(ROWS, settings), LABELS, settings)
+    assert np.array_equal(halves.z, whole.z)
+    assert np.array_equal(halves.pseudo_labels.certainty, whole.pseudo_labels.certainty)
+
+
+def test_one_more_label_from_the_last_solution_takes_fewer_steps_to_the_same_answer():
+    settings = GraphSettings(n_neighbors=10)
+    graph = build_graph(ROWS, settings)
+    before = spread(graph, LABELS, settings)
+    more = LABELS.copy()
+    more[np.flatnonzero(more < 0)[5]] = 1
+    cold, warm = spread(graph, more, settings), spread(graph, more, settings, start=before.solution.x)
+    assert warm.solution.num_steps.sum() < cold.solution.num_steps.sum()
+    assert np.allclose(warm.z, cold.z, atol=1e-4)
+    assert np.array_equal(warm.pseudo_labels.label, cold.pseudo_labels.label)

@@ -1,23 +1,27 @@
 """Arrays in, arrays out: neighbours, affinity, solver, pseudo-labels. Knows nothing of images, networks or files."""
 
 from .affinity import affinity, normalize
+from .graph import Graph, build_graph
 from .neighbors import Neighbors, nearest_neighbors, unit_rows
-from .propagation import Propagation, propagate
+from .propagation import Propagation, propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
 
 __all__ = [
+    "Graph",
     "GraphSettings",
     "Neighbors",
     "Propagation",
     "PseudoLabels",
     "Solution",
     "affinity",
+    "build_graph",
     "conjugate_gradients",
     "nearest_neighbors",
     "normalize",
     "propagate",
     "pseudo_labels",
+    "spread",
     "unit_rows",
 ]

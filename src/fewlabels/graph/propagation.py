@@ -7,21 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 from ..conventions import UNLABELED
-from ..errors import ConvergenceWarning, EmbeddingError, UnreachedWarning
-from .affinity import affinity, normalize
-from .neighbors import Neighbors, nearest_neighbors, unit_rows
+from ..errors import ConvergenceWarning, UnreachedWarning
+from .graph import Graph, build_graph
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
 from .sources import checked_labels, sources
 
 STAGES = ("neighbors", "affinity", "solve", "pseudo_labels")
-ZEROS_ALWAYS_ACCEPTED = 10
 NOISE = 0.01  # a row is solved where its own residual is below this share of its largest entry
 
 
@@ -29,30 +25,15 @@ NOISE = 0.01  # a row is solved where its own residual is below this share of it
 class Propagation:
     """The result of `propagate`, with all that it came from.
 
-    pseudo_labels: for each of the n rows.
-    node: (n,) int64, the graph node of each row. Rows with equal descriptors share one (not in released mode).
-    neighbors, affinity, z, component: of the m <= n nodes. affinity: (m, m) CSR, normalised. z: (m, c) solution.
-    component: (m,) int64, number of the connected component.
-    solution: steps, residual and convergence for each class.
+    pseudo_labels: for each of the n rows. graph: of m <= n nodes.
+    z: (m, c) float64, the solution with negatives clipped and far nodes filled.
+    solution: of the linear system as it was solved: x, and steps, residual and convergence for each class.
     """
 
     pseudo_labels: PseudoLabels
-    node: NDArray[np.int64]
-    neighbors: Neighbors
-    affinity: sp.csr_array
+    graph: Graph
     z: NDArray[np.float64]
-    component: NDArray[np.int64]
     solution: Solution
-
-    @property
-    def num_components(self) -> int:
-        return int(self.component.max()) + 1
-
-    @property
-    def degree(self) -> NDArray[np.int64]:
-        """(m,) number of edges of each node."""
-        degree: NDArray[np.int64] = np.diff(self.affinity.indptr).astype(np.int64)
-        return degree
 
 
 def propagate(
@@ -61,7 +42,7 @@ def propagate(
     settings: GraphSettings | None = None,
     *,
     class_names: Sequence[str] | None = None,
-    on_stage: Callable[[str], None] | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Propagation:
     """Spread a few labels over the nearest-neighbour graph of the descriptors.
 
@@ -80,68 +61,44 @@ def propagate(
     array([0, 0, 1, 1])
     """
     settings = settings or GraphSettings()
-    started = on_stage or (lambda stage: None)
     array = np.asarray(descriptors)
-    units = unit_rows(array)
-    checked = checked_labels(labels, units.shape[0], settings, class_names)
-    _refuse_many_zeros(units, settings)
-
-    started("neighbors")
-    first, node = _distinct(units) if settings.rules.merge_duplicates else _everyone(units)
-    neighbors = nearest_neighbors(units[first], settings.n_neighbors)
-    started("affinity")
-    weights = affinity(neighbors, settings.gamma, clip_negative=settings.rules.clip_negative)
-    w = normalize(weights)
-    started("solve")
-    y = sources(checked, node, first.size, settings.rules)
-    solution = conjugate_gradients(
-        lambda x: x - settings.alpha * (w @ x), y, tol=settings.tol, max_steps=settings.step_limit
-    )
-    started("pseudo_labels")
-    component = connected_components(w, directed=False)[1].astype(np.int64)
-    z = _fill_far_nodes(w, solution.x, y, component, settings)
-    result = pseudo_labels(z[node], checked.label, settings.rules)
-    _warn_of_unreached(result, component[node])
-    _warn_of_unsolved(solution, settings)
-    return Propagation(result, node, neighbors, w, z, component, solution)
+    if array.ndim > 0:  # a mistake in the labels shows before minutes of searching neighbours
+        checked_labels(labels, array.shape[0], settings, class_names)
+    graph = build_graph(array, settings, on_stage=on_stage)
+    return spread(graph, labels, settings, class_names=class_names, on_stage=on_stage)
 
 
-def _everyone(units: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    everyone = np.arange(units.shape[0])
-    return everyone, everyone
+def spread(
+    graph: Graph,
+    labels: NDArray[np.integer],
+    settings: GraphSettings | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    start: NDArray[np.float64] | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Propagation:
+    """Spread a few labels over a graph: the second half of `propagate`, for other labels on the same graph.
 
-
-def _distinct(units: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first row of each group of equal rows, ascending, and for each row the number of its group.
-
-    More than k copies of one row would have none but each other for neighbours, and no label could get in or out.
-    All-zero rows have no direction, so they are not equal to each other: each stays alone.
+    start: (m, c), solution.x of an earlier propagation over this graph; the solver then only has the difference to go.
     """
-    zero = ~units.any(axis=1)
-    keys = (units + np.float32(0)).view(np.dtype((np.void, units.shape[1] * 4)))[:, 0]  # + 0: -0.0 equals 0.0
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    representative = np.where(zero, np.arange(units.shape[0]), first[group])
-    leaders, node = np.unique(representative, return_inverse=True)
-    return leaders, node
-
-
-def _refuse_many_zeros(units: NDArray[np.float32], settings: GraphSettings) -> None:
-    zero = np.flatnonzero(~units.any(axis=1))
-    if zero.size > max(ZEROS_ALWAYS_ACCEPTED, settings.max_zero_share * units.shape[0]):
-        raise EmbeddingError(
-            "E4",
-            f"{zero.size} of {units.shape[0]} descriptors are all zeros, and have no direction to compare",
-            rows=zero.tolist(),
-            do=f"remove them, or raise max_zero_share (now {settings.max_zero_share:g}) to leave them unreached",
-        )
+    settings = settings or GraphSettings()
+    checked = checked_labels(labels, graph.node.size, settings, class_names)
+    w = graph.affinity
+    on_stage("solve")
+    y = sources(checked, graph.node, w.shape[0], settings.rules)
+    solution = conjugate_gradients(
+        lambda x: x - settings.alpha * (w @ x), y, tol=settings.tol, max_steps=settings.step_limit, start=start
+    )
+    on_stage("pseudo_labels")
+    z = _fill_far_nodes(graph, solution.x, y, settings)
+    result = pseudo_labels(z[graph.node], checked.label, settings.rules)
+    _warn_of_unreached(result, graph.component[graph.node])
+    _warn_of_unsolved(solution, settings)
+    return Propagation(result, graph, z, solution)
 
 
 def _fill_far_nodes(
-    w: sp.csr_array,
-    z: NDArray[np.float64],
-    y: NDArray[np.float64],
-    component: NDArray[np.int64],
-    settings: GraphSettings,
+    graph: Graph, z: NDArray[np.float64], y: NDArray[np.float64], settings: GraphSettings
 ) -> NDArray[np.float64]:
     """Z with negatives clipped and the nodes that the solver could not resolve filled from their neighbours.
 
@@ -150,9 +107,10 @@ def _fill_far_nodes(
     distributions: one step of Z = alpha W Z each. So every node of a component with a label is reached.
     Released mode fills only rows without any mass, where the released code returns NaN.
     """
-    labelled = np.zeros(component.max() + 1, bool)
-    labelled[component[y.any(axis=1)]] = True
-    reachable = labelled[component]
+    w = graph.affinity
+    labelled = np.zeros(graph.num_components, bool)
+    labelled[graph.component[y.any(axis=1)]] = True
+    reachable = labelled[graph.component]
     filled = np.maximum(z, 0)
     largest = filled.max(axis=1)
     far = reachable & (largest == 0)

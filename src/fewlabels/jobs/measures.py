@@ -27,12 +27,12 @@ def accuracy_percent(label: np.ndarray, given: np.ndarray, truth: np.ndarray | N
 
 def health(propagation: Propagation) -> dict[str, Any]:
     """Size and connectedness of the graph, and steps, residual and convergence of the solver for each class."""
-    degree, solution = propagation.degree, propagation.solution
+    degree, solution = propagation.graph.degree, propagation.solution
     return {
         "graph": {
             "num_nodes": degree.size,
             "num_edges": int(degree.sum()) // 2,
-            "num_components": propagation.num_components,
+            "num_components": propagation.graph.num_components,
             "num_isolated": int((degree == 0).sum()),
             "degree_min": int(degree.min()),
             "degree_median": float(np.median(degree)),

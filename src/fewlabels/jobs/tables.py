@@ -20,7 +20,7 @@ NAMES = {
     "num_test": ("test images", ""),
     "num_rejected": ("unreadable images, left out (rejected.csv)", ""),
     "unreached": ("rows that no label reaches", ""),
-    "wall_seconds": ("seconds", "s"),
+    "wall_seconds": ("wall time", "s"),
     "peak_memory_mib": ("peak memory", "MiB"),
 }
 DEMO = (
