@@ -96,8 +96,8 @@ def _search(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArr
     faiss = _faiss() if rows.shape[0] >= FAISS_FROM_ROWS else None
     if faiss is None:
         return _by_product(rows, everyone, k)
-    index, similarity, doubtful = _by_faiss(faiss, rows, k)
-    index[doubtful], similarity[doubtful] = _by_product(rows, doubtful, k)
+    index, similarity, unsettled = _by_faiss(faiss, rows, k)
+    index[unsettled], similarity[unsettled] = _by_product(rows, unsettled, k)
     return index, similarity
 
 
@@ -121,43 +121,83 @@ def _by_product(
     block = max(1, BLOCK_BYTES // (32 * n))  # a float64 product, its partition and masks
     for start in range(0, queries.size, block):
         part = queries[start : start + block]
-        near = np.rint((wide[part] @ wide.T) * GRID)
+        near = wide[part] @ wide.T
         near[np.arange(part.size), part] = -np.inf  # self, by number
-        least = np.partition(near, n - k, axis=1)[:, n - k, None]  # the k-th largest
-        above, tied = near > least, near == least
-        wanted = k - above.sum(axis=1, keepdims=True)
-        chosen = above | (tied & (np.cumsum(tied, axis=1) <= wanted))  # of the tied, the smaller numbers
-        ids = np.nonzero(chosen)[1].reshape(part.size, k)  # ascending, so a stable sort keeps ties by number
-        values = np.take_along_axis(near, ids, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        index[start : start + block] = np.take_along_axis(ids, order, axis=1)
-        similarity[start : start + block] = np.take_along_axis(values, order, axis=1) / GRID
+        index[start : start + block], similarity[start : start + block] = top_k(near, k)
     return index, similarity
+
+
+def top_k(near: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Columns of the k largest entries of each row of `near`, (q, n), and their values, in the order defined above."""
+    q, n = near.shape
+    near = np.rint(near * GRID)
+    least = np.partition(near, n - k, axis=1)[:, n - k, None]  # the k-th largest
+    above, tied = near > least, near == least
+    wanted = k - above.sum(axis=1, keepdims=True)
+    chosen = above | (tied & (np.cumsum(tied, axis=1) <= wanted))  # of the tied, the smaller numbers
+    ids = np.nonzero(chosen)[1].reshape(q, k)  # ascending, so a stable sort keeps ties by number
+    values = np.take_along_axis(near, ids, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(values, order, axis=1) / GRID
 
 
 def _by_faiss(
     faiss: ModuleType, rows: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """Neighbours by faiss, and the rows whose order its float32 arithmetic cannot settle.
+    """Neighbours by faiss, and the rows whose k nearest its float32 arithmetic cannot settle.
 
-    faiss promises no order among equal distances. A row is settled where each of its first k similarities, and the
-    next one, are further apart than float32 errors.
+    faiss promises no order among equal distances. Entries closer to each other than float32 errors are multiplied
+    again in float64. A row is not settled where such a crowd goes on from its k-th entry to the last one fetched.
     """
     n, d = rows.shape
     index = np.empty((n, k), np.int64)
     similarity = np.empty((n, k), np.float32)
-    doubtful = np.empty(n, bool)
+    open_ended = np.zeros(n, bool)
     error = 4 * np.sqrt(d) * np.finfo(np.float32).eps
     fetched = min(n, k + 1 + SPARE)
     flat = faiss.IndexFlatIP(d)
     flat.add(rows)
-    block = max(1, BLOCK_BYTES // (12 * fetched))
+    block = max(1, BLOCK_BYTES // (48 * fetched))
     for start in range(0, n, block):
-        near, ids = flat.search(rows[start : start + block], fetched)
-        is_self = ids == np.arange(start, start + ids.shape[0])[:, None]
+        stop = min(n, start + block)
+        near, ids = flat.search(rows[start:stop], fetched)
+        is_self = ids == np.arange(start, stop)[:, None]
         is_self[~is_self.any(axis=1), -1] = True  # self lies beyond a crowd of duplicates: drop the last instead
         near, ids = near[~is_self].reshape(-1, fetched - 1), ids[~is_self].reshape(-1, fetched - 1)
-        stop = slice(start, start + ids.shape[0])
-        index[stop], similarity[stop] = ids[:, :k], near[:, :k]
-        doubtful[stop] = (-np.diff(near[:, : k + 1], axis=1) < error).any(axis=1)
-    return index, similarity, np.flatnonzero(doubtful)
+        close = -np.diff(near, axis=1) < error
+        if fetched < n:
+            open_ended[start:stop] = close[:, k - 1 :].all(axis=1)
+        _settle(rows, np.arange(start, stop), near, ids, close)
+        index[start:stop], similarity[start:stop] = ids[:, :k], near[:, :k]
+    return index, similarity, np.flatnonzero(open_ended)
+
+
+def _settle(
+    rows: NDArray[np.float32],
+    queries: NDArray[np.int64],
+    near: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    close: NDArray[np.bool_],
+) -> None:
+    """Put the entries of near and ids, (q, f), into the order of this module, in place.
+
+    close: (q, f - 1), whether an entry and the next are closer than float32 errors; all others are in order already.
+    """
+    doubtful = np.flatnonzero(close.any(axis=1))
+    if doubtful.size == 0:
+        return
+    member = np.zeros((doubtful.size, near.shape[1]), bool)
+    member[:, :-1] |= close[doubtful]
+    member[:, 1:] |= close[doubtful]
+    values, numbers = near[doubtful].astype(np.float64), ids[doubtful]
+    at, column = np.nonzero(member)
+    step = max(1, BLOCK_BYTES // (24 * rows.shape[1]))
+    for first in range(0, at.size, step):
+        row, place = at[first : first + step], column[first : first + step]
+        left, right = rows[queries[doubtful[row]]].astype(np.float64), rows[numbers[row, place]].astype(np.float64)
+        values[row, place] = np.rint(np.einsum("ed,ed->e", left, right) * GRID) / GRID
+    by_number = np.argsort(numbers, axis=1)
+    values = np.take_along_axis(values, by_number, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    near[doubtful] = np.take_along_axis(values, order, axis=1)
+    ids[doubtful] = np.take_along_axis(np.take_along_axis(numbers, by_number, axis=1), order, axis=1)
