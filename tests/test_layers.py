@@ -19,6 +19,8 @@ MAY_IMPORT = {
     "train": SHARED | {"numpy", "torch", "graph", "data", "nets"},
     "train/settings": {"errors", "graph", "data"},
     "recipes": {"graph/settings", "data/settings", "train/settings"},
+    "estimator": SHARED | {"graph", "durable", "numpy", "scipy", "sklearn"},
+    "estimator/store": SHARED | {"graph", "durable", "estimator", "numpy", "scipy", "zipfile"},
     "runs": {"errors", "durable", "numpy", "pyarrow"},
     "runs/origin": {"subprocess"},
     "report": SHARED | {"runs", "numpy", "matplotlib", "jinja2"},

@@ -20,7 +20,7 @@ from .labels import AUTO, CodedLabels, code_labels
 from .store import read_fitted, write_fitted
 
 
-class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):
+class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Labels for every row from a few labelled ones, by label propagation on the graph of nearest neighbours.
 
     Takes the place of sklearn.semi_supervised.LabelSpreading where rows are embeddings: rows are compared by cosine,

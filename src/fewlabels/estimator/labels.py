@@ -96,9 +96,9 @@ def _missing(array: NDArray[Any], unlabeled: object) -> tuple[NDArray[np.bool_],
 
 def _rows(array: NDArray[Any], name: str, is_marker: Callable[[object], bool]) -> NDArray[np.bool_]:
     if array.dtype.kind in "iub":
-        return (array == -1) if name == "-1" and array.dtype.kind == "i" else np.zeros(array.shape, bool)
+        return np.asarray(array == -1) if name == "-1" and array.dtype.kind == "i" else np.zeros(array.shape, bool)
     if array.dtype.kind == "f":
-        return {"-1": array == -1, "NaN": np.isnan(array)}.get(name, np.zeros(array.shape, bool))
+        return np.asarray({"-1": array == -1, "NaN": np.isnan(array)}.get(name, np.zeros(array.shape, bool)))
     return np.fromiter((is_marker(value) for value in array.tolist()), bool, array.size)
 
 

@@ -59,7 +59,7 @@ def write_fitted(
     }
     text = json.dumps(facts, default=_plain).encode()
     buffer = io.BytesIO()
-    np.savez(buffer, facts=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, facts=np.frombuffer(text, np.uint8), **arrays)
     durable.write_bytes(path, buffer.getvalue())
 
 
