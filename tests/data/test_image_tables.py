@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -138,13 +135,9 @@ def test_many_rows_keep_their_order(tmp_path):
     assert found.pixels[:, 0, 0, 0].tolist() == [i % 256 for i in range(300)]
 
 
-DATA = os.environ.get("FEWLABELS_DATA")
-
-
-@pytest.mark.skipif(not DATA, reason="FEWLABELS_DATA is not set: the folder that holds cifar10/ and cifar100/")
 @pytest.mark.parametrize(("name", "num_classes", "first"), [("cifar10", 10, "airplane"), ("cifar100", 100, "apple")])
-def test_reads_the_published_test_images(name, num_classes, first):
-    found = read_images(Path(DATA or "") / name / "test-*.parquet")
+def test_reads_the_published_test_images(data_sets, name, num_classes, first):
+    found = read_images(data_sets / name / "test-*.parquet")
     assert found.pixels.shape == (10_000, 32, 32, 3)
     assert (len(found.class_names or []), (found.class_names or [""])[0]) == (num_classes, first)
     assert all(found.names.count(name) == 10_000 // num_classes for name in found.class_names or [])
