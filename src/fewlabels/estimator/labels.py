@@ -54,9 +54,10 @@ def code_labels(y: object, unlabeled: object = AUTO) -> CodedLabels:
     warning says so (L20).
     Raises LabelError for continuous or mixed labels (L22), for y without any label (L16).
     """
-    array = column_or_1d(np.asarray(y) if not _is_object(y) else np.asarray(y, object), warn=True)
+    array = np.asarray(y, object) if _is_object(y) else np.asarray(y)
     if array.dtype.kind not in "biufOUS":
         raise LabelError("L22", f"labels have type {array.dtype}, expected integers, strings or booleans")
+    array = column_or_1d(array, warn=True)
     missing, marker = _missing(array, unlabeled)
     if missing.all():
         raise LabelError("L16", f"0 labelled of {array.size} rows", do="label at least one row of each class")

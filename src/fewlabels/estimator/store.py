@@ -71,7 +71,7 @@ def _plain(value: object) -> object:
 def read_fitted(path: str | Path) -> Fitted:
     """Parameters, unit rows, labels and the propagation. Raises RunError (K2, K4, K6) for a file that is none."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:  # closed whatever comes
             stored = {name: file[name] for name in file.files}
         facts = json.loads(stored.pop("facts").tobytes())
         version = facts["format"]

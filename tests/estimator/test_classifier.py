@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fewlabels.errors import EmbeddingError, InputWarning, LabelError, RunError, UnreachedWarning
+from fewlabels.estimator import LabeledKFold, LabelPropagationClassifier
+from fewlabels.graph import GraphSettings, propagate
+
+CLASSES = np.array(["ant", "bee", "cat"])
+
+
+@pytest.fixture
+def task():
+    """180 rows around three centres, four of each labelled; the truth as text."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(180) % 3
+    rows = rng.normal(size=(3, 12))[truth] + 0.5 * rng.normal(size=(180, 12))
+    y = np.full(180, "", CLASSES.dtype)
+    y[:12] = CLASSES[truth[:12]]
+    return rows, y, CLASSES[truth]
+
+
+def fitted(task, **more):
+    return LabelPropagationClassifier(**{"n_neighbors": 10} | more).fit(task[0], task[1])
+
+
+def same(one, other, atol=0.0):
+    assert one.classes_.tolist() == other.classes_.tolist()
+    assert one.transduction_.tolist() == other.transduction_.tolist()
+    assert np.allclose(one.label_distributions_, other.label_distributions_, rtol=0, atol=atol)
+    assert np.allclose(one.certainty_, other.certainty_, rtol=0, atol=atol)
+    assert (one.reached_ == other.reached_).all()
+
+
+def test_it_says_what_propagate_says(task):
+    rows, y, truth = task
+    model = fitted(task)
+    codes = np.array([{"": -1, "ant": 0, "bee": 1, "cat": 2}[label] for label in y])
+    found = propagate(rows, codes, GraphSettings(n_neighbors=10))
+    assert model.transduction_.tolist() == CLASSES[found.pseudo_labels.label].tolist()
+    assert np.array_equal(model.label_distributions_, found.pseudo_labels.distribution)
+    assert np.array_equal(model.certainty_, found.pseudo_labels.certainty)
+    assert np.array_equal(model.n_steps_, found.solution.num_steps)
+    assert (model.transduction_ == truth).mean() > 0.9
+
+
+def test_new_points_get_the_mix_of_their_neighbours(task):
+    rows, _, truth = task
+    model = fitted(task)
+    new = rows + 0.01 * np.random.default_rng(1).normal(size=rows.shape)
+    share = model.predict_proba(new)
+    assert np.allclose(share.sum(axis=1), 1)
+    assert (model.predict(new) == truth).mean() > 0.9
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    near = units @ (new[7] / np.linalg.norm(new[7]))
+    best = np.argsort(-near)[:10]
+    weight = np.maximum(near[best], 0) ** 3
+    by_hand = (weight[:, None] * model.label_distributions_[best]).sum(axis=0) / weight.sum()
+    assert np.allclose(share[7], by_hand, atol=1e-6)
+
+
+def test_a_point_like_no_other_is_said_and_gets_the_nearest():
+    model = LabelPropagationClassifier(n_neighbors=1).fit(np.eye(3)[[0, 0, 1, 1]] + 0.01, [0, 0, 1, 1])
+    with pytest.warns(InputWarning, match="FL-E33 2 points"):
+        share = model.predict_proba([[-1, -0.2, 0], [0, 0, 0]])
+    assert share[0].tolist() == model.label_distributions_[2].tolist()
+    assert share[1] == pytest.approx([0.5, 0.5])
+
+
+def test_rows_that_no_label_reaches_keep_the_marker():
+    angle = np.linspace(0, 1, 6)
+    plane = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    rows = np.block([[plane, np.zeros((6, 2))], [np.zeros((6, 2)), plane]])
+    with pytest.warns(UnreachedWarning, match="FL-G1 no label reaches"):
+        model = LabelPropagationClassifier(n_neighbors=2).fit(rows, ["a", *[""] * 4, "b", *[""] * 6])
+    assert set(model.transduction_[:6]) == {"a", "b"}
+    assert model.transduction_[6:].tolist() == [""] * 6
+    assert model.certainty_[6:].tolist() == [0] * 6
+    assert not model.reached_[6:].any()
+
+
+def test_more_labels_give_what_fitting_with_them_gives(task):
+    rows, y, truth = task
+    model = fitted(task, tol=1e-10)
+    more = y.copy()
+    more[100:105] = truth[100:105]
+    more[3] = ""
+    model.add_labels([100, 101, 102, 103, 104, 3], [*truth[100:105], ""])
+    same(model, fitted((rows, more, truth), tol=1e-10), atol=1e-6)
+
+
+def test_more_labels_cost_fewer_steps_and_no_graph(task, monkeypatch):
+    model = fitted(task)
+    first = model.n_steps_.sum()
+    monkeypatch.setattr("fewlabels.estimator.classifier.build_graph", None)
+    assert model.add_labels([100], [task[2][100]]).n_steps_.sum() < first
+
+
+def test_a_new_class_may_come_with_more_labels(task):
+    model = fitted(task).add_labels(np.array([50]), ["aphid"])
+    assert model.classes_.tolist() == ["ant", "aphid", "bee", "cat"]
+    assert model.transduction_[50] == "aphid"
+    assert model.label_distributions_.shape == (180, 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "y", "message"),
+    [([180], ["ant"], "FL-L15"), ([-1], ["ant"], "FL-L15"), ([0, 1], ["ant"], "FL-L23"), ([0.5], ["ant"], "FL-L23")],
+)
+def test_labels_for_rows_that_are_not_there(task, rows, y, message):
+    with pytest.raises(LabelError, match=message):
+        fitted(task).add_labels(rows, y)
+
+
+@pytest.mark.parametrize(
+    "labels", [["a", "b", ""], [0, 1, -1], [0.0, 1.0, np.nan], ["a", "b", None], [True, False, None]]
+)
+def test_a_saved_model_is_the_same_when_loaded(task, tmp_path, labels):
+    y = np.array([labels[{"": 2, "ant": 0, "bee": 1, "cat": 1}[label]] for label in task[1]], object)
+    model = fitted((task[0], y if None in labels else y.astype(type(labels[0])), task[2]), gamma=2.0)
+    model.save(tmp_path / "model.npz")
+    loaded = LabelPropagationClassifier.load(tmp_path / "model.npz")
+    same(model, loaded)
+    assert loaded.get_params() == model.get_params()
+    assert np.array_equal(loaded.predict_proba(task[0][:20]), model.predict_proba(task[0][:20]))
+    assert loaded.add_labels([50], [labels[0]]).transduction_[50] == labels[0]
+
+
+def test_damaged_and_foreign_files_are_refused(task, tmp_path):
+    path = tmp_path / "model.npz"
+    with pytest.raises(RunError, match="FL-K4"):
+        LabelPropagationClassifier.load(path)
+    fitted(task).save(path)
+    whole = path.read_bytes()
+    for damage in (b"", b"x", whole[:1000], whole[:-100], whole[:2000] + b"\0" * 50 + whole[2050:]):
+        path.write_bytes(damage)
+        with pytest.raises(RunError, match="FL-K2"):
+            LabelPropagationClassifier.load(path)
+    np.savez(path, other=np.arange(3))
+    with pytest.raises(RunError, match="FL-K2"):
+        LabelPropagationClassifier.load(path)
+    np.savez(path, facts=np.array([{"a": 1}], object))
+    with pytest.raises(RunError, match="FL-K2"):
+        LabelPropagationClassifier.load(path)
+
+
+def test_bad_rows_are_named(task):
+    rows = task[0].copy()
+    rows[17, 3] = np.nan
+    with pytest.raises(EmbeddingError, match=r"FL-E1 .*first 5: 17"):
+        fitted((rows, *task[1:]))
+
+
+def test_it_works_in_a_pipeline_and_a_search_that_scores_labelled_rows(task):
+    rows, y, _ = task
+    pipeline = make_pipeline(StandardScaler(), LabelPropagationClassifier(n_neighbors=10))
+    folds = LabeledKFold(n_splits=4)
+    assert cross_val_score(pipeline, rows, y, cv=folds).shape == (4,)
+    search = GridSearchCV(pipeline, {"labelpropagationclassifier__gamma": [1.0, 3.0]}, cv=folds).fit(rows, y)
+    assert search.best_score_ > 0.8
+    assert (search.predict(rows) == task[2]).mean() > 0.9
+
+
+def test_it_clones_and_sample_weight_is_refused(task):
+    assert clone(LabelPropagationClassifier(gamma=2.0)).gamma == 2.0
+    with pytest.raises(TypeError, match="sample_weight"):
+        LabelPropagationClassifier().fit(task[0], task[1], sample_weight=np.ones(180))
+
+
+def test_folds_have_every_unlabelled_row_in_training_and_none_in_test(task):
+    rows, y, _ = task
+    seen = []
+    for train, test in LabeledKFold(n_splits=4, shuffle=True, random_state=0).split(rows, y):
+        assert (y[test] != "").all()
+        assert set(train) | set(test) == set(range(180))
+        assert not set(train) & set(test)
+        assert sorted(set(y[test])) == CLASSES.tolist()
+        seen += test.tolist()
+    assert sorted(seen) == list(range(12))
+
+
+def test_more_folds_than_labels_of_a_class_are_refused(task):
+    with pytest.raises(LabelError, match="FL-L41 5 folds, and a class with 4 labels"):
+        next(LabeledKFold(n_splits=5).split(task[0], task[1]))
