@@ -201,7 +201,7 @@ BAD = [
     (["train", "empty", "--out", "empty/.."], "FL-C9", "not empty"),
     (["demo", "--seeds", "0"], "FL-C1", "--seeds"),
     (["demo", "--out", "labels.csv"], "FL-C9", "labels.csv"),
-    (["report", "nowhere"], "FL-K4", "nowhere"),
+    (["report", "nowhere"], "FL-C26", "nowhere"),
     (["verify", "empty"], "FL-K4", "empty"),
 ]
 
@@ -246,6 +246,7 @@ def test_a_signal_ends_a_run_with_its_exit_code_and_leaves_no_half_file(tmp_path
     _, err = process.communicate(timeout=60)
     assert process.returncode == status
     assert "Traceback" not in err
+    assert ("interrupted: files already written are whole" in err) == (number == signal.SIGINT)
     assert not list((tmp_path / "run").glob(".*"))
     assert not (tmp_path / "run" / "manifest.json").exists()
 
@@ -254,7 +255,53 @@ def test_a_warning_is_one_line_and_debug_shows_the_traceback(embeddings):
     process = command_line(*PROPAGATE, "o.csv", "--n-neighbors", "99")
     _, err = process.communicate(timeout=60)
     assert [line for line in err.splitlines() if "warning" in line] == [
-        "warning: FL-E7 only 60 rows have a direction: each gets 59 neighbours, not 99"
+        "warning: FL-E7 n_neighbors is 99, and a row has only 59 others (without all-zero and repeated ones): "
+        "it gets them all"
     ]
     process = command_line("--debug", "propagate", "none.npy", "--out", "x.csv")
     assert "Traceback" in process.communicate(timeout=60)[1]
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    status, out, err = run(capsys)
+    assert (status, err) == (0, "")
+    assert "propagate" in out
+    assert "Example" not in out
+
+
+def test_a_report_is_never_written_over_a_file_or_under_another_name(embeddings, capsys):
+    assert run(capsys, *PROPAGATE, "o.csv", "-q")[0] == 0
+    for name, message in (("labels.csv", "FL-C16"), ("o-run", "FL-C16"), ("o-run/report.html", "FL-C9")):
+        status, _, err = run(capsys, "report", "o-run", "--out", name)
+        assert status == 2
+        assert message in err
+    assert Path("labels.csv").read_text().startswith("id,label")
+    assert run(capsys, "verify", "o-run")[0] == 0
+
+
+def test_a_folder_that_is_not_there_is_no_damaged_run(capsys):
+    for command in ("verify", "report"):
+        status, _, err = run(capsys, command, "nowhere")
+        assert status == 2
+        assert err.startswith("error: FL-C26 no such folder at nowhere")
+
+
+def test_a_label_file_that_is_no_text_says_so(embeddings, capsys):
+    status, _, err = run(capsys, "propagate", "embeddings.npy", "--labels", "embeddings.npy", "--out", "o.csv")
+    assert status == 2
+    assert "FL-L28 neither CSV nor Parquet" in err
+
+
+@pytest.mark.filterwarnings("ignore:FL-I1 ")
+def test_test_images_that_cannot_count_are_said(photos, capsys):
+    for number in range(4):
+        photo(Path("test") / ("down", "across")[number % 2] / f"{number}.png", number % 2)
+    photo(Path("test/unlabeled/x.png"), 0)
+    Path("test/down/bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    arguments = ["train", photos, "--labels", "labels.csv", "--test", "test", *FEW[:-1], "--out"]
+    with pytest.warns(UserWarning, match="FL-I38 1 test images cannot be read and 1 have no label: .* the other 4"):
+        assert run(capsys, *arguments, "r")[0] == 0
+    photo(Path("test/eagle/y.png"), 0)
+    status, _, err = run(capsys, *arguments, "again")
+    assert status == 2
+    assert "FL-L34 test images of 1 classes that no training label has, such as 'eagle' at test" in err

@@ -95,7 +95,8 @@ def test_the_commands_of_the_readme_run(newcomer, capsys):
 
 @pytest.mark.filterwarnings("ignore::fewlabels.errors.FewlabelsWarning")
 def test_the_python_of_the_readme_runs(newcomer):
-    (program,) = blocks("python")
     names: dict[str, object] = {}
-    exec(program, names)
+    for program in blocks("python"):
+        exec(program, names)
     assert names["result"].pseudo_labels.label.shape == (60,)
+    assert names["model"].transduction_.shape == (60,)

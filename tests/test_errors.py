@@ -15,7 +15,7 @@ def test_an_error_is_one_line_with_code_place_rows_and_advice():
 def test_what_a_user_wrote_cannot_break_the_line_or_the_terminal():
     assert shown("a\nb\x1b[31m\u202e") == r"a\nb\x1b[31m\u202e"
     assert len(shown("x" * 10_000)) == errors.SHOWN_CHARACTERS
-    assert listed(["one"]) == "1 such row (first 5: one)"
+    assert listed(["one"]) == "1 such row (one)"
 
 
 @pytest.mark.parametrize(

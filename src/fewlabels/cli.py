@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="fewlabels",
     help="Train a classifier from a handful of labels, by label propagation on nearest-neighbour graphs.",
-    no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -70,7 +69,7 @@ def demo(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about a minute."""
+    """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about half a minute."""
     _need_training_packages()
     from .jobs.demo import run_demo
     from .jobs.tables import demo_table, seeds_table
@@ -94,11 +93,17 @@ def train(
     data: Annotated[Path, typer.Argument(help="Folder of images, or Parquet with image bytes.")],
     labels: LabelsFile = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to make; default: the next free runs/<name>.")] = None,
-    test: Annotated[Path | None, typer.Option(help="Labelled images that only the test error is measured on.")] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Labelled images (class folders, or Parquet) that only the test error is measured on."),
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=4, help="Pixels along a side; default: as they are, or 64 if they differ.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of the second phase; default: by size.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of label propagation, after about 400 steps on the labels alone; default: by size."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
     flip: Annotated[bool, typer.Option(help="Mirror images left-right in training; not for text or digits.")] = True,
     n_neighbors: Neighbors = 50,
@@ -117,7 +122,8 @@ def train(
     """Train on images with few labels: a model, and labels with certainty for every image.
 
     Labels come from the --labels file, or else from the names of the sub-folders (unlabeled/ for none) or the label
-    column. The id of an image is its path below DATA, or the id column.
+    column. The id of an image is its path below DATA, or the id column. In Parquet the images are the column image or
+    img.
     """
     _need_training_packages()
     from .data.labels import read_labels
@@ -166,7 +172,8 @@ def propagate(
 ) -> None:
     """Spread few labels over embeddings: labels with certainty for every row.
 
-    Ids are those of the id column, or row numbers from 0 (npy, or no such column).
+    In Parquet the rows are a column of lists of numbers, or one numeric column for each feature; ids are those of the
+    id column, or row numbers from 0 (npy, or no such column); without --labels, labels are those of the label column.
     """
     from .data.labels import read_labels
     from .jobs.propagation import run_propagation
@@ -205,6 +212,11 @@ def report(
     from . import durable
     from .report import report_html
 
+    _need_folders(runs)
+    if out.is_dir() or out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError("C16", "a report is an .html file", where=out, do="give it such a name")
+    if out.exists():
+        raise ConfigError("C9", "the output file exists", where=out, do="nothing was changed: choose another name")
     durable.write_text(out, report_html(runs))
     print(out)
 
@@ -215,13 +227,14 @@ def verify(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     from .errors import RunError
     from .runs import verify_run
 
+    _need_folders([run])
     problems = verify_run(run)
     if problems:
         raise RunError(
             "K2",
-            f"{len(problems)} files are not as they were written",
+            "not as it was written: " + "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:5]),
             where=run,
-            rows=[f"{problem.name}: {problem.reason}" for problem in problems],
+            do=f"{len(problems)} in all: restore them, or run again",
         )
     print(f"{run}: every file is as it was written")
 
@@ -238,6 +251,12 @@ def _graph_settings(
         mode=mode,
         allow_empty_classes=allow_empty_classes,
     )
+
+
+def _need_folders(runs: list[Path]) -> None:
+    for run in runs:
+        if not run.is_dir():
+            raise ConfigError("C26", "no such folder", where=run, do="give a folder that a run made")
 
 
 def _need_training_packages() -> None:

@@ -34,10 +34,11 @@ def shown(text: object) -> str:
 
 
 def listed(rows: Sequence[object]) -> str:
-    """`3 such rows (first 5: a, b, c)`: how many rows a message is about, and which to look at first."""
+    """`7 such rows (first 5: a, b, c, d, e)`: how many rows a message is about, and which to look at first."""
     first = ", ".join(shown(row) for row in rows[:SHOWN_ROWS])
     noun = "row" if len(rows) == 1 else "rows"
-    return f"{len(rows)} such {noun} (first {SHOWN_ROWS}: {first})"
+    head = f"first {SHOWN_ROWS}: " if len(rows) > SHOWN_ROWS else ""
+    return f"{len(rows)} such {noun} ({head}{first})"
 
 
 class FewlabelsError(Exception):

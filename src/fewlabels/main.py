@@ -20,12 +20,15 @@ from . import cli
 from .errors import FewlabelsError, shown
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
+SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while another program has a core (LOG.md)
 COMMANDS = ("demo", "train", "propagate", "report", "verify")
 
 
 def main() -> None:
     """Entry point of the `fewlabels` command."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is loaded
     warnings.showwarning = _OncePerCode()  # type: ignore[assignment]
     sys.exit(run(sys.argv[1:]))
 
@@ -49,13 +52,15 @@ def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit status; print an error as one line."""
+    if not arguments:
+        arguments = ["--help"]
     try:
         result = cli.app(args=arguments, prog_name="fewlabels", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        return _interrupted() if result == 130 else result if isinstance(result, int) else 0
     except FewlabelsError as error:
         return _failed(str(error), error.exit_status)
     except KeyboardInterrupt:
-        return _failed("interrupted: files already written are whole; an unfinished run folder has no manifest", 130)
+        return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
         return 141
@@ -65,6 +70,10 @@ def run(arguments: list[str]) -> int:
         text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
         command = next((word for word in arguments if word in COMMANDS), "")
         return _failed(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
+
+
+def _interrupted() -> int:
+    return _failed("interrupted: files already written are whole; an unfinished run folder has no manifest", 130)
 
 
 def _failed(line: str, status: int) -> int:

@@ -160,8 +160,8 @@ def test_a_folder_of_parts_is_one_table_in_order_of_names(tmp_path):
         ("E20", {"id": [1], "embedding": lists(VALUES[:1])}, "column 'id' is int64, not string"),
         ("E20", {"embedding": lists(VALUES[:1])}, "no column 'id'"),
         ("E20", {"id": ["c"], "embedding": lists(VALUES[:1]), "label": ["x"]}, "extra column 'label'"),
-        ("E17", {"id": ["c"], "embedding": lists(VALUES[:1, :2])}, "first 5: c"),
-        ("E21", {"id": ["b"], "embedding": lists(VALUES[:1])}, "first 5: b"),
+        ("E17", {"id": ["c"], "embedding": lists(VALUES[:1, :2])}, "1 such row (c)"),
+        ("E21", {"id": ["b"], "embedding": lists(VALUES[:1])}, "1 such row (b)"),
     ],
 )
 def test_parts_must_fit_together(tmp_path, case, second, fragment):

@@ -54,7 +54,7 @@ def test_refuses_a_join(case, ids, pairs, options):
 
 
 def test_a_label_outside_the_declared_classes_is_found_in_the_file():
-    with pytest.raises(LabelError, match=r"labels\.csv:3.*first 5: z"):
+    with pytest.raises(LabelError, match=r"labels\.csv:3.*such row \(z\)"):
         join_labels(["a", "b"], given({"a": "x", "b": "z"}), class_names=["x", "y"])
 
 

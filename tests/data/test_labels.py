@@ -179,7 +179,7 @@ def test_reads_parquet_labels_as_text(tmp_path, case, labels, expected):
 @pytest.mark.parametrize(
     ("case", "columns", "fragment"),
     [
-        ("L22", {"id": ["a", "b"], "label": [1.0, 2.5]}, "(first 5: row 2: 2.5)"),
+        ("L22", {"id": ["a", "b"], "label": [1.0, 2.5]}, "1 such row (row 2: 2.5)"),
         ("L22", {"id": ["a"], "label": pa.array([float("nan")])}, "row 1: nan"),
         ("L22", {"id": ["a"], "label": [[1]]}, "labels of type list"),
         ("L31", {"id": ["a"], "class": ["x"]}, "columns 'id', 'class'; expected id and label"),

@@ -150,7 +150,7 @@ def test_damaged_and_foreign_files_are_refused(task, tmp_path):
 def test_bad_rows_are_named(task):
     rows = task[0].copy()
     rows[17, 3] = np.nan
-    with pytest.raises(EmbeddingError, match=r"FL-E1 .*first 5: 17"):
+    with pytest.raises(EmbeddingError, match=r"FL-E1 .*such row \(17\)"):
         fitted((rows, *task[1:]))
 
 

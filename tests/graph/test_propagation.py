@@ -145,9 +145,7 @@ def test_the_arguments_are_not_changed(mode):
 
 def test_rows_that_no_label_reaches_are_counted_in_one_warning():
     rows, labels = island(*island(ROWS, LABELS, 12), 7)
-    with pytest.warns(
-        UnreachedWarning, match=r"FL-G1 no label reaches 19 of 109 rows, in 2 components .*: 12, 7\)"
-    ) as w:
+    with pytest.warns(UnreachedWarning, match=r"FL-G1 no label reaches 19 of 109 rows, in 2 parts .*: 12, 7\)") as w:
         propagate(rows, labels, GraphSettings(n_neighbors=4))
     assert len(w) == 1
 

@@ -45,7 +45,7 @@ def test_an_unreached_row_has_an_empty_label(tmp_path):
         "id": ["a", "b", "c"],
         "label": ["dog", "cat", None],
         "certainty": [1.0, 0.25, 0.0],
-        "source": ["given", "propagated", "propagated"],
+        "source": ["given", "propagated", "none"],
         "reached": [True, True, False],
     }
     with open(tmp_path / "t.csv", newline="") as file:

@@ -98,7 +98,7 @@ def _from_table(table: Table, id_column: str, embedding_column: str, label_colum
 
 def _missing(table: Table, what: str) -> EmbeddingError:
     found = ", ".join(f"{name!r} ({kind})" for name, kind in zip(table.names[:20], table.schema.types, strict=False))
-    do = "name the column of lists of numbers: embedding_column=... (--embedding-column)"
+    do = f"call the column of lists of numbers {DEFAULT_EMBEDDING!r} (in Python: embedding_column=...)"
     return EmbeddingError("E31", f"{what}; found {found}", where=table.files[0], do=do)
 
 

@@ -78,7 +78,10 @@ def nearest_neighbors(units: NDArray[np.float32], n_neighbors: int) -> Neighbors
     k = min(n_neighbors, max(alive.size - 1, 0))
     if k < n_neighbors:
         warnings.warn(
-            InputWarning(f"FL-E7 only {alive.size} rows have a direction: each gets {k} neighbours, not {n_neighbors}"),
+            InputWarning(
+                f"FL-E7 n_neighbors is {n_neighbors}, and a row has only {k} others (without all-zero and repeated "
+                "ones): it gets them all"
+            ),
             stacklevel=2,
         )
     index = np.full((units.shape[0], k), MISSING, np.int64)

@@ -139,8 +139,9 @@ def _warn_of_unreached(result: PseudoLabels, component: NDArray[np.int64]) -> No
     largest = ", ".join(str(size) for size in sizes[:5])
     warnings.warn(
         UnreachedWarning(
-            f"FL-G1 no label reaches {missed.sum()} of {missed.size} rows, in {sizes.size} components (largest: "
-            f"{largest}); they have label {UNLABELED} and certainty 0: label a row in each, or raise n_neighbors"
+            f"FL-G1 no label reaches {missed.sum()} of {missed.size} rows, in {sizes.size} parts (largest: "
+            f"{largest}); they have no label ({UNLABELED} in arrays) and certainty 0: label a row in each part, or "
+            "raise n_neighbors"
         ),
         stacklevel=3,
     )

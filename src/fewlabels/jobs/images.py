@@ -66,7 +66,8 @@ def run_images(
 def _left_out(images: Images) -> InputWarning:
     first = "; ".join(f"{shown(name)}: {reason}" for name, reason in images.rejected[:3])
     total = len(images.rejected) + len(images.ids)
-    return InputWarning(f"FL-I1 {len(images.rejected)} of {total} images are left out (rejected.csv): {first}")
+    count = len(images.rejected)
+    return InputWarning(f"FL-I1 left out {count} of {total} images (rejected.csv): {first}")
 
 
 def _given(images: Images, source: ImageSource) -> Labels:
@@ -89,8 +90,22 @@ def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
     if source.test is None:
         return task
     images = source.read(source.test, "test images", size=task.pixels.shape[1], quiet=quiet)
+    strange = {name for name in images.names if name is not None} - set(task.class_names)
+    if strange:
+        raise LabelError(
+            "L34",
+            f"test images of {len(strange)} classes that no training label has, such as {shown(min(strange))!r}",
+            where=source.test,
+            do=f"leave them out, or label such images for training; the classes are {', '.join(task.class_names[:5])}",
+        )
     truth = encode_labels(images.names, class_names=task.class_names).codes
     known = truth != UNLABELED
+    unused = len(images.rejected) + int((~known).sum())
+    if unused:
+        what = (
+            f"FL-I38 {len(images.rejected)} test images cannot be read and {(~known).sum()} have no label: the error "
+        )
+        warnings.warn(InputWarning(f"{what}is measured on the other {known.sum()}"), stacklevel=2)
     if not known.any():
         raise ImageError("I37", "no test image has a label", where=source.test, do="use one sub-folder for each class")
     return replace(task, test_pixels=_channels(images.pixels[known], task.pixels.shape[3]), test_truth=truth[known])

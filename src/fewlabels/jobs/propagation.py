@@ -47,6 +47,7 @@ def run_propagation(
 
     result = found.pseudo_labels
     results = {
+        "class_names": list(given.class_names),
         "num_rows": len(source.ids),
         "num_labeled": int((given.codes != UNLABELED).sum()),
         "class_counts": class_counts(result.label, given.codes, len(given.class_names)),

@@ -175,6 +175,7 @@ class _Watch:
 def _results(task: Task, final: Propagation, watch: _Watch) -> dict[str, Any]:
     """The final pseudo-labels are made by the final network: they are the ones that are written."""
     return {
+        "class_names": list(task.class_names),
         "num_rows": len(task.labels),
         "num_labeled": int((task.labels != UNLABELED).sum()),
         "num_test": 0 if task.test_truth is None else len(task.test_truth),

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from .. import durable
 from ..errors import ConfigError
 
-GIVEN, PROPAGATED = "given", "propagated"
+GIVEN, PROPAGATED, NONE = "given", "propagated", "none"
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class PseudoLabelTable:
     class_names: Sequence[str]
 
     def to_arrow(self) -> pa.Table:
-        """Columns id, label (text, null where unreached), certainty, source (given or propagated), reached."""
+        """Columns id, label (text, null where unreached), certainty, source (given, propagated or none), reached."""
         names = np.array([*self.class_names, None], dtype=object)  # label -1 picks the last: null
         return pa.table(
             {
                 "id": pa.array(self.id, pa.string()),
                 "label": pa.array(names[self.label], pa.string()),
                 "certainty": pa.array(self.certainty, pa.float32()),
-                "source": pa.array(np.where(self.given, GIVEN, PROPAGATED), pa.string()),
+                "source": pa.array(np.select([self.given, self.reached], [GIVEN, PROPAGATED], NONE), pa.string()),
                 "reached": pa.array(self.reached, pa.bool_()),
             }
         )
