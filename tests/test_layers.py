@@ -36,6 +36,7 @@ STANDARD = {
     "ast",
     "codecs",
     "collections",
+    "concurrent",
     "functools",
     "contextlib",
     "csv",

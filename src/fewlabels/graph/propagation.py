@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, UnreachedWarning
 from .graph import Graph, build_graph
+from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
@@ -83,12 +84,12 @@ def spread(
     """
     settings = settings or GraphSettings()
     checked = checked_labels(labels, graph.node.size, settings, class_names)
-    w = graph.affinity
     on_stage("solve")
-    y = sources(checked, graph.node, w.shape[0], settings.rules)
-    solution = conjugate_gradients(
-        lambda x: x - settings.alpha * (w @ x), y, tol=settings.tol, max_steps=settings.step_limit, start=start
-    )
+    y = sources(checked, graph.node, graph.affinity.shape[0], settings.rules)
+    with products(graph.affinity) as times_w:
+        solution = conjugate_gradients(
+            lambda x: x - settings.alpha * times_w(x), y, tol=settings.tol, max_steps=settings.step_limit, start=start
+        )
     on_stage("pseudo_labels")
     z = _fill_far_nodes(graph, solution.x, y, settings)
     result = pseudo_labels(z[graph.node], checked.label, settings.rules)
