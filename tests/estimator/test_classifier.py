@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -95,7 +96,7 @@ def test_more_labels_give_what_fitting_with_them_gives(task):
 def test_more_labels_cost_fewer_steps_and_no_graph(task, monkeypatch):
     model = fitted(task)
     first = model.n_steps_.sum()
-    monkeypatch.setattr("fewlabels.estimator.classifier.build_graph", None)
+    monkeypatch.setattr("fewlabels.estimator.classifier.graph_of_units", None)
     assert model.add_labels([100], [task[2][100]]).n_steps_.sum() < first
 
 
@@ -185,3 +186,23 @@ def test_folds_have_every_unlabelled_row_in_training_and_none_in_test(task):
 def test_more_folds_than_labels_of_a_class_are_refused(task):
     with pytest.raises(LabelError, match="FL-L41 5 folds, and a class with 4 labels"):
         next(LabeledKFold(n_splits=5).split(task[0], task[1]))
+
+
+@pytest.mark.parametrize("labels", [["a", "b", ""], ["a", "b", None], [0, 1, -1], [0.0, 1.0, np.nan]])
+def test_labels_given_and_taken_back_leave_everything_as_it_was(task, labels):
+    y = [labels[{"": 2, "ant": 0, "bee": 1, "cat": 1}[label]] for label in task[1]]
+    model = fitted((task[0], y, task[2]), tol=1e-10)
+    fresh = clone(model).fit(task[0], y)
+    model.add_labels([50, 51], [labels[0], labels[1]]).add_labels([50, 51], [labels[2], labels[2]])
+    same(model, fresh, atol=1e-6)
+    assert model.classes_.dtype == fresh.classes_.dtype
+    assert model.transduction_.dtype == fresh.transduction_.dtype
+
+
+def test_a_model_of_a_pandas_column_with_missing_labels_is_saved(task, tmp_path):
+    y = pd.Series(task[1], dtype="string").replace("", pd.NA)
+    model = fitted((task[0], y, task[2]))
+    model.save(tmp_path / "model.npz")
+    loaded = LabelPropagationClassifier.load(tmp_path / "model.npz")
+    same(model, loaded)
+    assert loaded.add_labels([0], [None]).transduction_.shape == (180,)

@@ -167,7 +167,8 @@ def _not_this_encoding(path: Path, encoding: str) -> LabelError:
                 position, line = position + problem.start - pending, line + chunk.count(b"\n", 0, start)
                 break
             position, line = position + len(chunk), line + chunk.count(b"\n")
-    if b"\0" in first_bytes(path) or first_bytes(path).startswith((b"\xff\xd8", b"\x89PNG", b"\x93NUMPY")):
+    head = first_bytes(path)
+    if b"\0" in head or head.startswith((b"\xff\xd8", b"\x89PNG", b"\x93NUMPY")):
         what = "neither CSV nor Parquet: the file is not text"
         return LabelError("L28", what, where=path, do="give a table with the columns id and label")
     what = f"not {encoding} at byte {position:,}; it looks like Latin-1 (Windows-1252)"

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError
-from ..graph import GraphSettings, Propagation, build_graph, spread, unit_rows
+from ..graph import GraphSettings, Propagation, spread, unit_rows
+from ..graph.graph import graph_of_units
 from ..graph.inductive import Induced, induce
 from .labels import AUTO, CodedLabels, code_labels
 from .store import read_fitted, write_fitted
@@ -82,8 +82,8 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         check_consistent_length(rows, labels.codes)
         settings = self._settings()
         units = unit_rows(rows)
-        found = spread(build_graph(rows, settings), labels.codes, settings, class_names=_names(labels))
-        return self._keep(units, labels, found, np.asarray(y).dtype)
+        found = spread(graph_of_units(units, settings), labels.codes, settings, class_names=_names(labels))
+        return self._keep(units, labels, found)
 
     def add_labels(self, rows: ArrayLike, y: ArrayLike) -> Self:
         """Label more of the fitted rows, or change their labels, and solve again from the last solution.
@@ -96,18 +96,15 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         if at.shape != new.shape or at.ndim != 1 or at.dtype.kind not in "iu":
             raise LabelError("L23", f"{at.shape} row numbers of type {at.dtype} and {new.shape} labels: one for each")
         if at.size and not (at.min() >= 0 and at.max() < self._labels.codes.size):
-            raise LabelError("L15", "row numbers that were not fitted", rows=at[at >= self._labels.codes.size].tolist())
-        before = self._labels
-        marker = before.marker if before.marker is not None else -1
-        whole = np.full(before.codes.shape, marker, object)
-        known = before.codes != UNLABELED
-        whole[known] = before.classes[before.codes[known]].tolist()
+            strange = at[(at < 0) | (at >= self._labels.codes.size)]
+            raise LabelError("L15", "row numbers that were not fitted", rows=strange.tolist())
+        whole = self._labels.decoded(self._labels.codes).astype(object)
         whole[at] = new
-        labels = code_labels(whole, marker)
+        labels = code_labels(whole.tolist(), self._labels.marker)
         found = spread(
             self._found.graph, labels.codes, self._settings(), class_names=_names(labels), start=self._start(labels)
         )
-        return self._keep(self._units, labels, found, labels.classes.dtype)
+        return self._keep(self._units, labels, found)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """(q, c) class shares of new points: the mix of their nearest fitted rows, as one step of the propagation.
@@ -138,7 +135,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         parameters, units, labels, found = read_fitted(path)
         model = cls(**parameters)
         model.n_features_in_ = units.shape[1]
-        return model._keep(units, labels, found, labels.classes.dtype)
+        return model._keep(units, labels, found)
 
     def _settings(self) -> GraphSettings:
         return GraphSettings(
@@ -151,11 +148,11 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             max_zero_share=self.max_zero_share,
         )
 
-    def _keep(self, units: NDArray[np.float32], labels: CodedLabels, found: Propagation, dtype: np.dtype[Any]) -> Self:
+    def _keep(self, units: NDArray[np.float32], labels: CodedLabels, found: Propagation) -> Self:
         result = found.pseudo_labels
         self._units, self._labels, self._found = units, labels, found
         self.classes_ = labels.classes
-        self.transduction_ = labels.decoded(result.label, dtype)
+        self.transduction_ = labels.decoded(result.label)
         self.label_distributions_ = result.distribution
         self.certainty_ = result.certainty
         self.reached_ = result.reached

@@ -22,18 +22,18 @@ AUTO = "auto"
 class CodedLabels:
     """codes: (n,) int64 numbers into `classes`, -1 where unlabelled. classes: (c,) the user's labels, sorted.
 
-    marker: what y has where a row is unlabelled; None where no row is.
+    marker: what y has where a row is unlabelled; "auto" where no row is, so that it is the rule for more labels.
     """
 
     codes: NDArray[np.int64]
     classes: NDArray[Any]
-    marker: object = None
+    marker: object = AUTO
 
-    def decoded(self, codes: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    def decoded(self, codes: NDArray[np.int64]) -> NDArray[Any]:
         """The user's labels of class numbers; the marker where a number is -1."""
         if not (codes == UNLABELED).any():
             return np.asarray(self.classes[codes])
-        labels = np.full(codes.shape, self.marker, dtype)
+        labels = np.full(codes.shape, self.marker, self.classes.dtype)
         labels[codes != UNLABELED] = self.classes[codes[codes != UNLABELED]]
         return labels
 
@@ -74,8 +74,8 @@ def code_labels(y: object, unlabeled: object = AUTO) -> CodedLabels:
 
 
 def _is_object(y: object) -> bool:
-    """Lists with None in them: NumPy would turn ["a", None] into text."""
-    return isinstance(y, (list, tuple)) and any(value is None or isinstance(value, str) for value in y)
+    """Lists of texts and other things: NumPy would turn the NaN of ["a", nan] into text."""
+    return isinstance(y, (list, tuple)) and len({isinstance(value, str) for value in y}) > 1
 
 
 def _missing(array: NDArray[Any], unlabeled: object) -> tuple[NDArray[np.bool_], object]:
@@ -86,13 +86,13 @@ def _missing(array: NDArray[Any], unlabeled: object) -> tuple[NDArray[np.bool_],
     if set(found) == {"-1"} and array.dtype.kind != "O" and set(np.unique(array)) == {-1, 1}:
         what = "FL-L20 the labels are -1 and 1: taken as two classes; if -1 means unlabelled, say unlabeled=-1"
         warnings.warn(InputWarning(what), stacklevel=5)
-        return np.zeros(array.shape, bool), None
+        return np.zeros(array.shape, bool), AUTO
     if len(found) > 1:
         names = " and ".join(found)
         raise LabelError("L19", f"both {names} among the labels", do="say which means unlabelled: unlabeled=...")
     for rows in found.values():
         return rows, array[rows][0]
-    return np.zeros(array.shape, bool), None
+    return np.zeros(array.shape, bool), AUTO
 
 
 def _rows(array: NDArray[Any], name: str, is_marker: Callable[[object], bool]) -> NDArray[np.bool_]:

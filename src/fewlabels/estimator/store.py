@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import durable
 from ..errors import RunError
 from ..graph import Graph, Propagation, PseudoLabels, Solution
-from .labels import CodedLabels
+from .labels import MARKERS, CodedLabels
 
 FORMAT = 1
 Fitted = tuple[dict[str, Any], NDArray[np.float32], CodedLabels, Propagation]
@@ -64,7 +64,9 @@ def write_fitted(
 
 
 def _plain(value: object) -> object:
-    """NumPy scalars as Python's own."""
+    """NumPy scalars as Python's own, and pandas' missing values as None."""
+    if MARKERS["None"](value):
+        return None
     return value.item() if isinstance(value, np.generic) else value
 
 

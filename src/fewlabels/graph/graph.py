@@ -53,8 +53,13 @@ def build_graph(
     on_stage: called with "neighbors" and "affinity" as they start.
     Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E7, G14) as its stages do.
     """
-    settings = settings or GraphSettings()
-    units = unit_rows(np.asarray(descriptors))
+    return graph_of_units(unit_rows(np.asarray(descriptors)), settings or GraphSettings(), on_stage=on_stage)
+
+
+def graph_of_units(
+    units: NDArray[np.float32], settings: GraphSettings, *, on_stage: Callable[[str], None] = lambda stage: None
+) -> Graph:
+    """build_graph for rows that unit_rows has checked and scaled already."""
     _refuse_many_zeros(units, settings)
     on_stage("neighbors")
     first, node = _distinct(units) if settings.rules.merge_duplicates else _everyone(units)

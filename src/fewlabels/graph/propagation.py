@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, UnreachedWarning
-from .graph import Graph, build_graph
+from .graph import Graph, graph_of_units
+from .neighbors import unit_rows
 from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
-from .sources import checked_labels, sources
+from .sources import CheckedLabels, checked_labels, sources
 
 STAGES = ("neighbors", "affinity", "solve", "pseudo_labels")
 NOISE = 0.01  # a row is solved where its own residual is below this share of its largest entry
@@ -62,11 +63,9 @@ def propagate(
     array([0, 0, 1, 1])
     """
     settings = settings or GraphSettings()
-    array = np.asarray(descriptors)
-    if array.ndim > 0:  # a mistake in the labels shows before minutes of searching neighbours
-        checked_labels(labels, array.shape[0], settings, class_names)
-    graph = build_graph(array, settings, on_stage=on_stage)
-    return spread(graph, labels, settings, class_names=class_names, on_stage=on_stage)
+    units = unit_rows(np.asarray(descriptors))
+    checked = checked_labels(labels, units.shape[0], settings, class_names)  # before minutes of searching neighbours
+    return _spread(graph_of_units(units, settings, on_stage=on_stage), checked, settings, None, on_stage)
 
 
 def spread(
@@ -84,6 +83,16 @@ def spread(
     """
     settings = settings or GraphSettings()
     checked = checked_labels(labels, graph.node.size, settings, class_names)
+    return _spread(graph, checked, settings, start, on_stage)
+
+
+def _spread(
+    graph: Graph,
+    checked: CheckedLabels,
+    settings: GraphSettings,
+    start: NDArray[np.float64] | None,
+    on_stage: Callable[[str], None],
+) -> Propagation:
     on_stage("solve")
     y = sources(checked, graph.node, graph.affinity.shape[0], settings.rules)
     with products(graph.affinity) as times_w:
@@ -144,7 +153,7 @@ def _warn_of_unreached(result: PseudoLabels, component: NDArray[np.int64]) -> No
             f"{largest}); they have no label ({UNLABELED} in arrays) and certainty 0: label a row in each part, or "
             "raise n_neighbors"
         ),
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -159,5 +168,5 @@ def _warn_of_unsolved(solution: Solution, settings: GraphSettings) -> None:
             f"{settings.step_limit} steps with a relative residual of up to {worst:.1e} (tol {settings.tol:g}): raise "
             "max_steps or tol"
         ),
-        stacklevel=3,
+        stacklevel=4,
     )

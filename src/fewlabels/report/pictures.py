@@ -61,7 +61,8 @@ def error_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
     lines = Lines([at[:, 0] for at in points], [at[:, 1] for at in points], [curve.name for curve in known], repeats)
     _draw(axes, lines, (BLUE, *PALETTE[1:]))
     begun = int((points[0][:, 2] == 0).sum()) if known[0].first_of_last_phase else 0
-    of_last_phase = np.concatenate([line[max(0, begun - 1) :] for line in lines.means().y])
+    means = lines.means()
+    of_last_phase = np.concatenate([line[max(0, begun - 1) :] for line in means.y])
     axes.set_ylim(0, max(5.0, min(100.0, 1.6 * float(of_last_phase.max()))))
     if begun:
         x = points[0][begun - 1, 0]
@@ -70,9 +71,8 @@ def error_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
             note = axes.text(x, 0.97, words, ha=side, va="top", fontsize=8, color=GREY, bbox=BACKING)
             note.set_transform(axes.get_xaxis_transform())
     if repeats:
-        x_all, y_all = lines.means().x[0], lines.means().y[0]
-        for place in {begun - 1, len(y_all) - 1} - {-1}:
-            _mark(axes, x_all[place], y_all[place])
+        for place in {begun - 1, len(means.y[0]) - 1} - {-1}:
+            _mark(axes, means.x[0][place], means.y[0][place])
     return figure
 
 
