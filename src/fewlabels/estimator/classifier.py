@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from ..errors import InputWarning, LabelError
 from ..graph import GraphSettings, Propagation, spread, unit_rows
-from ..graph.graph import graph_of_units
+from ..graph.graph import graph_of_rows
 from ..graph.inductive import Induced, induce
 from .labels import AUTO, CodedLabels, code_labels
 from .store import read_fitted, write_fitted
@@ -82,7 +82,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         check_consistent_length(rows, labels.codes)
         settings = self._settings()
         units = unit_rows(rows)
-        found = spread(graph_of_units(units, settings), labels.codes, settings, class_names=_names(labels))
+        found = spread(graph_of_rows(units, settings), labels.codes, settings, class_names=_names(labels))
         return self._keep(units, labels, found)
 
     def add_labels(self, rows: ArrayLike, y: ArrayLike) -> Self:

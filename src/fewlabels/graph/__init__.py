@@ -2,9 +2,10 @@
 
 from .affinity import affinity, normalize
 from .graph import Graph, build_graph
-from .neighbors import Neighbors, nearest_neighbors, unit_rows
+from .neighbors import Neighbors, nearest_neighbors
 from .propagation import Propagation, propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
+from .rows import comparable_rows, unit_rows
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
 
@@ -17,6 +18,7 @@ __all__ = [
     "Solution",
     "affinity",
     "build_graph",
+    "comparable_rows",
     "conjugate_gradients",
     "nearest_neighbors",
     "normalize",

@@ -12,7 +12,8 @@ from scipy.sparse.csgraph import connected_components
 
 from ..errors import EmbeddingError
 from .affinity import affinity, normalize
-from .neighbors import nearest_neighbors, unit_rows
+from .neighbors import nearest_neighbors
+from .rows import comparable_rows
 from .settings import GraphSettings
 
 ZEROS_ALWAYS_ACCEPTED = 10
@@ -53,13 +54,14 @@ def build_graph(
     on_stage: called with "neighbors" and "affinity" as they start.
     Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E7, G14) as its stages do.
     """
-    return graph_of_units(unit_rows(np.asarray(descriptors)), settings or GraphSettings(), on_stage=on_stage)
+    settings = settings or GraphSettings()
+    return graph_of_rows(comparable_rows(descriptors, settings.metric), settings, on_stage=on_stage)
 
 
-def graph_of_units(
+def graph_of_rows(
     units: NDArray[np.float32], settings: GraphSettings, *, on_stage: Callable[[str], None] = lambda stage: None
 ) -> Graph:
-    """build_graph for rows that unit_rows has checked and scaled already."""
+    """build_graph for rows that comparable_rows has checked and scaled already."""
     _refuse_many_zeros(units, settings)
     on_stage("neighbors")
     first, node = _distinct(units) if settings.rules.merge_duplicates else _everyone(units)

@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EmbeddingError, InputWarning
+from ..errors import InputWarning
 
 MISSING = -1
 FAISS_FROM_ROWS = 4096  # below, one matrix product is faster than importing faiss
@@ -34,37 +34,6 @@ class Neighbors:
 
     index: NDArray[np.int64]
     similarity: NDArray[np.float32]
-
-
-def unit_rows(descriptors: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Rows scaled to Euclidean length 1, as (n, d) float32; all-zero rows stay zero.
-
-    descriptors: (n, d), any integer, boolean or float type. Each row is first divided by its largest absolute value,
-    so that 1e300 does not overflow and 1e-300 does not vanish.
-    Raises EmbeddingError for another shape or type (E8 to E10) and for NaN or infinity (E1), naming the rows.
-    """
-    array = np.asarray(descriptors)
-    if array.ndim != 2:
-        raise EmbeddingError("E9", f"descriptors have shape {array.shape}, expected two dimensions (rows, features)")
-    if array.dtype.kind not in "fiub":
-        raise EmbeddingError("E10", f"descriptors have type {array.dtype}, expected real numbers", do="convert them")
-    if array.shape[0] == 0 or array.shape[1] == 0:
-        raise EmbeddingError("E8", f"descriptors have shape {array.shape}, expected at least one row and one feature")
-    units = np.empty(array.shape, np.float32)
-    bad: list[int] = []
-    block = max(1, BLOCK_BYTES // (8 * array.shape[1]))
-    for start in range(0, array.shape[0], block):
-        wide = array[start : start + block].astype(np.float64)
-        finite = np.isfinite(wide).all(axis=1)
-        bad += (start + np.flatnonzero(~finite)).tolist()
-        wide[~finite] = 0
-        largest = np.abs(wide).max(axis=1, keepdims=True)
-        wide /= np.where(largest > 0, largest, 1)
-        length = np.linalg.norm(wide, axis=1, keepdims=True)
-        units[start : start + block] = wide / np.where(length > 0, length, 1)
-    if bad:
-        raise EmbeddingError("E1", "NaN or infinity in descriptors", rows=bad, do="remove or repair these rows")
-    return units
 
 
 def nearest_neighbors(units: NDArray[np.float32], n_neighbors: int) -> Neighbors:

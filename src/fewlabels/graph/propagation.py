@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, UnreachedWarning
-from .graph import Graph, graph_of_units
-from .neighbors import unit_rows
+from .graph import Graph, graph_of_rows
+from .rows import comparable_rows
 from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .settings import GraphSettings
@@ -63,9 +63,9 @@ def propagate(
     array([0, 0, 1, 1])
     """
     settings = settings or GraphSettings()
-    units = unit_rows(np.asarray(descriptors))
-    checked = checked_labels(labels, units.shape[0], settings, class_names)  # before minutes of searching neighbours
-    return _spread(graph_of_units(units, settings, on_stage=on_stage), checked, settings, None, on_stage)
+    rows = comparable_rows(descriptors, settings.metric)
+    checked = checked_labels(labels, rows.shape[0], settings, class_names)  # before minutes of searching neighbours
+    return _spread(graph_of_rows(rows, settings, on_stage=on_stage), checked, settings, None, on_stage)
 
 
 def spread(

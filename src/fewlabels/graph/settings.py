@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import ConfigError
 
 Mode = Literal["paper", "released"]
+Metric = Literal["cosine", "inner_product"]
+Precision = Literal["single", "double"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class GraphSettings:
     mode: "paper", or "released" for the behaviour of the authors' code (see recipes/deviations.md).
     allow_empty_classes: accept a class without a labelled row; it gets no mass and is never chosen.
     max_zero_share: share of all-zero descriptors above which the input is refused (always at least 10 are accepted).
+    metric: "cosine", or "inner_product" where the length of a descriptor means something.
+    recall: share of the true neighbours that the search must find, from 0.5 up to below 1; "exact" finds all of them.
+    seed: of the sample that cells are made from and recall is measured on, where the search is not exact.
+    precision: of the affinity and the solver; "single" (float32) gives the labels of "double" at half the memory.
 
     Raises ConfigError where a value is out of range, saying which are in range and why.
     """
@@ -67,6 +73,10 @@ class GraphSettings:
     mode: Mode = "paper"
     allow_empty_classes: bool = False
     max_zero_share: float = 0.01
+    metric: Metric = "cosine"
+    recall: float | Literal["exact"] = 0.99
+    seed: int = 0
+    precision: Precision = "single"
 
     def __post_init__(self) -> None:
         _check_count("C3", "n_neighbors", self.n_neighbors)
@@ -77,8 +87,13 @@ class GraphSettings:
         _check_number("C17", "tol", self.tol, 0, 1, "it is a relative residual")
         if not 0 <= self.max_zero_share <= 1:
             raise ConfigError("C17", f"max_zero_share is {self.max_zero_share!r}, expected a share from 0 to 1")
-        if self.mode not in RULES:
-            raise ConfigError("C18", f"mode is {self.mode!r}, expected one of {', '.join(RULES)}")
+        _check_choice("C18", "mode", self.mode, get_args(Mode))
+        _check_choice("C27", "metric", self.metric, get_args(Metric))
+        _check_choice("C28", "precision", self.precision, get_args(Precision))
+        if self.recall != "exact":
+            _check_number("C29", "recall", self.recall, 0.5 - 1e-9, 1, "for all neighbours say 'exact'")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, numbers.Integral) or self.seed < 0:
+            raise ConfigError("C30", f"seed is {self.seed!r}, expected a whole number from 0 up")
         if self.mode == "released" and self.gamma != int(self.gamma):
             raise ConfigError(
                 "C4",
@@ -98,6 +113,11 @@ class GraphSettings:
 def _check_count(case: str, name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ConfigError(case, f"{name} is {value!r}, expected a whole number from 1 up")
+
+
+def _check_choice(case: str, name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(case, f"{name} is {value!r}, expected one of {', '.join(choices)}")
 
 
 def _check_number(case: str, name: str, value: object, low: float, high: float, why: str) -> None:
