@@ -46,12 +46,14 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
+KERNELS = setup.py $(wildcard csrc/*)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt $(KERNELS)
 	@echo "Installing fewlabels and PyTorch into $(VENV): once, a few minutes."
 	$(INSTALL) --editable ".[train]"
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt $(KERNELS)
 	@echo "Installing fewlabels, PyTorch and the test tools into $(VENV): once, a few minutes."
 	$(INSTALL) --editable ".[dev]"
 	@touch $@ $(VENV)/.demo

@@ -11,7 +11,7 @@ MAY_IMPORT = {
     "errors": set(),
     "conventions": set(),
     "durable": {"errors"},
-    "graph": SHARED | {"numpy", "scipy", "faiss"},
+    "graph": SHARED | {"numpy", "scipy"},
     "data": SHARED | {"numpy", "PIL", "pyarrow"},
     "data/augment": SHARED | {"numpy", "torch", "data"},
     "data/digits": {"numpy", "PIL", "sklearn", "data"},

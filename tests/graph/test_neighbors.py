@@ -2,68 +2,55 @@ import numpy as np
 import pytest
 import reference
 from cases import CASES, ROWS
-from threadpoolctl import threadpool_limits
 
 from fewlabels.errors import EmbeddingError, InputWarning
-from fewlabels.graph import nearest_neighbors, neighbors, unit_rows
+from fewlabels.graph import comparable_rows, nearest_neighbors, neighbors, unit_rows
 
-faiss = pytest.importorskip("faiss")
 ENOUGH = [name for name, (rows, *_, k) in CASES.items() if len(rows) > k and (rows != 0).any(axis=1).all()]
 
 
-@pytest.fixture(params=["product", "faiss"])
-def search(request, monkeypatch):
-    monkeypatch.setattr(neighbors, "FAISS_FROM_ROWS", 0 if request.param == "faiss" else 10**9)
-    return nearest_neighbors
-
-
 @pytest.mark.parametrize("name", ENOUGH)
-def test_the_lists_are_those_of_the_definition(name, search):
+def test_the_lists_are_those_of_the_definition(name):
     rows, *_, k = CASES[name]
-    found = search(unit_rows(rows), k)
+    found = nearest_neighbors(unit_rows(rows), k)
     assert (found.index == reference.neighbours(reference.unit(rows), k)).all()
     assert (np.diff(found.similarity, axis=1) <= 1e-6).all()
     assert (found.index != np.arange(len(rows))[:, None]).all()
+    assert found.recall == 1
 
 
-def test_ties_go_to_the_smaller_number(search):
-    found = search(unit_rows(np.ones((9, 2))), 3)
+def test_ties_go_to_the_smaller_number():
+    found = nearest_neighbors(unit_rows(np.ones((9, 2))), 3)
     assert found.index.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], *[[0, 1, 2]] * 6]
 
 
-def test_both_ways_to_search_give_the_same_lists_at_the_size_where_they_change(monkeypatch):
-    rows = unit_rows(np.random.default_rng(0).normal(size=(neighbors.FAISS_FROM_ROWS, 24)))
-    by_faiss = nearest_neighbors(rows, 20)
-    monkeypatch.setattr(neighbors, "_faiss", lambda: None)
-    by_product = nearest_neighbors(rows, 20)
-    assert (by_faiss.index == by_product.index).all()
-    assert np.abs(by_faiss.similarity - by_product.similarity).max() < 1e-6
-
-
-def test_the_number_of_threads_does_not_matter(search):
-    rows = unit_rows(np.repeat(np.random.default_rng(1).normal(size=(300, 16)), 3, axis=0))
-    with threadpool_limits(1):
-        faiss.omp_set_num_threads(1)
-        one = search(rows, 12)
-    with threadpool_limits(2):
-        faiss.omp_set_num_threads(2)
-        two = search(rows, 12)
-    assert (one.index == two.index).all()
-
-
-def test_a_zero_row_has_no_neighbours_and_is_nobodys(search):
+def test_a_zero_row_has_no_neighbours_and_is_nobodys():
     rows = ROWS.copy()
     rows[[3, 50]] = 0
-    found = search(unit_rows(rows), 10)
+    found = nearest_neighbors(unit_rows(rows), 10)
     assert (found.index[[3, 50]] == -1).all()
     assert (found.similarity[[3, 50]] == 0).all()
     assert not np.isin(np.delete(found.index, [3, 50], axis=0), [-1, 3, 50]).any()
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 0), (2, 1), (5, 4)])
-def test_with_too_few_rows_all_others_are_neighbours_and_a_warning_says_so(search, n, k):
+def test_with_too_few_rows_all_others_are_neighbours_and_a_warning_says_so(n, k):
     with pytest.warns(InputWarning, match=f"FL-E7 n_neighbors is 50, and a row has only {k} others"):
-        assert search(unit_rows(ROWS[:n]), 50).index.shape == (n, k)
+        assert nearest_neighbors(unit_rows(ROWS[:n]), 50).index.shape == (n, k)
+
+
+def test_by_inner_product_the_length_of_a_row_counts():
+    rows = np.array([[1.0, 0], [2, 1], [0, 9], [0.1, 0]])
+    found = nearest_neighbors(comparable_rows(rows, "inner_product"), 2)
+    assert found.index.tolist() == [[1, 3], [2, 0], [1, 0], [1, 0]]
+    assert np.allclose(found.similarity[2], np.array([9, 0]) / 81)
+
+
+def test_by_inner_product_all_rows_are_divided_by_one_number():
+    rows = ROWS * np.array([1e300, 1e-3])[np.arange(90) % 2, None]
+    scaled = comparable_rows(rows, "inner_product")
+    assert np.allclose(scaled, rows / np.abs(rows).max(), atol=1e-7)
+    assert not comparable_rows(np.zeros((2, 2)), "inner_product").any()
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-30, 1.0, 1e30, 1e300])
@@ -94,10 +81,10 @@ def test_memory_layout_does_not_matter_and_input_is_not_changed(tmp_path):
     assert (np.load(tmp_path / "x.npy") == ROWS).all()
 
 
-def test_long_input_goes_in_blocks(monkeypatch, search):
-    whole = search(unit_rows(ROWS), 7)
+def test_long_input_goes_in_blocks(monkeypatch):
+    whole = nearest_neighbors(unit_rows(ROWS), 7)
     monkeypatch.setattr(neighbors, "BLOCK_BYTES", 10_000)
-    blocked = search(unit_rows(ROWS), 7)
+    blocked = nearest_neighbors(unit_rows(ROWS), 7)
     assert (whole.index == blocked.index).all()
 
 

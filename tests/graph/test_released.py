@@ -11,21 +11,23 @@ from fewlabels.graph import GraphSettings, propagate
 RELEASED = {"mode": "released"}
 
 
-def agrees(rows, labels, num_classes, k):
-    found = propagate(rows, labels, GraphSettings(n_neighbors=k, **RELEASED)).pseudo_labels
+def agrees(rows, labels, num_classes, k, precision="double"):
+    settings = GraphSettings(n_neighbors=k, precision=precision, **RELEASED)
+    found = propagate(rows, labels, settings).pseudo_labels
     label, weight, class_weight = reference.released(rows, labels, num_classes, k)
     assert (found.label == label).all()
-    assert np.abs(found.certainty - weight).max() < 1e-5
+    assert np.abs(found.certainty - weight).max() < (1e-5 if precision == "double" else 1e-4)
     assert np.allclose(found.class_weight, class_weight, rtol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["single", "double"])
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize(
     ("n", "classes", "per_class", "k", "spread"), [(90, 3, 3, 10, 0.3), (120, 10, 1, 50, 0.6), (200, 2, 20, 7, 1.0)]
 )
-def test_on_random_clusters(seed, n, classes, per_class, k, spread):
+def test_on_random_clusters(seed, n, classes, per_class, k, spread, precision):
     rows, labels = clusters(n, classes, 8, per_class, spread, seed)
-    agrees(np.abs(rows), labels, classes, k)  # descriptors after a rectifier: no negative similarity
+    agrees(np.abs(rows), labels, classes, k, precision)  # descriptors after a rectifier: no negative similarity
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -56,6 +56,7 @@ def write_fitted(
         "num_steps": solution.num_steps,
         "residual": solution.residual,
         "converged": solution.converged,
+        "row_residual": solution.row_residual,
     }
     text = json.dumps(facts, default=_plain).encode()
     buffer = io.BytesIO()
@@ -101,5 +102,5 @@ def _propagation(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Prop
         **{name: stored[name] for name in ("label", "certainty", "distribution", "class_weight", "reached")},
         num_tied=facts["num_tied"],
     )
-    solution = Solution(**{name: stored[name] for name in ("x", "num_steps", "residual", "converged")})
+    solution = Solution(**{name: stored[name] for name in ("x", "num_steps", "residual", "converged", "row_residual")})
     return Propagation(result, Graph(stored["node"], affinity, stored["component"]), stored["z"], solution)

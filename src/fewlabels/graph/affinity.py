@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from ..errors import GraphError, InputWarning
 from .neighbors import MISSING, Neighbors
@@ -30,16 +31,20 @@ def affinity(neighbors: Neighbors, gamma: float, *, clip_negative: bool = True) 
     half = sp.csr_array((powered, (rows, columns)), shape=(n, n))
     whole = (half + half.T).tocsr()
     whole.eliminate_zeros()
-    lost = np.setdiff1d(rows, np.flatnonzero(np.diff(whole.indptr)))
-    if lost.size:
+    warn_of_lost_rows(np.setdiff1d(rows, np.flatnonzero(np.diff(whole.indptr))).size, gamma)
+    return whole
+
+
+def warn_of_lost_rows(num_lost: int, gamma: float) -> None:
+    """InputWarning G14 where rows have neighbours and no edges."""
+    if num_lost:
         warnings.warn(
             InputWarning(
-                f"FL-G14 {lost.size} rows have neighbours, but similarity to the power of {gamma:g} is zero: "
+                f"FL-G14 {num_lost} rows have neighbours, but similarity to the power of {gamma:g} is zero: "
                 "they are cut off; use a smaller gamma"
             ),
-            stacklevel=2,
+            stacklevel=3,
         )
-    return whole
 
 
 def normalize(weights: sp.csr_array) -> sp.csr_array:
@@ -48,7 +53,16 @@ def normalize(weights: sp.csr_array) -> sp.csr_array:
     weights: (n, n) symmetric, zero diagonal. A row without edges stays zero: nothing flows to or from it.
     Raises GraphError (G4) where a degree is negative, which only negative edges can cause.
     """
-    degree = weights.sum(axis=1)
+    scale = inverse_roots(weights.sum(axis=1))
+    result = weights.copy()
+    # row by row then column by column: the product of two large factors could overflow, an edge times one cannot
+    result.data *= np.repeat(scale, np.diff(weights.indptr))
+    result.data *= scale[weights.indices]
+    return result
+
+
+def inverse_roots(degree: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) 1 / sqrt(degree), 0 where it is 0. Raises GraphError (G4) where one is negative."""
     if (degree < 0).any():
         raise GraphError(
             "G4",
@@ -57,9 +71,5 @@ def normalize(weights: sp.csr_array) -> sp.csr_array:
             do="released mode keeps negative similarities, as the authors' code does; use mode='paper'",
         )
     root = np.sqrt(degree)
-    scale = np.divide(1, root, out=np.zeros_like(root), where=root > 0)
-    result = weights.copy()
-    # row by row then column by column: the product of two large factors could overflow, an edge times one cannot
-    result.data *= np.repeat(scale, np.diff(weights.indptr))
-    result.data *= scale[weights.indices]
-    return result
+    inverse: NDArray[np.float64] = np.divide(1, root, out=np.zeros_like(root), where=root > 0)
+    return inverse

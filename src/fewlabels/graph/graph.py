@@ -12,25 +12,61 @@ from scipy.sparse.csgraph import connected_components
 
 from ..errors import EmbeddingError
 from .affinity import affinity, normalize
-from .neighbors import nearest_neighbors
-from .rows import comparable_rows
+from .compiled import fits_kernels, instructions
+from .neighbors import Neighbors, PlacedNeighbors, placed_neighbors
+from .rows import comparable_rows, distinct_rows
 from .settings import GraphSettings
 
 ZEROS_ALWAYS_ACCEPTED = 10
+Progress = Callable[[str, float], None]  # the stage that is running, and the share of it that is done
+
+
+def no_progress(stage: str, share: float) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the neighbours were found.
+
+    n_neighbors: of each node, fewer than asked for where there are too few nodes. recall: share of the true neighbours
+    among them; 1 where all pairs were compared, else as seen on a sample of rows. num_probes: cells looked into for
+    each row, 0 where all pairs were compared. num_cells: how many there are.
+    """
+
+    n_neighbors: int
+    recall: float
+    num_probes: int
+    num_cells: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Nodes that are close stand in the same group of consecutive nodes: what the fast solver makes use of.
+
+    groups: (g + 1,) int64, first node of each. root_degree: (m,) float64, square root of each node's weighted degree.
+    """
+
+    groups: NDArray[np.int64]
+    root_degree: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Graph:
     """The nearest-neighbour graph of n rows, with m <= n nodes.
 
-    node: (n,) int64, the node of each row. Rows with equal descriptors share one (not in released mode).
-    affinity: (m, m) CSR, symmetric, normalised; the paper's W.
+    node: (n,) int64, the node of each row. Rows with equal descriptors share one (not in released mode). Nodes are not
+    in the order of rows: similar ones stand together.
+    affinity: (m, m) CSR, symmetric, normalised; the paper's W. float32 and int32, or float64 for precision "double".
     component: (m,) int64, number of the connected component.
+    search, layout: None for a graph that was not made here.
     """
 
     node: NDArray[np.int64]
     affinity: sp.csr_array
     component: NDArray[np.int64]
+    search: Search | None = None
+    layout: Layout | None = None
 
     @property
     def num_components(self) -> int:
@@ -48,55 +84,109 @@ def build_graph(
     settings: GraphSettings | None = None,
     *,
     on_stage: Callable[[str], None] = lambda stage: None,
+    on_progress: Progress = no_progress,
 ) -> Graph:
-    """The normalised affinity of each row's nearest neighbours by cosine, from (n, d) real numbers.
+    """The normalised affinity of each row's nearest neighbours, from (n, d) real numbers.
 
-    on_stage: called with "neighbors" and "affinity" as they start.
+    on_stage: called with "neighbors" and "affinity" as they start. on_progress: with the stage and the share done.
     Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E7, G14) as its stages do.
     """
     settings = settings or GraphSettings()
-    return graph_of_rows(comparable_rows(descriptors, settings.metric), settings, on_stage=on_stage)
+    rows = comparable_rows(descriptors, settings.metric)
+    return graph_of_rows(rows, settings, on_stage=on_stage, on_progress=on_progress)
 
 
 def graph_of_rows(
-    units: NDArray[np.float32], settings: GraphSettings, *, on_stage: Callable[[str], None] = lambda stage: None
+    rows: NDArray[np.float32],
+    settings: GraphSettings,
+    *,
+    on_stage: Callable[[str], None] = lambda stage: None,
+    on_progress: Progress = no_progress,
 ) -> Graph:
     """build_graph for rows that comparable_rows has checked and scaled already."""
-    _refuse_many_zeros(units, settings)
+    nonzero: NDArray[np.bool_] = np.asarray(rows.any(axis=1))
+    _refuse_many_zeros(np.flatnonzero(~nonzero), rows.shape[0], settings)
     on_stage("neighbors")
-    first, node = _distinct(units) if settings.rules.merge_duplicates else _everyone(units)
-    neighbors = nearest_neighbors(units[first], settings.n_neighbors)
+    first, group = distinct_rows(rows, nonzero) if settings.rules.merge_duplicates else _everyone(rows)
+    alive = nonzero[first]
+    found = placed_neighbors(
+        rows,
+        first[alive],
+        settings.n_neighbors,
+        recall=settings.recall,
+        seed=settings.seed,
+        on_progress=lambda share: on_progress("neighbors", share),
+    )
     on_stage("affinity")
-    w = normalize(affinity(neighbors, settings.gamma, clip_negative=settings.rules.clip_negative))
-    component = connected_components(w, directed=False)[1].astype(np.int64)
-    return Graph(node, w, component)
+    node = _nodes(found.order, alive)[group]
+    search = Search(found.index.shape[1], found.recall, found.num_probes, found.groups.size - 1)
+    w, root_degree = _affinity(found, settings, lambda share: on_progress("affinity", share))
+    layout = Layout(_with_last(found.groups, first.size), _padded(root_degree, first.size))
+    w = _with_empty_rows(w, first.size)
+    return Graph(node, w, _components(w), search, layout)
 
 
-def _everyone(units: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    everyone = np.arange(units.shape[0])
+def _nodes(order: NDArray[np.int64], alive: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The node of each distinct row: its place, and after all places the all-zero ones."""
+    place = np.empty(alive.size, np.int64)
+    place[np.flatnonzero(alive)[order]] = np.arange(order.size)
+    place[~alive] = np.arange(order.size, alive.size)
+    return place
+
+
+def _affinity(
+    found: PlacedNeighbors, settings: GraphSettings, on_progress: Callable[[float], None]
+) -> tuple[sp.csr_array, NDArray[np.float64]]:
+    """W and the square root of each weighted degree."""
+    clip = settings.rules.clip_negative
+    if settings.precision == "single" and instructions() is not None:
+        from .fast_affinity import fast_affinity
+
+        return fast_affinity(found, settings.gamma, clip_negative=clip, on_progress=on_progress)
+    weights = affinity(Neighbors(found.index, found.similarity), settings.gamma, clip_negative=clip)
+    w = normalize(weights)
+    return w.astype(np.float32) if settings.precision == "single" else w, np.sqrt(weights.sum(axis=1))
+
+
+def _components(w: sp.csr_array) -> NDArray[np.int64]:
+    if fits_kernels(w):
+        from ._kernels import components
+
+        least = np.empty(w.shape[0], np.int32)
+        components(w.indptr, w.indices, w.shape[0], least)
+        component: NDArray[np.int64] = np.unique(least, return_inverse=True)[1].astype(np.int64)
+    else:
+        component = connected_components(w, directed=False)[1].astype(np.int64)
+    return component
+
+
+def _with_empty_rows(w: sp.csr_array, num_nodes: int) -> sp.csr_array:
+    """w with rows and columns of zeros after its own: the nodes of all-zero rows."""
+    more = num_nodes - w.shape[0]
+    if more == 0:
+        return w
+    pointers = np.concatenate([w.indptr, np.repeat(w.indptr[-1:], more)])
+    return sp.csr_array((w.data, w.indices, pointers), shape=(num_nodes, num_nodes))
+
+
+def _with_last(groups: NDArray[np.int64], num_nodes: int) -> NDArray[np.int64]:
+    return groups if groups[-1] == num_nodes else np.append(groups, num_nodes)
+
+
+def _padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    return np.concatenate([values, np.zeros(size - values.size)])
+
+
+def _everyone(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    everyone = np.arange(rows.shape[0])
     return everyone, everyone
 
 
-def _distinct(units: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first row of each group of equal rows, ascending, and for each row the number of its group.
-
-    More than k copies of one row would have none but each other for neighbours, and no label could get in or out.
-    All-zero rows have no direction, so they are not equal to each other: each stays alone.
-    """
-    zero = ~units.any(axis=1)
-    keys = (units + np.float32(0)).view(np.dtype((np.void, units.shape[1] * 4)))[:, 0]  # + 0: -0.0 equals 0.0
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    representative = np.where(zero, np.arange(units.shape[0]), first[group])
-    leaders, node = np.unique(representative, return_inverse=True)
-    return leaders, node
-
-
-def _refuse_many_zeros(units: NDArray[np.float32], settings: GraphSettings) -> None:
-    zero = np.flatnonzero(~units.any(axis=1))
-    if zero.size > max(ZEROS_ALWAYS_ACCEPTED, settings.max_zero_share * units.shape[0]):
+def _refuse_many_zeros(zero: NDArray[np.int64], num_rows: int, settings: GraphSettings) -> None:
+    if zero.size > max(ZEROS_ALWAYS_ACCEPTED, settings.max_zero_share * num_rows):
         raise EmbeddingError(
             "E4",
-            f"{zero.size} of {units.shape[0]} descriptors are all zeros, and have no direction to compare",
+            f"{zero.size} of {num_rows} descriptors are all zeros, and have no direction to compare",
             rows=zero.tolist(),
             do=f"remove them, or raise max_zero_share (now {settings.max_zero_share:g}) to leave them unreached",
         )

@@ -26,7 +26,7 @@ class Induced:
 def induce(
     queries: NDArray[np.float32],
     fitted: NDArray[np.float32],
-    distribution: NDArray[np.float64],
+    distribution: NDArray[np.floating],
     n_neighbors: int,
     gamma: float,
 ) -> Induced:

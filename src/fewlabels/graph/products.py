@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,16 +11,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from .threads import num_threads
+
 Float = NDArray[np.float64]
 COLUMNS = 16  # of one task: a row of them is two cache lines, so that gathering rows of x stays in cache
 SMALL = 2_000_000  # multiplications below which one plain product is faster
-
-
-def num_threads() -> int:
-    """Cores this process may use; OMP_NUM_THREADS, where it is a number, caps them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
 
 
 @contextmanager

@@ -7,20 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, UnreachedWarning
-from .graph import Graph, graph_of_rows
-from .rows import comparable_rows
+from .compiled import fits_kernels
+from .far import fill_far_nodes
+from .graph import Graph, Progress, graph_of_rows, no_progress
 from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
+from .rows import comparable_rows
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
 from .sources import CheckedLabels, checked_labels, sources
 
 STAGES = ("neighbors", "affinity", "solve", "pseudo_labels")
-NOISE = 0.01  # a row is solved where its own residual is below this share of its largest entry
+COARSE_FROM_GROUPS = 32  # below, plain steps are as quick
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,13 @@ class Propagation:
     """The result of `propagate`, with all that it came from.
 
     pseudo_labels: for each of the n rows. graph: of m <= n nodes.
-    z: (m, c) float64, the solution with negatives clipped and far nodes filled.
+    z: (m, c) float32 (float64 for precision "double"), the solution with negatives clipped and far nodes filled.
     solution: of the linear system as it was solved: x, and steps, residual and convergence for each class.
     """
 
     pseudo_labels: PseudoLabels
     graph: Graph
-    z: NDArray[np.float64]
+    z: NDArray[np.floating]
     solution: Solution
 
 
@@ -45,12 +48,13 @@ def propagate(
     *,
     class_names: Sequence[str] | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
+    on_progress: Progress = no_progress,
 ) -> Propagation:
     """Spread a few labels over the nearest-neighbour graph of the descriptors.
 
     descriptors: (n, d) real numbers, compared by cosine. labels: (n,) integers from 0 up, -1 where unlabelled.
     class_names: one name for each class, for messages; it also says how many classes there are.
-    on_stage: called with the name of each of STAGES as it starts.
+    on_stage: called with the name of each of STAGES as it starts. on_progress: with the stage and the share done.
 
     Solves (I - alpha W) Z = Y, released code lp/db_semisuper.py:261-339; neither argument is changed.
     Raises EmbeddingError, LabelError or GraphError for input that cannot be used, each naming the rows.
@@ -65,7 +69,9 @@ def propagate(
     settings = settings or GraphSettings()
     rows = comparable_rows(descriptors, settings.metric)
     checked = checked_labels(labels, rows.shape[0], settings, class_names)  # before minutes of searching neighbours
-    return _spread(graph_of_rows(rows, settings, on_stage=on_stage), checked, settings, None, on_stage)
+    graph = graph_of_rows(rows, settings, on_stage=on_stage, on_progress=on_progress)
+    del rows  # as large as the descriptors
+    return _spread(graph, checked, settings, None, on_stage, on_progress)
 
 
 def spread(
@@ -74,8 +80,9 @@ def spread(
     settings: GraphSettings | None = None,
     *,
     class_names: Sequence[str] | None = None,
-    start: NDArray[np.float64] | None = None,
+    start: NDArray[np.floating] | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
+    on_progress: Progress = no_progress,
 ) -> Propagation:
     """Spread a few labels over a graph: the second half of `propagate`, for other labels on the same graph.
 
@@ -83,62 +90,60 @@ def spread(
     """
     settings = settings or GraphSettings()
     checked = checked_labels(labels, graph.node.size, settings, class_names)
-    return _spread(graph, checked, settings, start, on_stage)
+    return _spread(graph, checked, settings, start, on_stage, on_progress)
 
 
 def _spread(
     graph: Graph,
     checked: CheckedLabels,
     settings: GraphSettings,
-    start: NDArray[np.float64] | None,
+    start: NDArray[np.floating] | None,
     on_stage: Callable[[str], None],
+    on_progress: Progress,
 ) -> Propagation:
     on_stage("solve")
     y = sources(checked, graph.node, graph.affinity.shape[0], settings.rules)
-    with products(graph.affinity) as times_w:
-        solution = conjugate_gradients(
-            lambda x: x - settings.alpha * times_w(x), y, tol=settings.tol, max_steps=settings.step_limit, start=start
-        )
+    solution = solve(graph, y, settings, start, lambda share: on_progress("solve", share))
     on_stage("pseudo_labels")
-    z = _fill_far_nodes(graph, solution.x, y, settings)
+    z = fill_far_nodes(graph, solution, y, settings)
     result = pseudo_labels(z[graph.node], checked.label, settings.rules)
     _warn_of_unreached(result, graph.component[graph.node])
     _warn_of_unsolved(solution, settings)
     return Propagation(result, graph, z, solution)
 
 
-def _fill_far_nodes(
-    graph: Graph, z: NDArray[np.float64], y: NDArray[np.float64], settings: GraphSettings
-) -> NDArray[np.float64]:
-    """Z with negatives clipped and the nodes that the solver could not resolve filled from their neighbours.
+def solve(
+    graph: Graph,
+    y: sp.csc_array,
+    settings: GraphSettings,
+    start: NDArray[np.floating] | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Solution:
+    """Z with (I - alpha W) Z = Y, in the precision of W. y: (m, c) sparse. start: (m, c) first guess."""
+    if not fits_kernels(graph.affinity):
+        with products(graph.affinity) as times_w:
+            return conjugate_gradients(
+                lambda x: x - settings.alpha * times_w(x),
+                y.toarray(),
+                tol=settings.tol,
+                max_steps=settings.step_limit,
+                start=start,
+            )
+    from .block_solver import System, coarse_space, even_groups, solve_blocks
 
-    Far from every label the exact Z is positive but smaller than the solver's error (after t steps it is exactly
-    zero beyond t edges), and its rows are noise. They get, ring by ring outwards, the mix of their solved neighbours'
-    distributions: one step of Z = alpha W Z each. So every node of a component with a label is reached.
-    Released mode fills only rows without any mass, where the released code returns NaN.
-    """
-    w = graph.affinity
-    labelled = np.zeros(graph.num_components, bool)
-    labelled[graph.component[y.any(axis=1)]] = True
-    reachable = labelled[graph.component]
-    filled = np.maximum(z, 0)
-    largest = filled.max(axis=1)
-    far = reachable & (largest == 0)
-    if settings.mode != "released":
-        residual = np.abs(y - z + settings.alpha * (w @ z)).max(axis=1)
-        far |= reachable & (residual > NOISE * largest)
-    filled[far | ~reachable] = 0
-    while far.any():
-        rows = np.flatnonzero(far)
-        mass = filled.sum(axis=1, keepdims=True)
-        mixed = w[rows] @ np.divide(filled, mass, out=np.zeros_like(filled), where=mass > 0)
-        mixed = np.maximum(mixed, 0) + y[rows]  # a labelled node is its own source
-        got = mixed.any(axis=1)
-        if not got.any():
-            break
-        filled[rows[got]] = mixed[got]
-        far[rows[got]] = False
-    return filled
+    layout, coarse = graph.layout, None
+    groups = even_groups(y.shape[0]) if layout is None else layout.groups
+    # Released mode stops where plain steps from zero are after 20: it takes no other ones.
+    if layout is not None and settings.mode == "paper" and groups.size > COARSE_FROM_GROUPS:
+        coarse = coarse_space(graph.affinity, settings.alpha, groups, layout.root_degree)
+    return solve_blocks(
+        System(graph.affinity, settings.alpha, groups, coarse),
+        y,
+        on_progress=on_progress,
+        tol=settings.tol,
+        max_steps=settings.step_limit,
+        start=start,
+    )
 
 
 def _warn_of_unreached(result: PseudoLabels, component: NDArray[np.int64]) -> None:
@@ -162,11 +167,14 @@ def _warn_of_unsolved(solution: Solution, settings: GraphSettings) -> None:
     if settings.mode == "released" or solution.converged.all():
         return
     worst = solution.residual.max()
+    remedy = "raise max_steps or tol"
+    if solution.num_steps.max() < settings.step_limit:
+        remedy = "float32 does not go further: raise tol, or use precision='double'"
     warnings.warn(
         ConvergenceWarning(
             f"FL-G9 {(~solution.converged).sum()} of {solution.converged.size} classes stopped at "
-            f"{settings.step_limit} steps with a relative residual of up to {worst:.1e} (tol {settings.tol:g}): raise "
-            "max_steps or tol"
+            f"{solution.num_steps.max()} steps with a relative residual of up to {worst:.1e} (tol {settings.tol:g}): "
+            + remedy
         ),
         stacklevel=4,
     )

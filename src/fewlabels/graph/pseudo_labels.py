@@ -17,7 +17,7 @@ class PseudoLabels:
 
     label: (n,) int64. Labelled rows keep their label; -1 where no label reaches.
     certainty: (n,) float64 in [0, 1]: 1 on labelled rows, 1 - entropy / log c elsewhere, 0 where no label reaches.
-    distribution: (n, c) float64, rows sum to 1; uniform where no label reaches.
+    distribution: (n, c) in the type of the solution, rows sum to 1; uniform where no label reaches.
     class_weight: (c,) float64, inverse population of each class; 0 for a class that nobody has.
     reached: (n,) bool.
     num_tied: rows whose two largest entries are equal; they get the smaller class number.
@@ -25,13 +25,13 @@ class PseudoLabels:
 
     label: NDArray[np.int64]
     certainty: NDArray[np.float64]
-    distribution: NDArray[np.float64]
+    distribution: NDArray[np.floating]
     class_weight: NDArray[np.float64]
     reached: NDArray[np.bool_]
     num_tied: int
 
 
-def distributions(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def distributions(z: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """Rows of Z with negatives clipped, scaled to sum 1, and which rows had any mass.
 
     z: (n, c). Rows without mass become uniform.
@@ -44,7 +44,7 @@ def distributions(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     return positive / positive.sum(axis=1, keepdims=True), has_mass
 
 
-def certainties(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
+def certainties(distribution: NDArray[np.floating]) -> NDArray[np.float64]:
     """(n,) 1 - H / log c of each row, in [0, 1]. With one class there is nothing to doubt: 1.
 
     Paper, eq. 11; released code lp/db_semisuper.py:319-320.
@@ -68,7 +68,7 @@ def class_weights(label: NDArray[np.int64], num_classes: int, rules: Rules) -> N
     return weight * (label.size / num_classes) if rules.balanced_class_weight else weight
 
 
-def pseudo_labels(z: NDArray[np.float64], labels: NDArray[np.int64], rules: Rules) -> PseudoLabels:
+def pseudo_labels(z: NDArray[np.floating], labels: NDArray[np.int64], rules: Rules) -> PseudoLabels:
     """Read labels, certainties and class weights off the solution.
 
     z: (n, c) solution; a row without positive entries counts as not reached, unless it is labelled.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EmbeddingError
+from .compiled import instructions
 from .settings import Metric
 
 BLOCK_BYTES = 64 * 2**20
@@ -70,3 +71,45 @@ def _checked_table(descriptors: NDArray[np.generic]) -> NDArray[np.generic]:
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise EmbeddingError("E8", f"descriptors have shape {array.shape}, expected at least one row and one feature")
     return array
+
+
+def distinct_rows(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first row of each group of equal rows, ascending, and for each row the number of its group.
+
+    More than k copies of one row would have none but each other for neighbours, and no label could get in or out.
+    All-zero rows have no direction, so they are not equal to each other: each stays alone. nonzero: (n,) the others.
+    """
+    n = rows.shape[0]
+    everyone = np.arange(n)
+    hashes = _hashes(rows)
+    hashes[~nonzero] = 0
+    by_hash = np.argsort(hashes, kind="stable")
+    same = np.zeros(n, bool)
+    same[1:] = (hashes[by_hash][1:] == hashes[by_hash][:-1]) & nonzero[by_hash[1:]]
+    if not same.any():
+        return everyone, everyone
+    crowd = np.flatnonzero(same | np.append(same[1:], False))  # rows that share their hash with another
+    among = np.sort(by_hash[crowd])
+    keys = (rows[among] + np.float32(0)).view(np.dtype((np.void, rows.shape[1] * 4)))[:, 0]  # + 0: -0.0 equals 0.0
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    representative = everyone.copy()
+    representative[among] = np.where(nonzero[among], among[first[group]], among)
+    leaders, number = np.unique(representative, return_inverse=True)
+    return leaders, number
+
+
+def _hashes(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """(n,) equal for equal rows, -0 counting as 0; different ones may share one."""
+    if instructions() is not None:
+        from . import _kernels
+
+        hashes = np.empty(rows.shape[0], np.uint64)
+        n, d = rows.shape
+        _kernels.hash_rows(np.ascontiguousarray(rows), n, d, 0, n, hashes)
+        return hashes
+    factors = np.random.default_rng(0).integers(0, 2**63, rows.shape[1], np.uint64) * np.uint64(2) + np.uint64(1)
+    total = np.empty(rows.shape[0], np.uint64)
+    for part in blocks(rows):
+        bits = (rows[part] + np.float32(0)).view(np.uint32)
+        total[part] = (bits * factors).sum(axis=1, dtype=np.uint64)
+    return total

@@ -21,20 +21,27 @@ Float = NDArray[np.float64]
 class Solution:
     """The answer of the solver and its health.
 
-    x: (n, c) float64.
+    x: (n, c) float64, or float32 from block_solver.
     num_steps: (c,) int64, steps taken by each column.
     residual: (c,) float64, |b - Ax| / |b| recomputed at the end; 0 for a column of zeros.
     converged: (c,) bool, whether the column reached the tolerance.
+    row_residual: (n,) largest |b - Ax| of each row over the columns.
     """
 
-    x: Float
+    x: NDArray[np.floating]
     num_steps: NDArray[np.int64]
     residual: Float
     converged: NDArray[np.bool_]
+    row_residual: NDArray[np.floating]
 
 
 def conjugate_gradients(
-    product: Callable[[Float], Float], b: Float, *, tol: float, max_steps: int, start: Float | None = None
+    product: Callable[[Float], Float],
+    b: Float,
+    *,
+    tol: float,
+    max_steps: int,
+    start: NDArray[np.floating] | None = None,
 ) -> Solution:
     """Solve A x = b for all columns of b, with A symmetric and positive definite, given as `product(x) = A @ x`.
 
@@ -43,7 +50,7 @@ def conjugate_gradients(
     From zeros, a column takes the same steps as scipy.sparse.linalg.cg(A, b, rtol=tol, atol=0, maxiter=max_steps).
     Raises NumericsError for a non-finite b or answer, GraphError where A turns out not to be positive definite.
     """
-    _demand_finite(b, "right-hand side")
+    demand_finite(b, "right-hand side")
     scale = np.abs(b).max(axis=0, initial=0)
     scale[scale == 0] = 1  # columns are solved at scale 1: squares of 1e-300 would vanish
     target = b / scale
@@ -76,10 +83,12 @@ def conjugate_gradients(
             active, energy = active[going], energy[going]
             residual, direction = residual[:, going], direction[:, going]
 
-    _demand_finite(x, "solution")
+    demand_finite(x, "solution")
     converged = np.ones(b.shape[1], bool)
     converged[active] = False
-    return Solution(x * scale, steps, _relative_residual(target - product(x), target), converged)
+    left = target - product(x)
+    row_residual = (np.abs(left) * scale).max(axis=1, initial=0)
+    return Solution(x * scale, steps, _relative_residual(left, target), converged, row_residual)
 
 
 def _dots(left: Float, right: Float) -> Float:
@@ -92,7 +101,8 @@ def _relative_residual(residual: Float, target: Float) -> Float:
     return np.sqrt(_dots(residual, residual)) / np.where(size > 0, size, 1)
 
 
-def _demand_finite(values: Float, name: str) -> None:
-    if not np.isfinite(values).all():
+def demand_finite(values: NDArray[np.floating], name: str) -> None:
+    """Raise NumericsError (G9) where a number is not finite, naming the columns."""
+    if not (np.isfinite(values.max(initial=0)) and np.isfinite(values.min(initial=0))):  # NaN is its own maximum
         columns = np.flatnonzero(~np.isfinite(values).all(axis=0)).tolist()
         raise NumericsError("G9", f"NaN or infinity in the {name} of classes {columns}")

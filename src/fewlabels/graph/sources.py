@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
@@ -69,15 +70,15 @@ def _check_every_class(counts: NDArray[np.int64], settings: GraphSettings, class
         warnings.warn(InputWarning("FL-L17 all labels are of one class: every row reached will get it"), stacklevel=4)
 
 
-def sources(labels: CheckedLabels, node: NDArray[np.int64], num_nodes: int, rules: Rules) -> NDArray[np.float64]:
-    """Y: (num_nodes, c), one-hot rows on labelled nodes, zero elsewhere.
+def sources(labels: CheckedLabels, node: NDArray[np.int64], num_nodes: int, rules: Rules) -> sp.csc_array:
+    """Y: (num_nodes, c) sparse, one-hot rows on labelled nodes, nothing elsewhere.
 
     node: (n,) the graph node of each row. A node of several labelled rows holds the sum of their one-hot rows, so
     contradicting labels of equal descriptors mix. With rules.divide_by_class_size every column sums to 1.
     """
-    y = np.zeros((num_nodes, labels.num_classes))
     rows = np.flatnonzero(labels.label != UNLABELED)
-    np.add.at(y, (node[rows], labels.label[rows]), 1)
+    at = (node[rows], labels.label[rows])
+    y = sp.csc_array(sp.coo_array((np.ones(rows.size), at), (num_nodes, labels.num_classes)))  # equal places add up
     if rules.divide_by_class_size:
-        y /= np.maximum(y.sum(axis=0), 1)
+        y.data /= np.repeat(np.maximum(y.sum(axis=0), 1), np.diff(y.indptr))
     return y

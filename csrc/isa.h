@@ -1,0 +1,38 @@
+/* All that is compiled once for each instruction set. */
+
+typedef float NAME(v8_) __attribute__((vector_size(32), aligned(4)));
+#define v8 NAME(v8_)
+
+#include "search.h"
+
+#define VECTORS 1
+#define PASS(x) NAME(x##_8)
+#include "solve.h"
+#undef VECTORS
+#undef PASS
+#define VECTORS 2
+#define PASS(x) NAME(x##_16)
+#include "solve.h"
+#undef VECTORS
+#undef PASS
+#define VECTORS 3
+#define PASS(x) NAME(x##_24)
+#include "solve.h"
+#undef VECTORS
+#undef PASS
+#define VECTORS 4
+#define PASS(x) NAME(x##_32)
+#include "solve.h"
+#undef VECTORS
+#undef PASS
+
+static const isa_t NAME(isa) = {
+    NAME(search_rows),
+    NAME(search_cells),
+    {NAME(product_8), NAME(product_16), NAME(product_24), NAME(product_32)},
+    {NAME(advance_8), NAME(advance_16), NAME(advance_24), NAME(advance_32)},
+    {NAME(turn_8), NAME(turn_16), NAME(turn_24), NAME(turn_32)},
+    {NAME(lift_8), NAME(lift_16), NAME(lift_24), NAME(lift_32)},
+};
+
+#undef v8

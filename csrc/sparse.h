@@ -1,0 +1,203 @@
+/* The affinity matrix from lists of neighbours: W = A + A^T, normalised, by counting sorts. */
+#ifndef FEWLABELS_SPARSE_H
+#define FEWLABELS_SPARSE_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "topk.h"
+
+typedef struct {
+    const int32_t *pointers; /* (rows + 1) */
+    const int32_t *columns;
+    const float *weights;
+} csr_t;
+
+/* How a similarity becomes a weight: (s / largest) ^ gamma, negative ones as 0 if clip. */
+typedef struct {
+    double gamma, largest;
+    int clip;
+} power_t;
+
+static inline double weight_of(power_t power, float similarity) {
+    double s = (double)similarity / power.largest;
+    if (power.clip && s <= 0) return 0;
+    if (power.gamma == 3) return s * s * s;
+    return power.gamma == 1 ? s : pow(s, power.gamma);
+}
+
+/* Whether entry e, of row i's list, says something to the row it names. missing: only where that row's own list does
+ * not have i, and would take it: i is at least as near as its last one. */
+static inline int says_something(const int32_t *numbers, const float *similarity, int missing, int64_t k, int64_t i,
+                                 int64_t e) {
+    if (!missing) return 1;
+    const int32_t *theirs = numbers + numbers[e] * k;
+    if (theirs[k - 1] >= 0 && similarity[e] < similarity[numbers[e] * k + k - 1]) return 0;
+    int present = 0;
+    for (int64_t j = 0; j < k; j++) present |= theirs[j] == (int32_t)i;
+    return !present;
+}
+
+/* How many rows name each of first to last (exclusive) as a neighbour. numbers: (n, k), -1 for none. */
+static void count_backward(const int32_t *numbers, const float *similarity, int missing, int64_t n, int64_t k,
+                           int32_t first, int32_t last, int32_t *count) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t e = i * k; e < (i + 1) * k; e++)
+            if (numbers[e] >= first && numbers[e] < last && says_something(numbers, similarity, missing, k, i, e))
+                count[numbers[e]]++;
+}
+
+/* For each of first to last the rows that name it, ascending, and the similarity. next: where each one's list begins;
+ * changed: afterwards it is where the list ends. */
+static void fill_backward(const int32_t *numbers, const float *similarity, int missing, int64_t n, int64_t k,
+                          int32_t first, int32_t last, int64_t *next, int32_t *sources, float *values) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t e = i * k; e < (i + 1) * k; e++)
+            if (numbers[e] >= first && numbers[e] < last && says_something(numbers, similarity, missing, k, i, e)) {
+                int64_t at = next[numbers[e]]++;
+                sources[at] = (int32_t)i;
+                values[at] = similarity[e];
+            }
+}
+
+/* Keep in each list of the rows first to last the best k of its own entries and of those offered to it.
+ * begin, sources, values: the offers, grouped by the row that gets them. */
+static int merge_lists(const int64_t *begin, const int32_t *sources, const float *values, int64_t k, int64_t first,
+                       int64_t last, int32_t *number, float *similarity) {
+    int64_t longest = 0;
+    for (int64_t i = first; i < last; i++)
+        if (begin[i + 1] - begin[i] > longest) longest = begin[i + 1] - begin[i];
+    best_t best;
+    uint64_t *keys = malloc((size_t)(k + longest + 1) * sizeof *keys);
+    if (!keys) return -1;
+    for (int64_t i = first; i < last; i++) {
+        if (begin[i] == begin[i + 1]) continue;
+        best_start(&best, keys, (int32_t)i);
+        best_read(&best, k, number + i * k, similarity + i * k);
+        int64_t own = best.count;
+        for (int64_t e = begin[i]; e < begin[i + 1]; e++) {
+            uint64_t key = key_of(values[e], sources[e]);
+            int64_t at = 0;
+            while (at < own && keys[at] != key) at++;
+            if (at == own) keys[best.count++] = key;
+        }
+        best_write(&best, k, number + i * k, similarity + i * k);
+    }
+    free(keys);
+    return 0;
+}
+
+typedef struct {
+    int32_t number;
+    float similarity;
+} edge_t;
+
+static int64_t sorted_edges(const int32_t *numbers, const float *similarity, int64_t k, edge_t *edges) {
+    int64_t size = 0;
+    for (int64_t e = 0; e < k; e++) {
+        if (numbers[e] < 0) continue;
+        int64_t j = size++;
+        for (; j > 0 && edges[j - 1].number > numbers[e]; j--) edges[j] = edges[j - 1];
+        edges[j] = (edge_t){numbers[e], similarity[e]};
+    }
+    return size;
+}
+
+typedef struct {
+    const int32_t *numbers; /* (n, k) */
+    const float *similarity;
+    int64_t k;
+    const int64_t *begin; /* (n + 1) into sources and values */
+    const int32_t *sources;
+    const float *values;
+    power_t power;
+} lists_t;
+
+/* One row of A + A^T, columns ascending. Returns its number of entries; columns and weights may be NULL. */
+static int64_t merged_row(const lists_t *lists, int64_t i, edge_t *edges, int32_t *columns, double *weights) {
+    int64_t size = sorted_edges(lists->numbers + i * lists->k, lists->similarity + i * lists->k, lists->k, edges);
+    int64_t forward = 0, back = lists->begin[i], stop = lists->begin[i + 1], entries = 0;
+    while (forward < size || back < stop) {
+        int32_t left = forward < size ? edges[forward].number : INT32_MAX;
+        int32_t right = back < stop ? lists->sources[back] : INT32_MAX;
+        double weight = 0;
+        if (left <= right) weight += weight_of(lists->power, edges[forward++].similarity);
+        if (right <= left) weight += weight_of(lists->power, lists->values[back++]);
+        if (weight == 0) continue;
+        if (columns) {
+            columns[entries] = left < right ? left : right;
+            weights[entries] = weight;
+        }
+        entries++;
+    }
+    return entries;
+}
+
+/* Entries and degree of the rows first to last of A + A^T. */
+static int measure_rows(const lists_t *lists, int64_t first, int64_t last, int64_t *entries, double *degree) {
+    int64_t longest = 0;
+    for (int64_t i = first; i < last; i++)
+        if (lists->begin[i + 1] - lists->begin[i] > longest) longest = lists->begin[i + 1] - lists->begin[i];
+    edge_t *edges = malloc((size_t)(lists->k + 1) * sizeof *edges);
+    int32_t *columns = malloc((size_t)(lists->k + longest + 1) * sizeof *columns);
+    double *weights = malloc((size_t)(lists->k + longest + 1) * sizeof *weights);
+    int failed = !edges || !columns || !weights;
+    for (int64_t i = first; i < last && !failed; i++) {
+        entries[i] = merged_row(lists, i, edges, columns, weights);
+        degree[i] = 0;
+        for (int64_t e = 0; e < entries[i]; e++) degree[i] += weights[e];
+    }
+    free(edges), free(columns), free(weights);
+    return failed ? -1 : 0;
+}
+
+/* The rows first to last of D^-1/2 (A + A^T) D^-1/2; scale: (n) 1 / sqrt(degree), 0 for a row without edges. */
+static int write_rows(const lists_t *lists, int64_t first, int64_t last, const double *scale, const int32_t *pointers,
+                      int32_t *columns, float *out) {
+    int64_t longest = 0;
+    for (int64_t i = first; i < last; i++)
+        if (pointers[i + 1] - pointers[i] > longest) longest = pointers[i + 1] - pointers[i];
+    edge_t *edges = malloc((size_t)(lists->k + 1) * sizeof *edges);
+    double *weights = malloc((size_t)(longest + 1) * sizeof *weights);
+    int failed = !edges || !weights;
+    for (int64_t i = first; i < last && !failed; i++) {
+        int32_t *own = columns + pointers[i];
+        int64_t entries = merged_row(lists, i, edges, own, weights);
+        for (int64_t e = 0; e < entries; e++) out[pointers[i] + e] = (float)(weights[e] * scale[i] * scale[own[e]]);
+    }
+    free(edges), free(weights);
+    return failed ? -1 : 0;
+}
+
+/* coarse[g, h] += sum of shape_i W_ij shape_j over i in g and j in h, for the groups first to last. */
+static void coarsen(const csr_t *w, const float *shape, const int64_t *groups, const int32_t *group_of, int64_t num,
+                    int64_t first, int64_t last, double *coarse) {
+    for (int64_t g = first; g < last; g++)
+        for (int64_t i = groups[g]; i < groups[g + 1]; i++)
+            for (int32_t e = w->pointers[i]; e < w->pointers[i + 1]; e++)
+                coarse[g * num + group_of[w->columns[e]]] +=
+                    (double)shape[i] * w->weights[e] * shape[w->columns[e]];
+}
+
+static int32_t root_of(int32_t *parent, int32_t i) {
+    while (parent[i] != i) {
+        parent[i] = parent[parent[i]];
+        i = parent[i];
+    }
+    return i;
+}
+
+/* component: the smallest row number of each row's connected component (union-find). */
+static void components(const int32_t *pointers, const int32_t *columns, int64_t n, int32_t *component) {
+    for (int64_t i = 0; i < n; i++) component[i] = (int32_t)i;
+    for (int64_t i = 0; i < n; i++)
+        for (int32_t e = pointers[i]; e < pointers[i + 1] && columns[e] < i; e++) {
+            int32_t a = root_of(component, (int32_t)i), b = root_of(component, columns[e]);
+            if (a < b) component[b] = a;
+            else component[a] = b;
+        }
+    for (int64_t i = 0; i < n; i++) component[i] = root_of(component, (int32_t)i);
+}
+
+#endif

@@ -1,0 +1,116 @@
+/* The best k of a stream of candidates, in a buffer that is cut back to k whenever it is full.
+ *
+ * A candidate is one 64-bit key: its similarity in the upper half, made comparable as an unsigned number, and the
+ * complement of its number in the lower. Larger keys come first, so equal similarities are ordered by smaller number.
+ * What is kept does not depend on the order in which candidates arrive. */
+#ifndef FEWLABELS_TOPK_H
+#define FEWLABELS_TOPK_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef struct {
+    float threshold; /* nothing below can be among the best k any more */
+    int32_t count;
+    int32_t self; /* the number that is not its own neighbour; -1: none */
+    uint64_t *keys;
+} best_t;
+
+static inline uint64_t key_of(float similarity, int32_t number) {
+    uint32_t bits;
+    similarity += 0.0f; /* -0 is 0 */
+    memcpy(&bits, &similarity, 4);
+    bits = (bits & 0x80000000u) ? ~bits : (bits | 0x80000000u);
+    return ((uint64_t)bits << 32) | (uint32_t)~(uint32_t)number;
+}
+
+static inline float key_similarity(uint64_t key) {
+    uint32_t bits = (uint32_t)(key >> 32);
+    float similarity;
+    bits = (bits & 0x80000000u) ? (bits & 0x7fffffffu) : ~bits;
+    memcpy(&similarity, &bits, 4);
+    return similarity;
+}
+
+static inline int32_t key_number(uint64_t key) { return (int32_t) ~(uint32_t)key; }
+
+static inline void swap_keys(uint64_t *a, uint64_t *b) {
+    uint64_t kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* Put the k largest of n keys in front, in any order, the smallest of them last (quickselect). */
+static void select_largest(uint64_t *keys, int64_t n, int64_t k) {
+    int64_t low = 0, high = n - 1, target = k - 1;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2, i = low, j = high;
+        if (keys[middle] > keys[low]) swap_keys(keys + middle, keys + low);
+        if (keys[high] > keys[low]) swap_keys(keys + high, keys + low);
+        if (keys[high] > keys[middle]) swap_keys(keys + high, keys + middle);
+        uint64_t pivot = keys[middle];
+        while (i <= j) {
+            while (keys[i] > pivot) i++;
+            while (keys[j] < pivot) j--;
+            if (i <= j) swap_keys(keys + i++, keys + j--);
+        }
+        if (target <= j) high = j;
+        else if (target >= i) low = i;
+        else break;
+    }
+}
+
+static void sort_descending(uint64_t *keys, int64_t n) {
+    for (int64_t gap = n > 64 ? 23 : 1; gap > 0; gap = gap > 1 ? (gap > 4 ? 4 : 1) : 0)
+        for (int64_t i = gap; i < n; i++) {
+            uint64_t key = keys[i];
+            int64_t j = i;
+            for (; j >= gap && keys[j - gap] < key; j -= gap) keys[j] = keys[j - gap];
+            keys[j] = key;
+        }
+}
+
+static inline void offer(best_t *best, float similarity, int32_t number, int64_t k, int64_t capacity) {
+    if (number == best->self) return;
+    best->keys[best->count++] = key_of(similarity, number);
+    if (best->count == capacity) {
+        select_largest(best->keys, capacity, k);
+        best->count = (int32_t)k;
+        best->threshold = key_similarity(best->keys[k - 1]);
+    }
+}
+
+static void best_start(best_t *best, uint64_t *keys, int32_t self) {
+    best->threshold = -INFINITY;
+    best->count = 0;
+    best->self = self;
+    best->keys = keys;
+}
+
+/* Begin with the entries of a list of k that best_write made. */
+static void best_read(best_t *best, int64_t k, const int32_t *number, const float *similarity) {
+    for (int64_t i = 0; i < k && number[i] >= 0; i++) best->keys[best->count++] = key_of(similarity[i], number[i]);
+    if (best->count == k) best->threshold = similarity[k - 1];
+}
+
+/* Write the best k, best first; -1 and 0 where there are fewer. Returns how many there are. */
+static int64_t best_write(best_t *best, int64_t k, int32_t *number, float *similarity) {
+    int64_t found = best->count;
+    if (found > k) {
+        select_largest(best->keys, found, k);
+        found = k;
+    }
+    sort_descending(best->keys, found);
+    for (int64_t i = 0; i < found; i++) {
+        number[i] = key_number(best->keys[i]);
+        similarity[i] = key_similarity(best->keys[i]);
+    }
+    for (int64_t i = found; i < k; i++) {
+        number[i] = -1;
+        similarity[i] = 0.0f;
+    }
+    return found;
+}
+
+#endif

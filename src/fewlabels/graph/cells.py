@@ -1,0 +1,100 @@
+"""Cells: groups of rows that lie close together, so that neighbours are looked for in a few of them only.
+
+Spherical k-means on a sample; every row then belongs to the nearest centre, and probes that and the next nearest
+cells. Cells stand in an order in which similar ones are near each other, and rows in the order of their cells: what is
+used together lies together in memory, in the search and in the solver after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from .panels import Points, packed_rows, search_rows
+from .threads import Team
+
+CELLS_PER_ROOT = (
+    2.0  # cells for each square root of a row: finding a row's cells then costs about a third of the search
+)
+ROWS_PER_CELL = 40  # of the sample that centres are found on
+ITERATIONS = 6
+BLOCK_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Cells:
+    """order: (n,) int64, the row at each place. start: (m + 1,) int64, first place of each cell.
+
+    probes: (n, p) int32, the nearest cells of the row at each place, its own first. centre: (m, d) float32, unit rows.
+    """
+
+    order: NDArray[np.int64]
+    start: NDArray[np.int64]
+    probes: NDArray[np.int32]
+    centre: NDArray[np.float32]
+
+    @property
+    def home(self) -> NDArray[np.int32]:
+        """(n,) the cell of each place."""
+        return np.repeat(np.arange(self.start.size - 1, dtype=np.int32), np.diff(self.start))
+
+
+def make_cells(points: Points, num_probes: int, seed: int, team: Team, on_progress: Callable[[float], None]) -> Cells:
+    """Cells of points that are not all zeros. The same seed gives the same cells."""
+    centre = chained(_centres(points, max(1, int(CELLS_PER_ROOT * points.size**0.5)), seed, team))
+    probes = nearest_cells(points, centre, num_probes, team, on_progress)
+    home = probes[:, 0]
+    order = np.argsort(home, kind="stable")
+    start = np.concatenate([[0], np.cumsum(np.bincount(home, minlength=len(centre)))])
+    return Cells(order, start, probes[order], centre)
+
+
+def nearest_cells(
+    points: Points,
+    centre: NDArray[np.float32],
+    num_probes: int,
+    team: Team,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> NDArray[np.int32]:
+    """(n, p) int32, the cells whose centres are nearest to each point, nearest first."""
+    panels = packed_rows(centre, team)
+    probes = np.empty((points.size, min(num_probes, len(centre))), np.int32)
+    step = max(4096, BLOCK_BYTES // (4 * centre.shape[1]))
+    for at in range(0, points.size, step):
+        part = slice(at, at + step)
+        probes[part] = search_rows(points.at(part), panels, probes.shape[1], team)[0]
+        on_progress(min(1.0, part.stop / points.size))
+    return probes
+
+
+def _centres(points: Points, wanted: int, seed: int, team: Team) -> NDArray[np.float32]:
+    """(m, d) centres of spherical k-means on a sample; m is `wanted`, or fewer where some came out empty."""
+    rng = np.random.default_rng([seed, points.size])
+    chosen = np.sort(rng.choice(points.size, min(points.size, ROWS_PER_CELL * wanted), replace=False))
+    sample = points.at(chosen)
+    sample = sample / np.linalg.norm(sample, axis=1, keepdims=True)  # inner products: directions make the cells
+    centre: NDArray[np.float32] = sample[rng.choice(len(sample), wanted, replace=False)]
+    for _ in range(ITERATIONS):
+        nearest = search_rows(sample, packed_rows(centre, team), 1, team)[0][:, 0]
+        assigned = sp.csr_array((np.ones(len(sample), np.float32), (nearest, np.arange(len(sample)))))
+        centre = assigned @ sample
+        length = np.linalg.norm(centre, axis=1)
+        centre = np.ascontiguousarray(centre[length > 0] / length[length > 0, None], np.float32)
+    return centre
+
+
+def chained(centre: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Centres ordered so that each is followed by the nearest one not yet taken."""
+    near = centre @ centre.T
+    left = np.ones(len(centre), bool)
+    order = np.empty(len(centre), np.int64)
+    at = 0
+    for place in range(len(centre)):
+        order[place] = at
+        left[at] = False
+        at = int(np.where(left, near[at], -np.inf).argmax())
+    return centre[order]

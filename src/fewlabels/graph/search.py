@@ -1,0 +1,192 @@
+"""The nearest neighbours of all rows at once, compiled: all of them, or a stated share of them by way of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _kernels
+from .cells import Cells, make_cells, nearest_cells
+from .neighbors import GROUP, PlacedNeighbors
+from .panels import Panels, Points, packed, packed_rows, search_rows
+from .threads import PARTS, Team, even_ranges, weighted_ranges
+
+EXACT_UP_TO = 8192  # rows; below, all pairs take less time than making cells
+SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
+FIRST_PROBES = 24  # cells ranked for every row to begin with
+CELLS_SHARE = 0.2  # of the time of the search, that making cells takes: for the progress bar
+MUTUAL = 0.5  # share of missed neighbours that the other side knows of, to begin with: 0.6 and more on data seen
+Number = NDArray[np.int32]
+Lists = tuple[Number, NDArray[np.float32]]  # (n, k) places and similarities, nearest first
+
+
+def all_neighbors(
+    rows: NDArray[np.float32],
+    members: NDArray[np.int64],
+    k: int,
+    recall: float | Literal["exact"],
+    seed: int,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> PlacedNeighbors:
+    """The k nearest others of each of rows[members], by inner product; k is below the number of members.
+
+    rows: (n, d) float32, those of members not all zeros. Similarities are float32 sums over the features in order;
+    equal ones are ordered by place. The same rows and seed give the same answer for any number of threads.
+    """
+    points = Points(rows, members)
+    with Team() as team:
+        if points.size <= max(EXACT_UP_TO, k + 1):
+            groups = np.append(np.arange(0, points.size, GROUP), points.size)
+            return _all_pairs(points, np.arange(points.size), groups, k, team, on_progress)
+        ranked = 1 if recall == "exact" else FIRST_PROBES
+        cells = make_cells(points, ranked, seed, team, lambda share: on_progress(CELLS_SHARE * share))
+
+        def rest(share: float) -> None:
+            on_progress(CELLS_SHARE + (1 - CELLS_SHARE) * share)
+
+        if recall == "exact":
+            return _all_pairs(points.ordered(cells.order), cells.order, cells.start, k, team, rest)
+        return _by_cells(points.ordered(cells.order), cells, k, recall, seed, team, rest)
+
+
+def _all_pairs(
+    points: Points,
+    order: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    k: int,
+    team: Team,
+    on_progress: Callable[[float], None],
+) -> PlacedNeighbors:
+    panels = packed(points, team)
+    index, similarity = np.empty((points.size, k), np.int32), np.empty((points.size, k), np.float32)
+    for first, last in even_ranges(points.size, max(1, points.size // EXACT_UP_TO)):
+        own = np.arange(first, last)
+        index[first:last], similarity[first:last] = search_rows(points.at(own), panels, k, team, own)
+        on_progress(last / points.size)
+    return PlacedNeighbors(order, groups, index, similarity, 1.0, 0)
+
+
+def _by_cells(
+    points: Points,
+    cells: Cells,
+    k: int,
+    recall: float,
+    seed: int,
+    team: Team,
+    on_progress: Callable[[float], None],
+) -> PlacedNeighbors:
+    n = points.size
+    panels = packed(points, team)
+    sample = np.sort(np.random.default_rng([seed, n, 1]).choice(n, min(n, SAMPLE), replace=False))
+    queries = points.at(sample)
+    truth = search_rows(queries, panels, k, team, sample)[0]
+    rank = _ranks(cells, queries, truth, team)
+    lists = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    probes, done, seen = cells.probes, 0, 0.0
+    while seen < recall and done < len(cells.centre):
+        wanted = _probes_for(rank, recall, done)
+        if wanted > probes.shape[1]:
+            probes = nearest_cells(points, cells.centre, wanted, team)
+        _search_cells(panels, cells, probes[:, done:wanted], lists, done > 0, team, on_progress)
+        exchange(lists, team)
+        done, seen = wanted, share_found(lists[0][sample], truth)
+    return PlacedNeighbors(cells.order, cells.start, *lists, seen, done)
+
+
+def _ranks(cells: Cells, queries: NDArray[np.float32], truth: Number, team: Team) -> NDArray[np.int64]:
+    """(q, k) how many cells are nearer to each query than the cell of each of its true neighbours."""
+    ranked = search_rows(queries, packed_rows(cells.centre, team), len(cells.centre), team)[0]
+    rank_of = np.empty(ranked.shape, np.int64)
+    query = np.arange(len(ranked))[:, None]
+    rank_of[query, ranked] = np.arange(ranked.shape[1])
+    ranks: NDArray[np.int64] = rank_of[query, cells.home[truth]]
+    return ranks
+
+
+def _probes_for(rank: NDArray[np.int64], recall: float, done: int) -> int:
+    """The fewest probes, more than `done` by a fifth at least, from which this recall is to be expected.
+
+    A neighbour is found where its cell is probed, or where it finds the row from its own side and tells.
+    """
+    direct = np.cumsum(np.bincount(rank.ravel())) / rank.size  # by number of probes, from 1 up
+    expected = direct + (1 - direct) * MUTUAL * direct
+    enough = int(np.searchsorted(expected, recall)) + 1
+    return min(max(enough, done + max(1, done // 5)), direct.size)
+
+
+def _search_cells(
+    panels: Panels,
+    cells: Cells,
+    probes: Number,
+    lists: Lists,
+    more: bool,
+    team: Team,
+    on_progress: Callable[[float], None],
+) -> None:
+    """Fill the lists with the nearest points in the probed cells; `more`: beside those that they hold already."""
+    probes = np.ascontiguousarray(probes)
+    index, similarity = lists
+
+    def work(first: int, last: int) -> None:
+        _kernels.search_cells(
+            panels.flat,
+            cells.start,
+            len(cells.centre),
+            panels.dimensions,
+            probes,
+            probes.shape[1],
+            index.shape[1],
+            more,
+            first,
+            last,
+            index,
+            similarity,
+        )
+
+    team.each(work, weighted_ranges(cells.start, PARTS * team.size), on_progress)
+
+
+def exchange(lists: Lists, team: Team) -> None:
+    """Tell each row of those that have it among their nearest, and that it would take but did not find. In place.
+
+    Similarity has no direction: what one side of a pair has computed, the other need not.
+    """
+    index, similarity = lists
+    n, k = index.shape
+    begin, sources, values = backward(lists, team, missing=True)
+
+    def work(first: int, last: int) -> None:
+        _kernels.merge_lists(begin, sources, values, n, k, first, last, index, similarity)
+
+    team.each(work, even_ranges(n, PARTS * team.size))
+
+
+def backward(
+    lists: Lists, team: Team, *, missing: bool = False
+) -> tuple[NDArray[np.int64], Number, NDArray[np.float32]]:
+    """For each row the rows that have it in their lists, ascending: where they begin, (n + 1), who, and how similar.
+
+    missing: only those that the row would take and does not have.
+    """
+    index, similarity = lists
+    n, k = index.shape
+    ranges = even_ranges(n, team.size)  # each thread reads all lists and writes what belongs to its rows
+    count = np.zeros(n, np.int32)
+    team.each(lambda first, last: _kernels.count_backward(index, similarity, missing, n, k, first, last, count), ranges)
+    begin = np.concatenate([[0], np.cumsum(count, dtype=np.int64)])
+    sources, values = np.empty(begin[-1], np.int32), np.empty(begin[-1], np.float32)
+    place = begin[:-1].copy()
+
+    def fill(first: int, last: int) -> None:
+        _kernels.fill_backward(index, similarity, missing, n, k, first, last, place, begin[-1], sources, values)
+
+    team.each(fill, ranges)
+    return begin, sources, values
+
+
+def share_found(index: Number, truth: Number) -> float:
+    """Share of the entries of truth, (q, k), that are in the same row of index, (q, k)."""
+    return float(np.mean([np.isin(wanted, got).mean() for wanted, got in zip(truth, index, strict=True)]))

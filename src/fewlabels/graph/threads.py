@@ -1,0 +1,64 @@
+"""Work shared out between threads. NumPy and the compiled kernels let go of the interpreter lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Range = tuple[int, int]
+PARTS = 16  # of the work, for each thread: the last to finish is then never far behind
+
+
+def num_threads() -> int:
+    """Cores this process may use; OMP_NUM_THREADS, where it is a number, caps them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
+
+
+def even_ranges(size: int, parts: int) -> list[Range]:
+    """0 to size in at most `parts` consecutive ranges (first, last), none of them empty."""
+    cuts = np.linspace(0, size, parts + 1).astype(np.int64).tolist()
+    return [(first, last) for first, last in pairwise(cuts) if last > first]
+
+
+def weighted_ranges(cumulated: NDArray[np.integer], parts: int) -> list[Range]:
+    """Ranges over items of about equal work. cumulated: (items + 1), the work before each item, 0 first."""
+    goals = np.linspace(0, cumulated[-1], parts + 1)[1:-1]
+    cuts = [0, *np.searchsorted(cumulated, goals).tolist(), len(cumulated) - 1]
+    return [(first, last) for first, last in pairwise(cuts) if last > first]
+
+
+class Team:
+    """Threads that take ranges of one piece of work after another, to be used in a `with`."""
+
+    def __init__(self) -> None:
+        self.size = num_threads()
+        self._pool = ThreadPoolExecutor(self.size) if self.size > 1 else None
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def each(
+        self,
+        work: Callable[[int, int], object],
+        ranges: Sequence[Range],
+        on_progress: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        """work(first, last) for every range, in any order. on_progress: told the share of the ranges that are done."""
+        done: Iterable[object]
+        if self._pool is None or len(ranges) <= 1:
+            done = (work(*part) for part in ranges)
+        else:
+            done = self._pool.map(work, *zip(*ranges, strict=True))
+        for number, _ in enumerate(done, 1):
+            on_progress(number / len(ranges))

@@ -1,0 +1,189 @@
+"""The compiled search: all pairs and by cells, for every instruction set of this machine."""
+
+import numpy as np
+import pytest
+
+from fewlabels.graph import GraphSettings, build_graph, nearest_neighbors, search, threads, unit_rows
+from fewlabels.graph.compiled import SWITCH, instructions
+
+pytestmark = pytest.mark.skipif(instructions() is None, reason="the compiled kernels are not installed")
+
+
+def available():
+    from fewlabels.graph import _kernels
+
+    now = _kernels.instructions()
+    found = []
+    for name in ("plain", "avx2", "avx512"):
+        try:
+            found.append(_kernels.instructions(name))
+        except ValueError:
+            continue
+    _kernels.instructions(now)
+    return found
+
+
+@pytest.fixture(params=available() if instructions() else [])
+def isa(request, monkeypatch):
+    monkeypatch.setenv(SWITCH, request.param)
+    return request.param
+
+
+def bent(n, d=24, seed=0, blobs=30):
+    rng = np.random.default_rng(seed)
+    centre = rng.normal(size=(blobs, 6))[rng.integers(blobs, size=n)] + 0.5 * rng.normal(size=(n, 6))
+    return unit_rows(np.tanh(centre @ rng.normal(size=(6, d))) + 0.1 * rng.normal(size=(n, d)))
+
+
+def brute(rows, k):
+    near = rows.astype(np.float64) @ rows.T.astype(np.float64)
+    np.fill_diagonal(near, -np.inf)
+    return near, np.sort(near, axis=1)[:, ::-1][:, :k]
+
+
+def placed(rows, k, recall="exact", members=None, seed=0):
+    members = np.arange(len(rows)) if members is None else members
+    return search.all_neighbors(rows, members, k, recall, seed)
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "k"), [(2, 1, 1), (17, 3, 5), (100, 24, 99), (700, 5, 1), (900, 33, 50), (500, 300, 70)]
+)
+def test_all_pairs_give_the_nearest_in_order(isa, n, d, k):
+    rows = unit_rows(np.random.default_rng(n).normal(size=(n, d)))
+    found = placed(rows, k)
+    near, best = brute(rows, k)
+    assert np.allclose(found.similarity, best, atol=1e-6)
+    assert np.allclose(np.take_along_axis(near, found.index.astype(int), axis=1), best, atol=1e-6)
+    assert (found.index != np.arange(n)[:, None]).all()
+    assert all(len(set(row)) == k for row in found.index.tolist())
+    assert (found.recall, found.num_probes) == (1, 0)
+
+
+def test_equal_similarities_go_to_the_smaller_place(isa):
+    rows = unit_rows(np.repeat(np.eye(3), 40, axis=0))
+    found = placed(rows, 5)
+    for i, row in enumerate(found.index.tolist()):
+        start = i // 40 * 40
+        assert row == [j for j in range(start, start + 6) if j != i][:5]
+
+
+def test_both_sides_of_a_pair_see_the_same_bits(isa):
+    rows = bent(600)
+    found = placed(rows, 599)
+    dense = np.zeros((600, 600), np.float32)
+    np.put_along_axis(dense, found.index.astype(int), found.similarity, axis=1)
+    assert (dense == dense.T).all()
+
+
+def test_what_is_searched_in_float64_and_in_float32_is_the_same_up_to_near_ties():
+    rows = bent(1500)
+    wide = nearest_neighbors(rows, 20)
+    narrow = placed(rows, 20)
+    assert (wide.index == narrow.index).mean() > 0.999
+    assert np.allclose(wide.similarity, narrow.similarity, atol=1e-6)
+
+
+@pytest.fixture
+def small_cells(monkeypatch):
+    monkeypatch.setattr(search, "EXACT_UP_TO", 500)
+
+
+@pytest.mark.parametrize("recall", [0.8, 0.95, 0.99, 0.999])
+def test_cells_find_at_least_the_share_asked_for_and_say_how_much(isa, small_cells, recall):
+    rows = bent(3000)
+    found = placed(rows, 15, recall)
+    exact = placed(rows, 15)
+    of_row = found.order[found.index], exact.order[exact.index]
+    true = {int(row): set(near) for row, near in zip(exact.order, of_row[1].tolist(), strict=True)}
+    share = np.mean(
+        [len(true[int(row)] & set(near)) / 15 for row, near in zip(found.order, of_row[0].tolist(), strict=True)]
+    )
+    assert share == pytest.approx(found.recall, abs=0.03)
+    assert found.recall >= recall
+    assert 0 < found.num_probes < found.groups.size - 1
+
+
+def test_cells_hold_every_row_once_and_stand_together(small_cells):
+    rows = bent(3000)
+    found = placed(rows, 15, 0.9)
+    assert (np.sort(found.order) == np.arange(3000)).all()
+    assert found.groups[0] == 0
+    assert found.groups[-1] == 3000
+    assert (np.diff(found.groups) >= 0).all()
+    assert (found.index != np.arange(3000)[:, None]).all()
+    assert ((found.index >= 0) & (found.index < 3000)).all()
+    within = [
+        rows[found.order[a:b]] @ rows[found.order[a:b]].T for a, b in zip(found.groups, found.groups[1:], strict=False)
+    ]
+    assert np.mean([block.mean() for block in within if block.size]) > (rows @ rows.T).mean() + 0.2
+
+
+@pytest.mark.parametrize("recall", [0.95, "exact"])
+def test_neither_threads_nor_chance_matter(small_cells, monkeypatch, recall):
+    rows = bent(2500)
+    answers = []
+    for count in (1, 2, 5, 2):
+        monkeypatch.setattr(threads, "num_threads", lambda count=count: count)
+        answers.append(placed(rows, 12, recall))
+    for other in answers[1:]:
+        assert np.array_equal(answers[0].order, other.order)
+        assert np.array_equal(answers[0].index, other.index)
+        assert np.array_equal(answers[0].similarity, other.similarity)
+    assert not np.array_equal(answers[0].order, placed(rows, 12, recall, seed=1).order)
+
+
+def test_only_members_are_searched_and_found(small_cells):
+    rows = bent(2000)
+    members = np.flatnonzero(np.arange(2000) % 3 != 0)
+    some, alone = placed(rows, 9, 0.95, members), placed(rows[members], 9, 0.95)
+    assert np.array_equal(some.order, alone.order)
+    assert np.array_equal(some.index, alone.index)
+
+
+def test_what_one_side_found_the_other_is_told():
+    index = np.array([[1, 2], [2, 3], [3, 0], [0, 1]], np.int32)
+    near = np.array([[0.9, 0.8], [0.7, 0.6], [0.5, 0.4], [0.9, 0.3]], np.float32)
+    with threads.Team() as team:
+        search.exchange((index, near), team)
+    assert index.tolist() == [[1, 3], [0, 2], [1, 3], [0, 2]]
+    assert np.allclose(near, [[0.9, 0.9], [0.9, 0.7], [0.7, 0.5], [0.9, 0.5]])
+
+
+def test_a_list_that_is_not_full_takes_what_it_is_told():
+    index = np.array([[1, 2], [-1, -1], [0, -1]], np.int32)
+    near = np.array([[0.9, 0.8], [0, 0], [0.8, 0]], np.float32)
+    with threads.Team() as team:
+        search.exchange((index, near), team)
+    assert index.tolist() == [[1, 2], [0, -1], [0, -1]]
+
+
+def test_a_public_search_by_cells_is_in_the_numbers_of_rows(small_cells):
+    rows = bent(3000)
+    rows[[7, 1000]] = 0
+    found = nearest_neighbors(rows, 10, recall=0.9)
+    assert (found.index[[7, 1000]] == -1).all()
+    i = np.arange(3000)[:, None]
+    alive = found.index >= 0
+    assert np.allclose(
+        np.einsum("nkd,nkd->nk", rows[i.repeat(10, 1)], rows[found.index])[alive], found.similarity[alive], atol=1e-6
+    )
+    assert 0.9 <= found.recall < 1
+
+
+def test_progress_ends_at_the_whole(small_cells):
+    seen = []
+    settings = GraphSettings(n_neighbors=10)
+    build_graph(bent(2500), settings, on_progress=lambda stage, share: seen.append((stage, share)))
+    for stage in ("neighbors", "affinity"):
+        shares = [share for name, share in seen if name == stage]
+        assert shares[-1] == pytest.approx(1)
+        assert all(0 <= share <= 1 for share in shares)
+
+
+def test_the_graph_says_how_its_neighbours_were_found(small_cells):
+    exact = build_graph(bent(2500), GraphSettings(n_neighbors=10, recall="exact")).search
+    cells = build_graph(bent(2500), GraphSettings(n_neighbors=10, recall=0.95)).search
+    assert (exact.recall, exact.num_probes, exact.n_neighbors) == (1, 0, 10)
+    assert cells.recall >= 0.95
+    assert 0 < cells.num_probes < cells.num_cells
