@@ -1,7 +1,8 @@
 # make demo    learn digits from 30 labels (about a minute, after the install)
 # make test    install what the tests need and run them
 # make lint    ruff and mypy
-# make bench   time the graph core against the plain recipe
+# make bench   time the graph core against its peers, 10,000 and 50,000 rows (about ten minutes, after the install)
+# make bench-full   the same up to a million rows (hours; goes on where it was stopped)
 #
 # The virtual environment is .venv; VENV= picks another place, PYTHON= another interpreter (3.11 or later).
 
@@ -14,7 +15,13 @@ export FEWLABELS_DATA
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint format bench pictures clean
+# The peers have an environment of their own, so that none of them is there, or changes a version, when tests run.
+BENCH_VENV ?= .venv-bench
+BENCH = $(BENCH_VENV)/bin/python
+# Options for all benchmarks, such as BENCH_ARGS="--limit 600".
+BENCH_ARGS ?=
+
+.PHONY: demo test test-slow lint format bench bench-full pictures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
@@ -34,14 +41,24 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/propagate.py
+bench: $(BENCH_VENV)/.bench
+	$(BENCH) benchmarks/propagate.py $(BENCH_ARGS)
+	$(BENCH) benchmarks/neighbors.py $(BENCH_ARGS)
+	$(BENCH) benchmarks/solver.py $(BENCH_ARGS)
+	$(BENCH) benchmarks/refresh.py $(BENCH_ARGS)
+
+bench-full: $(BENCH_VENV)/.bench
+	$(BENCH) benchmarks/propagate.py --resume --rows 10000 50000 200000 1000000 --classes 10 100 $(BENCH_ARGS)
+	$(BENCH) benchmarks/neighbors.py --resume --rows 50000 200000 1000000 $(BENCH_ARGS)
+	$(BENCH) benchmarks/solver.py --resume --rows 50000 200000 1000000 $(BENCH_ARGS)
+	$(BENCH) benchmarks/refresh.py --resume $(BENCH_ARGS)
+	$(BENCH) benchmarks/chart.py
 
 pictures: $(VENV)/.dev
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) build/bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -57,3 +74,9 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt $(KERNELS)
 	@echo "Installing fewlabels, PyTorch and the test tools into $(VENV): once, a few minutes."
 	$(INSTALL) --editable ".[dev]"
 	@touch $@ $(VENV)/.demo
+
+$(BENCH_VENV)/.bench: pyproject.toml constraints.txt
+	@echo "Installing fewlabels and its peers into $(BENCH_VENV): once, a few minutes; some are built and need a compiler."
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	@touch $@

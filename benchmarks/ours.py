@@ -1,0 +1,72 @@
+"""Every call that the benchmarks make of fewlabels: one place to change where its functions change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+K, GAMMA, ALPHA, STEPS = 50, 3, 0.99, 20
+
+
+def settings(mode: str, recall: float = 0.99) -> Any:
+    """released: 20 solver steps, the peers' recipe. paper: the defaults, solved to 1e-6."""
+    from fewlabels import GraphSettings
+
+    return GraphSettings(n_neighbors=K, gamma=GAMMA, alpha=ALPHA, mode=mode, recall=recall)
+
+
+def labels(rows: np.ndarray, given: np.ndarray, mode: str, recall: float) -> np.ndarray:
+    """(n,) a label for every row."""
+    from fewlabels import propagate
+
+    return propagate(rows, given, settings(mode, recall)).pseudo_labels.label
+
+
+def neighbors(rows: np.ndarray, k: int, recall: float) -> np.ndarray:
+    """(n, k) ids of the neighbours of each row, in the order of the rows."""
+    from fewlabels.graph import comparable_rows, nearest_neighbors
+
+    del recall  # nearest_neighbors is exact
+    return nearest_neighbors(comparable_rows(rows), k).index
+
+
+def graph(rows: np.ndarray, mode: str = "released") -> Any:
+    """The graph, its nodes in the order that the solver likes best: graph.node has the node of each row."""
+    from fewlabels.graph import build_graph
+
+    return build_graph(rows, settings(mode))
+
+
+def solve(affinity: sp.csr_array, y: np.ndarray, tol: float, max_steps: int, preconditioned: bool = False) -> Any:
+    """The Solution of (I - alpha W) Z = Y: conjugate gradients on all columns of y, (m, c), at once.
+
+    Raises NotImplementedError where there is no preconditioner.
+    """
+    from fewlabels.graph import conjugate_gradients
+    from fewlabels.graph.products import products
+
+    if preconditioned:
+        raise NotImplementedError("fewlabels has no preconditioner yet")
+    with products(affinity) as times_w:
+        return conjugate_gradients(lambda x: x - ALPHA * times_w(x), y, tol=tol, max_steps=max_steps)
+
+
+def cold(rows: np.ndarray, given: np.ndarray, tol: float) -> Any:
+    """A Propagation from descriptors, in paper mode, from nothing."""
+    from fewlabels import propagate
+
+    return propagate(rows, given, replace(settings("paper"), tol=tol))
+
+
+def refreshed(rows: np.ndarray, given: np.ndarray, tol: float, last: Any) -> Any:
+    """A Propagation from moved descriptors that starts from `last`, the one before they moved."""
+    from fewlabels.graph import build_graph, spread
+
+    chosen = replace(settings("paper"), tol=tol)
+    moved = build_graph(rows, chosen)
+    start = np.zeros((moved.affinity.shape[0], last.solution.x.shape[1]), last.solution.x.dtype)
+    start[moved.node] = last.solution.x[last.graph.node]  # nodes may be numbered anew
+    return spread(moved, given, chosen, start=start)
