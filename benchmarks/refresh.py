@@ -77,7 +77,7 @@ def both(blobs: data.Blobs, moved: np.ndarray, tol: float, repeat: int) -> Recor
     last = ours.cold(blobs.rows, blobs.labels, tol)
     watch = Stopwatch()
     cold_seconds, refresh_seconds = [], []
-    for _ in range(repeat):
+    for _ in range(max(repeat, 1)):
         cold = watch.time(lambda: ours.cold(moved, blobs.labels, tol))
         cold_seconds.append(watch.seconds)
         refreshed = watch.time(lambda: ours.refreshed(moved, blobs.labels, tol, last))

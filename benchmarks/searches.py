@@ -16,7 +16,8 @@ from timing import Stopwatch, report
 
 FLAT_SAMPLE = 2000  # rows that the exact search is timed on where it is scaled
 M, EF_CONSTRUCTION = 16, 100
-EFFORTS = (12, 16, 24, 32, 48, 64, 80, 100, 125, 150, 200, 250, 300, 400, 600)  # lists probed, or candidates kept
+# Lists probed, or candidates kept.
+EFFORTS = (8, 12, 16, 24, 32, 40, 52, 64, 80, 100, 125, 150, 200, 250, 300, 400, 600)
 TUNING_ROWS = 200
 Found = tuple[np.ndarray, np.ndarray]
 

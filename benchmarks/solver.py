@@ -31,8 +31,8 @@ from timing import Stopwatch, report
 # together: read x, p and r, write x and p.
 PASSES = 10
 ENTRY_BYTES, FLOAT_BYTES = 8, 4
-MANY = 5_000_000  # n x c above which SciPy solves three columns only
-COPY_BYTES, COPIES = 512 * 2**20, 5
+MANY = 20_000_000  # n x c above which SciPy solves three columns only
+COPY_BYTES, COPIES = 256 * 2**20, 5
 UNREACHED = 1e-30  # a tolerance that 20 steps do not reach
 CELL_ORDER, ROW_ORDER = "20 steps, nodes in fewlabels' order", "20 steps, nodes in the order of the rows"
 SCIPY = "20 steps, SciPy cg, float64, class by class"
@@ -139,7 +139,7 @@ def by_scipy(w: sp.csr_array, y: np.ndarray) -> Record:
 
 
 def copy_speed(threads: int) -> float:
-    """Bytes read and written a second by the fastest of a few copies of 512 MiB on all threads."""
+    """Bytes read and written a second by the fastest of a few copies of 256 MiB on all threads."""
     source = np.ones(COPY_BYTES // FLOAT_BYTES, np.float32)
     target = np.zeros_like(source)
     cuts = np.linspace(0, source.size, threads + 1).astype(int)
