@@ -1,0 +1,127 @@
+"""The graph core on a CUDA device, in torch: the same functions, and the same answers, as fewlabels.graph.
+
+    from fewlabels.graph import cuda
+    result = cuda.propagate(descriptors, labels, GraphSettings(), device="cuda")
+
+Descriptors may be a tensor on the device: they do not leave it. Results hold NumPy arrays, like those of the CPU.
+Neighbours are exact, whatever settings.recall asks for, and are those of recall="exact" on the CPU; labels,
+distributions and certainties agree to 1e-5 where both sides compute in float64 (precision="double").
+Not imported by fewlabels.graph: only who imports this module needs torch. device="cpu" runs the same code there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .cuda_graph import DTYPES, DeviceGraph, graph_of_rows, on_device
+from .cuda_neighbors import search
+from .cuda_rows import chosen_device, comparable_rows, full_precision
+from .cuda_solver import fill_far_nodes, solve, sources
+from .graph import Graph
+from .neighbors import Neighbors
+from .propagation import Propagation, _warn_of_unreached, _warn_of_unsolved
+from .pseudo_labels import pseudo_labels
+from .settings import GraphSettings
+from .sources import CheckedLabels, checked_labels
+
+Descriptors = NDArray[np.generic] | Tensor
+Labels = NDArray[np.integer] | Tensor
+Device = str | torch.device | None  # None: where the tensor given is; for arrays, the first GPU
+
+
+def nearest_neighbors(rows: NDArray[np.float32] | Tensor, n_neighbors: int, *, device: Device = None) -> Neighbors:
+    """graph.nearest_neighbors on a device. rows: (n, d) float32 from graph.comparable_rows, array or tensor."""
+    where = chosen_device(device, rows)
+    there = rows.to(where) if isinstance(rows, Tensor) else torch.tensor(rows, device=where)
+    with full_precision(where):
+        index, similarity = search(there, n_neighbors)
+    return Neighbors(index.cpu().numpy(), similarity.cpu().numpy())
+
+
+def build_graph(
+    descriptors: Descriptors,
+    settings: GraphSettings | None = None,
+    *,
+    device: Device = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Graph:
+    """graph.build_graph on a device. descriptors: (n, d) real numbers, array or tensor."""
+    settings = settings or GraphSettings()
+    where = chosen_device(device, descriptors)
+    with full_precision(where):
+        rows = comparable_rows(descriptors, settings.metric, where)
+        return graph_of_rows(rows, settings, on_stage=on_stage).on_host()
+
+
+def propagate(
+    descriptors: Descriptors,
+    labels: Labels,
+    settings: GraphSettings | None = None,
+    *,
+    device: Device = None,
+    class_names: Sequence[str] | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Propagation:
+    """graph.propagate on a device: spread a few labels over the nearest-neighbour graph of the descriptors.
+
+    descriptors: (n, d) real numbers, array or tensor. labels: (n,) integers from 0 up, -1 where unlabelled.
+    device: "cuda", "cuda:1", "cpu"; None: where the descriptors are if they are a tensor, else the first GPU.
+    class_names, on_stage: as on the CPU. A stage is named when the host comes to it, not when the device does.
+
+    Raises and warns as on the CPU; and ConfigError (C7) for a device that is not there, StorageError (G21) where its
+    memory runs out.
+    """
+    settings = settings or GraphSettings()
+    where = chosen_device(device, descriptors)
+    with full_precision(where):
+        rows = comparable_rows(descriptors, settings.metric, where)
+        checked = checked_labels(_array(labels), rows.shape[0], settings, class_names)
+        return _spread(graph_of_rows(rows, settings, on_stage=on_stage), None, checked, settings, None, on_stage)
+
+
+def spread(
+    graph: Graph,
+    labels: Labels,
+    settings: GraphSettings | None = None,
+    *,
+    device: Device = "cuda",
+    class_names: Sequence[str] | None = None,
+    start: NDArray[np.floating] | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Propagation:
+    """graph.spread on a device, over a graph built there or on the CPU; start is an earlier solution.x over it."""
+    settings = settings or GraphSettings()
+    where = chosen_device(device)
+    checked = checked_labels(_array(labels), graph.node.size, settings, class_names)
+    with full_precision(where):
+        there = on_device(graph, where, DTYPES[settings.precision])
+        return _spread(there, graph, checked, settings, start, on_stage)
+
+
+def _spread(
+    graph: DeviceGraph,
+    on_host: Graph | None,
+    checked: CheckedLabels,
+    settings: GraphSettings,
+    start: NDArray[np.floating] | None,
+    on_stage: Callable[[str], None],
+) -> Propagation:
+    on_stage("solve")
+    y = sources(checked, graph, settings)
+    found = solve(graph.affinity, y, settings, start)
+    on_stage("pseudo_labels")
+    z = fill_far_nodes(graph, found.x, y, settings).cpu().numpy()
+    solution, on_host = found.on_host(), on_host or graph.on_host()
+    result = pseudo_labels(z[on_host.node], checked.label, settings.rules)
+    _warn_of_unreached(result, on_host.component[on_host.node])
+    _warn_of_unsolved(solution, settings)
+    return Propagation(result, on_host, z, solution)
+
+
+def _array(labels: Labels) -> NDArray[np.integer]:
+    return labels.cpu().numpy() if isinstance(labels, Tensor) else labels
