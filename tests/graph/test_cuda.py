@@ -316,6 +316,24 @@ def test_labels_travel_the_whole_of_a_path(length, device):
     assert (found.label[middle + 1 :] == 1).all()
 
 
+def test_rows_that_the_solver_could_not_resolve_are_filled_and_no_others(device, monkeypatch):
+    labels = np.full(200, -1)
+    labels[[0, -1]] = [0, 1]
+    monkeypatch.setattr(cuda_solver, "block_bytes", lambda device: 1)  # one class at a time
+    found = cuda.propagate(path(200), labels, GraphSettings(n_neighbors=2, tol=1e-3, precision="double"), device=device)
+    x, y = found.solution.x, np.zeros((200, 2))
+    y[[0, -1], [0, 1]] = 1
+    residual = np.abs(y - x + 0.99 * (found.graph.affinity @ x)).max(axis=1)
+    clipped = np.maximum(x, 0)
+    noisy = residual > 0.01 * clipped.max(axis=1)
+    assert noisy.any()
+    assert (found.z != clipped)[noisy].any(axis=1).all()
+    resolved = ~noisy & clipped.any(axis=1)
+    assert resolved.sum() > 20
+    assert np.allclose(found.z[resolved], clipped[resolved], rtol=1e-12)
+    assert (found.z.max(axis=1) > 0).all()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_components_are_those_of_scipy(seed, device):
     rng = np.random.default_rng(seed)

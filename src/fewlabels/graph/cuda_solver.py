@@ -103,7 +103,7 @@ def conjugate_gradients(
 
     energy = _dots(residual, residual)
     active = (energy.sqrt() > limit).nonzero()[:, 0]
-    energy, residual, part = energy[active], residual[:, active], x[:, active]
+    energy, residual, part = energy[active], residual.index_select(1, active), x.index_select(1, active)
     direction = residual.clone()
     for _ in range(max_steps):
         if active.numel() == 0:
@@ -124,9 +124,10 @@ def conjugate_gradients(
                 "G11", "the system is not positive definite", do="the graph must be symmetric, without negative edges"
             )
         if not all_going:
-            x[:, active[~going]] = part[:, ~going]
-            active, energy, part = active[going], energy[going], part[:, going]
-            residual, direction = residual[:, going], direction[:, going]
+            x[:, active] = part
+            left = going.nonzero()[:, 0]
+            active, energy = active[left], energy[left]
+            residual, direction, part = (block.index_select(1, left) for block in (residual, direction, part))
     x[:, active] = part
     converged = torch.ones(b.shape[1], dtype=torch.bool, device=b.device)
     converged[active] = False
