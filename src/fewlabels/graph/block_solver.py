@@ -15,9 +15,8 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..errors import GraphError
 from . import _kernels
-from .solver import Solution, demand_finite
+from .solver import Solution, demand_finite, not_positive_definite
 from .threads import Range, Team, even_ranges, weighted_ranges
 
 Float = NDArray[np.float32]
@@ -153,11 +152,7 @@ class _Block:
             self._turn(total / last * (active & (step > 0)), lift)
             curvature = self._product(self.direction)
             if not (curvature[active] > 0).all():
-                raise GraphError(
-                    "G11",
-                    "the system is not positive definite",
-                    do="the graph must be symmetric, without negative edges",
-                )
+                raise not_positive_definite()
             length = np.divide(total, curvature, out=np.zeros(self.width), where=active)
             energy, coarse = self._advance(length)
             last = np.where(active, total, 1)

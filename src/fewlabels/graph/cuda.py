@@ -24,7 +24,7 @@ from .cuda_rows import chosen_device, comparable_rows, full_precision
 from .cuda_solver import fill_far_nodes, solve, sources
 from .graph import Graph
 from .neighbors import Neighbors
-from .propagation import Propagation, _warn_of_unreached, _warn_of_unsolved
+from .propagation import Propagation, warn_of_unreached, warn_of_unsolved
 from .pseudo_labels import pseudo_labels
 from .settings import GraphSettings
 from .sources import CheckedLabels, checked_labels
@@ -115,11 +115,11 @@ def _spread(
     y = sources(checked, graph, settings)
     found = solve(graph.affinity, y, settings, start)
     on_stage("pseudo_labels")
-    z = fill_far_nodes(graph, found.x, y, settings).cpu().numpy()
+    z = fill_far_nodes(graph, found, y, settings).cpu().numpy()
     solution, on_host = found.on_host(), on_host or graph.on_host()
     result = pseudo_labels(z[on_host.node], checked.label, settings.rules)
-    _warn_of_unreached(result, on_host.component[on_host.node])
-    _warn_of_unsolved(solution, settings)
+    warn_of_unreached(result, on_host.component[on_host.node])
+    warn_of_unsolved(solution, settings)
     return Propagation(result, on_host, z, solution)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import GraphError, InputWarning
 from .cuda_neighbors import search
 from .cuda_rows import distinct
-from .graph import Graph, _refuse_many_zeros
+from .graph import Graph, refuse_many_zeros
 from .neighbors import MISSING
 from .settings import GraphSettings
 
@@ -47,7 +47,8 @@ def graph_of_rows(
     rows: Tensor, settings: GraphSettings, *, on_stage: Callable[[str], None] = lambda stage: None
 ) -> DeviceGraph:
     """graph.graph_of_rows on the device of the rows. rows: (n, d) float32 from cuda_rows.comparable_rows."""
-    _refuse_many_zeros(rows.any(1, keepdim=True).float().cpu().numpy(), settings)  # it asks which rows are zero only
+    zero = (~rows.any(1)).nonzero()[:, 0].cpu().numpy()
+    refuse_many_zeros(zero, rows.shape[0], settings)
     on_stage("neighbors")
     if settings.rules.merge_duplicates:
         first, node = distinct(rows)

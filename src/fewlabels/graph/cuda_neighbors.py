@@ -14,7 +14,9 @@ from torch import Tensor
 
 from ..errors import InputWarning
 from .cuda_rows import block_bytes
-from .neighbors import GRID, MISSING, SPARE
+from .neighbors import GRID, MISSING
+
+SPARE = 8  # neighbours fetched beyond k, to see whether the k-th is tied
 
 GROUP = 32  # columns of which only the largest entry is looked at first
 EPS = 2.0**-23

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ConfigError, EmbeddingError, StorageError
-from .graph import _distinct as distinct_on_host
 from .rows import comparable_rows as comparable_on_host
+from .rows import distinct_rows
 from .settings import Metric
 
 HASH_FACTORS = 0  # seed of the odd factors that rows are hashed with: any do, equal hashes are compared
@@ -144,8 +144,8 @@ def distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
     for part in blocks(rows, 16):
         some = copies[part]
         if not torch.equal(rows[some], rows[first[some]]):
-            by_host = [torch.from_numpy(part).to(rows.device) for part in distinct_on_host(rows.cpu().numpy())]
-            return by_host[0], by_host[1]
+            first_on_host, number_on_host = distinct_rows(rows.cpu().numpy(), rows.any(1).cpu().numpy())
+            return torch.from_numpy(first_on_host).to(rows.device), torch.from_numpy(number_on_host).to(rows.device)
     leaders = (first == everyone).nonzero()[:, 0]
     number = torch.empty_like(everyone)
     number[leaders] = torch.arange(leaders.numel(), device=rows.device)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..conventions import UNLABELED
-from ..errors import GraphError, NumericsError
+from ..errors import NumericsError
 from .cuda_graph import DeviceGraph
 from .cuda_rows import block_bytes
-from .propagation import NOISE
+from .far import NOISE
 from .settings import GraphSettings
-from .solver import Solution
+from .solver import Solution, not_positive_definite
 from .sources import CheckedLabels
 
 WORKING = 8  # blocks of (m, c) that the solver holds at a time
@@ -25,15 +25,20 @@ SHARE = 4  # of block_bytes that it may take: fewer classes at a time means read
 
 @dataclass(frozen=True)
 class DeviceSolution:
-    """solver.Solution as tensors. x: (m, c). num_steps: (c,) int64. residual: (c,) float64. converged: (c,) bool."""
+    """solver.Solution as tensors. x: (m, c). num_steps: (c,) int64. residual: (c,) float64. converged: (c,) bool.
+
+    row_residual: (m,), as x.
+    """
 
     x: Tensor
     num_steps: Tensor
     residual: Tensor
     converged: Tensor
+    row_residual: Tensor
 
     def on_host(self) -> Solution:
-        return Solution(*(t.cpu().numpy() for t in (self.x, self.num_steps, self.residual, self.converged)))
+        parts = (self.x, self.num_steps, self.residual, self.converged, self.row_residual)
+        return Solution(*(part.cpu().numpy() for part in parts))
 
 
 def sources(labels: CheckedLabels, graph: DeviceGraph, settings: GraphSettings) -> Tensor:
@@ -76,6 +81,7 @@ def solve(w: Tensor, y: Tensor, settings: GraphSettings, start: NDArray[np.float
         torch.cat([found.num_steps for found in parts]),
         torch.cat([found.residual for found in parts]),
         torch.cat([found.converged for found in parts]),
+        torch.stack([found.row_residual for found in parts]).amax(0),
     )
 
 
@@ -120,9 +126,7 @@ def conjugate_gradients(
         going = energy.sqrt() > limit[active]
         positive, all_going = torch.stack([(curvature > 0).all(), going.all()]).tolist()
         if not positive:
-            raise GraphError(
-                "G11", "the system is not positive definite", do="the graph must be symmetric, without negative edges"
-            )
+            raise not_positive_definite()
         if not all_going:
             x[:, active] = part
             left = going.nonzero()[:, 0]
@@ -131,7 +135,9 @@ def conjugate_gradients(
     x[:, active] = part
     converged = torch.ones(b.shape[1], dtype=torch.bool, device=b.device)
     converged[active] = False
-    return DeviceSolution(x * scale, steps, _relative_residual(target - product(x), target), converged)
+    left = target - product(x)
+    residuals = _relative_residual(left, target), (left.abs() * scale).amax(1)
+    return DeviceSolution(x * scale, steps, residuals[0], converged, residuals[1])
 
 
 def _dots(left: Tensor, right: Tensor) -> Tensor:
@@ -151,21 +157,17 @@ def _demand_finite(values: Tensor, name: str, first: int) -> None:
         raise NumericsError("G9", f"NaN or infinity in the {name} of classes {columns}")
 
 
-def fill_far_nodes(graph: DeviceGraph, x: Tensor, y: Tensor, settings: GraphSettings) -> Tensor:
-    """propagation's filling on the device: X with negatives clipped, unresolved nodes filled ring by ring outwards."""
+def fill_far_nodes(graph: DeviceGraph, solution: DeviceSolution, y: Tensor, settings: GraphSettings) -> Tensor:
+    """far.fill_far_nodes on the device: X with negatives clipped, unresolved nodes filled ring by ring outwards."""
     w, component = graph.affinity, graph.component
     labelled = torch.zeros(int(component.max()) + 1, dtype=torch.bool, device=w.device)
     labelled[component[y.any(1)]] = True
     reachable = labelled[component]
-    filled = x.clamp(min=0)
+    filled = solution.x.clamp(min=0)
     largest = filled.amax(1)
     far = reachable & (largest == 0)
     if settings.mode != "released":
-        residual = torch.zeros_like(largest)
-        for part in class_blocks(y):
-            off = y[:, part] - x[:, part] + settings.alpha * (w @ x[:, part])
-            residual = torch.maximum(residual, off.abs().amax(1))
-        far |= reachable & (residual > NOISE * largest)
+        far |= reachable & (solution.row_residual > NOISE * largest)
     filled[far | ~reachable] = 0
     rows = far.nonzero()[:, 0]
     while rows.numel():

@@ -105,7 +105,7 @@ def graph_of_rows(
 ) -> Graph:
     """build_graph for rows that comparable_rows has checked and scaled already."""
     nonzero: NDArray[np.bool_] = np.asarray(rows.any(axis=1))
-    _refuse_many_zeros(np.flatnonzero(~nonzero), rows.shape[0], settings)
+    refuse_many_zeros(np.flatnonzero(~nonzero), rows.shape[0], settings)
     on_stage("neighbors")
     first, group = distinct_rows(rows, nonzero) if settings.rules.merge_duplicates else _everyone(rows)
     alive = nonzero[first]
@@ -182,7 +182,7 @@ def _everyone(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.
     return everyone, everyone
 
 
-def _refuse_many_zeros(zero: NDArray[np.int64], num_rows: int, settings: GraphSettings) -> None:
+def refuse_many_zeros(zero: NDArray[np.int64], num_rows: int, settings: GraphSettings) -> None:
     if zero.size > max(ZEROS_ALWAYS_ACCEPTED, settings.max_zero_share * num_rows):
         raise EmbeddingError(
             "E4",

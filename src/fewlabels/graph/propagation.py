@@ -107,8 +107,8 @@ def _spread(
     on_stage("pseudo_labels")
     z = fill_far_nodes(graph, solution, y, settings)
     result = pseudo_labels(z[graph.node], checked.label, settings.rules)
-    _warn_of_unreached(result, graph.component[graph.node])
-    _warn_of_unsolved(solution, settings)
+    warn_of_unreached(result, graph.component[graph.node])
+    warn_of_unsolved(solution, settings)
     return Propagation(result, graph, z, solution)
 
 
@@ -146,7 +146,7 @@ def solve(
     )
 
 
-def _warn_of_unreached(result: PseudoLabels, component: NDArray[np.int64]) -> None:
+def warn_of_unreached(result: PseudoLabels, component: NDArray[np.int64]) -> None:
     missed = ~result.reached
     if not missed.any():
         return
@@ -162,7 +162,7 @@ def _warn_of_unreached(result: PseudoLabels, component: NDArray[np.int64]) -> No
     )
 
 
-def _warn_of_unsolved(solution: Solution, settings: GraphSettings) -> None:
+def warn_of_unsolved(solution: Solution, settings: GraphSettings) -> None:
     """In released mode the cut at 20 steps is the rule, so it is no news."""
     if settings.mode == "released" or solution.converged.all():
         return

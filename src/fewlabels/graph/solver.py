@@ -68,9 +68,7 @@ def conjugate_gradients(
         image = product(direction)
         curvature = _dots(direction, image)
         if not (curvature > 0).all():
-            raise GraphError(
-                "G11", "the system is not positive definite", do="the graph must be symmetric, without negative edges"
-            )
+            raise not_positive_definite()
         step = energy / curvature
         x[:, active] += step * direction
         residual -= step * image
@@ -89,6 +87,12 @@ def conjugate_gradients(
     left = target - product(x)
     row_residual = (np.abs(left) * scale).max(axis=1, initial=0)
     return Solution(x * scale, steps, _relative_residual(left, target), converged, row_residual)
+
+
+def not_positive_definite() -> GraphError:
+    """The error (G11) of a system that steps of conjugate gradients cannot solve."""
+    do = "the graph must be symmetric, without negative edges"
+    return GraphError("G11", "the system is not positive definite", do=do)
 
 
 def _dots(left: Float, right: Float) -> Float:
