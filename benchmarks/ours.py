@@ -29,8 +29,7 @@ def neighbors(rows: np.ndarray, k: int, recall: float) -> np.ndarray:
     """(n, k) ids of the neighbours of each row, in the order of the rows."""
     from fewlabels.graph import comparable_rows, nearest_neighbors
 
-    del recall  # nearest_neighbors is exact
-    return nearest_neighbors(comparable_rows(rows), k).index
+    return nearest_neighbors(comparable_rows(rows), k, recall=recall).index
 
 
 def graph(rows: np.ndarray, mode: str = "released") -> Any:
@@ -40,18 +39,19 @@ def graph(rows: np.ndarray, mode: str = "released") -> Any:
     return build_graph(rows, settings(mode))
 
 
-def solve(affinity: sp.csr_array, y: np.ndarray, tol: float, max_steps: int, preconditioned: bool = False) -> Any:
-    """The Solution of (I - alpha W) Z = Y: conjugate gradients on all columns of y, (m, c), at once.
+def solve(
+    affinity: sp.csr_array, y: sp.csc_array, tol: float, max_steps: int, layout: Any, coarse: bool = False
+) -> Any:
+    """The Solution of (I - alpha W) Z = Y: block conjugate gradients for all columns of y, (m, c).
 
-    Raises NotImplementedError where there is no preconditioner.
+    layout: that of the graph, or None for a matrix in another order. coarse: precondition with the coarse space of the
+    graph's groups, which is made anew each time.
     """
-    from fewlabels.graph import conjugate_gradients
-    from fewlabels.graph.products import products
+    from fewlabels.graph.block_solver import System, coarse_space, even_groups, solve_blocks
 
-    if preconditioned:
-        raise NotImplementedError("fewlabels has no preconditioner yet")
-    with products(affinity) as times_w:
-        return conjugate_gradients(lambda x: x - ALPHA * times_w(x), y, tol=tol, max_steps=max_steps)
+    groups = even_groups(y.shape[0]) if layout is None else layout.groups
+    space = coarse_space(affinity, ALPHA, groups, layout.root_degree) if coarse else None
+    return solve_blocks(System(affinity, ALPHA, groups, space), y, tol=tol, max_steps=max_steps)
 
 
 def cold(rows: np.ndarray, given: np.ndarray, tol: float) -> Any:

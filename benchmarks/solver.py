@@ -85,31 +85,34 @@ def measure(case: data.Case, options: argparse.Namespace) -> None:
     blobs = data.load(case, options.cache)
     graph = ours.graph(blobs.rows)
     w, y = graph.affinity, sources(blobs.labels, graph.node, graph.affinity.shape[0])
-    in_order, in_order_y = w[graph.node][:, graph.node], y[graph.node]  # released mode: a node for each row
+    in_order, in_order_y = reordered(w, graph.node), sp.csc_array(sp.csr_array(y)[graph.node])  # a node for each row
     speed = copy_speed(options.threads)
-    step_bytes = ENTRY_BYTES * w.nnz + PASSES * FLOAT_BYTES * y.size
+    step_bytes = ENTRY_BYTES * w.nnz + PASSES * FLOAT_BYTES * y.shape[0] * y.shape[1]
 
-    def twenty(matrix: sp.csr_array, target: np.ndarray) -> Record:
-        found = best_of(lambda: ours.solve(matrix, target, UNREACHED, STEPS), options)
+    def twenty(matrix: sp.csr_array, target: sp.csc_array, layout: Any) -> Record:
+        found = best_of(lambda: ours.solve(matrix, target, UNREACHED, STEPS, layout), options)
         return found | {"of_limit": STEPS * step_bytes / speed / found["seconds"]}
 
-    ways = {CELL_ORDER: twenty(w, y), ROW_ORDER: twenty(in_order, in_order_y)}
+    ways = {CELL_ORDER: twenty(w, y, graph.layout), ROW_ORDER: twenty(in_order, in_order_y, None)}
     ways[SCIPY] = by_scipy(in_order, in_order_y)
-    ways[PLAIN] = best_of(lambda: ours.solve(w, y, 1e-6, 1000), options)
-    try:
-        ways[PRECONDITIONED] = best_of(lambda: ours.solve(w, y, 1e-6, 1000, preconditioned=True), options)
-    except NotImplementedError as error:
-        ways[PRECONDITIONED] = {"seconds": None, "note": str(error)}
+    ways[PLAIN] = best_of(lambda: ours.solve(w, y, 1e-6, 1000, graph.layout), options)
+    ways[PRECONDITIONED] = best_of(lambda: ours.solve(w, y, 1e-6, 1000, graph.layout, coarse=True), options)
     total = sum(way["seconds"] or 0 for way in ways.values())
     report(seconds=total, solvers=ways, entries=int(w.nnz), step_bytes=int(step_bytes), copy_gb_s=speed / 1e9)
 
 
-def sources(given: np.ndarray, node: np.ndarray, num_nodes: int) -> np.ndarray:
+def sources(given: np.ndarray, node: np.ndarray, num_nodes: int) -> sp.csc_array:
     """Y: (m, c) with 1 / (labelled rows of the class) where a node is labelled."""
     rows = np.flatnonzero(given >= 0)
-    y = np.zeros((num_nodes, given.max() + 1))
-    y[node[rows], given[rows]] = 1
-    return y / y.sum(axis=0)
+    share = 1 / np.bincount(given[rows])[given[rows]]
+    return sp.csc_array((share, (node[rows], given[rows])), (num_nodes, given.max() + 1))
+
+
+def reordered(w: sp.csr_array, node: np.ndarray) -> sp.csr_array:
+    """W with its rows and columns in the order of the rows of the data, int32 as before."""
+    moved = w[node][:, node]
+    moved.sort_indices()
+    return sp.csr_array((moved.data, moved.indices.astype(np.int32), moved.indptr.astype(np.int32)), moved.shape)
 
 
 def best_of(solve: Callable[[], Any], options: argparse.Namespace) -> Record:
@@ -123,13 +126,13 @@ def best_of(solve: Callable[[], Any], options: argparse.Namespace) -> Record:
     return {"seconds": min(seconds), "steps": steps}
 
 
-def by_scipy(w: sp.csr_array, y: np.ndarray) -> Record:
+def by_scipy(w: sp.csr_array, y: sp.csc_array) -> Record:
     """SciPy's cg for one column after the other."""
     from scipy.sparse.linalg import cg
 
     n, c = y.shape
     system = (sp.eye_array(n) - ALPHA * w.astype(np.float64)).tocsr()
-    columns = y.astype(np.float64).T[: min(c, 3) if n * c > MANY else c]
+    columns = y[:, : min(c, 3) if n * c > MANY else c].toarray().T
     start = time.perf_counter()
     for column in columns:
         cg(system, column, rtol=UNREACHED, atol=0, maxiter=STEPS)
