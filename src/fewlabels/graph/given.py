@@ -63,11 +63,11 @@ def _graph(w: sp.csr_array) -> Graph:
     return Graph(np.arange(w.shape[0]), w, connected_components(w, directed=False)[1].astype(np.int64))
 
 
-def _checked(weights: Any) -> sp.csr_array:
-    """A float64 copy in CSR with sorted indices, no duplicates and no zeros, and 32-bit indices."""
+def edge_weights(weights: Any) -> sp.csr_array:
+    """A float64 copy in CSR, (q, n), of finite numbers from 0 up. Raises GraphError (G11, G12) for anything else."""
     given = weights if sp.issparse(weights) else np.asarray(weights)
     if given.ndim != 2 or given.dtype.kind not in "fiub":
-        what = f"an affinity of shape {given.shape} and type {given.dtype}, expected (n, n) real numbers"
+        what = f"an affinity of shape {given.shape} and type {given.dtype}, expected two dimensions of real numbers"
         raise GraphError("G12", what)
     try:
         rows = sp.csr_array(given)
@@ -76,6 +76,12 @@ def _checked(weights: Any) -> sp.csr_array:
     except ValueError as problem:
         raise GraphError("G12", f"a sparse matrix that is not valid ({problem})") from problem
     _refuse_bad_numbers(w)
+    return w
+
+
+def _checked(weights: Any) -> sp.csr_array:
+    """edge_weights of a square, with sorted indices, no duplicates and no zeros, and 32-bit indices."""
+    w = edge_weights(weights)
     if w.shape[0] != w.shape[1] or w.shape[0] == 0:
         raise GraphError("G12", f"an affinity of shape {w.shape}, expected (n, n): one row and one column for each row")
     w.sum_duplicates()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .neighbors import BLOCK_BYTES, top_k
+from .neighbors import BLOCK_BYTES, GRID, top_k
+
+FITTED_ROWS = 16384  # compared at once with a block of queries
 
 
 @dataclass(frozen=True)
@@ -30,23 +33,60 @@ def induce(
     n_neighbors: int,
     gamma: float,
 ) -> Induced:
-    """The mix of the distributions of each query's n_neighbors nearest fitted rows, weighted by cosine ** gamma.
+    """The mix of the distributions of each query's n_neighbors nearest fitted rows, weighted by similarity ** gamma.
 
-    queries: (q, d), fitted: (m, d) unit rows (graph.unit_rows). distribution: (m, c), of the fitted rows.
+    queries: (q, d), fitted: (m, d) rows (graph.comparable_rows). distribution: (m, c), of the fitted rows. The length
+    of a query cancels, so a query may be scaled as one likes.
     This is one step of Z = alpha W Z, as a labelled point would spread it. Memory: blocks of 128 MiB.
     """
-    wide = fitted.astype(np.float64)
     k = min(n_neighbors, fitted.shape[0])
     mixed = np.empty((queries.shape[0], distribution.shape[1]))
     lonely = np.zeros(queries.shape[0], bool)
-    block = max(1, BLOCK_BYTES // (32 * fitted.shape[0]))
+    block = max(1, BLOCK_BYTES // (32 * min(fitted.shape[0], FITTED_ROWS)))
     for start in range(0, queries.shape[0], block):
         part = slice(start, start + block)
-        index, similarity = top_k(queries[part].astype(np.float64) @ wide.T, k)
+        index, similarity = _nearest(queries[part], fitted, k)
         weight = np.maximum(similarity, 0) ** gamma
         lonely[part] = ~weight.any(axis=1)
-        weight[lonely[part], 0] = 1
+        alone = np.flatnonzero(lonely[part])
+        weight[alone, similarity[alone].argmax(axis=1)] = 1
         weight /= weight.sum(axis=1, keepdims=True)
         mixed[part] = np.einsum("qk,qkc->qc", weight, distribution[index])
     mixed[~queries.any(axis=1)] = distribution.mean(axis=0)
+    return Induced(mixed / mixed.sum(axis=1, keepdims=True), lonely)
+
+
+def _nearest(
+    queries: NDArray[np.float32], fitted: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(q, k) numbers of the k nearest fitted rows, ascending, and their similarities.
+
+    In float64, block of fitted rows by block, so that they are never copied whole. Ties go to smaller numbers.
+    """
+    wide = queries.astype(np.float64)
+    index, similarity = np.empty((len(wide), 0), np.int64), np.empty((len(wide), 0))
+    rows = max(1, min(FITTED_ROWS, BLOCK_BYTES // (8 * fitted.shape[1])))
+    for first in range(0, fitted.shape[0], rows):
+        block = fitted[first : first + rows].astype(np.float64)
+        near = np.concatenate([similarity, wide @ block.T], axis=1)
+        place, value = top_k(near, min(k, near.shape[1]))
+        place = np.sort(place, axis=1)  # ascending places are ascending numbers: the rows kept so far come first
+        value = np.rint(np.take_along_axis(near, place, axis=1) * GRID) / GRID
+        kept = index.shape[1]
+        old = np.take_along_axis(index, np.minimum(place, kept - 1), axis=1) if kept else place
+        index, similarity = np.where(place < kept, old, place - kept + first), value
+    return index, similarity
+
+
+def induce_given(weights: sp.csr_array, distribution: NDArray[np.float64]) -> Induced:
+    """The mix of the distributions of m fitted rows, weighted by each query's affinity to them.
+
+    weights: (q, m) from 0 up. A lonely query has no affinity to any of them, and gets the mean distribution.
+    """
+    largest = weights.max(axis=1).toarray().ravel()
+    lonely = largest == 0
+    scaled = weights.copy()
+    scaled.data /= np.repeat(np.where(lonely, 1, largest), np.diff(weights.indptr))  # so that no sum overflows
+    mixed = np.asarray(scaled @ distribution)
+    mixed[lonely] = distribution.mean(axis=0)
     return Induced(mixed / mixed.sum(axis=1, keepdims=True), lonely)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -80,17 +80,19 @@ def spread(
     settings: GraphSettings | None = None,
     *,
     class_names: Sequence[str] | None = None,
+    weight: NDArray[np.float64] | None = None,
     start: NDArray[np.floating] | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
     on_progress: Progress = no_progress,
 ) -> Propagation:
     """Spread a few labels over a graph: the second half of `propagate`, for other labels on the same graph.
 
+    weight: (n,) what each labelled row counts as a source, from 0 up; 1 each if None. Unlabelled rows are none.
     start: (m, c), solution.x of an earlier propagation over this graph; the solver then only has the difference to go.
     """
     settings = settings or GraphSettings()
     checked = checked_labels(labels, graph.node.size, settings, class_names)
-    return _spread(graph, checked, settings, start, on_stage, on_progress)
+    return _spread(graph, replace(checked, weight=weight), settings, start, on_stage, on_progress)
 
 
 def _spread(

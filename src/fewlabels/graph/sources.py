@@ -17,10 +17,11 @@ from .settings import GraphSettings, Rules
 
 @dataclass(frozen=True)
 class CheckedLabels:
-    """label: (n,) int64, -1 where unlabelled. num_classes: c."""
+    """label: (n,) int64, -1 where unlabelled. num_classes: c. weight: (n,) what each label counts; None: 1 each."""
 
     label: NDArray[np.int64]
     num_classes: int
+    weight: NDArray[np.float64] | None = None
 
 
 def checked_labels(
@@ -71,14 +72,17 @@ def _check_every_class(counts: NDArray[np.int64], settings: GraphSettings, class
 
 
 def sources(labels: CheckedLabels, node: NDArray[np.int64], num_nodes: int, rules: Rules) -> sp.csc_array:
-    """Y: (num_nodes, c) sparse, one-hot rows on labelled nodes, nothing elsewhere.
+    """Y: (num_nodes, c) sparse, one-hot rows times their weight on labelled nodes, nothing elsewhere.
 
     node: (n,) the graph node of each row. A node of several labelled rows holds the sum of their one-hot rows, so
     contradicting labels of equal descriptors mix. With rules.divide_by_class_size every column sums to 1.
     """
     rows = np.flatnonzero(labels.label != UNLABELED)
+    given = np.ones(rows.size) if labels.weight is None else labels.weight[rows]
     at = (node[rows], labels.label[rows])
-    y = sp.csc_array(sp.coo_array((np.ones(rows.size), at), (num_nodes, labels.num_classes)))  # equal places add up
+    y = sp.csc_array(sp.coo_array((given, at), (num_nodes, labels.num_classes)))  # equal places add up
+    y.eliminate_zeros()
     if rules.divide_by_class_size:
-        y.data /= np.repeat(np.maximum(y.sum(axis=0), 1), np.diff(y.indptr))
+        total = y.sum(axis=0)
+        y.data /= np.repeat(np.where(total > 0, total, 1), np.diff(y.indptr))
     return y
