@@ -137,10 +137,10 @@ def test_asymmetry_is_refused_naming_the_worst_pair_however_small_the_weights(we
         graph_from_affinity(weights)
 
 
-def test_an_asymmetric_affinity_can_be_averaged(weights):
-    half = sp.csr_array(np.triu(weights))
+def test_an_asymmetric_kernel_matrix_can_be_repaired(weights):
+    half = sp.csr_array(np.triu(weights) + np.eye(90))
     with pytest.warns(InputWarning, match=r"FL-G11 .*\(W \+ W.T\) / 2 is taken"):
-        graph = graph_from_affinity(half, average=True)
+        graph = graph_from_affinity(half, repair=True)
     assert np.allclose(graph.affinity.toarray(), reference.normalized(weights), atol=1e-12)
 
 

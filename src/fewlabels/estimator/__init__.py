@@ -1,6 +1,7 @@
-"""scikit-learn's door to the graph core: a classifier, and a splitter for scoring it."""
+"""scikit-learn's door to the graph core: a classifier, and a splitter and a scorer for cross-validation."""
 
 from .classifier import LabelPropagationClassifier
+from .scoring import labeled_scorer
 from .split import LabeledKFold
 
-__all__ = ["LabelPropagationClassifier", "LabeledKFold"]
+__all__ = ["LabelPropagationClassifier", "LabeledKFold", "labeled_scorer"]

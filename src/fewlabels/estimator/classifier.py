@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,12 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from ..errors import InputWarning, LabelError
-from ..graph import GraphSettings, Propagation, spread, unit_rows
+from ..errors import ConfigError, InputWarning, LabelError
+from ..graph import Graph, GraphSettings, comparable_rows, graph_from_affinity, spread, unit_rows
+from ..graph.given import edge_weights
 from ..graph.graph import graph_of_rows
-from ..graph.inductive import Induced, induce
+from ..graph.inductive import Induced, induce, induce_given
 from .labels import AUTO, CodedLabels, code_labels
-from .store import read_fitted, write_fitted
+from .scoring import labelled_only
+from .store import Fitted, read_fitted, write_fitted
+from .weights import checked_weights, with_absent
+
+METRICS = ("cosine", "inner_product", "precomputed")
 
 
 class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -28,7 +34,12 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
 
     Parameters
     ----------
-    n_neighbors, gamma, alpha, max_steps, tol, mode, max_zero_share : see fewlabels.GraphSettings
+    n_neighbors, gamma, alpha, max_steps, tol, mode, max_zero_share, recall, precision : see fewlabels.GraphSettings
+    metric : how rows are compared: "cosine"; "inner_product", where their length means something; or "precomputed":
+        X is the (n, n) affinity itself, sparse or dense, symmetric (else the mean of it and its transpose is taken,
+        with a warning), from 0 up, larger is nearer; its diagonal, n_neighbors and gamma do not count. New points then
+        come as (q, n) affinities to the fitted rows.
+    random_state : whole number, the seed of the search where it is not exact; None is 0. One seed, one answer.
     unlabeled : the value in y that means "no label". "auto" takes -1, NaN, None or "", whichever occurs.
 
     Attributes
@@ -57,6 +68,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         tol: float = 1e-6,
         mode: str = "paper",
         max_zero_share: float = 0.01,
+        metric: str = "cosine",
+        recall: float | str = 0.99,
+        precision: str = "single",
+        random_state: int | None = None,
         unlabeled: object = AUTO,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -66,49 +81,76 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         self.tol = tol
         self.mode = mode
         self.max_zero_share = max_zero_share
+        self.metric = metric
+        self.recall = recall
+        self.precision = precision
+        self.random_state = random_state
         self.unlabeled = unlabeled
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        given = self.metric == "precomputed"
+        tags.input_tags.pairwise = tags.input_tags.sparse = tags.input_tags.positive_only = given
+        tags.classifier_tags.poor_score = given  # scikit-learn's checks hand in distances, where large means far
+        return tags
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Build the graph of X and spread the labels of y over it.
 
-        X: (n, d) finite real numbers. y: (n,) labels, with the unlabelled marker where there is none.
-        Raises EmbeddingError and LabelError (both ValueErrors), naming the rows; warns as fewlabels.propagate does.
+        X: (n, d) finite real numbers; (n, n) affinities with metric="precomputed". y: (n,) labels, with the unlabelled
+        marker where there is none. sample_weight: (n,) from 0 up, as if each row occurred so many times: what a label
+        counts beside others. An unlabelled row counts the same whatever its weight, and a row of weight 0 is not there:
+        it gets no label and neither helps nor is found later.
+        Raises EmbeddingError, GraphError and LabelError (all ValueErrors), naming the rows; warns as
+        fewlabels.propagate does.
         """
         if y is None:
             name = type(self).__name__
             raise LabelError("L16", f"{name} requires y to be passed, but the target y is None")
-        rows = validate_data(self, X, ensure_all_finite=False)  # unit_rows refuses NaN too, and names the rows
-        labels = code_labels(y, self.unlabeled)
-        check_consistent_length(rows, labels.codes)
         settings = self._settings()
-        units = unit_rows(rows)
-        found = spread(graph_of_rows(units, settings), labels.codes, settings, class_names=_names(labels))
-        return self._keep(units, labels, found)
+        X = self._validated(X, reset=True)
+        labels, weight = code_labels(y, self.unlabeled), None
+        check_consistent_length(X, labels.codes)
+        absent = np.zeros(labels.codes.size, bool)
+        if sample_weight is not None:
+            weight = checked_weights(sample_weight, labels.codes.size, self.mode)
+            absent = weight == 0
+        if absent.any():
+            labels = labels.without(absent)
+        graph, rows = self._graph_of(X, absent, settings)
+        found = spread(graph, labels.codes, settings, class_names=_names(labels), weight=weight)
+        columns = getattr(self, "feature_names_in_", None)
+        names = None if columns is None else tuple(columns.tolist())
+        return self._keep(Fitted(rows, labels, weight, found, self.n_features_in_, names))
 
     def add_labels(self, rows: ArrayLike, y: ArrayLike) -> Self:
         """Label more of the fitted rows, or change their labels, and solve again from the last solution.
 
         rows: (q,) numbers of fitted rows. y: (q,) their labels; the unlabelled marker takes a label back. New classes
-        may come. The answer is that of fit with all these labels, to within `tol`; the graph is not built again.
+        may come. The answer is that of fit with all these labels (and the weights that fit was given), to within
+        `tol`; the graph is not built again.
         """
         check_is_fitted(self)
+        last = self._fitted
         at, new = np.asarray(rows), np.asarray(y, object)
-        if at.shape != new.shape or at.ndim != 1 or at.dtype.kind not in "iu":
+        if at.shape != new.shape or at.ndim != 1 or (at.dtype.kind not in "iu" and at.size):
             raise LabelError("L23", f"{at.shape} row numbers of type {at.dtype} and {new.shape} labels: one for each")
-        if at.size and not (at.min() >= 0 and at.max() < self._labels.codes.size):
-            strange = at[(at < 0) | (at >= self._labels.codes.size)]
-            raise LabelError("L15", "row numbers that were not fitted", rows=strange.tolist())
-        whole = self._labels.decoded(self._labels.codes).astype(object)
-        whole[at] = new
-        labels = code_labels(whole.tolist(), self._labels.marker)
-        found = spread(
-            self._found.graph, labels.codes, self._settings(), class_names=_names(labels), start=self._start(labels)
-        )
-        return self._keep(self._units, labels, found)
+        outside = (at < 0) | (at >= last.labels.codes.size)
+        if outside.any():
+            raise LabelError("L15", "row numbers that were not fitted", rows=at[outside].tolist())
+        if last.weight is not None and not last.weight[at].all():
+            raise LabelError("L43", "rows that were fitted with weight zero", rows=at[last.weight[at] == 0].tolist())
+        labels = last.labels.relabeled(at.astype(np.int64), new)
+        start = self._start(labels)
+        settings, names = self._settings(), _names(labels)
+        found = spread(last.found.graph, labels.codes, settings, class_names=names, weight=last.weight, start=start)
+        return self._keep(replace(last, labels=labels, found=found))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """(q, c) class shares of new points: the mix of their nearest fitted rows, as one step of the propagation.
 
+        X: (q, d) rows; (q, n) affinities to the fitted rows with metric="precomputed". Equal rows count as one
+        neighbour, as they are one node of the graph. The time does not depend on how many rows are labelled.
         Warns (InputWarning, E33) of points without any similarity to a row that a label reached.
         """
         found = self._induced(X)
@@ -124,20 +166,30 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         check_is_fitted(self)
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy of predict on the labelled rows of X and y; so cross-validation may hand in unlabelled ones too."""
+        X, y, rows = labelled_only(X, y, self.unlabeled, self.classes_)
+        weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
+        return float(super().score(X, y, weight))
+
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one .npz file of plain arrays, without pickle. Raises StorageError."""
         check_is_fitted(self)
-        write_fitted(path, self.get_params(), self._units, self._labels, self._found)
+        write_fitted(path, self.get_params(), self._fitted)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a model that `save` wrote. Raises RunError for any other file; nothing in it can run code."""
-        parameters, units, labels, found = read_fitted(path)
+        parameters, fitted = read_fitted(path)
         model = cls(**parameters)
-        model.n_features_in_ = units.shape[1]
-        return model._keep(units, labels, found)
+        model.n_features_in_ = fitted.num_features
+        if fitted.feature_names is not None:
+            model.feature_names_in_ = np.array(fitted.feature_names, object)
+        return model._keep(fitted)
 
     def _settings(self) -> GraphSettings:
+        if self.metric not in METRICS:
+            raise ConfigError("C27", f"metric is {self.metric!r}, expected one of {', '.join(METRICS)}")
         return GraphSettings(
             n_neighbors=self.n_neighbors,
             gamma=self.gamma,
@@ -146,42 +198,91 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             tol=self.tol,
             mode=self.mode,  # type: ignore[arg-type]
             max_zero_share=self.max_zero_share,
+            metric="inner_product" if self.metric == "inner_product" else "cosine",
+            recall=self.recall,  # type: ignore[arg-type]
+            precision=self.precision,  # type: ignore[arg-type]
+            seed=0 if self.random_state is None else self.random_state,
         )
 
-    def _keep(self, units: NDArray[np.float32], labels: CodedLabels, found: Propagation) -> Self:
-        result = found.pseudo_labels
-        self._units, self._labels, self._found = units, labels, found
-        self.classes_ = labels.classes
-        self.transduction_ = labels.decoded(result.label)
+    def _validated(self, X: Any, reset: bool) -> Any:
+        """X as an array, or CSR where sparse is allowed. NaN is refused later, with the numbers of its rows."""
+        given = self.metric == "precomputed"
+        finite = given and not reset  # there scikit-learn wants NaN found before a wrong shape
+        return validate_data(self, X, reset=reset, accept_sparse="csr" if given else False, ensure_all_finite=finite)
+
+    def _graph_of(
+        self, X: Any, absent: NDArray[np.bool_], settings: GraphSettings
+    ) -> tuple[Graph, NDArray[np.float32] | None]:
+        """The graph of all rows, in which absent ones have no edges; and its rows, if it has any."""
+        present = X[~absent] if absent.any() else X
+        rows = None
+        if self.metric == "precomputed":
+            if absent.any() and X.shape[0] == X.shape[1]:
+                present = present[:, ~absent]
+            graph = graph_from_affinity(present, repair=True)
+        else:
+            rows = comparable_rows(present, settings.metric)
+            graph = graph_of_rows(rows, settings)
+        if absent.any():
+            graph = with_absent(graph, absent)
+            if rows is not None:
+                whole = np.zeros((absent.size, rows.shape[1]), np.float32)
+                whole[~absent] = rows
+                rows = whole
+        return graph, rows
+
+    def _keep(self, fitted: Fitted) -> Self:
+        result, graph, solution = fitted.found.pseudo_labels, fitted.found.graph, fitted.found.solution
+        self._fitted = fitted
+        self.classes_ = fitted.labels.classes
+        self.transduction_ = fitted.labels.decoded(result.label)
         self.label_distributions_ = result.distribution
         self.certainty_ = result.certainty
         self.reached_ = result.reached
-        self.graph_: sp.csr_array = found.graph.affinity
-        self.node_ = found.graph.node
-        self.n_steps_ = found.solution.num_steps
+        self.graph_: sp.csr_array = graph.affinity
+        self.node_ = graph.node
+        self.n_steps_ = solution.num_steps
         self.n_iter_ = max(1, int(self.n_steps_.max()))
         return self
 
-    def _start(self, labels: CodedLabels) -> NDArray[np.float64] | None:
+    def _start(self, labels: CodedLabels) -> NDArray[Any] | None:
         """The last solution with its columns where these classes have them; released mode starts from zero."""
         if self.mode == "released":
             return None
-        place = {label: column for column, label in enumerate(self._labels.classes.tolist())}
-        start = np.zeros((self._found.solution.x.shape[0], labels.classes.size))
+        last, x = self._fitted.labels.classes.tolist(), self._fitted.found.solution.x
+        place = {label: column for column, label in enumerate(last)}
+        start = np.zeros((x.shape[0], labels.classes.size), x.dtype)
         for column, label in enumerate(labels.classes.tolist()):
             if label in place:
-                start[:, column] = self._found.solution.x[:, place[label]]
+                start[:, column] = x[:, place[label]]
         return start
 
-    def _induced(self, X: ArrayLike) -> Induced:
+    def _induced(self, X: Any) -> Induced:
         check_is_fitted(self)
-        points = unit_rows(validate_data(self, X, reset=False, ensure_all_finite=False))
-        reached = self.reached_ & self._units.any(axis=1)
-        if not reached.any():  # only rows without direction are labelled
-            reached = self.reached_
-        return induce(
-            points, self._units[reached], self.label_distributions_[reached], self.n_neighbors, float(self.gamma)
-        )
+        X = self._validated(X, reset=False)
+        answering, rows = self._answering(), self._fitted.rows
+        everyone = answering.size == self.reached_.size  # then nothing needs copying
+        distribution = self.label_distributions_ if everyone else self.label_distributions_[answering]
+        if rows is None:
+            weights = edge_weights(X)
+            return induce_given(weights if everyone else weights[:, answering], distribution)
+        near = rows if everyone else rows[answering]
+        # whatever the metric, the length of a new point cancels, so that it need not be known on which scale rows are
+        return induce(unit_rows(X), near, distribution, self.n_neighbors, float(self.gamma))
+
+    def _answering(self) -> NDArray[np.int64]:
+        """The fitted rows that new points ask: one for each node, reached by labels, with a direction; ascending."""
+        fitted = self._fitted
+        graph = fitted.found.graph
+        first = np.arange(graph.node.size)
+        if graph.affinity.shape[0] < first.size:
+            first = np.sort(np.unique(graph.node, return_index=True)[1])
+        first = first[self.reached_[first]]
+        if fitted.rows is None:
+            return first
+        directed = graph.degree[graph.node[first]] > 0
+        directed[~directed] = fitted.rows[first[~directed]].any(axis=1)
+        return first[directed] if directed.any() else first  # only rows without direction are labelled
 
 
 def _names(labels: CodedLabels) -> list[str]:

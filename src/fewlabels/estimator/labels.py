@@ -33,9 +33,34 @@ class CodedLabels:
         """The user's labels of class numbers; the marker where a number is -1."""
         if not (codes == UNLABELED).any():
             return np.asarray(self.classes[codes])
-        labels = np.full(codes.shape, self.marker, self.classes.dtype)
+        marker = self._default_marker() if _is_auto(self.marker) else self.marker
+        labels = np.full(codes.shape, marker, _type_of_both(self.classes.dtype, np.asarray(marker).dtype))
         labels[codes != UNLABELED] = self.classes[codes[codes != UNLABELED]]
         return labels
+
+    def relabeled(self, rows: NDArray[np.integer], y: NDArray[Any]) -> CodedLabels:
+        """With other labels on these rows, the marker for none; the cost is that of the labelled rows, not of all."""
+        at = np.union1d(np.flatnonzero(self.codes != UNLABELED), rows)
+        labels = self.decoded(self.codes[at]).astype(object)
+        labels[np.searchsorted(at, rows)] = y
+        coded = code_labels(labels.tolist(), self.marker)
+        codes = np.full(self.codes.shape, UNLABELED, np.int64)
+        codes[at] = coded.codes
+        return CodedLabels(codes, coded.classes, self.marker if _is_auto(coded.marker) else coded.marker)
+
+    def without(self, rows: NDArray[np.bool_]) -> CodedLabels:
+        """With no label on these rows, and without classes that only they had."""
+        codes = np.where(rows, UNLABELED, self.codes)
+        left, numbers = np.unique(codes[codes != UNLABELED], return_inverse=True)
+        codes[codes != UNLABELED] = numbers
+        return CodedLabels(codes, self.classes[left], self.marker)
+
+    def _default_marker(self) -> object:
+        """What marks a row without an answer where y had no marker."""
+        kind = self.classes.dtype.kind
+        if kind == "i" and UNLABELED not in self.classes:
+            return UNLABELED
+        return {"f": np.nan, "U": ""}.get(kind)
 
 
 MARKERS: dict[str, Callable[[object], bool]] = {
@@ -70,7 +95,36 @@ def code_labels(y: object, unlabeled: object = AUTO) -> CodedLabels:
         raise LabelError("L22", f"labels of mixed types: {kinds}", do="make them all of one type") from problem
     codes = np.full(array.shape, UNLABELED, np.int64)
     codes[~missing] = numbers
-    return CodedLabels(codes, classes, marker)
+    return CodedLabels(codes, _plain_type(classes), marker)
+
+
+def labelled(y: object, unlabeled: object = AUTO, classes: NDArray[Any] | tuple[()] = ()) -> NDArray[np.bool_]:
+    """(n,) which rows of y have a label. With "auto", a marker that is one of `classes` is a label."""
+    array = column_or_1d(np.asarray(y, object) if _is_object(y) else np.asarray(y))
+    if not _is_auto(unlabeled):
+        return ~_equal(array, unlabeled)
+    names = [name for name, is_marker in MARKERS.items() if not any(is_marker(label) for label in classes)]
+    missing = np.zeros(array.shape, bool)
+    for name in names:
+        missing |= _rows(array, name, MARKERS[name])
+    return ~missing
+
+
+def _is_auto(value: object) -> bool:
+    return isinstance(value, str) and value == AUTO
+
+
+def _plain_type(classes: NDArray[Any]) -> NDArray[Any]:
+    """Classes out of an array of objects as numbers where they are: scikit-learn's scores know no objects."""
+    kinds = {type(label) for label in classes} if classes.dtype.kind == "O" else set()
+    return np.array(classes.tolist()) if kinds and kinds <= {int, float, bool} else classes
+
+
+def _type_of_both(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
+    """A type that holds labels of both; NumPy would make text of numbers beside text."""
+    if one.kind == other.kind or {one.kind, other.kind} <= set("iuf"):
+        return np.result_type(one, other)
+    return np.dtype(object)
 
 
 def _is_object(y: object) -> bool:
@@ -80,7 +134,7 @@ def _is_object(y: object) -> bool:
 
 def _missing(array: NDArray[Any], unlabeled: object) -> tuple[NDArray[np.bool_], object]:
     """Which rows are unlabelled, and by which value."""
-    if not (isinstance(unlabeled, str) and unlabeled == AUTO):
+    if not _is_auto(unlabeled):
         return _equal(array, unlabeled), unlabeled
     found = {name: rows for name, is_marker in MARKERS.items() if (rows := _rows(array, name, is_marker)).any()}
     if set(found) == {"-1"} and array.dtype.kind != "O" and set(np.unique(array)) == {-1, 1}:
@@ -100,6 +154,8 @@ def _rows(array: NDArray[Any], name: str, is_marker: Callable[[object], bool]) -
         return np.asarray(array == -1) if name == "-1" and array.dtype.kind == "i" else np.zeros(array.shape, bool)
     if array.dtype.kind == "f":
         return np.asarray({"-1": array == -1, "NaN": np.isnan(array)}.get(name, np.zeros(array.shape, bool)))
+    if array.dtype.kind == "U":
+        return np.asarray(array == "") if name == '""' else np.zeros(array.shape, bool)
     return np.fromiter((is_marker(value) for value in array.tolist()), bool, array.size)
 
 

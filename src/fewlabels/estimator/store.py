@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,32 @@ from ..errors import RunError
 from ..graph import Graph, Propagation, PseudoLabels, Solution
 from .labels import MARKERS, CodedLabels
 
-FORMAT = 1
-Fitted = tuple[dict[str, Any], NDArray[np.float32], CodedLabels, Propagation]
+FORMAT = 2
+READABLE = (1, 2)
+RESULT = ("label", "certainty", "distribution", "class_weight", "reached")
+SOLUTION = ("x", "num_steps", "residual", "converged", "row_residual")
 
 
-def write_fitted(
-    path: str | Path,
-    parameters: dict[str, Any],
-    units: NDArray[np.float32],
-    labels: CodedLabels,
-    found: Propagation,
-) -> None:
-    """Write everything that `read_fitted` gives back, whole or not at all."""
-    w, result, solution = found.graph.affinity, found.pseudo_labels, found.solution
+@dataclass(frozen=True)
+class Fitted:
+    """What a classifier has learnt.
+
+    rows: (n, d) comparable rows; None where the affinity was handed in. weight: (n,) of each row; None: 1 each.
+    num_features: width of X. feature_names: its columns, where it was a table of named ones.
+    """
+
+    rows: NDArray[np.float32] | None
+    labels: CodedLabels
+    weight: NDArray[np.float64] | None
+    found: Propagation
+    num_features: int
+    feature_names: tuple[str, ...] | None = None
+
+
+def write_fitted(path: str | Path, parameters: dict[str, Any], fitted: Fitted) -> None:
+    """Write everything that `read_fitted` gives back, whole or not at all, array by array: nothing is copied."""
+    labels, found = fitted.labels, fitted.found
+    w, result = found.graph.affinity, found.pseudo_labels
     facts = {
         "format": FORMAT,
         "parameters": parameters,
@@ -37,31 +50,21 @@ def write_fitted(
         "dtype": labels.classes.dtype.str if labels.classes.dtype.kind != "O" else "O",
         "marker": _plain(labels.marker),
         "num_tied": result.num_tied,
+        "num_features": fitted.num_features,
+        "feature_names": fitted.feature_names,
     }
-    arrays = {
-        "units": units,
-        "codes": labels.codes,
-        "node": found.graph.node,
-        "component": found.graph.component,
-        "w_data": w.data,
-        "w_indices": w.indices,
-        "w_indptr": w.indptr,
-        "z": found.z,
-        "label": result.label,
-        "certainty": result.certainty,
-        "distribution": result.distribution,
-        "class_weight": result.class_weight,
-        "reached": result.reached,
-        "x": solution.x,
-        "num_steps": solution.num_steps,
-        "residual": solution.residual,
-        "converged": solution.converged,
-        "row_residual": solution.row_residual,
+    arrays: dict[str, NDArray[Any]] = {}
+    arrays |= {"codes": labels.codes, "node": found.graph.node, "component": found.graph.component, "z": found.z}
+    arrays |= {"w_data": w.data, "w_indices": w.indices, "w_indptr": w.indptr}
+    arrays |= {name: getattr(result, name) for name in RESULT} | {
+        name: getattr(found.solution, name) for name in SOLUTION
     }
-    text = json.dumps(facts, default=_plain).encode()
-    buffer = io.BytesIO()
-    np.savez(buffer, facts=np.frombuffer(text, np.uint8), **arrays)
-    durable.write_bytes(path, buffer.getvalue())
+    arrays |= {name: part for name, part in (("units", fitted.rows), ("weight", fitted.weight)) if part is not None}
+    facts_line = np.frombuffer(json.dumps(facts, default=_plain).encode(), np.uint8)
+    with durable.writing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in {"facts": facts_line, **arrays}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def _plain(value: object) -> object:
@@ -71,10 +74,10 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def read_fitted(path: str | Path) -> Fitted:
-    """Parameters, unit rows, labels and the propagation. Raises RunError (K2, K4, K6) for a file that is none."""
+def read_fitted(path: str | Path) -> tuple[dict[str, Any], Fitted]:
+    """Parameters, and what was learnt with them. Raises RunError (K2, K4, K6) for a file that is none."""
     try:
-        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:  # closed whatever comes
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:  # raw: closed whatever comes
             stored = {name: file[name] for name in file.files}
         facts = json.loads(stored.pop("facts").tobytes())
         version = facts["format"]
@@ -82,12 +85,25 @@ def read_fitted(path: str | Path) -> Fitted:
         raise RunError("K4", "no such file", where=path) from problem
     except (ValueError, KeyError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as problem:
         raise RunError("K2", "not a model that `save` wrote, or a damaged one", where=path) from problem
-    if version != FORMAT:
+    if version not in READABLE:
         raise RunError("K6", f"model of format {version}, this version reads {FORMAT}", where=path, do="upgrade")
     try:
-        return facts["parameters"], stored["units"], _labels(facts, stored), _propagation(facts, stored)
+        return facts["parameters"], _fitted(facts, stored)
     except (KeyError, ValueError) as problem:
         raise RunError("K2", f"a part is missing or damaged ({problem})", where=path) from problem
+
+
+def _fitted(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Fitted:
+    rows, names = stored.get("units"), facts.get("feature_names")
+    width = facts["num_features"] if rows is None else rows.shape[1]
+    labels, found = _labels(facts, stored), _propagation(facts, stored)
+    num_rows = {labels.codes.size, found.graph.node.size, found.pseudo_labels.label.size} | set(
+        () if rows is None else (len(rows),)
+    )
+    if len(num_rows) != 1 or not 0 <= found.graph.node.max() < found.graph.component.size:
+        raise ValueError("parts of different models")
+    found.graph.affinity.check_format(full_check=True)
+    return Fitted(rows, labels, stored.get("weight"), found, width, None if names is None else tuple(names))
 
 
 def _labels(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> CodedLabels:
@@ -98,9 +114,6 @@ def _labels(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> CodedLabe
 def _propagation(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Propagation:
     size = stored["component"].size
     affinity = sp.csr_array((stored["w_data"], stored["w_indices"], stored["w_indptr"]), (size, size))
-    result = PseudoLabels(
-        **{name: stored[name] for name in ("label", "certainty", "distribution", "class_weight", "reached")},
-        num_tied=facts["num_tied"],
-    )
-    solution = Solution(**{name: stored[name] for name in ("x", "num_steps", "residual", "converged", "row_residual")})
+    result = PseudoLabels(**{name: stored[name] for name in RESULT}, num_tied=facts["num_tied"])
+    solution = Solution(**{name: stored[name] for name in SOLUTION})
     return Propagation(result, Graph(stored["node"], affinity, stored["component"]), stored["z"], solution)

@@ -22,20 +22,20 @@ MOST_EDGES = 2**31 - 1  # SciPy finds components with 32-bit numbers
 POWER_STEPS = 10
 
 
-def graph_from_affinity(weights: Any, *, normalized: bool = False, average: bool = False) -> Graph:
+def graph_from_affinity(weights: Any, *, normalized: bool = False, repair: bool = False) -> Graph:
     """The graph of n rows with these edge weights. Each row is a node of its own; the argument is not changed.
 
     weights: (n, n) sparse array or matrix of any format, or a dense array; finite numbers from 0 up, symmetric.
     Entries that occur twice are summed and zeros dropped; self loops are removed, with an InputWarning (G12).
     Symmetric means that W_ij and W_ji differ by at most 1e-6 of sqrt(d_i d_j), d the sums of the rows; the graph gets
-    their mean. average=True takes the mean of any two, with an InputWarning (G11), and refuses none.
+    their mean. repair=True takes the mean of any two, with an InputWarning (G11), and drops self loops without one, as
+    every kernel matrix has them.
     normalized=True: `weights` is D^-1/2 W D^-1/2 already and taken as it is. Ten steps of power iteration refuse one
     that has an eigenvalue clearly above 1 (G12); what they miss, the solver refuses (G11).
     Raises GraphError for weights that are negative or not symmetric (G11, naming the worst pair), not finite, not
     square, no numbers, or too many (G12).
     """
-    w = _without_loops(_checked(weights))
-    w = _symmetric(w, normalized, average)
+    w = _symmetric(_without_loops(_checked(weights), repair), normalized, repair)
     if normalized:
         _refuse_large_eigenvalue(w)
     else:
@@ -106,19 +106,20 @@ def _rows_of(w: sp.csr_array, entries: NDArray[np.bool_]) -> list[int]:
     return found
 
 
-def _without_loops(w: sp.csr_array) -> sp.csr_array:
+def _without_loops(w: sp.csr_array, repair: bool) -> sp.csr_array:
     loops = w.diagonal() != 0
     if not loops.any():
         return w
-    what = f"FL-G12 {loops.sum()} rows have an edge to themselves, which carries no label anywhere: removed"
-    warnings.warn(InputWarning(what), stacklevel=3)
+    if not repair:
+        what = f"FL-G12 {loops.sum()} rows have an edge to themselves, which carries no label anywhere: removed"
+        warnings.warn(InputWarning(what), stacklevel=3)
     own = np.repeat(np.arange(w.shape[0], dtype=np.int32), np.diff(w.indptr)) == w.indices
     w.data[own] = 0
     w.eliminate_zeros()
     return w
 
 
-def _symmetric(w: sp.csr_array, normalized: bool, average: bool) -> sp.csr_array:
+def _symmetric(w: sp.csr_array, normalized: bool, repair: bool) -> sp.csr_array:
     """The mean of W and its transpose; W itself where they are equal."""
     turned = w.T.tocsr()
     if np.array_equal(w.indptr, turned.indptr) and np.array_equal(w.indices, turned.indices):
@@ -133,7 +134,7 @@ def _symmetric(w: sp.csr_array, normalized: bool, average: bool) -> sp.csr_array
     if share[at] > TOLERANCE:
         i, j = int(row[at]), int(gap.indices[at])
         what = f"the affinity is not symmetric: W[{i}, {j}] is {w[i, j]:g}, W[{j}, {i}] is {w[j, i]:g}"
-        if not average:
+        if not repair:
             raise GraphError("G11", what, do="hand in (W + W.T) / 2")
         warnings.warn(InputWarning(f"FL-G11 {what}; (W + W.T) / 2 is taken"), stacklevel=3)
     return (w * 0.5 + turned * 0.5).tocsr()

@@ -1,0 +1,49 @@
+"""What a row counts. A weight of w is w copies of the row; a weight of 0 is no row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ..errors import LabelError
+from ..graph import Graph
+
+Weights = NDArray[np.float64]
+
+
+def checked_weights(sample_weight: Any, num_rows: int, mode: str) -> Weights:
+    """(n,) float64. Raises LabelError (L43) for anything but one finite number from 0 up per row, one of them above 0.
+
+    Copies of a row are one node in paper mode, whose label then counts as often; they change nothing else. In released
+    mode they are nodes of their own, so that there weights would mean something else, and the authors' code has none.
+    """
+    if mode == "released":
+        raise LabelError("L43", "sample_weight in released mode, which has no such thing", do="use mode='paper'")
+    weight = np.asarray(sample_weight)
+    if weight.shape != (num_rows,) or weight.dtype.kind not in "fiub":
+        what = f"sample_weight has shape {weight.shape} and type {weight.dtype}, expected {num_rows} real numbers"
+        raise LabelError("L43", what)
+    weight = weight.astype(np.float64)
+    bad = ~(np.isfinite(weight) & (weight >= 0))
+    if bad.any():
+        raise LabelError("L43", "sample_weight is negative, NaN or infinite", rows=np.flatnonzero(bad).tolist())
+    if not weight.any():
+        raise LabelError("L43", "every sample_weight is zero: no row of any class is left")
+    return weight
+
+
+def with_absent(graph: Graph, absent: NDArray[np.bool_]) -> Graph:
+    """The graph of the rows that are not absent, with each absent row as a node without edges. absent: (n,)."""
+    count, nodes = int(absent.sum()), graph.affinity.shape[0]
+    node = np.empty(absent.size, np.int64)
+    node[~absent] = graph.node
+    node[absent] = nodes + np.arange(count)
+    w = graph.affinity
+    pointers = np.concatenate([w.indptr, np.full(count, w.indptr[-1], w.indptr.dtype)])
+    wide = sp.csr_array((w.data, w.indices, pointers), (nodes + count, nodes + count))
+    component = np.concatenate([graph.component, graph.num_components + np.arange(count)])
+    return replace(graph, node=node, affinity=wide, component=component)
