@@ -130,6 +130,32 @@ def test_a_saved_model_is_the_same_when_loaded(task, tmp_path, labels):
     assert loaded.add_labels([50], [labels[0]]).transduction_[50] == labels[0]
 
 
+def test_columns_of_a_table_are_known_by_name_also_after_loading(task, tmp_path):
+    table = pd.DataFrame(task[0], columns=[f"column {number}" for number in range(12)])
+    model = fitted((table, task[1], task[2]))
+    assert model.feature_names_in_.tolist() == table.columns.tolist()
+    model.save(tmp_path / "model.npz")
+    loaded = LabelPropagationClassifier.load(tmp_path / "model.npz")
+    assert loaded.feature_names_in_.tolist() == table.columns.tolist()
+    with pytest.raises(ValueError, match="feature names should match"):
+        loaded.predict(table[table.columns[::-1]])
+
+
+def test_a_file_of_parts_that_do_not_belong_together_is_refused(task, tmp_path):
+    path = tmp_path / "model.npz"
+    fitted(task).save(path)
+    with np.load(path) as file:
+        parts = {name: file[name] for name in file.files}
+    for name, change in (
+        ("codes", parts["codes"][:-1]),
+        ("node", parts["node"] + 1),
+        ("w_indices", -parts["w_indices"]),
+    ):
+        np.savez(path, **(parts | {name: change}))
+        with pytest.raises(RunError, match="FL-K2"):
+            LabelPropagationClassifier.load(path)
+
+
 def test_damaged_and_foreign_files_are_refused(task, tmp_path):
     path = tmp_path / "model.npz"
     with pytest.raises(RunError, match="FL-K4"):
@@ -146,6 +172,14 @@ def test_damaged_and_foreign_files_are_refused(task, tmp_path):
     np.savez(path, facts=np.array([{"a": 1}], object))
     with pytest.raises(RunError, match="FL-K2"):
         LabelPropagationClassifier.load(path)
+
+
+def test_equal_rows_are_one_neighbour_of_a_new_point():
+    rows = np.array([[1, 0.5], *[[1.0, 0]] * 9, [0.2, 1], [0, 1]])
+    y = [0, 0, *[-1] * 8, 1, 1]
+    found = LabelPropagationClassifier(n_neighbors=2).fit(rows, y)
+    once = LabelPropagationClassifier(n_neighbors=2).fit(rows[[0, 1, 10, 11]], [0, 0, 1, 1])
+    assert np.allclose(found.predict_proba([[0.5, 0.6]]), once.predict_proba([[0.5, 0.6]]), atol=1e-5)
 
 
 def test_bad_rows_are_named(task):
@@ -165,10 +199,9 @@ def test_it_works_in_a_pipeline_and_a_search_that_scores_labelled_rows(task):
     assert (search.predict(rows) == task[2]).mean() > 0.9
 
 
-def test_it_clones_and_sample_weight_is_refused(task):
-    assert clone(LabelPropagationClassifier(gamma=2.0)).gamma == 2.0
-    with pytest.raises(TypeError, match="sample_weight"):
-        LabelPropagationClassifier().fit(task[0], task[1], sample_weight=np.ones(180))
+def test_it_clones():
+    model = LabelPropagationClassifier(gamma=2.0, metric="inner_product", random_state=3)
+    assert clone(model).get_params() == model.get_params()
 
 
 def test_folds_have_every_unlabelled_row_in_training_and_none_in_test(task):
