@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.main import COMMANDS
 from fewlabels.main import run as run_command
 from fewlabels.recipes.digits import digits_lp
@@ -51,8 +52,8 @@ def test_help_shows_an_example_that_names_only_options_that_exist(command, capsy
     assert all(re.search(rf"{option}\b", text.replace(example, "")) for option in options)
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
 
 
 @pytest.fixture
@@ -100,3 +101,21 @@ def test_the_python_of_the_readme_runs(newcomer):
         exec(program, names)
     assert names["result"].pseudo_labels.label.shape == (60,)
     assert names["model"].transduction_.shape == (60,)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_python_of_the_page_on_the_estimator_runs_and_shows_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for program in blocks("python", (ROOT / "docs/estimator.md").read_text()):
+        exec(program, names)
+    assert names["accuracy"]["after"] > max(0.9, names["accuracy"]["before"])
+    assert names["search"].best_score_ > 0.8
+    for label in (names["model"].transduction_, names["result"].pseudo_labels.label):  # of a graph handed in
+        assert np.mean(label == names["truth"]) > 0.9
+
+
+def test_the_page_on_the_estimator_names_every_parameter():
+    page = (ROOT / "docs/estimator.md").read_text()
+    parameters = LabelPropagationClassifier().get_params()
+    assert not [name for name in parameters if f"`{name}" not in page and name != "max_zero_share"]
