@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -154,6 +156,32 @@ def test_a_file_of_parts_that_do_not_belong_together_is_refused(task, tmp_path):
         np.savez(path, **(parts | {name: change}))
         with pytest.raises(RunError, match="FL-K2"):
             LabelPropagationClassifier.load(path)
+
+
+def rewritten(path, change):
+    with np.load(path) as file:
+        parts = {name: file[name] for name in file.files}
+    facts = change(json.loads(parts.pop("facts").tobytes()))
+    np.savez(path, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **parts)
+
+
+def test_a_file_of_the_first_format_is_read_and_one_of_a_later_format_is_not(task, tmp_path):
+    path = tmp_path / "model.npz"
+    model = fitted(task)
+    model.save(path)
+    new = ("metric", "recall", "precision", "random_state")
+    rewritten(
+        path,
+        lambda facts: {
+            **{name: facts[name] for name in ("classes", "dtype", "marker", "num_tied")},
+            "format": 1,
+            "parameters": {name: value for name, value in facts["parameters"].items() if name not in new},
+        },
+    )
+    same(model, LabelPropagationClassifier.load(path))
+    rewritten(path, lambda facts: facts | {"format": 3})
+    with pytest.raises(RunError, match="FL-K6 model of format 3"):
+        LabelPropagationClassifier.load(path)
 
 
 def test_damaged_and_foreign_files_are_refused(task, tmp_path):

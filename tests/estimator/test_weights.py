@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from fewlabels.errors import LabelError, UnreachedWarning
-from fewlabels.estimator import LabelPropagationClassifier
+from fewlabels.estimator import LabeledKFold, LabelPropagationClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::fewlabels.errors.UnreachedWarning")
 
@@ -127,3 +130,14 @@ def test_released_mode_has_no_weights(task):
 def test_zero_weight_on_every_labelled_row_is_no_label(task):
     with pytest.raises(LabelError, match="FL-L16"):
         model().fit(task[0], task[1], sample_weight=(task[1] == -1).astype(float))
+
+
+def test_weights_pass_through_a_pipeline_and_a_search(task):
+    rows, y, count = task
+    name = "labelpropagationclassifier__sample_weight"
+    pipeline = make_pipeline(StandardScaler(), model())
+    alone = model().fit(StandardScaler().fit_transform(rows), y, sample_weight=count)
+    found = pipeline.fit(rows, y, **{name: count})[-1]
+    assert np.allclose(found.label_distributions_, alone.label_distributions_, atol=1e-9)
+    search = GridSearchCV(pipeline, {"labelpropagationclassifier__gamma": [1.0, 3.0]}, cv=LabeledKFold(3))
+    assert np.isfinite(search.fit(rows, y, **{name: count + 1}).cv_results_["mean_test_score"]).all()

@@ -67,15 +67,28 @@ def _nearest(
     index, similarity = np.empty((len(wide), 0), np.int64), np.empty((len(wide), 0))
     rows = max(1, min(FITTED_ROWS, BLOCK_BYTES // (8 * fitted.shape[1])))
     for first in range(0, fitted.shape[0], rows):
-        block = fitted[first : first + rows].astype(np.float64)
-        near = np.concatenate([similarity, wide @ block.T], axis=1)
-        place, value = top_k(near, min(k, near.shape[1]))
-        place = np.sort(place, axis=1)  # ascending places are ascending numbers: the rows kept so far come first
-        value = np.rint(np.take_along_axis(near, place, axis=1) * GRID) / GRID
-        kept = index.shape[1]
-        old = np.take_along_axis(index, np.minimum(place, kept - 1), axis=1) if kept else place
-        index, similarity = np.where(place < kept, old, place - kept + first), value
+        near = wide @ fitted[first : first + rows].astype(np.float64).T
+        number = np.broadcast_to(np.arange(first, first + near.shape[1]), near.shape)
+        if index.shape[1] == k:
+            near, number = _above(near, number, similarity.min(axis=1) - 1 / GRID)
+        near = np.concatenate([similarity, near], axis=1)
+        number = np.concatenate([index, number], axis=1)
+        place = np.sort(top_k(near, min(k, near.shape[1]))[0], axis=1)  # numbers ascend in a row: so ties stay in order
+        index = np.take_along_axis(number, place, axis=1)
+        similarity = np.rint(np.take_along_axis(near, place, axis=1) * GRID) / GRID
     return index, similarity
+
+
+def _above(
+    near: NDArray[np.float64], number: NDArray[np.int64], least: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The entries of each row that are above its `least`, few as a rule, moved to the left; -inf fills the rest."""
+    row, column = np.nonzero(near > least[:, None])
+    count = np.bincount(row, minlength=len(near))
+    place = np.arange(row.size) - np.repeat(np.cumsum(count) - count, count)
+    packed, numbers = np.full((len(near), count.max()), -np.inf), np.full((len(near), count.max()), number.max())
+    packed[row, place], numbers[row, place] = near[row, column], number[row, column]
+    return packed, numbers
 
 
 def induce_given(weights: sp.csr_array, distribution: NDArray[np.float64]) -> Induced:
