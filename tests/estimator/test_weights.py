@@ -103,6 +103,7 @@ def test_weights_stay_when_labels_come_and_when_the_model_is_saved(task, tmp_pat
     found.save(tmp_path / "model.npz")
     whole = model().fit(rows, more, sample_weight=count)
     for one in (found, LabelPropagationClassifier.load(tmp_path / "model.npz")):
+        assert one.add_labels([], []).reached_.all()
         assert np.allclose(one.add_labels([30], [2]).label_distributions_, whole.label_distributions_, atol=1e-6)
 
 

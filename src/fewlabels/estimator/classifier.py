@@ -135,12 +135,13 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         at, new = np.asarray(rows), np.asarray(y, object)
         if at.shape != new.shape or at.ndim != 1 or (at.dtype.kind not in "iu" and at.size):
             raise LabelError("L23", f"{at.shape} row numbers of type {at.dtype} and {new.shape} labels: one for each")
+        at = at.astype(np.int64)
         outside = (at < 0) | (at >= last.labels.codes.size)
         if outside.any():
             raise LabelError("L15", "row numbers that were not fitted", rows=at[outside].tolist())
         if last.weight is not None and not last.weight[at].all():
             raise LabelError("L43", "rows that were fitted with weight zero", rows=at[last.weight[at] == 0].tolist())
-        labels = last.labels.relabeled(at.astype(np.int64), new)
+        labels = last.labels.relabeled(at, new)
         start = self._start(labels)
         settings, names = self._settings(), _names(labels)
         found = spread(last.found.graph, labels.codes, settings, class_names=names, weight=last.weight, start=start)
@@ -168,6 +169,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy of predict on the labelled rows of X and y; so cross-validation may hand in unlabelled ones too."""
+        check_is_fitted(self)
         X, y, rows = labelled_only(X, y, self.unlabeled, self.classes_)
         weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return float(super().score(X, y, weight))
