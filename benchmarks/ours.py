@@ -15,7 +15,7 @@ def settings(mode: str, recall: float = 0.99) -> Any:
     """released: 20 solver steps, the peers' recipe. paper: the defaults, solved to 1e-6."""
     from fewlabels import GraphSettings
 
-    return GraphSettings(n_neighbors=K, gamma=GAMMA, alpha=ALPHA, mode=mode, recall=recall)
+    return GraphSettings(n_neighbors=K, gamma=GAMMA, alpha=ALPHA, mode=mode, recall=recall, precision="single")
 
 
 def labels(rows: np.ndarray, given: np.ndarray, mode: str, recall: float) -> np.ndarray:

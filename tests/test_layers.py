@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "durable": {"errors"},
     "graph": SHARED | {"numpy", "scipy"},
     "graph/cuda": SHARED | {"numpy", "torch"},
-    "graph/cuda_graph": SHARED | {"scipy", "torch"},
+    "graph/cuda_graph": SHARED | {"numpy", "scipy", "torch"},
     "graph/cuda_neighbors": SHARED | {"torch"},
     "graph/cuda_rows": SHARED | {"numpy", "torch"},
     "graph/cuda_solver": SHARED | {"numpy", "torch"},

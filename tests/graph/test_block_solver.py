@@ -18,7 +18,8 @@ def problem(n=700, classes=5, alpha=0.99, seed=0):
     """W of a random graph of several blobs, and one-hot sources."""
     rng = np.random.default_rng(seed)
     blob = rng.integers(8, size=n)
-    graph = build_graph(rng.normal(size=(8, 6))[blob] + 0.4 * rng.normal(size=(n, 6)), GraphSettings(n_neighbors=8))
+    descriptors = rng.normal(size=(8, 6))[blob] + 0.4 * rng.normal(size=(n, 6))
+    graph = build_graph(descriptors, GraphSettings(n_neighbors=8, precision="single"))
     rows = rng.choice(n, 4 * classes, replace=False)
     y = sp.csc_array((np.ones(rows.size), (rows, np.arange(rows.size) % classes)), (n, classes))
     groups = np.array([0, 3, 100, 101, 350, 350, 600, n])
@@ -149,6 +150,6 @@ def test_a_tolerance_beyond_float32_is_said_to_be_missed():
     rows, labels = np.random.default_rng(0).normal(size=(300, 4)), np.full(300, -1)
     labels[:4] = [0, 1, 0, 1]
     with pytest.warns(ConvergenceWarning, match=r"FL-G9 .* use precision='double'"):
-        propagate(rows, labels, GraphSettings(n_neighbors=8, tol=1e-12))
-    found = propagate(rows, labels, GraphSettings(n_neighbors=8, tol=1e-12, precision="double"))
+        propagate(rows, labels, GraphSettings(n_neighbors=8, tol=1e-12, precision="single"))
+    found = propagate(rows, labels, GraphSettings(n_neighbors=8, tol=1e-12))  # so few rows are solved in float64
     assert found.solution.converged.all()

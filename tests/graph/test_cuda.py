@@ -137,7 +137,7 @@ def test_every_case_agrees_with_the_host(name, mode, device):
 @pytest.mark.parametrize("name", ["clusters", "an island", "one zero row", "every row twice", "100 classes"])
 def test_single_precision_gives_the_labels_of_double(name, mode, device):
     rows, labels, _, k = CASES[name]
-    settings = GraphSettings(n_neighbors=k, mode=mode)
+    settings = GraphSettings(n_neighbors=k, mode=mode, precision="single")
     found = quiet(cuda.propagate, np.abs(rows), labels, settings, device=device)
     expected = quiet(host.propagate, np.abs(rows), labels, GraphSettings(n_neighbors=k, mode=mode, **EXACT))
     assert found.graph.affinity.dtype == np.float32

@@ -34,7 +34,7 @@ def sound(result):
     """What holds for every result whatever came in."""
     found = result.pseudo_labels
     assert np.isfinite(found.distribution).all()
-    assert np.allclose(found.distribution.sum(axis=1), 1, atol=1e-12)
+    assert np.allclose(found.distribution.sum(axis=1), 1, atol=1e-6)
     assert (found.distribution >= 0).all()
     assert ((found.certainty >= 0) & (found.certainty <= 1)).all()
     assert (found.label[found.reached] >= 0).all()
@@ -45,9 +45,10 @@ def sound(result):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("alpha", [0.5, 0.99])
-def test_every_case_matches_the_dense_solve(name, alpha):
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_every_case_matches_the_dense_solve(name, alpha, precision):
     rows, labels, classes, k = CASES[name]
-    result = propagated(rows, labels, k, alpha=alpha, tol=TIGHT)
+    result = propagated(rows, labels, k, alpha=alpha, tol=TIGHT, precision=precision)
     sound(result)
     label, certainty, z, reached = reference.paper(rows, labels, classes, k, alpha=alpha)
     found = result.pseudo_labels
@@ -61,9 +62,10 @@ def test_every_case_matches_the_dense_solve(name, alpha):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("mode", ["paper", "released"])
-def test_every_case_gives_a_sound_result_in_both_modes(name, mode):
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_every_case_gives_a_sound_result_in_both_modes(name, mode, precision):
     rows, labels, _, k = CASES[name]
-    sound(propagated(np.abs(rows), labels, k, mode=mode))
+    sound(propagated(np.abs(rows), labels, k, mode=mode, precision=precision))
 
 
 @pytest.mark.parametrize("length", [30, 120, 300, 600])

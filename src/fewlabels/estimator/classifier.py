@@ -70,7 +70,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         max_zero_share: float = 0.01,
         metric: str = "cosine",
         recall: float | str = 0.99,
-        precision: str = "single",
+        precision: str = "auto",
         random_state: int | None = None,
         unlabeled: object = AUTO,
     ) -> None:

@@ -99,7 +99,7 @@ def spread(
     where = chosen_device(device)
     checked = checked_labels(_array(labels), graph.node.size, settings, class_names)
     with full_precision(where):
-        there = on_device(graph, where, DTYPES[settings.precision])
+        there = on_device(graph, where, DTYPES[settings.dtype(graph.affinity.shape[0])])
         return _spread(there, graph, checked, settings, start, on_stage)
 
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from .graph import Graph, refuse_many_zeros
 from .neighbors import MISSING
 from .settings import GraphSettings
 
-DTYPES = {"single": torch.float32, "double": torch.float64}
+DTYPES: dict[type, torch.dtype] = {np.float32: torch.float32, np.float64: torch.float64}
 FAINTEST = 1e-30  # of an edge in float32: products with smaller ones would vanish, and cut off what is connected
 
 
@@ -59,7 +60,7 @@ def graph_of_rows(
     index, similarity = search(rows, settings.n_neighbors)
     on_stage("affinity")
     row, column, weight = affinity(index, similarity, settings.gamma, clip_negative=settings.rules.clip_negative)
-    w = normalize(row, column, weight, rows.shape[0], DTYPES[settings.precision])
+    w = normalize(row, column, weight, rows.shape[0], DTYPES[settings.dtype(rows.shape[0])])
     return DeviceGraph(node, w, components(row, column, rows.shape[0]))
 
 

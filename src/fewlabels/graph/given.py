@@ -189,7 +189,7 @@ def _checked_neighbors(index: NDArray[np.generic], similarity: NDArray[np.generi
     if twice.any():
         do = "keep the one with the larger similarity"
         raise GraphError("G12", "a neighbour named twice", rows=np.flatnonzero(twice).tolist(), do=do)
-    return Neighbors(found, near)
+    return Neighbors(found.astype(np.int32), near)
 
 
 def _rows(bad: NDArray[np.bool_]) -> list[int]:

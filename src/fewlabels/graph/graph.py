@@ -138,14 +138,14 @@ def _affinity(
     found: PlacedNeighbors, settings: GraphSettings, on_progress: Callable[[float], None]
 ) -> tuple[sp.csr_array, NDArray[np.float64]]:
     """W and the square root of each weighted degree."""
-    clip = settings.rules.clip_negative
-    if settings.precision == "single" and instructions() is not None:
+    clip, dtype = settings.rules.clip_negative, settings.dtype(found.order.size)
+    if dtype == np.float32 and instructions() is not None:
         from .fast_affinity import fast_affinity
 
         return fast_affinity(found, settings.gamma, clip_negative=clip, on_progress=on_progress)
     weights = affinity(Neighbors(found.index, found.similarity), settings.gamma, clip_negative=clip)
     w = normalize(weights)
-    return w.astype(np.float32) if settings.precision == "single" else w, np.sqrt(weights.sum(axis=1))
+    return w.astype(dtype), np.sqrt(weights.sum(axis=1))
 
 
 def _components(w: sp.csr_array) -> NDArray[np.int64]:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputWarning
 from .compiled import instructions
+from .settings import DOUBLE_UP_TO
 
 MISSING = -1
-PRODUCT_UP_TO = 2048  # rows; there, a float64 product takes no time worth saving
+PRODUCT_UP_TO = DOUBLE_UP_TO  # rows compared by a float64 product
 GROUP = 512  # rows of a group where there are no cells
 GRID = 2.0**40
 BLOCK_BYTES = 128 * 2**20

@@ -122,8 +122,11 @@ def solve(
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Solution:
     """Z with (I - alpha W) Z = Y, in the precision of W. y: (m, c) sparse. start: (m, c) first guess."""
-    if not fits_kernels(graph.affinity):
-        with products(graph.affinity) as times_w:
+    w = graph.affinity
+    if settings.dtype(y.shape[0]) == np.float32:
+        w = w.astype(np.float32, copy=False)
+    if not fits_kernels(w):
+        with products(w) as times_w:
             return conjugate_gradients(
                 lambda x: x - settings.alpha * times_w(x),
                 y.toarray(),
@@ -137,9 +140,9 @@ def solve(
     groups = even_groups(y.shape[0]) if layout is None else layout.groups
     # Released mode stops where plain steps from zero are after 20: it takes no other ones.
     if layout is not None and settings.mode == "paper" and groups.size > COARSE_FROM_GROUPS:
-        coarse = coarse_space(graph.affinity, settings.alpha, groups, layout.root_degree)
+        coarse = coarse_space(w, settings.alpha, groups, layout.root_degree)
     return solve_blocks(
-        System(graph.affinity, settings.alpha, groups, coarse),
+        System(w, settings.alpha, groups, coarse),
         y,
         on_progress=on_progress,
         tol=settings.tol,
