@@ -41,7 +41,7 @@ def test_reads_every_kind_of_list(tmp_path, case, column, dtype):
     assert found.values.dtype == dtype
     assert found.values.flags.c_contiguous
     np.testing.assert_allclose(found.values, VALUES * 7 if case == "list of int" else VALUES, rtol=1e-3)
-    assert (found.ids, found.names) == (["7", "8", "9", "10"], ["x", None, None, "y"])
+    assert (found.ids.to_pylist(), found.names.to_pylist()) == (["7", "8", "9", "10"], ["x", None, None, "y"])
 
 
 def test_numeric_columns_stand_side_by_side_where_there_is_no_list(tmp_path):
@@ -50,13 +50,13 @@ def test_numeric_columns_stand_side_by_side_where_there_is_no_list(tmp_path):
     found = read_embeddings(written(tmp_path, columns))
     np.testing.assert_array_equal(found.values, VALUES)
     assert found.values.dtype == np.float32
-    assert (found.ids, found.names) == (list("abcd"), ["1", "2", None, "1"])
+    assert (found.ids.to_pylist(), found.names.to_pylist()) == (list("abcd"), ["1", "2", None, "1"])
 
 
 def test_columns_are_read_by_the_names_asked_for(tmp_path):
     path = written(tmp_path, {"name": list("abcd"), "vec": lists(VALUES), "class": list("xyxy")})
     found = read_embeddings(path, id_column="name", embedding_column="vec", label_column="class")
-    assert (found.ids, found.names) == (list("abcd"), list("xyxy"))
+    assert (found.ids.to_pylist(), found.names.to_pylist()) == (list("abcd"), list("xyxy"))
     np.testing.assert_array_equal(found.values, VALUES)
 
 
@@ -66,7 +66,7 @@ def test_many_row_groups_are_read_in_order(tmp_path):
     pq.write_table(pa.table({"embedding": lists(values)}), path, row_group_size=7_000)
     found = read_embeddings(path)
     np.testing.assert_array_equal(found.values, values)
-    assert found.ids[-1] == "29999"
+    assert found.ids[-1].as_py() == "29999"
 
 
 @pytest.mark.parametrize("options", [{"id_column": "key"}, {"embedding_column": "vec"}, {"label_column": "y"}])
@@ -149,7 +149,7 @@ def test_a_folder_of_parts_is_one_table_in_order_of_names(tmp_path):
     for stray in ("_SUCCESS", ".part-0.parquet.crc", "part-2.parquet.tmp", ".hidden.parquet", "_part.parquet", "a.txt"):
         (folder / stray).write_bytes(b"not Parquet")
     found = read_embeddings(folder)
-    assert found.ids == list("abcd")
+    assert found.ids.to_pylist() == list("abcd")
     np.testing.assert_array_equal(found.values, VALUES)
 
 
@@ -176,5 +176,5 @@ def test_parts_must_fit_together(tmp_path, case, second, fragment):
 
 def test_a_folder_without_parquet_says_so(tmp_path):
     (tmp_path / "_SUCCESS").touch()
-    with pytest.raises(EmbeddingError, match="FL-E23 a folder without Parquet files"):
+    with pytest.raises(EmbeddingError, match="FL-E23 a folder without Parquet or Arrow files"):
         read_embeddings(tmp_path)

@@ -51,7 +51,7 @@ def test_a_plain_npy_file_stays_on_disk(tmp_path, dtype):
     assert not found.values.flags.writeable
     assert found.values.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(found.values, VALUES.astype(dtype))
-    assert (found.ids, found.names) == (["0", "1", "2", "3"], None)
+    assert (found.ids.to_pylist(), found.names) == (["0", "1", "2", "3"], None)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_huge_finite_values_are_left_alone(tmp_path):
     [
         ("x.npz", b"PK\x03\x04", "E16", "numpy.save('x.npy', numpy.load('x.npz')['name of the array'])"),
         ("x.zip", b"PK\x03\x04", "E16", "zip archive"),
-        ("x.csv", b"1,2\n3,4\n", "E30", "save the embeddings as .npy (numpy.save) or Parquet"),
-        ("x.pt", b"\x80\x02stuff", "E32", "neither a .npy nor a Parquet file"),
+        ("x.csv", b"1,2\n3,4\n", "E30", "save the embeddings as .npy (numpy.save), Parquet or Arrow"),
+        ("x.pt", b"\x80\x02stuff", "E32", "neither a .npy nor a Parquet or Arrow file"),
         ("x.bin", b"\x1f\x8bstuff", "E32", "a gzip archive"),
         ("x.parquet", b"", "E18", "not a whole Parquet file"),
         ("x.parquet", b"PAR1" + b"\0" * 50 + b"PAR2", "E18", "not a whole Parquet file"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,30 +24,53 @@ def rows_per_block(shape: tuple[int, ...], itemsize: int) -> int:
     return max(1, BLOCK_BYTES // max(1, shape[1] * itemsize))
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """The (n, d) float32 or float64 array in a .npy file: a read-only memmap where it is stored so, else a copy.
+def open_npy(path: Path) -> np.ndarray:
+    """The (n, d) array of numbers in a .npy file as it is stored: a read-only memmap, nothing read yet but the header.
 
-    Whole numbers, float16 and bool become float32; big-endian and Fortran-order files give the same values.
     Raises EmbeddingError E8 (no rows or columns), E9 (not 2-D), E10 (type), E12 (not .npy), E13 (Python objects),
     E14 (the header declares another size than the file has).
     """
-    try:
-        with path.open("rb") as file:
-            shape, fortran, dtype, offset = _header(file, path)
-            size = file.seek(0, 2)
-    except OSError as problem:
-        raise unreadable(path, problem) from problem
-    target = stored_as(dtype, str(path))
+    shape, fortran, dtype, offset, size = npy_header(path)
+    stored_as(dtype, str(path))
     check_shape(shape, str(path))
+    check_size(path, shape, dtype, offset, size)
+    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+
+
+def stays_on_disk(stored: np.ndarray) -> bool:
+    """Whether an opened array can be used as it is: float32 or float64, native, C-contiguous. Others are copied."""
+    native = stored.dtype.isnative and stored.dtype == stored_as(stored.dtype, "")
+    return bool(native and stored.flags.c_contiguous)
+
+
+def in_memory(stored: np.ndarray, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:
+    """An opened array as it is, or a float32 or float64 copy of it. on_share: called with the share done, 0 to 1."""
+    if stays_on_disk(stored):
+        return stored
+    out = np.empty(stored.shape, stored_as(stored.dtype, ""))
+    step = rows_per_block(stored.shape, stored.itemsize)
+    for start in range(0, len(out), step):
+        out[start : start + step] = stored[start : start + step]
+        on_share(min(1.0, (start + step) / len(out)))
+    return out
+
+
+def check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, size: int) -> None:
+    """Raise EmbeddingError E14 where the header declares another size than the file has."""
     declared = offset + math.prod(shape) * dtype.itemsize
     if declared != size:
         what = f"the header declares {declared:,} bytes (shape {shape}, {dtype}), the file has {size:,}"
         do = "it was cut, or more than one array was saved to it: write it again"
         raise EmbeddingError("E14", what, where=path, do=do)
-    stored = np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
-    if dtype == target and dtype.isnative and not fortran:
-        return stored
-    return _converted(stored, target)
+
+
+def npy_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int, int]:
+    """(shape, Fortran order, dtype, where the data begins, size of the file). Nothing else is read."""
+    try:
+        with path.open("rb") as file:
+            return *_header(file, path), file.seek(0, 2)
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
 
 
 def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
@@ -87,11 +111,3 @@ def check_shape(shape: tuple[int, ...], where: str) -> None:
     if min(shape) < 1:
         what = f"embeddings of shape {shape}; expected at least one row and one column"
         raise EmbeddingError("E8", what, where=where, do="check how they were written")
-
-
-def _converted(stored: np.ndarray, target: np.dtype) -> np.ndarray:
-    out = np.empty(stored.shape, target)
-    step = rows_per_block(stored.shape, stored.itemsize)
-    for start in range(0, len(out), step):
-        out[start : start + step] = stored[start : start + step]
-    return out

@@ -17,9 +17,9 @@ ARCHIVES = {
     b"\xfd7zXZ\x00": "an xz archive",
     b"\x28\xb5\x2f\xfd": "a zstd archive",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"ARROW1": "an Arrow IPC (Feather) file",
 }
 PARQUET = b"PAR1"
+ARROW_FILE, ARROW_STREAM, FEATHER_1 = b"ARROW1", b"\xff\xff\xff\xff", b"FEA1"
 
 
 def local_path(path: str | os.PathLike[str], error: type[InputError], case: str) -> Path:

@@ -1,18 +1,17 @@
-"""Parquet files and folders of parts: found, checked against each other, read column by column."""
+"""Parquet and Arrow files and folders of parts: found, checked against each other, read column by column."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ..errors import InputError
+from .parts import BATCH_ROWS, part_batches, part_head
 from .paths import unreadable
 
 LARGEST_WHOLE_FLOAT = 2.0**53  # beyond it neighbouring whole numbers are the same float
@@ -20,7 +19,7 @@ LARGEST_WHOLE_FLOAT = 2.0**53  # beyond it neighbouring whole numbers are the sa
 
 @dataclass(frozen=True)
 class Table:
-    """Parquet files with one schema, read in order as if they were one."""
+    """Parquet or Arrow files with one schema, read in order as if they were one."""
 
     files: list[Path]
     schema: pa.Schema
@@ -36,36 +35,17 @@ class Table:
         chunks = [plain(batch.column(0)) for batch in self.batches([name])]
         return pa.chunked_array(chunks, type=plain_type(self.schema.field(name).type))
 
-    def batches(self, columns: list[str], size: int = 16384) -> Iterator[pa.RecordBatch]:
-        """All rows in order, at most `size` at a time. Columns may be nested ones, such as "image.path"."""
+    def batches(self, columns: list[str], size: int | None = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """All rows in order, at most `size` at a time, None for the batches of Arrow files as they are.
+
+        Columns of Parquet may be nested ones, such as "image.path".
+        """
         for path in self.files:
-            with read_errors(path, self.error), pq.ParquetFile(path, buffer_size=1 << 20) as part:
-                yield from part.iter_batches(batch_size=size, columns=columns, use_threads=True)
+            yield from part_batches(path, columns, size, self.error)
 
 
-@contextmanager
-def read_errors(path: Path, error: type[InputError]) -> Iterator[None]:
-    """Turn what pyarrow raises for a damaged or unreadable file into one line that names the file (E18)."""
-    try:
-        yield
-    except pa.ArrowMemoryError:
-        raise
-    except (pa.ArrowException, ValueError) as problem:
-        if isinstance(problem, InputError):
-            raise
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        do = "write the file again, or fetch it again if it was cut on the way"
-        raise error("E18", f"not a whole Parquet file ({reason})", where=path, do=do) from problem
-    except OSError as problem:
-        # A damaged page reaches us as an OSError without a number, a refusal of the operating system with one.
-        if problem.errno is not None:
-            raise unreadable(path, problem) from problem
-        reason = str(problem).splitlines()[0]
-        raise error("E18", f"damaged Parquet file ({reason})", where=path, do="write or fetch it again") from problem
-
-
-def part_files(folder: Path) -> list[Path]:
-    """The Parquet files directly in a folder, sorted by name; hidden ones and those starting with "_" are left out.
+def part_files(folder: Path, endings: Sequence[str] = (".parquet",)) -> list[Path]:
+    """The files of a table directly in a folder, sorted by name; hidden ones and those starting with "_" are left out.
 
     So `_SUCCESS`, `.crc` and `.tmp` files of other programs are never read.
     """
@@ -73,19 +53,19 @@ def part_files(folder: Path) -> list[Path]:
         found = sorted(folder.iterdir())
     except OSError as problem:
         raise unreadable(folder, problem) from problem
-    return [p for p in found if p.suffix.lower() == ".parquet" and p.name[0] not in "._" and p.is_file()]
+    return [p for p in found if p.suffix.lower() in endings and p.name[0] not in "._" and p.is_file()]
 
 
 def open_table(files: Sequence[Path], error: type[InputError]) -> Table:
-    """The files as one table; their footers are read, their data is not.
+    """The files as one table; their heads are read, their data is not.
 
-    Raises `error` E18 for a file that is not Parquet, E20 for the first one whose columns differ from the first file's.
+    Raises `error` E18 for a file that is neither Parquet nor Arrow, E20 for the first one whose columns differ from the first file's.
     """
     schemas, num_rows = [], 0
     for path in files:
-        with read_errors(path, error), pq.ParquetFile(path) as part:
-            schemas.append(part.schema_arrow)
-            num_rows += part.metadata.num_rows
+        schema, count = part_head(path, error)
+        schemas.append(schema)
+        num_rows += count
     for path, schema in zip(files, schemas, strict=True):
         if difference := _difference(schemas[0], schema):
             what = f"{difference}, unlike {files[0].name}; all parts need the same columns and types"
@@ -132,18 +112,26 @@ def is_whole(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
 
 
-def id_texts(table: Table, name: str, *, unique: bool = True) -> list[str]:
+def id_column(table: Table, name: str, *, unique: bool = True) -> pa.ChunkedArray:
     """The id column as text. Raises E21 unless it is text or whole numbers, without nulls, and unique if asked."""
     column = table.column(name)
     where = f"{table.files[0]}, column {name!r}"
     if not (is_text(column.type) or is_whole(column.type)):
         raise table.error("E21", f"ids of type {column.type}; expected text or whole numbers", where=where)
-    ids: list[str] = column.cast(pa.string()).to_pylist()
-    missing = [f"row {row + 1}" for row, value in enumerate(ids) if not value]
-    if missing:
-        raise table.error("E21", "rows without an id", where=where, rows=missing, do="give every row its own id")
-    if unique and (repeated := repeats(ids)):
+    ids = column.cast(pa.string())
+    missing = pc.fill_null(pc.equal(pc.binary_length(ids), 0), True).to_numpy()
+    if missing.any():
+        rows = [f"row {row + 1}" for row in np.flatnonzero(missing)]
+        raise table.error("E21", "rows without an id", where=where, rows=rows, do="give every row its own id")
+    if unique and len(pc.unique(ids)) < len(ids):
+        repeated = repeats(ids.to_pylist())
         raise table.error("E21", "ids that occur twice", where=where, rows=repeated, do="make the ids unique")
+    return ids
+
+
+def id_texts(table: Table, name: str, *, unique: bool = True) -> list[str]:
+    """id_column as a list."""
+    ids: list[str] = id_column(table, name, unique=unique).to_pylist()
     return ids
 
 
@@ -153,8 +141,8 @@ def repeats(values: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(v for v in values if v in seen or seen.add(v)))  # type: ignore[func-returns-value]
 
 
-def label_texts(table: Table, name: str) -> list[str | None]:
-    """The label column as text, None for null and empty text.
+def label_column(table: Table, name: str) -> pa.ChunkedArray:
+    """The label column as text, null for null and empty text.
 
     Whole numbers become text, 1.0 becomes "1", booleans "True" and "False".
     Raises `table.error` L22 for 2.5, NaN and every other type.
@@ -162,14 +150,21 @@ def label_texts(table: Table, name: str) -> list[str | None]:
     column = table.column(name)
     where = f"{table.files[0]}, column {name!r}"
     if pa.types.is_null(column.type):
-        return [None] * len(column)
+        return pa.chunked_array([pa.nulls(len(column), pa.string())])
     if pa.types.is_boolean(column.type):
-        return [None if v is None else str(v) for v in column.to_pylist()]
+        return pc.if_else(column, "True", "False")
     if pa.types.is_floating(column.type):
         column = _whole_numbers(column, where, table.error)
     elif not (is_text(column.type) or is_whole(column.type)):
         raise table.error("L22", f"labels of type {column.type}; expected text or whole numbers", where=where)
-    return [text or None for text in column.cast(pa.string()).to_pylist()]
+    texts = column.cast(pa.string())
+    return pc.if_else(pc.equal(pc.binary_length(texts), 0), None, texts)
+
+
+def label_texts(table: Table, name: str) -> list[str | None]:
+    """label_column as a list, None for null."""
+    texts: list[str | None] = label_column(table, name).to_pylist()
+    return texts
 
 
 def _whole_numbers(column: pa.ChunkedArray, where: str, error: type[InputError]) -> pa.ChunkedArray:
