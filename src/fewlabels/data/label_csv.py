@@ -55,18 +55,19 @@ def too_long(path: Path, first: int, last: int) -> LabelError:
     return LabelError("L29", what, where=where, do="check that this is the label file and that its lines end")
 
 
-def read_label_csv(path: Path, delimiter: str, encoding: str) -> list[Row]:
+def read_label_csv(path: Path, delimiter: str, encoding: str, *, by_position: bool = False) -> list[Row]:
     """The rows of a CSV file whose header has the columns id and label; other columns are left out.
 
-    An empty label cell is None. Lines with nothing but blanks are skipped. Raises LabelError L4-L12 and L29 with the
-    line, StorageError where the file cannot be read.
+    An empty label cell is None. Lines with nothing but blanks are skipped. by_position: the column label is enough, ids
+    are empty, and where it is the only column a blank line is a row without a label.
+    Raises LabelError L4-L12 and L29 with the line, StorageError where the file cannot be read.
     """
     if len(delimiter) != 1 or delimiter in '"\r\n\0':
         raise LabelError("L9", f"delimiter {delimiter!r}; expected one character, such as ','", do="choose another")
     _check_encoding(path, encoding)
     try:
         with path.open(encoding=encoding, newline="") as file:
-            return _rows(file, path, delimiter)
+            return (_labels_alone if by_position else _rows)(file, path, delimiter)
     except UnicodeError as problem:
         raise _not_this_encoding(path, encoding) from problem
     except OSError as problem:
@@ -78,14 +79,11 @@ def _rows(file: TextIO, path: Path, delimiter: str) -> list[Row]:
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the columns id,label and rows")
-    id_at, label_at = _columns(header, f"{path}:{line}", delimiter)
+    id_at, label_at = _columns(header, f"{path}:{line}", delimiter, ("id", "label"))
     rows: list[Row] = []
     for line, cells in records:
         if len(cells) != len(header):
-            # L4: already the first row differs, so probably all do. L5: a row here or there.
-            what = f"a row with {_fields(len(cells))}, while the header has {len(header)}"
-            do = f"quote cells that hold {DELIMITERS.get(delimiter, repr(delimiter))}, or give every column a name"
-            raise LabelError("L5" if rows else "L4", what, where=f"{path}:{line}", do=do)
+            raise _other_width(cells, header, "L5" if rows else "L4", f"{path}:{line}", delimiter)
         if not cells[id_at]:
             raise LabelError("L32", "a row without an id", where=f"{path}:{line}", do="give every row an id")
         rows.append(Row(line, cells[id_at], cells[label_at] or None))
@@ -94,12 +92,35 @@ def _rows(file: TextIO, path: Path, delimiter: str) -> list[Row]:
     return rows
 
 
+def _labels_alone(file: TextIO, path: Path, delimiter: str) -> list[Row]:
+    records = _records(file, path, delimiter, blank=True)
+    line, header = next(records, (0, []))
+    if not header:
+        raise LabelError("L11", "an empty file", where=path, do="expected a header with the column label and rows")
+    (label_at,) = _columns(header, f"{path}:{line}", delimiter, ("label",))
+    rows: list[Row] = []
+    for line, cells in records:
+        if not cells and len(header) > 1:
+            continue
+        if len(cells) not in (0, len(header)):
+            raise _other_width(cells, header, "L5" if rows else "L4", f"{path}:{line}", delimiter)
+        rows.append(Row(line, "", (cells[label_at] or None) if cells else None))
+    return rows
+
+
+def _other_width(cells: list[str], header: list[str], case: str, where: str, delimiter: str) -> LabelError:
+    """The error for a row with more or fewer cells. L4: the first row, so probably all. L5: a row here or there."""
+    what = f"a row with {_fields(len(cells))}, while the header has {len(header)}"
+    do = f"quote cells that hold {DELIMITERS.get(delimiter, repr(delimiter))}, or give every column a name"
+    return LabelError(case, what, where=where, do=do)
+
+
 def _fields(count: int) -> str:
     return f"{count} field" if count == 1 else f"{count} fields"
 
 
-def _records(file: TextIO, path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """(line where it starts, cells) of each record that is not blank."""
+def _records(file: TextIO, path: Path, delimiter: str, *, blank: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """(line where it starts, cells) of each record that is not blank; with blank=True also of those, without cells."""
     lines = _Lines(file, path)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -118,23 +139,25 @@ def _records(file: TextIO, path: Path, delimiter: str) -> Iterator[tuple[int, li
             return
         if len(cells) > 1 or (cells and cells[0].strip()):
             yield lines.row, cells
+        elif blank:
+            yield lines.row, []
 
 
-def _columns(header: list[str], where: str, delimiter: str) -> tuple[int, int]:
-    """Where id and label stand in the header. Raises LabelError L9, L12, L31."""
-    for name in ("id", "label"):
+def _columns(header: list[str], where: str, delimiter: str, wanted: tuple[str, ...]) -> list[int]:
+    """Where the wanted columns stand in the header. Raises LabelError L9, L12, L31."""
+    for name in wanted:
         if (count := header.count(name)) > 1:
             raise LabelError("L12", f"{count} columns named {name!r}", where=where, do="rename all but one")
-    if "id" in header and "label" in header:
-        return header.index("id"), header.index("label")
+    if all(name in header for name in wanted):
+        return [header.index(name) for name in wanted]
     for other, words in DELIMITERS.items():
         names = [cell.strip() for cell in delimiter.join(header).split(other)]
-        if other != delimiter and "id" in names and "label" in names:
+        if other != delimiter and len(names) > 1 and all(name in names for name in wanted):
             do = f"pass delimiter={other!r} (--delimiter)"
             raise LabelError("L9", f"columns separated by {words}, not by {delimiter!r}", where=where, do=do)
     found = ", ".join(repr(name) for name in header)
     do = "name the columns in the first line, without spaces around the names"
-    raise LabelError("L31", f"columns {found}; expected id and label", where=where, do=do)
+    raise LabelError("L31", f"columns {found}; expected {' and '.join(wanted)}", where=where, do=do)
 
 
 def _check_encoding(path: Path, encoding: str) -> None:

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError, listed, shown
 from .label_csv import Row, read_label_csv
-from .paths import PARQUET, archive_kind, first_bytes, local_path
+from .parts import ARROW_ENDINGS
+from .paths import ARROW_FILE, ARROW_STREAM, PARQUET, archive_kind, first_bytes, local_path
 from .tables import id_texts, label_texts, open_table, repeats
 
 PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}", re.ASCII)  # "007" and "+1" are names, not numbers
@@ -45,26 +48,37 @@ class Labels:
 
 
 def read_labels(path: str | os.PathLike[str], *, delimiter: str = ",", encoding: str = "utf-8") -> LabelFile:
-    """The labels in a CSV or Parquet file with the columns id and label; other columns are left out.
+    """The labels in a CSV, Parquet or Arrow file with the columns id and label; other columns are left out.
 
-    CSV: every cell is text; an empty label cell is unlabelled. Parquet: whole numbers become text, 1.0 becomes "1",
+    CSV: every cell is text; an empty label cell is unlabelled. Tables: whole numbers become text, 1.0 becomes "1",
     null is unlabelled. The same id twice with the same label counts once.
     Raises LabelError (L4-L14, L22, L28, L29 and L30-L33), StorageError where the file cannot be read.
     """
-    file = local_path(path, LabelError, "L30")
-    if file.is_dir():
-        raise LabelError("L28", "a folder; expected a CSV or Parquet file of labels", where=file, do="name the file")
-    head = first_bytes(file)
-    if kind := archive_kind(head):
-        raise LabelError("L28", f"{kind}; expected CSV or Parquet", where=file, do="unpack it, or save it as CSV")
-    if head.startswith(PARQUET) or file.suffix.lower() == ".parquet":
-        rows = _read_parquet(file)
-    else:
-        rows = read_label_csv(file, delimiter, encoding)
+    file = label_file(path)
+    rows = _read_table(file) if is_table(file) else read_label_csv(file, delimiter, encoding)
     return _once_each(rows, str(file))
 
 
-def _read_parquet(path: Path) -> list[Row]:
+def label_file(path: str | os.PathLike[str]) -> Path:
+    """The path of a label file, if it is a file and no archive. Raises LabelError L28, L30."""
+    file = local_path(path, LabelError, "L30")
+    if file.is_dir():
+        do = "name the file"
+        raise LabelError("L28", "a folder; expected a CSV, Parquet or Arrow file of labels", where=file, do=do)
+    if kind := archive_kind(first_bytes(file)):
+        raise LabelError(
+            "L28", f"{kind}; expected CSV, Parquet or Arrow", where=file, do="unpack it, or save it as CSV"
+        )
+    return file
+
+
+def is_table(file: Path) -> bool:
+    """Whether a label file is Parquet or Arrow, by content or else by ending."""
+    known = first_bytes(file).startswith((PARQUET, ARROW_FILE, ARROW_STREAM))
+    return known or file.suffix.lower() in (".parquet", *ARROW_ENDINGS)
+
+
+def _read_table(path: Path) -> list[Row]:
     table = open_table([path], LabelError)
     missing = [name for name in ("id", "label") if name not in table.names]
     if missing:
@@ -101,7 +115,7 @@ def _said(row: Row) -> str:
 
 
 def join_labels(
-    ids: Sequence[str],
+    ids: Sequence[str] | pa.ChunkedArray,
     given: LabelFile,
     *,
     class_names: Sequence[str] | None = None,
@@ -113,31 +127,51 @@ def join_labels(
     Raises LabelError L15 for ids that are not in the data (unless ignore_unknown_ids), L16 if nothing is labelled,
     L33 for repeated `ids`, L34 for a label outside class_names. Warns where only one class is labelled (L17).
     """
-    if repeated := repeats(ids):
+    texts = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([pa.array(ids, pa.string())])
+    if len(pc.unique(texts)) < len(texts):
+        repeated = repeats(texts.to_pylist())
         raise LabelError("L33", "ids of the data that occur twice", rows=repeated, do="make the ids unique")
-    known = set(ids)
-    unknown = [i for i, id in enumerate(given.ids) if id not in known]
-    if unknown and not ignore_unknown_ids:
-        example = f"ids of the data look like {shown(ids[0])!r}" if len(ids) else "the data has no rows"
-        raise LabelError(
-            "L15",
-            "an id that is not in the data",
-            where=given.place(unknown[0]),
-            rows=[given.ids[i] for i in unknown],
-            do=f"{example}; correct the ids, or pass ignore_unknown_ids=True (--ignore-unknown-ids)",
-        )
-    said = dict(zip(given.ids, given.labels, strict=True))
-    names = [said.get(id) for id in ids]
-    if not any(name is not None for name in names):
-        what = f"0 of {len(ids):,} rows are labelled"
+    row = pc.fill_null(pc.index_in(pa.array(given.ids, pa.string()), value_set=texts), -1).to_numpy()
+    if (row < 0).any() and not ignore_unknown_ids:
+        raise _unknown_ids(np.flatnonzero(row < 0), given, texts)
+    joined = [i for i in np.flatnonzero(row >= 0) if given.labels[i] is not None]
+    names = [given.labels[i] for i in joined]
+    if not names:
+        what = f"0 of {len(texts):,} rows are labelled"
         raise LabelError("L16", what, where=given.source, do="label at least one row of each class")
     if class_names is not None:
         _check_declared(names, class_names, given)
-    labels = encode_labels(names, class_names=class_names)
+    found = encode_labels(names, class_names=class_names)
+    codes = np.full(len(texts), UNLABELED)
+    codes[row[joined]] = found.codes
+    warn_of_one_class(found)
+    return Labels(codes, found.class_names)
+
+
+def _unknown_ids(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
+    example = f"ids of the data look like {shown(ids[0].as_py())!r}" if len(ids) else "the data has no rows"
+    return LabelError(
+        "L15",
+        "an id that is not in the data",
+        where=given.place(unknown[0]),
+        rows=[given.ids[i] for i in unknown],
+        do=f"{example}; correct the ids, or pass ignore_unknown_ids=True (--ignore-unknown-ids)",
+    )
+
+
+def warn_of_one_class(labels: Labels) -> None:
+    """Warn (L17) where all rows with a label have the same one."""
     if len(labelled := np.unique(labels.codes[labels.codes != UNLABELED])) == 1:
         only = labels.class_names[labelled[0]]
         _warn("L17", f"only one class is labelled ({only!r}): every row that labels reach will get it")
-    return labels
+
+
+def encode_column(names: pa.ChunkedArray) -> Labels:
+    """encode_labels for a column of texts: each distinct name is looked at once. Null is UNLABELED."""
+    distinct = pc.unique(names).drop_null()
+    found = encode_labels(distinct.to_pylist())
+    place = pc.index_in(names, value_set=distinct)
+    return Labels(np.append(found.codes, UNLABELED)[pc.fill_null(place, -1).to_numpy()], found.class_names)
 
 
 def encode_labels(names: Sequence[str | None], *, class_names: Sequence[str] | None = None) -> Labels:

@@ -34,6 +34,7 @@ def part_head(path: Path, error: type[InputError]) -> tuple[pa.Schema, int]:
                 return part.schema_arrow, part.metadata.num_rows
         with pa.memory_map(str(path)) as source:
             schema = _reader(source, None).schema
+            _ = schema.names, str(schema.types)  # names that are no text are found here
             flat = [place for place, field in enumerate(schema) if not pa.types.is_nested(field.type)]
             return schema, sum(batch.num_rows for batch in _batches(source, (flat or [0])[:1]))
 

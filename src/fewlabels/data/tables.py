@@ -59,7 +59,8 @@ def part_files(folder: Path, endings: Sequence[str] = (".parquet",)) -> list[Pat
 def open_table(files: Sequence[Path], error: type[InputError]) -> Table:
     """The files as one table; their heads are read, their data is not.
 
-    Raises `error` E18 for a file that is neither Parquet nor Arrow, E20 for the first one whose columns differ from the first file's.
+    Raises `error` E18 for a file that is neither Parquet nor Arrow, E20 for the first one whose columns differ from the
+    first file's.
     """
     schemas, num_rows = [], 0
     for path in files:

@@ -2,6 +2,8 @@
 
 from .affinity import affinity, normalize
 from .given import graph_from_affinity, graph_from_neighbors
+from .cost import Cost, estimate
+from .explain import Explanation, explain, explain_rows
 from .graph import Graph, build_graph
 from .neighbors import Neighbors, nearest_neighbors
 from .propagation import Propagation, propagate, spread
@@ -11,6 +13,8 @@ from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
 
 __all__ = [
+    "Cost",
+    "Explanation",
     "Graph",
     "GraphSettings",
     "Neighbors",
@@ -23,6 +27,9 @@ __all__ = [
     "conjugate_gradients",
     "graph_from_affinity",
     "graph_from_neighbors",
+    "estimate",
+    "explain",
+    "explain_rows",
     "nearest_neighbors",
     "normalize",
     "propagate",

@@ -1,0 +1,91 @@
+"""What a propagation will take: memory and time, before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .settings import GraphSettings
+
+# Memory. Counts of entries are exact but for ENTRIES_PER_NEIGHBOR; what Python and its packages hold is BASE_BYTES.
+BASE_BYTES = 250 * 2**20
+ENTRIES_PER_NEIGHBOR = 69 / 50  # of W to those of the neighbour lists: about a third of the pairs are mutual
+ROW_BYTES = 96  # label, certainty, node, component, and the row of the output table
+SOLVER_BLOCKS = 4  # solution, residual, direction and image of conjugate gradients
+SOLVER_COLUMNS = 32  # classes that are solved at a time
+
+# Time, on one core of about 50 GFLOP/s.
+EXACT_ROWS = 20_000  # up to here all pairs are compared
+SECONDS_PER_MULTIPLICATION = 4e-11  # of a large float32 matrix product, an addition with it
+COMPARED_SHARE = 12  # times sqrt(n): the rows that one row is compared with, where the search goes by cells
+SECONDS_PER_COMPARISON = 6e-9  # of keeping the best k of the rows compared
+SECONDS_PER_ENTRY = 5e-8  # of building W
+SECONDS_PER_STEP_ENTRY = 7e-9  # of a step of the solver, for each entry of W
+SECONDS_PER_STEP_CLASS = 1.3e-10  # the same, for each class more
+STEPS = 55  # to a relative residual of 1e-6 at alpha 0.99
+SECONDS_PER_RESULT = 5e-8  # of reading labels and certainty off the solution, for each row and class
+BASE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """bytes: largest memory at any time. stage_seconds: of each stage of `propagate`, by its name."""
+
+    bytes: int
+    stage_seconds: dict[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """Of all stages together."""
+        return BASE_SECONDS + sum(self.stage_seconds.values())
+
+
+def estimate(
+    num_rows: int,
+    dimensions: int,
+    num_classes: int,
+    settings: GraphSettings,
+    *,
+    held_bytes: int = 0,
+    threads: int = 1,
+) -> Cost:
+    """Memory and time of propagating over (num_rows, dimensions) descriptors.
+
+    held_bytes: what the descriptors take while all stages run; 0 where they are a map of a file, or shared.
+    threads: cores that the search and the solver use.
+    """
+    k = min(settings.n_neighbors, max(1, num_rows - 1))
+    entries = ENTRIES_PER_NEIGHBOR * k * num_rows
+    return Cost(
+        math.ceil(BASE_BYTES + held_bytes + _bytes(num_rows, dimensions, num_classes, k, settings)),
+        _stage_seconds(num_rows, dimensions, num_classes, entries, settings, threads),
+    )
+
+
+def _bytes(n: int, d: int, c: int, k: int, settings: GraphSettings) -> float:
+    """The rows, which live throughout, and the largest of three stages that each free what the next does not need."""
+    real = 8 if settings.precision == "double" else 4  # of an entry of W and of the solver
+    rows = 4 * n * d  # float32, scaled
+    copy = 4 * n * d  # the same, sorted by cell, while the search runs
+    neighbors = 8 * n * k  # int32 number and float32 similarity
+    w = (4 + real) * ENTRIES_PER_NEIGHBOR * k * n  # int32 column and value
+    blocks = real * SOLVER_BLOCKS * n * min(c, SOLVER_COLUMNS)
+    solution = real * n * c  # x, and z in its place
+    distribution = real * n * c
+    search = copy + neighbors
+    build = neighbors + w
+    solve = w + solution + max(blocks, distribution)  # the blocks are gone when the distributions are made
+    return rows + max(search, build, solve) + ROW_BYTES * n
+
+
+def _stage_seconds(n: int, d: int, c: int, entries: float, settings: GraphSettings, threads: int) -> dict[str, float]:
+    exact = settings.recall == "exact" or n <= EXACT_ROWS
+    compared = n if exact else min(n, COMPARED_SHARE * math.sqrt(n))
+    one = compared * (d * SECONDS_PER_MULTIPLICATION + SECONDS_PER_COMPARISON)
+    steps = min(settings.step_limit, STEPS * math.sqrt(0.01 / (1 - settings.alpha)))
+    return {
+        "neighbors": n * one / threads,
+        "affinity": entries * SECONDS_PER_ENTRY,
+        "solve": steps * entries * (SECONDS_PER_STEP_ENTRY + c * SECONDS_PER_STEP_CLASS) / threads,
+        "pseudo_labels": n * c * SECONDS_PER_RESULT,
+    }

@@ -1,0 +1,60 @@
+"""What a propagation will take: the terms of the estimate."""
+
+from dataclasses import replace
+
+import pytest
+
+from fewlabels.graph import GraphSettings, estimate
+from fewlabels.graph.cost import BASE_BYTES
+from fewlabels.graph.propagation import STAGES
+
+MILLION = 1_000_000
+SETTINGS = GraphSettings()
+
+
+def gib(*arguments, **more):
+    return estimate(*arguments, **more).bytes / 2**30
+
+
+def test_a_million_rows_fit_where_they_were_measured_to_fit():
+    assert 1.5 < gib(MILLION, 128, 10, SETTINGS, held_bytes=MILLION * 512) < 2.5
+    assert 1.5 < gib(MILLION, 128, 100, SETTINGS, held_bytes=MILLION * 512) < 4
+
+
+def test_memory_of_a_case_worked_by_hand():
+    """n = 1000, d = 500, so that the search decides: 2 copies of the rows and the neighbour lists."""
+    found = estimate(1000, 500, 2, replace(SETTINGS, n_neighbors=10)).bytes
+    assert found == BASE_BYTES + 1000 * (500 * 4 * 2 + 10 * 8) + 1000 * 96
+
+
+@pytest.mark.parametrize("more", [{"n": 2}, {"d": 2}, {"c": 40}, {"k": 2}])
+def test_more_of_anything_takes_no_less(more):
+    def of(n=1, d=1, c=1, k=1):
+        return estimate(100_000 * n, 64 * d, 10 * c, GraphSettings(n_neighbors=30 * k))
+
+    assert of(**more).bytes >= of().bytes
+    assert of(**more).seconds > of().seconds
+
+
+def test_held_rows_are_added_and_double_precision_takes_more():
+    assert estimate(MILLION, 8, 100, SETTINGS, held_bytes=999).bytes == estimate(MILLION, 8, 100, SETTINGS).bytes + 999
+    assert gib(MILLION, 8, 100, GraphSettings(precision="double")) > gib(MILLION, 8, 100, SETTINGS)
+
+
+def test_every_stage_has_its_seconds_and_cores_divide_the_search():
+    one, two = (estimate(MILLION, 128, 10, SETTINGS, threads=threads) for threads in (1, 2))
+    assert tuple(one.stage_seconds) == STAGES
+    assert two.stage_seconds["neighbors"] == pytest.approx(one.stage_seconds["neighbors"] / 2)
+    assert two.seconds < one.seconds
+
+
+def test_comparing_all_pairs_costs_more_than_going_by_cells():
+    assert (
+        estimate(MILLION, 128, 10, GraphSettings(recall="exact")).seconds
+        > 5 * estimate(MILLION, 128, 10, SETTINGS).seconds
+    )
+
+
+def test_more_neighbours_than_rows_are_not_counted():
+    assert estimate(10, 4, 2, GraphSettings(n_neighbors=50)) == estimate(10, 4, 2, GraphSettings(n_neighbors=9))
+    assert estimate(1, 4, 1, SETTINGS).bytes > 0
