@@ -155,7 +155,7 @@ for round in range(300):
     try:
         found = read_embeddings(sys.argv[2])
         found.values.sum(), found.ids.to_pylist(), found.names and found.names.to_pylist()
-    except FewlabelsError:
+    except (FewlabelsError, MemoryError):
         pass
 """
 

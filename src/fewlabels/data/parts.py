@@ -52,7 +52,8 @@ def part_batches(path: Path, columns: list[str], size: int | None, error: type[I
             return
         with pa.memory_map(str(path)) as source:
             names = _reader(source, None).schema.names
-            for batch in _batches(source, [names.index(name) for name in columns]):
+            # pyarrow copies when it is to choose columns of a file; so where all is to stay mapped, it reads them all.
+            for batch in _batches(source, None if size is None else [names.index(name) for name in columns]):
                 chosen = batch.select(columns)
                 chosen.validate(full=True)
                 for start in range(0, chosen.num_rows, size or max(1, chosen.num_rows)):
@@ -70,7 +71,7 @@ def _reader(source: pa.MemoryMappedFile, fields: list[int] | None) -> pa.ipc.Rec
     return (pa.ipc.open_file if head == ARROW_FILE else pa.ipc.open_stream)(source, options=options)
 
 
-def _batches(source: pa.MemoryMappedFile, fields: list[int]) -> Iterator[pa.RecordBatch]:
+def _batches(source: pa.MemoryMappedFile, fields: list[int] | None) -> Iterator[pa.RecordBatch]:
     reader = _reader(source, fields)
     if isinstance(reader, pa.ipc.RecordBatchFileReader):
         yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
