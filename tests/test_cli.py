@@ -18,6 +18,7 @@ from PIL import Image
 from fewlabels.main import run as run_command
 
 PROPAGATE = ["propagate", "embeddings.npy", "--labels", "labels.csv", "--out"]
+SO_MANY = [word for row in range(2, 23) for word in ("--explain", str(row))]
 FEW = ["--epochs", "1", "--n-neighbors", "5", "--quiet"]
 
 
@@ -188,7 +189,17 @@ BAD = [
     (["propagate", "nothing.npy", "--labels", "labels.csv", "--out", "o.csv"], "FL-E32", "nothing.npy"),
     (["propagate", "embeddings.npy", "--labels", "nothing.csv", "--out", "o.csv"], "FL-L30", "nothing.csv"),
     (["propagate", "embeddings.npy", "--labels", "twice.csv", "--out", "o.csv"], "FL-L14", "line 3"),
-    (["propagate", "nan.npy", "--labels", "labels.csv", "--out", "o.csv"], "FL-E1", "17"),
+    (["propagate", "nan.npy", "--labels", "labels.csv", "--out", "o.csv", "-q"], "FL-E1", "17"),
+    (
+        [*PROPAGATE, "o.csv", "--explain", "7", "--explain", "60"],
+        "FL-C40",
+        "1 such row (60); ids of the data look like",
+    ),
+    ([*PROPAGATE, "o.csv", *["--explain", "0", "--explain", "1"] * 8, *SO_MANY], "FL-C40", "at most 20"),
+    ([*PROPAGATE, "o.csv", "--memory-limit", "0"], "FL-C41", "0 GiB"),
+    (["propagate", "embeddings.npy", "--out", "o.csv", "--labels-by-position"], "FL-C41", "--labels"),
+    ([*PROPAGATE, "o.csv", "--labels-by-position"], "FL-L23", "7 labels by position for 60 rows"),
+    ([*PROPAGATE, "o.csv", "--memory-limit", "0.1"], "FL-G21", "about 0.2 GiB of memory, and there are 0.1 GiB"),
     (["propagate", "labels.csv", "--labels", "labels.csv", "--out", "o.csv"], "FL-E30", "Parquet"),
     (
         [*PROPAGATE, "o.csv", "--mode", "fast"],
@@ -215,7 +226,7 @@ def test_bad_input_is_one_clear_line_and_changes_no_file(embeddings, tmp_path, c
     (tmp_path / "empty").mkdir()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     status, out, err = run(capsys, *arguments)
-    assert status == (3 if code.startswith("FL-K") else 2)
+    assert status == (3 if code.startswith("FL-K") else 4 if code == "FL-G21" else 2)
     assert out == ""
     assert err.startswith(f"error: {code} ")
     assert fragment in err

@@ -31,7 +31,9 @@ MAY_IMPORT = {
     "report": SHARED | {"runs", "numpy", "matplotlib", "jinja2"},
     "jobs": SHARED
     | {"graph", "data", "nets", "train", "recipes", "runs", "report", "numpy", "torch", "safetensors", "tqdm"},
-    "cli": {"errors", "graph", "data", "recipes", "runs", "report", "jobs", "durable", "typer"},
+    "jobs/propagation": SHARED | {"graph", "data", "runs", "report", "durable", "numpy"},
+    "options": {"typer"},
+    "cli": {"errors", "options", "graph", "data", "recipes", "runs", "report", "jobs", "durable", "typer"},
     "main": {"errors", "cli", "typer"},
     "__main__": {"main"},
     "__init__": {"conventions", "errors", "graph", "runs"},

@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .errors import ConfigError
+from .options import (
+    PROPAGATE_EXAMPLES,
+    ByPosition,
+    EmbeddingColumn,
+    Explain,
+    IdColumn,
+    LabelColumn,
+    MemoryLimit,
+)
 
 if TYPE_CHECKING:
     from .graph import GraphSettings
@@ -29,7 +38,8 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings; results and errors only.")]
 LabelsFile = Annotated[
-    Path | None, typer.Option("--labels", help="CSV or Parquet with the columns id,label; an empty label is none.")
+    Path | None,
+    typer.Option("--labels", help="CSV, Parquet or Arrow with the columns id,label; an empty label is none."),
 ]
 Delimiter = Annotated[str, typer.Option(help="Between the cells of a label CSV.")]
 Encoding = Annotated[str, typer.Option(help="Of a label CSV.")]
@@ -150,33 +160,39 @@ def train(
         _say_where(folder)
 
 
-@app.command(
-    short_help="Spread few labels over embeddings.",
-    epilog="Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet",
-)
+@app.command(short_help="Spread few labels over embeddings.", epilog=PROPAGATE_EXAMPLES)
 def propagate(
-    embeddings: Annotated[Path, typer.Argument(help="npy, Parquet, or a folder of Parquet parts; one row an item.")],
+    embeddings: Annotated[
+        Path, typer.Argument(help="npy, Parquet, Arrow (Feather), or a folder of Parquet or Arrow parts.")
+    ],
     out: Annotated[Path, typer.Option(help="Table to write, .parquet or .csv: id,label,certainty,source,reached.")],
     labels: LabelsFile = None,
+    labels_by_position: ByPosition = False,
     run: Annotated[Path | None, typer.Option(help="Run folder to make; default: the next free <out>-run.")] = None,
+    explain: Explain = None,
     n_neighbors: Neighbors = 50,
     gamma: Gamma = 3.0,
     alpha: Alpha = 0.99,
     mode: Mode = "paper",
     allow_empty_classes: AllowEmpty = False,
+    id_column: IdColumn = "id",
+    embedding_column: EmbeddingColumn = "embedding",
+    label_column: LabelColumn = "label",
     delimiter: Delimiter = ",",
     encoding: Encoding = "utf-8",
     ignore_unknown_ids: IgnoreUnknown = False,
+    memory_limit: MemoryLimit = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Spread few labels over embeddings: labels with certainty for every row.
 
-    In Parquet the rows are a column of lists of numbers, or one numeric column for each feature; ids are those of the
+    In tables the rows are a column of lists of numbers, or one numeric column for each feature; ids are those of the
     id column, or row numbers from 0 (npy, or no such column); without --labels, labels are those of the label column.
     """
-    from .data.labels import read_labels
-    from .jobs.propagation import run_propagation
+    from .data.embeddings import Columns
+    from .jobs.explanations import text
+    from .jobs.propagation import Input, run_propagation
     from .jobs.tables import propagation_table
     from .runs import free_name
 
@@ -185,17 +201,27 @@ def propagate(
         raise ConfigError("C9", "the output file exists", where=out, do="nothing was changed: choose another name")
     folder = run or free_name(out.with_name(f"{out.stem}-run"))
     results = run_propagation(
-        embeddings,
-        read_labels(labels, delimiter=delimiter, encoding=encoding) if labels else None,
+        Input(
+            embeddings,
+            labels,
+            labels_by_position,
+            Columns(id_column, embedding_column, label_column),
+            delimiter,
+            encoding,
+            ignore_unknown_ids,
+            tuple(explain or ()),
+        ),
         out,
         folder,
         _graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes),
-        ignore_unknown_ids=ignore_unknown_ids,
+        memory_limit=memory_limit,
         quiet=quiet,
     )
     if as_json:
         _print_json(results | {"run": str(folder), "out": str(out)})
     else:
+        for found in results.get("explanations", ()):
+            print(text(found) + "\n")
         print(propagation_table(results))
         print(f"\nlabels  {out}")
         _say_where(folder)

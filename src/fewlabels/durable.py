@@ -125,8 +125,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(path)
     temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     with _storage_errors(target):
-        descriptor = _create(temporary)
         try:
+            descriptor = _create(temporary)  # inside: a signal right after it must find someone who cleans up
             try:
                 yield _DurableFile(descriptor)  # type: ignore[misc]
                 _fsync(descriptor)

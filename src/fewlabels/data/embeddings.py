@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..errors import EmbeddingError
 from .embedding_columns import Layout, layout, missing_column, values_of
@@ -140,6 +141,13 @@ def row_numbers(count: int) -> pa.ChunkedArray:
     starts = range(0, count, IDS_PER_CHUNK)
     numbers = [np.arange(start, min(start + IDS_PER_CHUNK, count)) for start in starts]
     return pa.chunked_array([pa.array(part).cast(pa.string()) for part in numbers], pa.string())
+
+
+def rows_of_ids(wanted: Sequence[str], ids: pa.ChunkedArray) -> np.ndarray:
+    """(len(wanted),) int64, the row of each id among `ids`; -1 where it is not there."""
+    places = pc.index_in(pa.array(wanted, pa.string()), value_set=ids)
+    rows: np.ndarray = pc.fill_null(places, -1).to_numpy().astype(np.int64)
+    return rows
 
 
 def _from_table(path: Path, table: Table, columns: Columns) -> EmbeddingSource:

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
+STEPS = 1000  # of a bar over stages
+LEAST_TO_TELL = 0.05  # share done from which the time left is worth telling
 BAR = "{desc}: {percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}{postfix}"
 
 
 class Progress:
     """A bar up to `total`, or, where stderr is no terminal, a line at most every ten seconds and one at the end.
 
-    quiet=True says nothing at all. unit: of what is counted, for the bar.
+    quiet=True says nothing at all. unit: of what is counted, for the bar. smoothing: how much of the time left goes by
+    the last steps instead of all of them.
     """
 
-    def __init__(self, total: int, name: str, *, unit: str = "it", quiet: bool = False) -> None:
+    def __init__(self, total: int, name: str, *, unit: str = "it", quiet: bool = False, smoothing: float = 0.3) -> None:
         self._name, self._total, self._done, self._quiet = name, total, 0, quiet
         hidden = quiet or not sys.stderr.isatty()
-        self._bar = tqdm(total=total, desc=name, disable=hidden, unit=unit, unit_scale=True, bar_format=BAR)
+        self._bar = tqdm(
+            total=total, desc=name, disable=hidden, unit=unit, unit_scale=True, bar_format=BAR, smoothing=smoothing
+        )
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    @property
+    def is_lines(self) -> bool:
+        """Whether this is no bar, but a line now and then, or nothing."""
+        return bool(self._bar.disable)
 
     def step(self, note: str = "", amount: int = 1) -> None:
         """`amount` more is done; `note` is shown beside it."""
         self._done += amount
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(amount)
+        if not amount:  # update shows nothing then
+            self._bar.refresh()
         due = time.monotonic() >= self._next_line or self._done == self._total
         if self._bar.disable and not self._quiet and due:
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
@@ -38,6 +50,58 @@ class Progress:
 
     def close(self) -> None:
         self._bar.close()
+
+
+class StageProgress:
+    """One bar over stages that take different times, with the time left.
+
+    seconds: about how long each stage takes, in the order of the stages; only their ratios count.
+    `start` and `advance` are what `propagate` wants for on_stage and on_progress.
+    """
+
+    def __init__(self, seconds: Mapping[str, float], name: str, *, quiet: bool = False) -> None:
+        total = max(sum(seconds.values()), 1e-9)
+        self._share = {stage: second / total for stage, second in seconds.items()}
+        self._bar = Progress(STEPS, name, quiet=quiet, smoothing=0)
+        self._done, self._stage, self._began = 0, "", time.monotonic()
+
+    def start(self, stage: str) -> None:
+        """All stages before this one are done."""
+        self.advance(stage, 0.0)
+
+    def advance(self, stage: str, share: float) -> None:
+        """`share` of this stage, from 0 to 1, and all stages before it are done. The bar never goes back."""
+        before = 0.0
+        for name, weight in self._share.items():
+            if name == stage:
+                self._to(before + weight * min(max(share, 0.0), 1.0), stage)
+                return
+            before += weight
+
+    def close(self) -> None:
+        """All is done."""
+        if self._done < STEPS:
+            self._to(1.0, "")
+        self._bar.close()
+
+    def _to(self, share: float, stage: str) -> None:
+        steps = max(int(STEPS * share + 1e-9), self._done)
+        if steps == self._done and stage == self._stage:
+            return
+        passed = time.monotonic() - self._began
+        tell = self._bar.is_lines and LEAST_TO_TELL < share < 1  # a bar has its own
+        left = f"about {time_words(passed * (1 - share) / share)} left" if tell else ""
+        self._bar.step("  ".join(filter(None, (stage, left))), steps - self._done)
+        self._done, self._stage = steps, stage
+
+
+def time_words(seconds: float) -> str:
+    """ "a second", "40 seconds", "2 minutes", "3.5 hours"."""
+    if seconds < 1.5:
+        return "a second"
+    if seconds < 100:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 100 * 60 else f"{seconds / 3600:.1f} hours"
 
 
 def following(name: str, *, quiet: bool = False) -> Callable[[Iterable[Any], int], Iterator[Any]]:

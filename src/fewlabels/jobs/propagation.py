@@ -2,99 +2,205 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from .. import durable
 from ..conventions import UNLABELED
-from ..data.embeddings import read_embeddings
-from ..data.labels import LabelFile, Labels, encode_labels, join_labels
-from ..errors import LabelError
-from ..graph import GraphSettings, propagate
-from ..graph.propagation import STAGES
+from ..data.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids
+from ..data.label_rows import read_labels_by_position
+from ..data.labels import Labels, encode_column, join_labels, read_labels
+from ..errors import ConfigError, LabelError
+from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
+from ..graph.products import num_threads
 from ..report import report_html
 from ..runs import RunWriter
 from ..runs.table import PseudoLabelTable, table_kind
+from .explanations import record
 from .measures import certainty, class_counts, health, peak_memory_mib
-from .progress import Progress
+from .memory import GIB, available_bytes, demand_room, forecast
+from .progress import StageProgress
+
+MOST_EXPLAINED = 20
+SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
+SECONDS_PER_ROW = 4e-6  # of writing the tables and the report
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is propagated.
+
+    labels: a file joined by id, or with by_position one that has a label for each row in their order; None takes the
+    label column of the embeddings. delimiter, encoding: of a label CSV.
+    explain: ids of the rows to say why they got their label, at most 20.
+    """
+
+    embeddings: Path
+    labels: Path | None = None
+    by_position: bool = False
+    columns: Columns | None = None
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    ignore_unknown_ids: bool = False
+    explain: tuple[str, ...] = ()
 
 
 def run_propagation(
-    embeddings: str | Path,
-    labels: LabelFile | None,
-    out: str | Path,
-    folder: str | Path,
+    asked: Input,
+    out: Path,
+    folder: Path,
     settings: GraphSettings,
     *,
-    ignore_unknown_ids: bool = False,
+    memory_limit: float | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Read, propagate, write the table to `out` and a run folder beside it. Returns the results.
 
-    labels: joined by id; None takes the label column of the embeddings.
+    memory_limit: GiB that it may take; None: what is available. Whatever is wrong with the input is said before
+    anything is written. `out` is written last and at once: it is there whole or not at all.
+    Raises what the readers and `propagate` raise, and StorageError (G21) where it does not fit into memory.
     """
     start = time.perf_counter()
     table_kind(out)  # refuse the name before the work
-    source = read_embeddings(embeddings)
-    given = _given(source.ids, source.names, labels, embeddings, ignore_unknown_ids)
-    writer = RunWriter(
-        folder, "propagate", {"graph": asdict(settings)}, title=Path(embeddings).name, class_names=given.class_names
-    )
-    stages = _Stages(writer, quiet)
-    found = propagate(source.values, given.codes, settings, class_names=given.class_names, on_stage=stages.start)
-    stages.finish()
-
-    result = found.pseudo_labels
-    results = {
-        "class_names": list(given.class_names),
-        "num_rows": len(source.ids),
-        "num_labeled": int((given.codes != UNLABELED).sum()),
-        "class_counts": class_counts(result.label, given.codes, len(given.class_names)),
-        **certainty(found, given.codes, None),
-        **health(found),
+    source = open_embeddings(asked.embeddings, asked.columns)
+    given = _given(source, asked)
+    explained = _rows_to_explain(source, asked.explain)
+    cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet)
+    stages = _Stages(cost, source.shape, len(explained), quiet)
+    stages.start("read")
+    values = source.read(lambda share: stages.advance("read", share))
+    durable.make_folder(out.parent)  # may be refused: now, not after the work
+    facts = {"title": asked.embeddings.name, "class_names": given.class_names}
+    writer = RunWriter(folder, "propagate", {"graph": asdict(settings)}, **facts)
+    stages.attach(writer)
+    found = propagate(values, given.codes, settings, class_names=given.class_names, on_stage=stages.start)
+    stages.start("explain")
+    explanations = explain_rows(found, given.codes, explained, settings, descriptors=values)
+    stages.start("write")
+    results = _results(found, given, cost) | {
         "wall_seconds": time.perf_counter() - start,
         "peak_memory_mib": peak_memory_mib(),
     }
-    table = PseudoLabelTable(
-        source.ids, result.label, result.certainty, given.codes != UNLABELED, result.reached, given.class_names
-    )
+    if explained:
+        results["explanations"] = [record(why, source.ids, given.class_names) for why in explanations]
+    table = _table(found, source, given)
     writer.pseudo_labels(table)
     writer.results(results)
     writer.report(report_html([folder]))
     writer.finish()
     table.write(out)
+    stages.close()
     return results
 
 
-def _given(
-    ids: list[str], names: list[str | None] | None, labels: LabelFile | None, source: str | Path, ignore: bool
-) -> Labels:
-    if labels is not None:
-        return join_labels(ids, labels, ignore_unknown_ids=ignore)
+def _given(source: EmbeddingSource, asked: Input) -> Labels:
+    text = {"delimiter": asked.delimiter, "encoding": asked.encoding}
+    if asked.labels is not None and asked.by_position:
+        return read_labels_by_position(asked.labels, source.shape[0], **text)
+    if asked.labels is not None:
+        return join_labels(source.ids, read_labels(asked.labels, **text), ignore_unknown_ids=asked.ignore_unknown_ids)
+    if asked.by_position:
+        raise ConfigError("C41", "labels by position, and no label file", do="name it with --labels")
+    names = source.names()
     if names is None:
-        raise LabelError("L16", "no labels: there is no label column", where=source, do="give a file with --labels")
-    return encode_labels(names)
+        do = "give a file with --labels"
+        raise LabelError("L16", "no labels: there is no label column", where=source.path, do=do)
+    return encode_column(names)
+
+
+def _rows_to_explain(source: EmbeddingSource, ids: tuple[str, ...]) -> list[int]:
+    """The rows of the ids, each once. Raises ConfigError C40 for too many, and for ids that the data does not have."""
+    wanted = list(dict.fromkeys(ids))
+    if len(wanted) > MOST_EXPLAINED:
+        raise ConfigError("C40", f"{len(wanted)} rows to explain; expected at most {MOST_EXPLAINED}", do="name fewer")
+    rows = rows_of_ids(wanted, source.ids)
+    if (rows < 0).any():
+        raise ConfigError(
+            "C40",
+            "an id to explain that is not in the data",
+            where=source.path,
+            rows=[wanted[place] for place in np.flatnonzero(rows < 0)],
+            do=f"ids of the data look like {source.ids[0].as_py()!r}",
+        )
+    return [int(row) for row in rows]
+
+
+def _fitting_cost(
+    source: EmbeddingSource, num_classes: int, settings: GraphSettings, memory_limit: float | None, quiet: bool
+) -> Cost:
+    """The estimate, said on stderr. Raises StorageError G21 where it does not fit, ConfigError C41 for an odd limit."""
+    if memory_limit is not None and not 0 < memory_limit < math.inf:
+        raise ConfigError("C41", f"a memory limit of {memory_limit:g} GiB; expected a number above 0")
+    cost = estimate(*source.shape, num_classes, settings, held_bytes=source.held_bytes, threads=num_threads())
+    room = available_bytes() if memory_limit is None else int(memory_limit * GIB)
+    demand_room(cost, room, source.path)
+    if not quiet:
+        print(forecast(source.shape, num_classes, cost, room), file=sys.stderr, flush=True)
+    return cost
+
+
+def _results(found: Propagation, given: Labels, cost: Cost) -> dict[str, Any]:
+    result = found.pseudo_labels
+    return {
+        "class_names": list(given.class_names),
+        "num_rows": int(given.codes.size),
+        "num_labeled": int((given.codes != UNLABELED).sum()),
+        "class_counts": class_counts(result.label, given.codes, len(given.class_names)),
+        **certainty(found, given.codes, None),
+        **health(found),
+        "estimate": {"bytes": cost.bytes, "seconds": cost.seconds},
+    }
+
+
+def _table(found: Propagation, source: EmbeddingSource, given: Labels) -> PseudoLabelTable:
+    result, labelled = found.pseudo_labels, given.codes != UNLABELED
+    return PseudoLabelTable(source.ids, result.label, result.certainty, labelled, result.reached, given.class_names)
 
 
 class _Stages:
-    """Times the stages: an event each in the run folder, a step of the progress bar."""
+    """Times the stages: an event each in the run folder, a stretch of the progress bar."""
 
-    def __init__(self, writer: RunWriter, quiet: bool) -> None:
-        self.writer, self.progress = writer, Progress(len(STAGES), "propagating", quiet=quiet)
+    def __init__(self, cost: Cost, shape: tuple[int, int], num_explained: int, quiet: bool) -> None:
+        seconds = {
+            "read": shape[0] * shape[1] * SECONDS_PER_NUMBER,
+            **cost.stage_seconds,
+            "explain": num_explained * cost.stage_seconds["solve"] / 4,
+            "write": shape[0] * SECONDS_PER_ROW,
+        }
+        self.progress = StageProgress(seconds, "propagating", quiet=quiet)
         self.running: tuple[str, float] | None = None
+        self.waiting: list[dict[str, Any]] = []  # for the run folder
+        self.writer: RunWriter | None = None
+
+    def attach(self, writer: RunWriter) -> None:
+        """From here on there is a run folder."""
+        self.writer = writer
+        self._end()
 
     def start(self, name: str) -> None:
-        self.finish()
+        """`name` begins, and what ran until now has ended."""
+        self._end()
         self.running = (name, time.perf_counter())
+        self.progress.start(name)
 
-    def finish(self) -> None:
-        """End the stage that is running. After the last one, close the bar."""
-        if self.running is None:
-            return
-        name, since = self.running
-        self.writer.event("stage", name=name, seconds=round(time.perf_counter() - since, 4))
-        self.progress.step(name)
-        self.running = None
-        if name == STAGES[-1]:
-            self.progress.close()
+    def advance(self, name: str, share: float) -> None:
+        """`share` of the stage is done, from 0 to 1."""
+        self.progress.advance(name, share)
+
+    def close(self) -> None:
+        """All is done. The run folder may be sealed already: nothing more is written there."""
+        self.progress.close()
+
+    def _end(self) -> None:
+        if self.running is not None:
+            name, since = self.running
+            self.waiting.append({"name": name, "seconds": round(time.perf_counter() - since, 4)})
+            self.running = None
+        while self.writer is not None and self.waiting:
+            self.writer.event("stage", **self.waiting.pop(0))

@@ -27,7 +27,7 @@ class PseudoLabelTable:
     given: (n,) bool, True where the label came from the user. reached: (n,) bool. class_names: (c,) text.
     """
 
-    id: Sequence[str]
+    id: Sequence[str] | pa.ChunkedArray
     label: np.ndarray
     certainty: np.ndarray
     given: np.ndarray
@@ -36,13 +36,14 @@ class PseudoLabelTable:
 
     def to_arrow(self) -> pa.Table:
         """Columns id, label (text, null where unreached), certainty, source (given, propagated or none), reached."""
-        names = np.array([*self.class_names, None], dtype=object)  # label -1 picks the last: null
+        ids = self.id if isinstance(self.id, pa.ChunkedArray) else pa.array(self.id, pa.string())
+        source = np.where(self.given, 0, np.where(self.reached, 1, 2))
         return pa.table(
             {
-                "id": pa.array(self.id, pa.string()),
-                "label": pa.array(names[self.label], pa.string()),
+                "id": ids,
+                "label": _texts(self.label, self.class_names),
                 "certainty": pa.array(self.certainty, pa.float32()),
-                "source": pa.array(np.select([self.given, self.reached], [GIVEN, PROPAGATED], NONE), pa.string()),
+                "source": _texts(source, (GIVEN, PROPAGATED, NONE)),
                 "reached": pa.array(self.reached, pa.bool_()),
             }
         )
@@ -58,6 +59,12 @@ class PseudoLabelTable:
                 pyarrow.csv.write_csv(self.to_arrow(), file)
             else:
                 pq.write_table(self.to_arrow(), file, compression="zstd")
+
+
+def _texts(code: np.ndarray, names: Sequence[str]) -> pa.Array:
+    """names[code] as text, null for -1; without a Python object for each row."""
+    places = pa.array(code, pa.int32(), mask=code < 0)
+    return pa.DictionaryArray.from_arrays(places, pa.array(names, pa.string())).dictionary_decode()
 
 
 def table_kind(path: str | Path) -> str:
