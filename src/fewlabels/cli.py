@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from . import options
 from .errors import ConfigError
-from .options import (
-    PROPAGATE_EXAMPLES,
-    ByPosition,
-    EmbeddingColumn,
-    Explain,
-    IdColumn,
-    LabelColumn,
-    MemoryLimit,
-)
 
 if TYPE_CHECKING:
     from .graph import GraphSettings
@@ -160,28 +152,28 @@ def train(
         _say_where(folder)
 
 
-@app.command(short_help="Spread few labels over embeddings.", epilog=PROPAGATE_EXAMPLES)
+@app.command(short_help="Spread few labels over embeddings.", epilog=options.PROPAGATE_EXAMPLES)
 def propagate(
     embeddings: Annotated[
         Path, typer.Argument(help="npy, Parquet, Arrow (Feather), or a folder of Parquet or Arrow parts.")
     ],
     out: Annotated[Path, typer.Option(help="Table to write, .parquet or .csv: id,label,certainty,source,reached.")],
     labels: LabelsFile = None,
-    labels_by_position: ByPosition = False,
+    labels_by_position: options.ByPosition = False,
     run: Annotated[Path | None, typer.Option(help="Run folder to make; default: the next free <out>-run.")] = None,
-    explain: Explain = None,
+    explain: options.Explain = None,
     n_neighbors: Neighbors = 50,
     gamma: Gamma = 3.0,
     alpha: Alpha = 0.99,
     mode: Mode = "paper",
     allow_empty_classes: AllowEmpty = False,
-    id_column: IdColumn = "id",
-    embedding_column: EmbeddingColumn = "embedding",
-    label_column: LabelColumn = "label",
+    id_column: options.IdColumn = "id",
+    embedding_column: options.EmbeddingColumn = "embedding",
+    label_column: options.LabelColumn = "label",
     delimiter: Delimiter = ",",
     encoding: Encoding = "utf-8",
     ignore_unknown_ids: IgnoreUnknown = False,
-    memory_limit: MemoryLimit = None,
+    memory_limit: options.MemoryLimit = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -200,17 +192,9 @@ def propagate(
     if out.exists():
         raise ConfigError("C9", "the output file exists", where=out, do="nothing was changed: choose another name")
     folder = run or free_name(out.with_name(f"{out.stem}-run"))
+    columns, rows = Columns(id_column, embedding_column, label_column), tuple(explain or ())
     results = run_propagation(
-        Input(
-            embeddings,
-            labels,
-            labels_by_position,
-            Columns(id_column, embedding_column, label_column),
-            delimiter,
-            encoding,
-            ignore_unknown_ids,
-            tuple(explain or ()),
-        ),
+        Input(embeddings, labels, labels_by_position, columns, delimiter, encoding, ignore_unknown_ids, rows),
         out,
         folder,
         _graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes),

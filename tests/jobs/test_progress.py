@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from fewlabels.jobs import progress
-from fewlabels.jobs.progress import Progress, following
+from fewlabels.jobs.progress import Progress, StageProgress, following, time_words
 
 
 class Terminal(io.StringIO):
@@ -52,3 +52,69 @@ def test_following_passes_everything_on(capsys):
 @pytest.mark.parametrize("total", [0, 1])
 def test_nothing_to_do_is_no_division_by_zero(total):
     Progress(total, "training").step()
+
+
+SECONDS = {"read": 10, "search": 80, "write": 10}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Lines as soon as they are due, and a clock that stands until it is set."""
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_stages_are_one_bar_by_their_seconds_with_the_time_left(capsys, clock):
+    bar = StageProgress(SECONDS, "propagating")
+    bar.start("read")
+    clock[0] = 10.0
+    bar.start("search")
+    clock[0] = 50.0
+    bar.advance("search", 0.5)
+    bar.start("write")
+    bar.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "propagating: 0 %  read",
+        "propagating: 10 %  search  about 90 seconds left",
+        "propagating: 50 %  search  about 50 seconds left",
+        "propagating: 90 %  write  about 6 seconds left",
+        "propagating: 100 %",
+    ]
+
+
+def test_a_bar_over_stages_never_goes_back_and_ignores_what_it_does_not_know(capsys, clock):
+    bar = StageProgress(SECONDS, "propagating")
+    bar.advance("search", 0.5)
+    bar.advance("search", 0.25)
+    bar.advance("polish", 0.5)
+    bar.advance("search", 7)
+    bar.close()
+    bar.close()
+    shares = [int(line.split()[1]) for line in capsys.readouterr().err.splitlines()]
+    assert shares == [50, 90, 100]
+
+
+def test_on_a_terminal_stages_are_a_bar(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = StageProgress(SECONDS, "propagating")
+    bar.start("search")
+    bar.close()
+    assert "propagating: 100%" in sys.stderr.getvalue()
+    assert "search" in sys.stderr.getvalue()
+
+
+def test_quiet_stages_say_nothing_and_no_time_at_all_is_no_division_by_zero(capsys):
+    bar = StageProgress({"read": 0.0}, "propagating", quiet=True)
+    bar.advance("read", 1)
+    bar.close()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "a second"), (40.4, "40 seconds"), (100, "2 minutes"), (3000, "50 minutes"), (9000, "2.5 hours")],
+)
+def test_times_are_told_in_words(seconds, words):
+    assert time_words(seconds) == words

@@ -40,13 +40,15 @@ class Progress:
         self._done += amount
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(amount)
-        if not amount:  # update shows nothing then
-            self._bar.refresh()
         due = time.monotonic() >= self._next_line or self._done == self._total
         if self._bar.disable and not self._quiet and due:
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
             share = 100 * self._done // max(1, self._total)
             print(f"{self._name}: {share} %  {note}".rstrip(), file=sys.stderr, flush=True)
+
+    def show(self) -> None:
+        """Draw the bar now; tqdm itself leaves out what follows too soon, and may have nothing to draw for minutes."""
+        self._bar.refresh()
 
     def close(self) -> None:
         self._bar.close()
@@ -92,6 +94,8 @@ class StageProgress:
         tell = self._bar.is_lines and LEAST_TO_TELL < share < 1  # a bar has its own
         left = f"about {time_words(passed * (1 - share) / share)} left" if tell else ""
         self._bar.step("  ".join(filter(None, (stage, left))), steps - self._done)
+        if stage != self._stage:
+            self._bar.show()
         self._done, self._stage = steps, stage
 
 
