@@ -9,6 +9,7 @@ from ..graph import Explanation
 from .tables import aligned
 
 CLASSES = 5  # shown in text; JSON has all
+LEAST_SHARE = 0.0005  # smaller ones would read 0.0 %
 
 
 class Texts(Protocol):
@@ -78,8 +79,9 @@ def _head(found: dict[str, Any]) -> str:
 
 def _shares(shares: dict[str, float]) -> str:
     ordered = sorted(shares.items(), key=lambda item: -item[1])
-    more = f"  ({len(ordered) - CLASSES} more)" if len(ordered) > CLASSES else ""
-    return "  ".join(f"{name} {100 * share:.1f} %" for name, share in ordered[:CLASSES]) + more
+    shown = [f"{name} {100 * share:.1f} %" for name, share in ordered[:CLASSES] if share >= LEAST_SHARE]
+    others = len(ordered) - len(shown)
+    return "  ".join([*shown, f"({others} more)"] if others else shown)
 
 
 def _neighbors(found: dict[str, Any]) -> str:
