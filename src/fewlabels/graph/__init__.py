@@ -1,9 +1,9 @@
 """Arrays in, arrays out: neighbours, affinity, solver, pseudo-labels. Knows nothing of images, networks or files."""
 
 from .affinity import affinity, normalize
-from .given import graph_from_affinity, graph_from_neighbors
 from .cost import Cost, estimate
 from .explain import Explanation, explain, explain_rows
+from .given import graph_from_affinity, graph_from_neighbors
 from .graph import Graph, build_graph
 from .neighbors import Neighbors, nearest_neighbors
 from .propagation import Propagation, propagate, spread
@@ -25,11 +25,11 @@ __all__ = [
     "build_graph",
     "comparable_rows",
     "conjugate_gradients",
-    "graph_from_affinity",
-    "graph_from_neighbors",
     "estimate",
     "explain",
     "explain_rows",
+    "graph_from_affinity",
+    "graph_from_neighbors",
     "nearest_neighbors",
     "normalize",
     "propagate",
