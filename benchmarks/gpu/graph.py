@@ -68,7 +68,7 @@ def timed(rows: torch.Tensor, labels: np.ndarray) -> tuple[dict[str, float], hos
         marks.append(time.perf_counter())
 
     mark("rows")
-    found = cuda.propagate(rows, labels, SETTINGS, on_stage=mark)
+    found = cuda.propagate(rows, labels, SETTINGS, on_progress=lambda stage, share: mark(stage))
     mark("end")
     return dict(zip(STAGES, np.diff(marks).tolist(), strict=True)), found
 

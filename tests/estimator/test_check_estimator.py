@@ -22,7 +22,6 @@ CONFIGURATIONS = [
     {"recall": "exact", "n_neighbors": 10},
     {"recall": 0.9, "random_state": 7},
     {"precision": "double"},
-    {"precision": "single"},
 ]
 ESTIMATORS = [LabelPropagationClassifier(**configuration) for configuration in CONFIGURATIONS]
 

@@ -206,7 +206,12 @@ def test_tensors_that_cannot_be_used_are_refused_like_arrays(rows, code, device)
 def test_labels_that_cannot_be_used_are_refused_before_the_search(device):
     stages = []
     with pytest.raises(LabelError, match="FL-L18"):
-        cuda.propagate(ROWS, np.where(LABELS == 1, -1, LABELS), device=device, on_stage=stages.append)
+        cuda.propagate(
+            ROWS,
+            np.where(LABELS == 1, -1, LABELS),
+            device=device,
+            on_progress=lambda stage, share: stages.append(stage),
+        )
     assert stages == []
 
 
@@ -348,7 +353,13 @@ def test_components_are_those_of_scipy(seed, device):
 
 def test_the_stages_are_named_as_they_start(device):
     stages = []
-    cuda.propagate(ROWS, LABELS, GraphSettings(n_neighbors=10), device=device, on_stage=stages.append)
+    cuda.propagate(
+        ROWS,
+        LABELS,
+        GraphSettings(n_neighbors=10),
+        device=device,
+        on_progress=lambda stage, share: stages.append(stage),
+    )
     assert stages == ["neighbors", "affinity", "solve", "pseudo_labels"]
 
 
@@ -362,7 +373,9 @@ def test_short_products_are_switched_off_inside_and_on_again_after(device):
                 torch.tensor(ROWS, device=device, dtype=torch.float32),
                 LABELS,
                 GraphSettings(n_neighbors=10, **EXACT),
-                on_stage=lambda stage: seen.append((matmul.fp32_precision, torch.is_autocast_enabled(device))),
+                on_progress=lambda stage, share: seen.append(
+                    (matmul.fp32_precision, torch.is_autocast_enabled(device))
+                ),
             )
         assert seen == [("ieee", False)] * 4
         assert matmul.fp32_precision == "tf32"

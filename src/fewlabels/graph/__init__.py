@@ -8,6 +8,7 @@ from .graph import Graph, build_graph
 from .neighbors import Neighbors, nearest_neighbors
 from .propagation import Propagation, propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
+from .refinement import Refined, Refinement
 from .rows import comparable_rows, unit_rows
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
@@ -20,6 +21,8 @@ __all__ = [
     "Neighbors",
     "Propagation",
     "PseudoLabels",
+    "Refined",
+    "Refinement",
     "Solution",
     "affinity",
     "build_graph",

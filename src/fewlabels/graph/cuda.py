@@ -11,7 +11,7 @@ Not imported by fewlabels.graph: only who imports this module needs torch. devic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from .cuda_graph import DTYPES, DeviceGraph, graph_of_rows, on_device
 from .cuda_neighbors import search
 from .cuda_rows import chosen_device, comparable_rows, full_precision
 from .cuda_solver import fill_far_nodes, solve, sources
-from .graph import Graph
+from .graph import Graph, Progress, no_progress
 from .neighbors import Neighbors
 from .propagation import Propagation, warn_of_unreached, warn_of_unsolved
 from .pseudo_labels import pseudo_labels
@@ -48,14 +48,14 @@ def build_graph(
     settings: GraphSettings | None = None,
     *,
     device: Device = None,
-    on_stage: Callable[[str], None] = lambda stage: None,
+    on_progress: Progress = no_progress,
 ) -> Graph:
     """graph.build_graph on a device. descriptors: (n, d) real numbers, array or tensor."""
     settings = settings or GraphSettings()
     where = chosen_device(device, descriptors)
     with full_precision(where):
         rows = comparable_rows(descriptors, settings.metric, where)
-        return graph_of_rows(rows, settings, on_stage=on_stage).on_host()
+        return graph_of_rows(rows, settings, on_progress=on_progress).on_host()
 
 
 def propagate(
@@ -65,13 +65,13 @@ def propagate(
     *,
     device: Device = None,
     class_names: Sequence[str] | None = None,
-    on_stage: Callable[[str], None] = lambda stage: None,
+    on_progress: Progress = no_progress,
 ) -> Propagation:
     """graph.propagate on a device: spread a few labels over the nearest-neighbour graph of the descriptors.
 
     descriptors: (n, d) real numbers, array or tensor. labels: (n,) integers from 0 up, -1 where unlabelled.
     device: "cuda", "cuda:1", "cpu"; None: where the descriptors are if they are a tensor, else the first GPU.
-    class_names, on_stage: as on the CPU. A stage is named when the host comes to it, not when the device does.
+    class_names, on_progress: as on the CPU. A stage is named when the host comes to it, not when the device does.
 
     Raises and warns as on the CPU; and ConfigError (C7) for a device that is not there, StorageError (G21) where its
     memory runs out.
@@ -81,7 +81,9 @@ def propagate(
     with full_precision(where):
         rows = comparable_rows(descriptors, settings.metric, where)
         checked = checked_labels(_array(labels), rows.shape[0], settings, class_names)
-        return _spread(graph_of_rows(rows, settings, on_stage=on_stage), None, checked, settings, None, on_stage)
+        return _spread(
+            graph_of_rows(rows, settings, on_progress=on_progress), None, checked, settings, None, on_progress
+        )
 
 
 def spread(
@@ -92,7 +94,7 @@ def spread(
     device: Device = "cuda",
     class_names: Sequence[str] | None = None,
     start: NDArray[np.floating] | None = None,
-    on_stage: Callable[[str], None] = lambda stage: None,
+    on_progress: Progress = no_progress,
 ) -> Propagation:
     """graph.spread on a device, over a graph built there or on the CPU; start is an earlier solution.x over it."""
     settings = settings or GraphSettings()
@@ -100,7 +102,7 @@ def spread(
     checked = checked_labels(_array(labels), graph.node.size, settings, class_names)
     with full_precision(where):
         there = on_device(graph, where, DTYPES[settings.dtype(graph.affinity.shape[0])])
-        return _spread(there, graph, checked, settings, start, on_stage)
+        return _spread(there, graph, checked, settings, start, on_progress)
 
 
 def _spread(
@@ -109,12 +111,12 @@ def _spread(
     checked: CheckedLabels,
     settings: GraphSettings,
     start: NDArray[np.floating] | None,
-    on_stage: Callable[[str], None],
+    on_progress: Progress,
 ) -> Propagation:
-    on_stage("solve")
+    on_progress("solve", 0.0)
     y = sources(checked, graph, settings)
     found = solve(graph.affinity, y, settings, start)
-    on_stage("pseudo_labels")
+    on_progress("pseudo_labels", 0.0)
     z = fill_far_nodes(graph, found, y, settings).cpu().numpy()
     solution, on_host = found.on_host(), on_host or graph.on_host()
     result = pseudo_labels(z[on_host.node], checked.label, settings.rules)

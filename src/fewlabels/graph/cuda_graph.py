@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 from ..errors import GraphError, InputWarning
 from .cuda_neighbors import search
 from .cuda_rows import distinct
-from .graph import Graph, refuse_many_zeros
+from .graph import Graph, Progress, no_progress, refuse_many_zeros
 from .neighbors import MISSING
 from .settings import GraphSettings
 
@@ -44,13 +43,11 @@ def on_device(graph: Graph, device: torch.device, dtype: torch.dtype) -> DeviceG
     return DeviceGraph(torch.tensor(graph.node, device=device), affinity, torch.tensor(graph.component, device=device))
 
 
-def graph_of_rows(
-    rows: Tensor, settings: GraphSettings, *, on_stage: Callable[[str], None] = lambda stage: None
-) -> DeviceGraph:
+def graph_of_rows(rows: Tensor, settings: GraphSettings, *, on_progress: Progress = no_progress) -> DeviceGraph:
     """graph.graph_of_rows on the device of the rows. rows: (n, d) float32 from cuda_rows.comparable_rows."""
     zero = (~rows.any(1)).nonzero()[:, 0].cpu().numpy()
     refuse_many_zeros(zero, rows.shape[0], settings)
-    on_stage("neighbors")
+    on_progress("neighbors", 0.0)
     if settings.rules.merge_duplicates:
         first, node = distinct(rows)
         if first.numel() < rows.shape[0]:
@@ -58,7 +55,7 @@ def graph_of_rows(
     else:
         node = torch.arange(rows.shape[0], device=rows.device)
     index, similarity = search(rows, settings.n_neighbors)
-    on_stage("affinity")
+    on_progress("affinity", 0.0)
     row, column, weight = affinity(index, similarity, settings.gamma, clip_negative=settings.rules.clip_negative)
     w = normalize(row, column, weight, rows.shape[0], DTYPES[settings.dtype(rows.shape[0])])
     return DeviceGraph(node, w, components(row, column, rows.shape[0]))

@@ -83,30 +83,28 @@ def build_graph(
     descriptors: NDArray[np.generic],
     settings: GraphSettings | None = None,
     *,
-    on_stage: Callable[[str], None] = lambda stage: None,
     on_progress: Progress = no_progress,
 ) -> Graph:
     """The normalised affinity of each row's nearest neighbours, from (n, d) real numbers.
 
-    on_stage: called with "neighbors" and "affinity" as they start. on_progress: with the stage and the share done.
+    on_progress: told "neighbors" and "affinity" and the share of each that is done, from 0 where it starts.
     Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E7, G14) as its stages do.
     """
     settings = settings or GraphSettings()
     rows = comparable_rows(descriptors, settings.metric)
-    return graph_of_rows(rows, settings, on_stage=on_stage, on_progress=on_progress)
+    return graph_of_rows(rows, settings, on_progress=on_progress)
 
 
 def graph_of_rows(
     rows: NDArray[np.float32],
     settings: GraphSettings,
     *,
-    on_stage: Callable[[str], None] = lambda stage: None,
     on_progress: Progress = no_progress,
 ) -> Graph:
     """build_graph for rows that comparable_rows has checked and scaled already."""
     nonzero: NDArray[np.bool_] = np.asarray(rows.any(axis=1))
     refuse_many_zeros(np.flatnonzero(~nonzero), rows.shape[0], settings)
-    on_stage("neighbors")
+    on_progress("neighbors", 0.0)
     first, group = distinct_rows(rows, nonzero) if settings.rules.merge_duplicates else _everyone(rows)
     alive = nonzero[first]
     found = placed_neighbors(
@@ -117,7 +115,7 @@ def graph_of_rows(
         seed=settings.seed,
         on_progress=lambda share: on_progress("neighbors", share),
     )
-    on_stage("affinity")
+    on_progress("affinity", 0.0)
     node = _nodes(found.order, alive)[group]
     search = Search(found.index.shape[1], found.recall, found.num_probes, found.groups.size - 1)
     w, root_degree = _affinity(found, settings, lambda share: on_progress("affinity", share))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +18,7 @@ from .far import fill_far_nodes
 from .graph import Graph, Progress, graph_of_rows, no_progress
 from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
+from .refinement import Refined, degree_roots, solve_refined
 from .rows import comparable_rows
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
@@ -31,14 +33,17 @@ class Propagation:
     """The result of `propagate`, with all that it came from.
 
     pseudo_labels: for each of the n rows. graph: of m <= n nodes.
-    z: (m, c) float32 (float64 for precision "double"), the solution with negatives clipped and far nodes filled.
+    z: (m, c) float32 or float64, the solution with negatives clipped and far nodes filled; with refinements, their
+        distributions.
     solution: of the linear system as it was solved: x, and steps, residual and convergence for each class.
+    refined: what was applied beyond the paper; None for nothing.
     """
 
     pseudo_labels: PseudoLabels
     graph: Graph
     z: NDArray[np.floating]
     solution: Solution
+    refined: Refined | None = None
 
 
 def propagate(
@@ -47,14 +52,13 @@ def propagate(
     settings: GraphSettings | None = None,
     *,
     class_names: Sequence[str] | None = None,
-    on_stage: Callable[[str], None] = lambda stage: None,
     on_progress: Progress = no_progress,
 ) -> Propagation:
     """Spread a few labels over the nearest-neighbour graph of the descriptors.
 
     descriptors: (n, d) real numbers, compared by cosine. labels: (n,) integers from 0 up, -1 where unlabelled.
     class_names: one name for each class, for messages; it also says how many classes there are.
-    on_stage: called with the name of each of STAGES as it starts. on_progress: with the stage and the share done.
+    on_progress: told each of STAGES and the share of it that is done, from 0 where it starts.
 
     Solves (I - alpha W) Z = Y, released code lp/db_semisuper.py:261-339; neither argument is changed.
     Raises EmbeddingError, LabelError or GraphError for input that cannot be used, each naming the rows.
@@ -69,9 +73,9 @@ def propagate(
     settings = settings or GraphSettings()
     rows = comparable_rows(descriptors, settings.metric)
     checked = checked_labels(labels, rows.shape[0], settings, class_names)  # before minutes of searching neighbours
-    graph = graph_of_rows(rows, settings, on_stage=on_stage, on_progress=on_progress)
+    graph = graph_of_rows(rows, settings, on_progress=on_progress)
     del rows  # as large as the descriptors
-    return _spread(graph, checked, settings, None, on_stage, on_progress)
+    return _spread(graph, checked, settings, None, on_progress)
 
 
 def spread(
@@ -82,7 +86,6 @@ def spread(
     class_names: Sequence[str] | None = None,
     weight: NDArray[np.float64] | None = None,
     start: NDArray[np.floating] | None = None,
-    on_stage: Callable[[str], None] = lambda stage: None,
     on_progress: Progress = no_progress,
 ) -> Propagation:
     """Spread a few labels over a graph: the second half of `propagate`, for other labels on the same graph.
@@ -92,7 +95,7 @@ def spread(
     """
     settings = settings or GraphSettings()
     checked = checked_labels(labels, graph.node.size, settings, class_names)
-    return _spread(graph, replace(checked, weight=weight), settings, start, on_stage, on_progress)
+    return _spread(graph, replace(checked, weight=weight), settings, start, on_progress)
 
 
 def _spread(
@@ -100,18 +103,27 @@ def _spread(
     checked: CheckedLabels,
     settings: GraphSettings,
     start: NDArray[np.floating] | None,
-    on_stage: Callable[[str], None],
     on_progress: Progress,
 ) -> Propagation:
-    on_stage("solve")
+    on_progress("solve", 0.0)
     y = sources(checked, graph.node, graph.affinity.shape[0], settings.rules)
-    solution = solve(graph, y, settings, start, lambda share: on_progress("solve", share))
-    on_stage("pseudo_labels")
-    z = fill_far_nodes(graph, solution, y, settings)
+
+    def solved(y: sp.csc_array, start: NDArray[np.floating] | None) -> tuple[Solution, NDArray[np.floating]]:
+        solution = solve(graph, y, settings, start, lambda share: on_progress("solve", share))
+        return solution, fill_far_nodes(graph, solution, y, settings)
+
+    num_rows = np.bincount(graph.node, minlength=y.shape[0])
+    roots = partial(_degree_roots, graph)
+    solution, z, refined = solve_refined(solved, y, start, settings.refinement, roots, num_rows)
+    on_progress("pseudo_labels", 0.0)
     result = pseudo_labels(z[graph.node], checked.label, settings.rules)
     warn_of_unreached(result, graph.component[graph.node])
     warn_of_unsolved(solution, settings)
-    return Propagation(result, graph, z, solution)
+    return Propagation(result, graph, z, solution, refined)
+
+
+def _degree_roots(graph: Graph) -> NDArray[np.float64]:
+    return degree_roots(graph.affinity) if graph.layout is None else graph.layout.root_degree
 
 
 def solve(

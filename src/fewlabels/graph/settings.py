@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
 
 from ..errors import ConfigError
+from .refinement import Refinement
 
 Mode = Literal["paper", "released"]
 Metric = Literal["cosine", "inner_product"]
@@ -65,6 +66,7 @@ class GraphSettings:
     seed: of the sample that cells are made from and recall is measured on, where the search is not exact.
     precision: of the affinity and the solver. "single" (float32) gives the labels of "double" in a fraction of the time
         and half the memory; "auto" is double up to 2,048 nodes and single beyond.
+    refinement: centred sources, a class prior, calibrated certainty (refinement.py); not in released mode.
 
     Raises ConfigError where a value is out of range, saying which are in range and why.
     """
@@ -81,6 +83,7 @@ class GraphSettings:
     recall: float | Literal["exact"] = 0.99
     seed: int = 0
     precision: Precision = "auto"
+    refinement: Refinement = field(default_factory=Refinement)
 
     def __post_init__(self) -> None:
         _check_count("C3", "n_neighbors", self.n_neighbors)
@@ -98,6 +101,7 @@ class GraphSettings:
             _check_number("C29", "recall", self.recall, 0.5 - 1e-9, 1, "for all neighbours say 'exact'")
         if isinstance(self.seed, bool) or not isinstance(self.seed, numbers.Integral) or self.seed < 0:
             raise ConfigError("C30", f"seed is {self.seed!r}, expected a whole number from 0 up")
+        _check_refinement(self.refinement, self.mode)
         if self.mode == "released" and self.gamma != int(self.gamma):
             raise ConfigError(
                 "C4",
@@ -127,6 +131,17 @@ def _check_count(case: str, name: str, value: object) -> None:
 def _check_choice(case: str, name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigError(case, f"{name} is {value!r}, expected one of {', '.join(choices)}")
+
+
+def _check_refinement(refinement: object, mode: str) -> None:
+    if not isinstance(refinement, Refinement):
+        raise ConfigError("C31", f"refinement is {refinement!r}, expected a fewlabels.graph.Refinement")
+    if mode == "released" and refinement != Refinement():
+        raise ConfigError(
+            "C35",
+            f"{refinement!r} in released mode, which does what the authors' code does and no more",
+            do="use mode='paper', or leave the refinement out",
+        )
 
 
 def _check_number(case: str, name: str, value: object, low: float, high: float, why: str) -> None:

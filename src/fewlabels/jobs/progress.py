@@ -58,7 +58,7 @@ class StageProgress:
     """One bar over stages that take different times, with the time left.
 
     seconds: about how long each stage takes, in the order of the stages; only their ratios count.
-    `start` and `advance` are what `propagate` wants for on_stage and on_progress.
+    `advance` is what `propagate` wants for on_progress.
     """
 
     def __init__(self, seconds: Mapping[str, float], name: str, *, quiet: bool = False) -> None:

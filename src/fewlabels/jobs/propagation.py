@@ -18,7 +18,7 @@ from ..data.label_rows import read_labels_by_position
 from ..data.labels import Labels, encode_column, join_labels, read_labels
 from ..errors import ConfigError, LabelError
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
-from ..graph.products import num_threads
+from ..graph.threads import num_threads
 from ..report import report_html
 from ..runs import RunWriter
 from ..runs.table import PseudoLabelTable, table_kind
@@ -79,7 +79,7 @@ def run_propagation(
     facts = {"title": asked.embeddings.name, "class_names": given.class_names}
     writer = RunWriter(folder, "propagate", {"graph": asdict(settings)}, **facts)
     stages.attach(writer)
-    found = propagate(values, given.codes, settings, class_names=given.class_names, on_stage=stages.start)
+    found = propagate(values, given.codes, settings, class_names=given.class_names, on_progress=stages.advance)
     stages.start("explain")
     explanations = explain_rows(found, given.codes, explained, settings, descriptors=values)
     stages.start("write")
@@ -190,7 +190,9 @@ class _Stages:
         self.progress.start(name)
 
     def advance(self, name: str, share: float) -> None:
-        """`share` of the stage is done, from 0 to 1."""
+        """`share` of the stage is done, from 0 to 1; what ran before it has ended."""
+        if self.running is None or self.running[0] != name:
+            self.start(name)
         self.progress.advance(name, share)
 
     def close(self) -> None:

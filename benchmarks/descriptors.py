@@ -1,0 +1,81 @@
+"""Descriptors of CIFAR-10 images by a small network trained here, for benchmarks/accuracy.py.
+
+    FEWLABELS_DATA=data python benchmarks/descriptors.py
+
+Trains the network of nets/small.py, supervised, on the labels of 5,000 training images for a few minutes, and writes
+its descriptors of 10,000 other training images, whose labels it never saw, to build/descriptors/cifar10.npz:
+descriptors (10000, d) float32, truth (10000,) int64, error: the network's own test error in percent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fewlabels.data.images import Images, read_images
+from fewlabels.data.labels import encode_labels
+from fewlabels.data.settings import AugmentSettings
+from fewlabels.nets.small import SmallCNN, SmallNetwork
+from fewlabels.train.evaluate import error_percent, evaluate
+from fewlabels.train.loop import EpochReport, train
+from fewlabels.train.methods import Labels
+from fewlabels.train.settings import Phase, TrainSettings
+
+CACHE = Path(__file__).parent.parent / "build" / "descriptors" / "cifar10.npz"
+NUM_LABELED, NUM_DESCRIBED, SEED, WIDTH = 5_000, 10_000, 0, 16
+
+
+def images_of(pattern: str) -> tuple[torch.Tensor, np.ndarray]:
+    """(n, 3, 32, 32) uint8 and (n,) int64 class numbers, in the order of the files."""
+    found: Images = read_images(Path(os.environ["FEWLABELS_DATA"]) / "cifar10" / pattern)
+    pixels = torch.from_numpy(np.ascontiguousarray(found.pixels.transpose(0, 3, 1, 2)))
+    return pixels, encode_labels(found.names, class_names=found.class_names).codes
+
+
+def network_for(images: torch.Tensor) -> SmallCNN:
+    wide = images.double()
+    mean, std = wide.mean(dim=(0, 2, 3)).tolist(), wide.std(dim=(0, 2, 3)).tolist()
+    torch.manual_seed(SEED)
+    return SmallCNN(SmallNetwork(3, 32, 10, width=WIDTH, mean=tuple(mean), std=tuple(std)))
+
+
+def settings(epochs: int) -> TrainSettings:
+    return TrainSettings(
+        phases=(Phase("supervised", epochs=epochs, learning_rate=0.1, batch_labeled=100),),
+        augment=AugmentSettings(translate=4, flip=True, rotate=0, stretch=0),
+        width=WIDTH,
+        cosine_stretch=1.05,
+        seed=SEED,
+    )
+
+
+def tell(report: EpochReport) -> None:
+    print(f"epoch {report.number}: loss {report.loss:.3f}, {report.seconds:.0f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=20)
+    options = parser.parse_args()
+    torch.use_deterministic_algorithms(True)
+    images, truth = images_of("train-*.parquet")
+    order = np.random.default_rng(SEED).permutation(len(truth))
+    labeled, described = np.split(order[: NUM_LABELED + NUM_DESCRIBED], [NUM_LABELED])
+    network = network_for(images[labeled])
+    start = time.perf_counter()
+    names = [str(number) for number in range(10)]
+    train(network, images[labeled], Labels(truth[labeled], names), settings(options.epochs), tell)
+    test_images, test_truth = images_of("test-*.parquet")
+    error = error_percent(evaluate(network, test_images).logits, test_truth)
+    print(f"test error {error:.1f} %, trained in {time.perf_counter() - start:.0f} s")
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(CACHE, descriptors=evaluate(network, images[described]).descriptors, truth=truth[described], error=error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""Refinements of a propagation, all off by default: centred sources, a class prior, calibrated certainty.
+
+They work on distributions: (m, c) float64, rows that sum to 1, all zeros where no label reaches; such rows stay zeros.
+In this order: centred sources, then the temperature, then the prior, so that class totals hold at the end.
+"""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, cg
+
+from ..errors import ConfigError, ConvergenceWarning, InputWarning
+from .calibration import NOISE, Float, fitted_temperature, folds, tempered
+
+MOST_ROUNDS, PATIENCE = 1000, 20  # of matching the prior; given up where PATIENCE rounds bring less than 1 %
+PRIOR_ERROR = 1e-6  # largest difference of a class total from the prior that counts as matched
+LEAST_SCALE = 1e-30
+NEAR_ONE = 0.999  # the share at which the vector that W keeps is a thousand times larger than the others
+LEAST_ROOT = 1e-3
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What is done beyond the paper. Each was measured: benchmarks/results/accuracy.md.
+
+    centre_sources: solve the Poisson equation, whose sources are the one-hot labels minus the mean label; classes are
+        taken to be equally large, unless there is a prior.
+    prior: share of each class that the distributions of all reached rows must add up to; "labels" takes the shares
+        among the labelled rows, None leaves the totals as they come. Without `calibrate` the distributions are nearly
+        even, and a prior far from what they say turns too many labels over.
+    calibrate: fit a temperature on labels held out in turn; the solver then runs up to five times more.
+
+    Raises ConfigError (C31, C32) for other types, and for a prior that is negative or does not sum to 1.
+    """
+
+    centre_sources: bool = False
+    prior: Literal["labels"] | tuple[float, ...] | None = None
+    calibrate: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("centre_sources", "calibrate"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError("C31", f"{name} is {getattr(self, name)!r}, expected True or False")
+        if self.prior is not None and self.prior != "labels":
+            _check_prior(self.prior)
+
+
+def _check_prior(prior: object) -> None:
+    is_numbers = isinstance(prior, tuple) and all(
+        isinstance(share, numbers.Real) and not isinstance(share, bool) for share in prior
+    )
+    if not is_numbers:
+        raise ConfigError("C32", f"prior is {prior!r}, expected None, 'labels' or a tuple with the share of each class")
+    shares = np.array(prior, np.float64)
+    if not (shares >= 0).all() or not abs(shares.sum() - 1) <= 1e-6:
+        raise ConfigError("C32", f"prior is {prior!r}, expected shares from 0 up that sum to 1, not {shares.sum():g}")
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What was applied to a propagation, and how it went.
+
+    centred: whether the sources were.
+    prior: (c,) the class shares that were asked for; None if none were.
+    prior_error: largest difference of a class's share from it at the end; 0 without a prior.
+    temperature: the power 1 / temperature was put on the distributions; None if they are as they came.
+    num_held_out: labels that it was fitted on.
+    """
+
+    centred: bool = False
+    prior: tuple[float, ...] | None = None
+    prior_error: float = 0.0
+    temperature: float | None = None
+    num_held_out: int = 0
+
+
+class Balanced(NamedTuple):
+    """distribution: (m, c). error: largest difference of a class's share from the prior."""
+
+    distribution: Float
+    error: float
+
+
+Solve = Callable[[Any, Any], tuple[Any, Any]]  # sources (m, c), start -> solution with .x (m, c), Z >= 0 (m, c)
+
+
+def solve_refined(
+    solve: Solve,
+    sources: Any,
+    start: NDArray[np.floating] | None,
+    refinement: Refinement,
+    roots: Callable[[], Float],
+    num_rows: NDArray[np.int64],
+) -> tuple[Any, Float, Refined | None]:
+    """The solution, Z and what was applied; without refinement exactly what solve(sources, start) says, and None.
+
+    sources: (m, c) plain sources, as an array or sparse, and `solve` gets the like. roots: gives the (m,) degree_roots,
+    called where they are needed. num_rows: (m,) rows that share each node.
+    Z holds the refined distributions. Raises ConfigError (C32) for a prior of another number of classes.
+    Warns where the prior cannot be matched (C33) and where there are too few labels to calibrate (C34).
+    """
+    if refinement == Refinement():
+        return *solve(sources, start), None
+    y = sources.toarray() if sp.issparse(sources) else sources
+    like = sp.csc_array if sp.issparse(sources) else np.asarray
+    prior = _asked_prior(refinement, y)
+    scale = _above_zero(roots())[:, None] if refinement.centre_sources else 1.0
+
+    def spread(sources: Float, start: NDArray[np.floating] | None) -> tuple[Any, Float]:
+        solution, z = solve(like(sources / scale), start)
+        shares = _shares(np.asarray(z, np.float64))
+        return solution, centred(shares, sources) if refinement.centre_sources else shares
+
+    solution, z = spread(y, start)
+    temperature, num_held_out, error = None, 0, 0.0
+    if refinement.calibrate:
+        temperature, num_held_out = _fit(lambda sources: spread(sources, solution.x)[1], y)
+    if temperature is not None:
+        z = tempered(z, temperature)
+    elif refinement.centre_sources and prior is None:  # neither a temperature nor a prior gives to shares of zero
+        z = above_mean(z, y)
+    if prior is not None:
+        z, error = balanced(z, prior, num_rows)
+        _warn_of_unmatched(z, prior, num_rows, error)
+    asked = None if prior is None else tuple(prior.tolist())
+    return solution, z, Refined(refinement.centre_sources, asked, error, temperature, num_held_out)
+
+
+def degree_roots(w: sp.csr_array) -> Float:
+    """(m,) square roots of the degrees, up to a factor for each component: the vector v > 0 with W v = v.
+
+    W = D^-1/2 A D^-1/2 no longer says what D was, but D^1/2 1 is the one positive vector that it keeps. Found by
+    inverse iteration from ones.
+    """
+    size = w.shape[0]
+    system = LinearOperator((size, size), matvec=lambda x: x - NEAR_ONE * (w @ x), dtype=np.float64)
+    v = np.ones(size)
+    for _ in range(10):
+        v = cg(system, v, x0=v / (1 - NEAR_ONE), rtol=1e-6, atol=0, maxiter=300)[0] * (1 - NEAR_ONE)
+        v = _above_zero(v)
+        kept = w @ v
+        if np.linalg.norm((kept - v)[kept > 0]) <= 1e-5 * np.linalg.norm(v):
+            break
+    return np.asarray(v / v.max())
+
+
+def _above_zero(roots: Float) -> Float:
+    """Entries below a thousandth of the largest are raised to it: sources are divided by them."""
+    largest = roots.max()
+    return np.asarray(np.maximum(roots, LEAST_ROOT * largest if largest > 0 else 1))
+
+
+def centred(shares: Float, y: Float) -> Float:
+    """Poisson's classes from the plain answer: (m, c) distributions divided by the mean label, rows to sum 1.
+
+    Poisson learning (Calder, Cook, Thorpe, Slepcev, ICML 2020) solves L u = sum_i (y_i - mean) delta_i with L = D - A,
+    and takes the class with the largest u_j / mean_j where all classes are taken to be equally large.
+    Ours is I - alpha W = D^-1/2 (D - alpha A) D^-1/2, so (D - alpha A) U = B has the solution U = D^-1/2 Z of
+    (I - alpha W) Z = D^-1/2 B: sources are divided by the degree roots. The system is linear, and the columns of Z
+    add up to the answer t to the row sums of its sources. So centring those gives Z - t mean' = t (shares - mean'),
+    row by row, and no second solve is needed: u_j / mean_j orders the classes as shares_j / mean_j does. At alpha = 1
+    Z is infinite, and this is what stays finite.
+
+    y: (m, c) plain sources; a class without a label stays without a share.
+    """
+    mean = y.sum(axis=0) / y.sum()
+    return _shares(np.divide(shares, mean, out=np.zeros_like(shares), where=mean > 0))
+
+
+def above_mean(relative: Float, y: Float) -> Float:
+    """The positive part of u_j / mean_j, rows to sum 1, from `centred`: only classes above the mean label have a share.
+
+    This is far more certain than `centred`. A row that says no more than the mean (all rows, with one class) stays as
+    it is.
+    """
+    mean = y.sum(axis=0) / y.sum()
+    above = np.maximum(relative - (relative @ mean)[:, None], 0)
+    clear = above.max(axis=1) > NOISE
+    return np.where(clear[:, None], _shares(above), relative)
+
+
+def balanced(distribution: Float, prior: Float, num_rows: NDArray[np.int64]) -> Balanced:
+    """Columns scaled, and rows to sum 1, until the classes' shares of the reached rows are the prior (Sinkhorn).
+
+    num_rows: (m,) weight of each row. prior: (c,), sums to 1; what it gives to a class that no row has is shared out.
+    A prior that the distributions cannot meet is approached until that brings no more: the error says how far.
+    """
+    reached = distribution.any(axis=1)
+    p = distribution[reached]
+    possible = p.any(axis=0)
+    weight = num_rows[reached] / num_rows[reached].sum()
+    if not (prior * possible).any():
+        return Balanced(distribution, float(np.abs(weight @ p - prior).max()))
+    target = prior * possible / (prior * possible).sum()
+    scale, errors = np.ones(prior.size), []
+    for _ in range(MOST_ROUNDS):
+        totals = scale * ((weight / (p @ scale)) @ p)
+        errors.append(np.abs(totals - target).max())
+        if errors[-1] <= PRIOR_ERROR / 10 or (len(errors) > PATIENCE and errors[-1] > 0.99 * errors[-1 - PATIENCE]):
+            break
+        scale *= np.divide(target, totals, out=np.ones_like(target), where=totals > 0)
+        scale = np.maximum(scale / scale[possible].max(), LEAST_SCALE)
+    result = np.zeros_like(distribution)
+    result[reached] = _shares(p * scale)
+    return Balanced(result, float(np.abs(weight @ result[reached] - prior).max()))
+
+
+def _fit(spread: Callable[[Float], Float], y: Float) -> tuple[float | None, int]:
+    """The temperature, and how many labels it was fitted on; (None, 0) with a warning where there are too few."""
+    turn = folds(y)
+    if turn is None:
+        warnings.warn(
+            InputWarning(
+                "FL-C34 certainty is not calibrated: a class has one labelled row, and none can be held out; label "
+                "two or more of each class"
+            ),
+            stacklevel=5,
+        )
+        return None, 0
+    said, counts = [], []
+    for number in range(turn.max() + 1):
+        out = turn == number
+        found = spread(np.where(out[:, None], 0, y))
+        out &= found.any(axis=1)
+        said.append(found[out])
+        counts.append(y[out])
+    held_out = np.concatenate(counts)
+    if held_out.size == 0 or held_out.shape[1] == 1:  # held-out rows are out of reach of the others, or of one class
+        return None, 0
+    return fitted_temperature(np.concatenate(said), held_out), int(held_out.sum())
+
+
+def _asked_prior(refinement: Refinement, y: Float) -> Float | None:
+    if refinement.prior is None:
+        return None
+    prior = y.sum(axis=0) / y.sum() if refinement.prior == "labels" else np.array(refinement.prior, np.float64)
+    if prior.size != y.shape[1]:
+        raise ConfigError("C32", f"prior has the shares of {prior.size} classes, and there are {y.shape[1]}")
+    return prior
+
+
+def _shares(z: Float) -> Float:
+    """Rows scaled to sum 1, tiny ones without underflow; rows of zeros stay zeros. z: (m, c), not negative."""
+    largest = z.max(axis=1, keepdims=True)
+    scaled = np.divide(z, largest, out=np.zeros_like(z), where=largest > 0)
+    total = np.maximum(scaled.sum(axis=1, keepdims=True), 1)  # a row with mass sums to 1 or more by now
+    return np.asarray(scaled / total)
+
+
+def _warn_of_unmatched(z: Float, prior: Float, num_rows: NDArray[np.int64], error: float) -> None:
+    if error <= PRIOR_ERROR:
+        return
+    shares = num_rows[z.any(axis=1)] @ z[z.any(axis=1)] / max(num_rows[z.any(axis=1)].sum(), 1)
+    worst = int(np.abs(shares - prior).argmax())
+    warnings.warn(
+        ConvergenceWarning(
+            f"FL-C33 the class totals do not match the prior: class {worst} has {shares[worst]:.4g} of the rows "
+            f"instead of {prior[worst]:.4g}; some rows can be of few classes only, so correct the prior, or raise "
+            "n_neighbors"
+        ),
+        stacklevel=5,
+    )
