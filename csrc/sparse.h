@@ -75,13 +75,8 @@ static int merge_lists(const int64_t *begin, const int32_t *sources, const float
         if (begin[i] == begin[i + 1]) continue;
         best_start(&best, keys, (int32_t)i);
         best_read(&best, k, number + i * k, similarity + i * k);
-        int64_t own = best.count;
-        for (int64_t e = begin[i]; e < begin[i + 1]; e++) {
-            uint64_t key = key_of(values[e], sources[e]);
-            int64_t at = 0;
-            while (at < own && keys[at] != key) at++;
-            if (at == own) keys[best.count++] = key;
-        }
+        for (int64_t e = begin[i]; e < begin[i + 1]; e++)
+            offer(&best, values[e], sources[e], k, k + longest + 1);
         best_write(&best, k, number + i * k, similarity + i * k);
     }
     free(keys);

@@ -14,6 +14,8 @@ typedef struct {
     float threshold; /* nothing below can be among the best k any more */
     int32_t count;
     int32_t self; /* the number that is not its own neighbour; -1: none */
+    int32_t num_known;
+    const int32_t *known; /* numbers that are among the keys from the start: they are not taken twice */
     uint64_t *keys;
 } best_t;
 
@@ -73,6 +75,8 @@ static void sort_descending(uint64_t *keys, int64_t n) {
 
 static inline void offer(best_t *best, float similarity, int32_t number, int64_t k, int64_t capacity) {
     if (number == best->self) return;
+    for (int32_t i = 0; i < best->num_known; i++)
+        if (best->known[i] == number) return;
     best->keys[best->count++] = key_of(similarity, number);
     if (best->count == capacity) {
         select_largest(best->keys, capacity, k);
@@ -85,12 +89,16 @@ static void best_start(best_t *best, uint64_t *keys, int32_t self) {
     best->threshold = -INFINITY;
     best->count = 0;
     best->self = self;
+    best->num_known = 0;
+    best->known = NULL;
     best->keys = keys;
 }
 
 /* Begin with the entries of a list of k that best_write made. */
 static void best_read(best_t *best, int64_t k, const int32_t *number, const float *similarity) {
     for (int64_t i = 0; i < k && number[i] >= 0; i++) best->keys[best->count++] = key_of(similarity[i], number[i]);
+    best->known = number;
+    best->num_known = best->count;
     if (best->count == k) best->threshold = similarity[k - 1];
 }
 

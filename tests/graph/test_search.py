@@ -113,6 +113,7 @@ def test_cells_hold_every_row_once_and_stand_together(small_cells):
     assert (np.diff(found.groups) >= 0).all()
     assert (found.index != np.arange(3000)[:, None]).all()
     assert ((found.index >= 0) & (found.index < 3000)).all()
+    assert all(len(set(row)) == 15 for row in found.index.tolist())
     within = [
         rows[found.order[a:b]] @ rows[found.order[a:b]].T for a, b in zip(found.groups, found.groups[1:], strict=False)
     ]
@@ -131,6 +132,23 @@ def test_neither_threads_nor_chance_matter(small_cells, monkeypatch, recall):
         assert np.array_equal(answers[0].index, other.index)
         assert np.array_equal(answers[0].similarity, other.similarity)
     assert not np.array_equal(answers[0].order, placed(rows, 12, recall, seed=1).order)
+
+
+def in_rounds(rows, monkeypatch, *rounds):
+    """The answer after so many probes in each round."""
+    number, seen = iter(rounds), iter([search.Share(0, 0)] * (len(rounds) - 1) + [search.Share(1, 0)])
+    monkeypatch.setattr(search, "_probes_for", lambda rank, recall, done: next(number))
+    monkeypatch.setattr(search, "share_found", lambda index, truth: next(seen))
+    return placed(rows, 15, 0.9)
+
+
+def test_rounds_of_probes_find_what_one_round_finds_and_nothing_twice(small_cells, monkeypatch):
+    rows = bent(3000)
+    once, thrice = in_rounds(rows, monkeypatch, 9), in_rounds(rows, monkeypatch, 2, 5, 9)
+    assert np.array_equal(once.order, thrice.order)
+    assert all(len(set(row)) == 15 for row in thrice.index.tolist())
+    assert (thrice.similarity >= once.similarity - 1e-6).all()
+    assert (once.index == thrice.index).mean() > 0.99
 
 
 def test_only_members_are_searched_and_found(small_cells):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ EXACT_UP_TO = 8192  # rows; below, all pairs take less time than making cells
 SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
 FIRST_PROBES = 24  # cells ranked for every row to begin with
 CELLS_SHARE = 0.2  # of the time of the search, that making cells takes: for the progress bar
-MUTUAL = 0.5  # share of missed neighbours that the other side knows of, to begin with: 0.6 and more on data seen
+MUTUAL = 0.3  # share of the missed neighbours that the other side knows of; 0.2 to 0.8 on data seen
 Number = NDArray[np.int32]
 Lists = tuple[Number, NDArray[np.float32]]  # (n, k) places and similarities, nearest first
 
@@ -85,15 +85,17 @@ def _by_cells(
     truth = search_rows(queries, panels, k, team, sample)[0]
     rank = _ranks(cells, queries, truth, team)
     lists = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    probes, done, seen = cells.probes, 0, 0.0
-    while seen < recall and done < len(cells.centre):
+    probes, done, seen = cells.probes, 0, Share(0, 0)
+    while seen.mean - seen.error < recall:
         wanted = _probes_for(rank, recall, done)
+        if wanted > len(cells.centre) // 2:  # cells say little about these rows: comparing all pairs costs no more
+            return _all_pairs(points, cells.order, cells.start, k, team, on_progress)
         if wanted > probes.shape[1]:
             probes = nearest_cells(points, cells.centre, wanted, team)
         _search_cells(panels, cells, probes[:, done:wanted], lists, done > 0, team, on_progress)
         exchange(lists, team)
         done, seen = wanted, share_found(lists[0][sample], truth)
-    return PlacedNeighbors(cells.order, cells.start, *lists, seen, done)
+    return PlacedNeighbors(cells.order, cells.start, *lists, seen.mean, done)
 
 
 def _ranks(cells: Cells, queries: NDArray[np.float32], truth: Number, team: Team) -> NDArray[np.int64]:
@@ -114,7 +116,7 @@ def _probes_for(rank: NDArray[np.int64], recall: float, done: int) -> int:
     direct = np.cumsum(np.bincount(rank.ravel())) / rank.size  # by number of probes, from 1 up
     expected = direct + (1 - direct) * MUTUAL * direct
     enough = int(np.searchsorted(expected, recall)) + 1
-    return min(max(enough, done + max(1, done // 5)), direct.size)
+    return max(enough, done + max(1, done // 5))
 
 
 def _search_cells(
@@ -187,6 +189,14 @@ def backward(
     return begin, sources, values
 
 
-def share_found(index: Number, truth: Number) -> float:
+class Share(NamedTuple):
+    """A share as seen on a sample of rows, and its standard error."""
+
+    mean: float
+    error: float
+
+
+def share_found(index: Number, truth: Number) -> Share:
     """Share of the entries of truth, (q, k), that are in the same row of index, (q, k)."""
-    return float(np.mean([np.isin(wanted, got).mean() for wanted, got in zip(truth, index, strict=True)]))
+    shares = np.array([np.isin(wanted, got).mean() for wanted, got in zip(truth, index, strict=True)])
+    return Share(float(shares.mean()), float(shares.std() / shares.size**0.5))
