@@ -66,7 +66,7 @@ def refreshed(rows: np.ndarray, given: np.ndarray, tol: float, last: Any) -> Any
     from fewlabels.graph import build_graph, spread
 
     chosen = replace(settings("paper"), tol=tol)
-    moved = build_graph(rows, chosen)
+    moved = build_graph(rows, chosen, last=last.graph)
     start = np.zeros((moved.affinity.shape[0], last.solution.x.shape[1]), last.solution.x.dtype)
     start[moved.node] = last.solution.x[last.graph.node]  # nodes may be numbered anew
     return spread(moved, given, chosen, start=start)

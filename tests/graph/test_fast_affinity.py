@@ -17,7 +17,7 @@ from fewlabels.graph.fast_affinity import fast_affinity
 
 def lists(index, near):
     index, near = np.array(index, np.int32), np.array(near, np.float32)
-    return PlacedNeighbors(np.arange(len(index)), np.array([0, len(index)]), index, near, 1.0, 0)
+    return PlacedNeighbors(np.arange(len(index)), np.array([0, len(index)]), index, near, 1.0)
 
 
 def both(found, gamma=3.0, clip=True):

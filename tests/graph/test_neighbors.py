@@ -58,6 +58,15 @@ def test_the_scale_of_a_row_does_not_matter(scale):
     assert np.allclose(unit_rows(ROWS * scale), reference.unit(ROWS), atol=1e-7)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "inner_product"])
+def test_float32_is_scaled_like_float64(metric):
+    rows = (ROWS * np.logspace(-30, 30, 90)[:, None]).astype(np.float32)
+    rows[5] = 0
+    same = comparable_rows(rows, metric)
+    assert np.allclose(same, comparable_rows(rows.astype(np.float64), metric), rtol=3e-7, atol=0)
+    assert not same[5].any()
+
+
 def test_the_largest_float32_values_do_not_overflow_and_negative_zero_is_zero():
     units = unit_rows(np.array([[3e38, 3e38], [-0.0, 0.0]], np.float32))
     assert np.allclose(units, [[0.5**0.5, 0.5**0.5], [0, 0]])
@@ -106,11 +115,12 @@ def test_what_is_no_table_of_real_numbers_is_refused(rows, code, fragment):
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_refused_wherever_it_is(value):
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_refused_wherever_it_is(value, kind):
     rng = np.random.default_rng(0)
     for row, column in zip(rng.integers(90, size=20), rng.integers(6, size=20), strict=True):
-        rows = ROWS.copy()
+        rows = ROWS.astype(kind)
         rows[row, column] = value
         with pytest.raises(EmbeddingError, match="FL-E1 NaN or infinity") as caught:
             unit_rows(rows)

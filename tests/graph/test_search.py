@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from fewlabels.graph import GraphSettings, build_graph, nearest_neighbors, search, threads, unit_rows
+from fewlabels.graph import GraphSettings, build_graph, nearest_neighbors, threads, unit_rows
 from fewlabels.graph.compiled import SWITCH, instructions
+
+if instructions():
+    from fewlabels.graph import search
+    from fewlabels.graph.panels import Points
 
 pytestmark = pytest.mark.skipif(instructions() is None, reason="the compiled kernels are not installed")
 
@@ -43,7 +47,7 @@ def brute(rows, k):
 
 def placed(rows, k, recall="exact", members=None, seed=0):
     members = np.arange(len(rows)) if members is None else members
-    return search.all_neighbors(rows, members, k, recall, seed)
+    return search.all_neighbors(Points(rows, members), k, recall, seed)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_all_pairs_give_the_nearest_in_order(isa, n, d, k):
     assert np.allclose(np.take_along_axis(near, found.index.astype(int), axis=1), best, atol=1e-6)
     assert (found.index != np.arange(n)[:, None]).all()
     assert all(len(set(row)) == k for row in found.index.tolist())
-    assert (found.recall, found.num_probes) == (1, 0)
+    assert (found.recall, found.cells) == (1, None)
 
 
 def test_equal_similarities_go_to_the_smaller_place(isa):
@@ -101,7 +105,7 @@ def test_cells_find_at_least_the_share_asked_for_and_say_how_much(isa, small_cel
     )
     assert share == pytest.approx(found.recall, abs=0.03)
     assert found.recall >= recall
-    assert 0 < found.num_probes < found.groups.size - 1
+    assert 0 < found.cells.num_probes < found.groups.size - 1
 
 
 def test_cells_hold_every_row_once_and_stand_together(small_cells):
@@ -205,3 +209,16 @@ def test_the_graph_says_how_its_neighbours_were_found(small_cells):
     assert (exact.recall, exact.num_probes, exact.n_neighbors) == (1, 0, 10)
     assert cells.recall >= 0.95
     assert 0 < cells.num_probes < cells.num_cells
+
+
+def test_the_cells_of_the_last_graph_are_used_again(small_cells, monkeypatch):
+    rows, settings = bent(3000), GraphSettings(n_neighbors=10)
+    first = build_graph(rows, settings)
+    moved = rows + 0.01 * np.random.default_rng(0).normal(size=rows.shape)
+    cold = build_graph(moved, settings)
+    monkeypatch.setattr(search, "make_centres", None)
+    again = build_graph(moved, settings, last=first)
+    assert again.search.recall >= 0.99
+    assert again.layout.cells.centre is first.layout.cells.centre
+    pairs = [set(zip(*graph.affinity[graph.node][:, graph.node].nonzero(), strict=True)) for graph in (cold, again)]
+    assert len(pairs[0] & pairs[1]) > 0.97 * len(pairs[0])

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from ..errors import EmbeddingError
 from .affinity import affinity, normalize
 from .compiled import fits_kernels, instructions
-from .neighbors import Neighbors, PlacedNeighbors, placed_neighbors
+from .neighbors import CellHint, Neighbors, PlacedNeighbors, placed_neighbors
 from .rows import comparable_rows, distinct_rows
 from .settings import GraphSettings
 
@@ -45,10 +45,12 @@ class Layout:
     """Nodes that are close stand in the same group of consecutive nodes: what the fast solver makes use of.
 
     groups: (g + 1,) int64, first node of each. root_degree: (m,) float64, square root of each node's weighted degree.
+    cells: how the search for neighbours went, None if all pairs were compared.
     """
 
     groups: NDArray[np.int64]
     root_degree: NDArray[np.float64]
+    cells: CellHint | None = None
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,25 @@ def build_graph(
     descriptors: NDArray[np.generic],
     settings: GraphSettings | None = None,
     *,
+    last: Graph | None = None,
     on_progress: Progress = no_progress,
 ) -> Graph:
     """The normalised affinity of each row's nearest neighbours, from (n, d) real numbers.
 
+    last: the graph of descriptors much like these, as in the epochs of a training: its cells are used again.
     on_progress: told "neighbors" and "affinity" and the share of each that is done, from 0 where it starts.
     Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E7, G14) as its stages do.
     """
     settings = settings or GraphSettings()
     rows = comparable_rows(descriptors, settings.metric)
-    return graph_of_rows(rows, settings, on_progress=on_progress)
+    return graph_of_rows(rows, settings, last=last, on_progress=on_progress)
 
 
 def graph_of_rows(
     rows: NDArray[np.float32],
     settings: GraphSettings,
     *,
+    last: Graph | None = None,
     on_progress: Progress = no_progress,
 ) -> Graph:
     """build_graph for rows that comparable_rows has checked and scaled already."""
@@ -113,13 +118,15 @@ def graph_of_rows(
         settings.n_neighbors,
         recall=settings.recall,
         seed=settings.seed,
+        last=last.layout.cells if last is not None and last.layout is not None else None,
         on_progress=lambda share: on_progress("neighbors", share),
     )
     on_progress("affinity", 0.0)
     node = _nodes(found.order, alive)[group]
-    search = Search(found.index.shape[1], found.recall, found.num_probes, found.groups.size - 1)
+    num_probes = 0 if found.cells is None else found.cells.num_probes
+    search = Search(found.index.shape[1], found.recall, num_probes, found.groups.size - 1)
     w, root_degree = _affinity(found, settings, lambda share: on_progress("affinity", share))
-    layout = Layout(_with_last(found.groups, first.size), _padded(root_degree, first.size))
+    layout = Layout(_with_last(found.groups, first.size), _padded(root_degree, first.size), found.cells)
     w = _with_empty_rows(w, first.size)
     return Graph(node, w, _components(w), search, layout)
 

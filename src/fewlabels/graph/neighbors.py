@@ -42,12 +42,20 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
+class CellHint:
+    """What a search can start from. centre: (g, d) float32, of cells. num_probes: how many were enough for each row."""
+
+    centre: NDArray[np.float32]
+    num_probes: int
+
+
+@dataclass(frozen=True)
 class PlacedNeighbors:
     """The k nearest of each of n rows. Rows stand at places: those that are close lie in the same group of places.
 
     order: (n,) int64, the row at each place. groups: (g + 1,) int64, first place of each group.
     index: (n, k) int32, the places of the nearest others of each place, nearest first. similarity: (n, k) float32.
-    recall: as in Neighbors. num_probes: groups looked into for each row; 0 if all pairs were compared.
+    recall: as in Neighbors. cells: how the search went, None if all pairs were compared.
     """
 
     order: NDArray[np.int64]
@@ -55,7 +63,7 @@ class PlacedNeighbors:
     index: NDArray[np.int32]
     similarity: NDArray[np.float32]
     recall: float
-    num_probes: int
+    cells: CellHint | None = None
 
 
 def nearest_neighbors(
@@ -87,6 +95,7 @@ def placed_neighbors(
     *,
     recall: float | Literal["exact"],
     seed: int,
+    last: CellHint | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> PlacedNeighbors:
     """The n_neighbors nearest of each of rows[members], none of them all zeros. members: ascending numbers.
@@ -105,9 +114,10 @@ def placed_neighbors(
         )
     if members.size <= max(PRODUCT_UP_TO, k + 1) or instructions() is None:
         return _by_product(rows, members, k, on_progress)
+    from .panels import Points
     from .search import all_neighbors
 
-    return all_neighbors(rows, members, k, recall, seed, on_progress)
+    return all_neighbors(Points(rows, members), k, recall, seed, last, on_progress)
 
 
 def _by_product(
@@ -124,7 +134,7 @@ def _by_product(
         near[np.arange(part.size), part] = -np.inf  # self, by number
         index[part], similarity[part] = top_k(near, k)
         on_progress(min(1.0, (start + block) / n))
-    return PlacedNeighbors(np.arange(n), np.append(np.arange(0, n, GROUP), n), index, similarity, 1.0, 0)
+    return PlacedNeighbors(np.arange(n), np.append(np.arange(0, n, GROUP), n), index, similarity, 1.0)
 
 
 def top_k(near: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

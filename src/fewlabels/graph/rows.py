@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +24,20 @@ def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine")
     Raises EmbeddingError for another shape or type (E8 to E10) and for NaN or infinity (E1), naming the rows.
     """
     array = _checked_table(descriptors)
-    rows = np.empty(array.shape, np.float32)
-    largest = _largest(array)
+    if array.dtype == np.float32 and array.dtype.isnative and array.flags.c_contiguous and instructions() is not None:
+        from .fast_rows import largest_of_rows as largest_of
+        from .fast_rows import scaled_rows as scaled
+    else:
+        largest_of, scaled = _largest, _scaled
+    largest = largest_of(array)
     bad = np.flatnonzero(~np.isfinite(largest))
     if bad.size:
         raise EmbeddingError(
             "E1", "NaN or infinity in descriptors", rows=bad.tolist(), do="remove or repair these rows"
         )
-    scale = np.where(largest > 0, largest, 1) if metric == "cosine" else np.full(len(largest), largest.max() or 1)
-    for part in blocks(array):
-        wide = array[part] / scale[part, None]
-        if metric == "cosine":
-            length = np.sqrt(np.einsum("nd,nd->n", wide, wide, dtype=np.float64))
-            wide /= np.where(length > 0, length, 1)[:, None]
-        rows[part] = wide
-    return rows
+    if metric == "cosine":
+        return scaled(array, np.where(largest > 0, largest, 1), True)
+    return scaled(array, np.full(len(largest), largest.max() or 1), False)
 
 
 def unit_rows(descriptors: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -52,11 +52,23 @@ def blocks(array: NDArray[np.generic]) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _largest(array: NDArray[np.generic]) -> NDArray[np.float64]:
+def _scaled(rows: NDArray[Any], scale: NDArray[np.float64], unit: bool) -> NDArray[np.float32]:
+    """Rows divided by their scale, and then by their length if `unit`; in float64, rounded once."""
+    out = np.empty(rows.shape, np.float32)
+    for part in blocks(rows):
+        wide = rows[part] / scale[part, None]
+        if unit:
+            length = np.sqrt(np.einsum("nd,nd->n", wide, wide, dtype=np.float64))
+            wide /= np.where(length > 0, length, 1)[:, None]
+        out[part] = wide
+    return out
+
+
+def _largest(rows: NDArray[Any]) -> NDArray[np.float64]:
     """(n,) largest absolute value of each row; not finite where one of its numbers is not."""
-    largest = np.empty(array.shape[0])
-    for part in blocks(array):
-        block = array[part]
+    largest = np.empty(rows.shape[0])
+    for part in blocks(rows):
+        block = rows[part]
         wide = block if block.dtype in (np.float32, np.float64) else block.astype(np.float64)
         largest[part] = np.maximum(wide.max(axis=1), -wide.min(axis=1))  # either is NaN where a number is
     return largest

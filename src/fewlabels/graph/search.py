@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
-from .cells import Cells, make_cells, nearest_cells
-from .neighbors import GROUP, PlacedNeighbors
+from .cells import Cells, make_cells, make_centres, nearest_cells
+from .neighbors import GROUP, CellHint, PlacedNeighbors
 from .panels import Panels, Points, packed, packed_rows, search_rows
 from .threads import PARTS, Team, even_ranges, weighted_ranges
 
 EXACT_UP_TO = 8192  # rows; below, all pairs take less time than making cells
 SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
+SAMPLE_AGAIN = 200  # where the number of probes is known from the last search
 FIRST_PROBES = 24  # cells ranked for every row to begin with
 CELLS_SHARE = 0.2  # of the time of the search, that making cells takes: for the progress bar
 MUTUAL = 0.3  # share of the missed neighbours that the other side knows of; 0.2 to 0.8 on data seen
@@ -24,32 +25,36 @@ Lists = tuple[Number, NDArray[np.float32]]  # (n, k) places and similarities, ne
 
 
 def all_neighbors(
-    rows: NDArray[np.float32],
-    members: NDArray[np.int64],
+    points: Points,
     k: int,
     recall: float | Literal["exact"],
     seed: int,
+    last: CellHint | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> PlacedNeighbors:
-    """The k nearest others of each of rows[members], by inner product; k is below the number of members.
+    """The k nearest others of each point, by inner product; k is below the number of points, none of them all zeros.
 
-    rows: (n, d) float32, those of members not all zeros. Similarities are float32 sums over the features in order;
-    equal ones are ordered by place. The same rows and seed give the same answer for any number of threads.
+    Similarities are float32 sums over the features in order; equal ones are ordered by place. The same rows, seed and
+    `last` give the same answer for any number of threads. last: cells of points much like these, to start from.
     """
-    points = Points(rows, members)
     with Team() as team:
         if points.size <= max(EXACT_UP_TO, k + 1):
             groups = np.append(np.arange(0, points.size, GROUP), points.size)
             return _all_pairs(points, np.arange(points.size), groups, k, team, on_progress)
-        ranked = 1 if recall == "exact" else FIRST_PROBES
-        cells = make_cells(points, ranked, seed, team, lambda share: on_progress(CELLS_SHARE * share))
+        centre = make_centres(points, seed, team) if last is None else last.centre
+        ranked = FIRST_PROBES if last is None else last.num_probes + 1
+        cells = make_cells(
+            points, centre, 1 if recall == "exact" else ranked, team, lambda share: on_progress(CELLS_SHARE * share)
+        )
 
         def rest(share: float) -> None:
             on_progress(CELLS_SHARE + (1 - CELLS_SHARE) * share)
 
         if recall == "exact":
             return _all_pairs(points.ordered(cells.order), cells.order, cells.start, k, team, rest)
-        return _by_cells(points.ordered(cells.order), cells, k, recall, seed, team, rest)
+        sample = np.random.default_rng([seed, points.size, 1]).permutation(points.size)
+        sample = np.sort(sample[: SAMPLE if last is None else SAMPLE_AGAIN])
+        return _by_cells(points.ordered(cells.order), cells, k, recall, sample, team, rest)
 
 
 def _all_pairs(
@@ -66,7 +71,7 @@ def _all_pairs(
         own = np.arange(first, last)
         index[first:last], similarity[first:last] = search_rows(points.at(own), panels, k, team, own)
         on_progress(last / points.size)
-    return PlacedNeighbors(order, groups, index, similarity, 1.0, 0)
+    return PlacedNeighbors(order, groups, index, similarity, 1.0)
 
 
 def _by_cells(
@@ -74,13 +79,12 @@ def _by_cells(
     cells: Cells,
     k: int,
     recall: float,
-    seed: int,
+    sample: NDArray[np.int64],
     team: Team,
     on_progress: Callable[[float], None],
 ) -> PlacedNeighbors:
     n = points.size
     panels = packed(points, team)
-    sample = np.sort(np.random.default_rng([seed, n, 1]).choice(n, min(n, SAMPLE), replace=False))
     queries = points.at(sample)
     truth = search_rows(queries, panels, k, team, sample)[0]
     rank = _ranks(cells, queries, truth, team)
@@ -95,7 +99,7 @@ def _by_cells(
         _search_cells(panels, cells, probes[:, done:wanted], lists, done > 0, team, on_progress)
         exchange(lists, team)
         done, seen = wanted, share_found(lists[0][sample], truth)
-    return PlacedNeighbors(cells.order, cells.start, *lists, seen.mean, done)
+    return PlacedNeighbors(cells.order, cells.start, *lists, seen.mean, CellHint(cells.centre, done))
 
 
 def _ranks(cells: Cells, queries: NDArray[np.float32], truth: Number, team: Team) -> NDArray[np.int64]:
@@ -198,5 +202,5 @@ class Share(NamedTuple):
 
 def share_found(index: Number, truth: Number) -> Share:
     """Share of the entries of truth, (q, k), that are in the same row of index, (q, k)."""
-    shares = np.array([np.isin(wanted, got).mean() for wanted, got in zip(truth, index, strict=True)])
+    shares = (truth[:, :, None] == index[:, None, :]).any(axis=2).mean(axis=1)
     return Share(float(shares.mean()), float(shares.std() / shares.size**0.5))

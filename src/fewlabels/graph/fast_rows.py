@@ -1,0 +1,34 @@
+"""Rows of float32 scaled by the compiled kernels, on all cores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _kernels
+from .threads import PARTS, Team, even_ranges
+
+
+def largest_of_rows(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """(n,) the largest absolute value of each row of (n, d) float32; infinite where a number is not finite."""
+    n, d = rows.shape
+    largest = np.empty(n)
+    with Team() as team:
+        team.each(
+            lambda first, last: _kernels.largest(rows, n, d, first, last, largest), even_ranges(n, PARTS * team.size)
+        )
+    return largest
+
+
+def scaled_rows(rows: NDArray[Any], scale: NDArray[np.float64], unit: bool) -> NDArray[np.float32]:
+    """Rows of (n, d) float32 divided by their scale, (n,), and then by their length if `unit`; rounded once."""
+    n, d = rows.shape
+    out = np.empty((n, d), np.float32)
+    with Team() as team:
+        team.each(
+            lambda first, last: _kernels.scale_rows(rows, n, d, scale, unit, first, last, out),
+            even_ranges(n, PARTS * team.size),
+        )
+    return out
