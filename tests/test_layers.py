@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "jobs": SHARED
     | {"graph", "data", "nets", "train", "recipes", "runs", "report", "numpy", "torch", "safetensors", "tqdm"},
     "jobs/propagation": SHARED | {"graph", "data", "runs", "report", "durable", "numpy"},
-    "options": {"typer"},
+    "options": {"errors", "graph", "typer"},
     "cli": {"errors", "options", "graph", "data", "recipes", "runs", "report", "jobs", "durable", "typer"},
     "main": {"errors", "cli", "typer"},
     "__main__": {"main"},

@@ -167,6 +167,13 @@ def propagate(
     alpha: Alpha = 0.99,
     mode: Mode = "paper",
     allow_empty_classes: AllowEmpty = False,
+    metric: options.Metric = "cosine",
+    recall: options.Recall = "0.99",
+    seed: options.Seed = 0,
+    precision: options.Precision = "auto",
+    calibrate: options.Calibrate = False,
+    centre_sources: options.CentreSources = False,
+    class_prior: options.ClassPrior = "none",
     id_column: options.IdColumn = "id",
     embedding_column: options.EmbeddingColumn = "embedding",
     label_column: options.LabelColumn = "label",
@@ -183,6 +190,7 @@ def propagate(
     id column, or row numbers from 0 (npy, or no such column); without --labels, labels are those of the label column.
     """
     from .data.embeddings import Columns
+    from .graph import Refinement
     from .jobs.explanations import text
     from .jobs.propagation import Input, run_propagation
     from .jobs.tables import propagation_table
@@ -193,11 +201,13 @@ def propagate(
         raise ConfigError("C9", "the output file exists", where=out, do="nothing was changed: choose another name")
     folder = run or free_name(out.with_name(f"{out.stem}-run"))
     columns, rows = Columns(id_column, embedding_column, label_column), tuple(explain or ())
+    shared = _graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
+    refinement = Refinement(centre_sources, "labels" if class_prior == "labels" else None, calibrate)
     results = run_propagation(
         Input(embeddings, labels, labels_by_position, columns, delimiter, encoding, ignore_unknown_ids, rows),
         out,
         folder,
-        _graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes),
+        options.refined(shared, metric, recall, seed, precision, refinement),
         memory_limit=memory_limit,
         quiet=quiet,
     )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .graph import GraphSettings
+    from .graph.refinement import Refinement
 
 ByPosition = Annotated[
     bool,
@@ -21,6 +28,47 @@ Explain = Annotated[
 MemoryLimit = Annotated[
     float | None, typer.Option(metavar="GIB", help="Memory it may take, in GiB; default: what is free.")
 ]
+MetricName = Literal["cosine", "inner_product"]
+PrecisionName = Literal["auto", "single", "double"]
+Metric = Annotated[MetricName, typer.Option(help="What makes rows similar; inner_product: length counts too.")]
+Recall = Annotated[
+    str, typer.Option(help="Share of the true neighbours to find at least, as seen on a sample; exact: all of them.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the samples that a search which is not exact draws.")]
+Precision = Annotated[PrecisionName, typer.Option(help="Of the solver; auto: double up to 2,048 rows.")]
+Calibrate = Annotated[
+    bool,
+    typer.Option("--calibrate", help="Fit certainty on labels held out in turn; 5 times the work of the solver."),
+]
+CentreSources = Annotated[
+    bool, typer.Option("--centre-sources", help="Poisson learning: better with very few labels of even classes.")
+]
+ClassPrior = Annotated[
+    Literal["none", "labels"],
+    typer.Option(help="labels: classes end as large as their shares of the given labels say."),
+]
+
+
+def refined(
+    settings: GraphSettings,
+    metric: MetricName,
+    recall: str,
+    seed: int,
+    precision: PrecisionName,
+    refinement: Refinement,
+) -> GraphSettings:
+    """The settings of `propagate`: those it shares with `train`, and its own. Raises ConfigError (C29) for a recall
+    that is neither a number nor "exact"."""
+    share: float | Literal["exact"] = "exact"
+    if recall != "exact":
+        try:
+            share = float(recall)
+        except ValueError:
+            what = f"recall is {recall!r}, expected a number from 0.5 up to below 1, or exact"
+            raise ConfigError("C29", what) from None
+    return replace(settings, metric=metric, recall=share, seed=seed, precision=precision, refinement=refinement)
+
+
 PROPAGATE_EXAMPLES = """Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet
 
 Example: fewlabels propagate parts/ --id-column key --embedding-column vector --label-column class --out labelled.csv
@@ -29,4 +77,6 @@ Example: fewlabels propagate embeddings.arrow --labels labels.npy --labels-by-po
 
 Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --explain 17 --explain 42
 
-Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --memory-limit 8"""
+Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --memory-limit 8
+
+Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --recall 0.999 --calibrate"""

@@ -4,7 +4,7 @@ from .affinity import affinity, normalize
 from .cost import Cost, estimate
 from .explain import Explanation, explain, explain_rows
 from .given import graph_from_affinity, graph_from_neighbors
-from .graph import Graph, build_graph
+from .graph import Graph, Search, build_graph
 from .neighbors import Neighbors, nearest_neighbors
 from .propagation import Propagation, propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
@@ -23,6 +23,7 @@ __all__ = [
     "PseudoLabels",
     "Refined",
     "Refinement",
+    "Search",
     "Solution",
     "affinity",
     "build_graph",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import resource
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ..conventions import UNLABELED
-from ..graph import Propagation
+from ..graph import Graph, Propagation
 
 BINS = 20
 
@@ -43,9 +44,17 @@ def health(propagation: Propagation) -> dict[str, Any]:
             "residual": solution.residual.tolist(),
             "converged": solution.converged.tolist(),
         },
+        **_search(propagation.graph),
         "unreached": int((~propagation.pseudo_labels.reached).sum()),
         "tied": propagation.pseudo_labels.num_tied,
     }
+
+
+def _search(graph: Graph) -> dict[str, Any]:
+    """How the neighbours were found, and the share of the true ones among them in percent."""
+    if graph.search is None:
+        return {}
+    return {"search": asdict(graph.search), "recall": 100 * graph.search.recall}
 
 
 def certainty(propagation: Propagation, given: np.ndarray, truth: np.ndarray | None) -> dict[str, Any]:

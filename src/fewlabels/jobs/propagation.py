@@ -154,6 +154,7 @@ def _results(found: Propagation, given: Labels, cost: Cost) -> dict[str, Any]:
         "class_counts": class_counts(result.label, given.codes, len(given.class_names)),
         **certainty(found, given.codes, None),
         **health(found),
+        "refined": None if found.refined is None else asdict(found.refined),
         "estimate": {"bytes": cost.bytes, "seconds": cost.seconds},
     }
 

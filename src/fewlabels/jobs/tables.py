@@ -19,6 +19,7 @@ NAMES = {
     "num_labeled": ("labelled", ""),
     "num_test": ("test images", ""),
     "num_rejected": ("unreadable images, left out (rejected.csv)", ""),
+    "recall": ("nearest neighbours found (recall)", "%"),
     "unreached": ("rows that no label reaches", ""),
     "wall_seconds": ("wall time", "s"),
     "peak_memory_mib": ("peak memory", "MiB"),
@@ -81,7 +82,9 @@ def training_table(results: dict[str, Any]) -> str:
 
 
 def propagation_table(results: dict[str, Any]) -> str:
-    return of(results, ("num_rows", "num_labeled", "unreached", "certainty", "wall_seconds", "peak_memory_mib"))
+    return of(
+        results, ("num_rows", "num_labeled", "recall", "unreached", "certainty", "wall_seconds", "peak_memory_mib")
+    )
 
 
 def seeds_table(results: dict[str, Any]) -> str:
