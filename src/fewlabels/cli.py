@@ -168,7 +168,7 @@ def propagate(
     mode: Mode = "paper",
     allow_empty_classes: AllowEmpty = False,
     metric: options.Metric = "cosine",
-    recall: options.Recall = "0.99",
+    recall: options.Recall = "auto",
     seed: options.Seed = 0,
     precision: options.Precision = "auto",
     calibrate: options.Calibrate = False,

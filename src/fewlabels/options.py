@@ -32,7 +32,7 @@ MetricName = Literal["cosine", "inner_product"]
 PrecisionName = Literal["auto", "single", "double"]
 Metric = Annotated[MetricName, typer.Option(help="What makes rows similar; inner_product: length counts too.")]
 Recall = Annotated[
-    str, typer.Option(help="Share of the true neighbours to find at least, as seen on a sample; exact: all of them.")
+    str, typer.Option(help="Share of the true neighbours to find at least, or exact; auto: 0.99, exact for released.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the samples that a search which is not exact draws.")]
 Precision = Annotated[PrecisionName, typer.Option(help="Of the solver; auto: double up to 2,048 rows.")]
@@ -59,12 +59,12 @@ def refined(
 ) -> GraphSettings:
     """The settings of `propagate`: those it shares with `train`, and its own. Raises ConfigError (C29) for a recall
     that is neither a number nor "exact"."""
-    share: float | Literal["exact"] = "exact"
-    if recall != "exact":
+    share: float | Literal["exact"] | None = None if recall == "auto" else "exact"
+    if recall not in ("auto", "exact"):
         try:
             share = float(recall)
         except ValueError:
-            what = f"recall is {recall!r}, expected a number from 0.5 up to below 1, or exact"
+            what = f"recall is {recall!r}, expected a number from 0.5 up to below 1, exact or auto"
             raise ConfigError("C29", what) from None
     return replace(settings, metric=metric, recall=share, seed=seed, precision=precision, refinement=refinement)
 

@@ -69,7 +69,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         mode: str = "paper",
         max_zero_share: float = 0.01,
         metric: str = "cosine",
-        recall: float | str = 0.99,
+        recall: float | str | None = None,
         precision: str = "auto",
         random_state: int | None = None,
         unlabeled: object = AUTO,

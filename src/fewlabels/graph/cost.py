@@ -79,7 +79,7 @@ def _bytes(n: int, d: int, c: int, k: int, settings: GraphSettings) -> float:
 
 
 def _stage_seconds(n: int, d: int, c: int, entries: float, settings: GraphSettings, threads: int) -> dict[str, float]:
-    exact = settings.recall == "exact" or n <= EXACT_ROWS
+    exact = settings.search_recall == "exact" or n <= EXACT_ROWS
     compared = n if exact else min(n, COMPARED_SHARE * math.sqrt(n))
     one = compared * (d * SECONDS_PER_MULTIPLICATION + SECONDS_PER_COMPARISON)
     steps = min(settings.step_limit, STEPS * math.sqrt(0.01 / (1 - settings.alpha)))

@@ -116,7 +116,7 @@ def graph_of_rows(
         rows,
         first[alive],
         settings.n_neighbors,
-        recall=settings.recall,
+        recall=settings.search_recall,
         seed=settings.seed,
         last=last.layout.cells if last is not None and last.layout is not None else None,
         on_progress=lambda share: on_progress("neighbors", share),
