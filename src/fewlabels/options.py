@@ -32,7 +32,7 @@ MetricName = Literal["cosine", "inner_product"]
 PrecisionName = Literal["auto", "single", "double"]
 Metric = Annotated[MetricName, typer.Option(help="What makes rows similar; inner_product: length counts too.")]
 Recall = Annotated[
-    str, typer.Option(help="Share of the true neighbours to find at least, or exact; auto: 0.99, exact for released.")
+    str, typer.Option(help="Share of the true neighbours to find at least, or exact; auto: 0.995, exact for released.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the samples that a search which is not exact draws.")]
 Precision = Annotated[PrecisionName, typer.Option(help="Of the solver; auto: double up to 2,048 rows.")]

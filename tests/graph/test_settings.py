@@ -43,7 +43,7 @@ def test_released_mode_takes_whole_powers_only():
 
 
 def test_released_mode_finds_all_neighbours_unless_told_otherwise():
-    assert GraphSettings().search_recall == 0.99
+    assert GraphSettings().search_recall == 0.995
     assert GraphSettings(mode="released").search_recall == "exact"
     assert GraphSettings(mode="released", recall=0.95).search_recall == 0.95
     assert GraphSettings(recall="exact").search_recall == "exact"
