@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from .settings import GraphSettings
 
 # Memory. Counts of entries are exact but for ENTRIES_PER_NEIGHBOR; what Python and its packages hold is BASE_BYTES.
@@ -14,16 +16,16 @@ ROW_BYTES = 96  # label, certainty, node, component, and the row of the output t
 SOLVER_BLOCKS = 4  # solution, residual, direction and image of conjugate gradients
 SOLVER_COLUMNS = 32  # classes that are solved at a time
 
-# Time, on one core of about 50 GFLOP/s.
-EXACT_ROWS = 20_000  # up to here all pairs are compared
-SECONDS_PER_MULTIPLICATION = 4e-11  # of a large float32 matrix product, an addition with it
-COMPARED_SHARE = 12  # times sqrt(n): the rows that one row is compared with, where the search goes by cells
-SECONDS_PER_COMPARISON = 6e-9  # of keeping the best k of the rows compared
-SECONDS_PER_ENTRY = 5e-8  # of building W
-SECONDS_PER_STEP_ENTRY = 7e-9  # of a step of the solver, for each entry of W
-SECONDS_PER_STEP_CLASS = 1.3e-10  # the same, for each class more
-STEPS = 55  # to a relative residual of 1e-6 at alpha 0.99
-SECONDS_PER_RESULT = 5e-8  # of reading labels and certainty off the solution, for each row and class
+# Time, on one core of about 75 GFLOP/s in float32 (AVX-512; with AVX2 about as fast, without either much slower).
+EXACT_ROWS = 8192  # up to here all pairs are compared
+SECONDS_PER_MULTIPLICATION = 2.7e-11  # of a large float32 matrix product, an addition with it
+COMPARED_SHARE = 14  # times sqrt(n): the rows and centres that one row is compared with, where the search goes by cells
+SECONDS_PER_COMPARISON = 6e-10  # of keeping the best k of the rows compared
+SECONDS_PER_ENTRY = 6e-8  # of building W
+SECONDS_PER_STEP_ENTRY = 1e-9  # of a step of the solver, for each entry of W
+SECONDS_PER_STEP_CLASS = 1.9e-10  # the same, for each class
+STEPS = 20  # to a relative residual of 1e-6 at alpha 0.99, with a coarse space
+SECONDS_PER_RESULT = 2.5e-8  # of reading labels and certainty off the solution, for each row and class
 BASE_SECONDS = 0.5
 
 
@@ -63,8 +65,8 @@ def estimate(
 
 
 def _bytes(n: int, d: int, c: int, k: int, settings: GraphSettings) -> float:
-    """The rows, which live throughout, and the largest of three stages that each free what the next does not need."""
-    real = 8 if settings.precision == "double" else 4  # of an entry of W and of the solver
+    """The largest of three stages that each free what the next does not need."""
+    real = 8 if settings.dtype(n) == np.float64 else 4  # of an entry of W and of the solver
     rows = 4 * n * d  # float32, scaled
     copy = 4 * n * d  # the same, sorted by cell, while the search runs
     neighbors = 8 * n * k  # int32 number and float32 similarity
@@ -72,10 +74,10 @@ def _bytes(n: int, d: int, c: int, k: int, settings: GraphSettings) -> float:
     blocks = real * SOLVER_BLOCKS * n * min(c, SOLVER_COLUMNS)
     solution = real * n * c  # x, and z in its place
     distribution = real * n * c
-    search = copy + neighbors
-    build = neighbors + w
+    search = rows + copy + neighbors
+    build = 2 * neighbors + w  # the lists, and the same by the row that is named
     solve = w + solution + max(blocks, distribution)  # the blocks are gone when the distributions are made
-    return rows + max(search, build, solve) + ROW_BYTES * n
+    return max(search, build, solve) + ROW_BYTES * n
 
 
 def _stage_seconds(n: int, d: int, c: int, entries: float, settings: GraphSettings, threads: int) -> dict[str, float]:
@@ -85,7 +87,7 @@ def _stage_seconds(n: int, d: int, c: int, entries: float, settings: GraphSettin
     steps = min(settings.step_limit, STEPS * math.sqrt(0.01 / (1 - settings.alpha)))
     return {
         "neighbors": n * one / threads,
-        "affinity": entries * SECONDS_PER_ENTRY,
+        "affinity": entries * SECONDS_PER_ENTRY / threads,
         "solve": steps * entries * (SECONDS_PER_STEP_ENTRY + c * SECONDS_PER_STEP_CLASS) / threads,
         "pseudo_labels": n * c * SECONDS_PER_RESULT,
     }

@@ -107,9 +107,23 @@ def graph_of_rows(
     on_progress: Progress = no_progress,
 ) -> Graph:
     """build_graph for rows that comparable_rows has checked and scaled already."""
+    return connected(searched(rows, settings, last, on_progress), settings, on_progress)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Neighbours of the distinct rows but all-zero ones. node: (n,) of each row. num_nodes: all-zero ones counted too."""
+
+    neighbors: PlacedNeighbors
+    node: NDArray[np.int64]
+    num_nodes: int
+
+
+def searched(rows: NDArray[np.float32], settings: GraphSettings, last: Graph | None, on_progress: Progress) -> Searched:
+    """The first half of graph_of_rows, after which the rows are not needed any more."""
+    on_progress("neighbors", 0.0)
     nonzero: NDArray[np.bool_] = np.asarray(rows.any(axis=1))
     refuse_many_zeros(np.flatnonzero(~nonzero), rows.shape[0], settings)
-    on_progress("neighbors", 0.0)
     first, group = distinct_rows(rows, nonzero) if settings.rules.merge_duplicates else _everyone(rows)
     alive = nonzero[first]
     found = placed_neighbors(
@@ -121,14 +135,19 @@ def graph_of_rows(
         last=last.layout.cells if last is not None and last.layout is not None else None,
         on_progress=lambda share: on_progress("neighbors", share),
     )
+    return Searched(found, _nodes(found.order, alive)[group], first.size)
+
+
+def connected(searched: Searched, settings: GraphSettings, on_progress: Progress) -> Graph:
+    """The second half of graph_of_rows."""
     on_progress("affinity", 0.0)
-    node = _nodes(found.order, alive)[group]
+    found, num_nodes = searched.neighbors, searched.num_nodes
     num_probes = 0 if found.cells is None else found.cells.num_probes
     search = Search(found.index.shape[1], found.recall, num_probes, found.groups.size - 1)
     w, root_degree = _affinity(found, settings, lambda share: on_progress("affinity", share))
-    layout = Layout(_with_last(found.groups, first.size), _padded(root_degree, first.size), found.cells)
-    w = _with_empty_rows(w, first.size)
-    return Graph(node, w, _components(w), search, layout)
+    layout = Layout(_with_last(found.groups, num_nodes), _padded(root_degree, num_nodes), found.cells)
+    w = _with_empty_rows(w, num_nodes)
+    return Graph(searched.node, w, _components(w), search, layout)
 
 
 def _nodes(order: NDArray[np.int64], alive: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, UnreachedWarning
 from .compiled import fits_kernels
 from .far import fill_far_nodes
-from .graph import Graph, Progress, graph_of_rows, no_progress
+from .graph import Graph, Progress, connected, no_progress, searched
 from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
@@ -73,8 +73,10 @@ def propagate(
     settings = settings or GraphSettings()
     rows = comparable_rows(descriptors, settings.metric)
     checked = checked_labels(labels, rows.shape[0], settings, class_names)  # before minutes of searching neighbours
-    graph = graph_of_rows(rows, settings, on_progress=on_progress)
+    neighbors = searched(rows, settings, None, on_progress)
     del rows  # as large as the descriptors
+    graph = connected(neighbors, settings, on_progress)
+    del neighbors
     return _spread(graph, checked, settings, None, on_progress)
 
 
