@@ -112,7 +112,7 @@ def graph_of_rows(
 
 @dataclass(frozen=True)
 class Searched:
-    """Neighbours of the distinct rows but all-zero ones. node: (n,) of each row. num_nodes: all-zero ones counted too."""
+    """Neighbours of the distinct rows that are not zero. node: (n,) of each row. num_nodes: with the all-zero ones."""
 
     neighbors: PlacedNeighbors
     node: NDArray[np.int64]
