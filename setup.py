@@ -1,11 +1,13 @@
 """The compiled kernels. Where there is no C compiler the package installs without them and uses NumPy, more slowly."""
 
+from pathlib import Path
+
 from setuptools import Extension, setup
 
 KERNELS = Extension(
     "fewlabels.graph._kernels",
     sources=["csrc/module.c"],
-    depends=[f"csrc/{name}.h" for name in ("cells", "isa", "search", "solve", "sparse", "topk")],
+    depends=sorted(map(str, Path("csrc").glob("*.h"))),
     extra_compile_args=["-O3", "-std=gnu11", "-fno-math-errno"],
     py_limited_api=True,
     optional=True,

@@ -1,0 +1,91 @@
+/* Python to C: the passes of the solver. */
+
+static PyObject *py_product(PyObject *module, PyObject *args) {
+    PyObject *objects[3], *o_direction, *o_image, *o_groups, *o_dots;
+    Py_ssize_t n, width, num_groups, first, last;
+    double alpha;
+    if (!PyArg_ParseTuple(args, "OOOndOOnOnnnO", &objects[0], &objects[1], &objects[2], &n, &alpha, &o_direction,
+                          &o_image, &width, &o_groups, &num_groups, &first, &last, &o_dots))
+        return NULL;
+    arrays_t arrays = {.num = 0};
+    csr_t w;
+    const float *direction;
+    const int64_t *groups;
+    float *image;
+    double *dots;
+    int failed = borrow_matrix(&arrays, objects, n, &w) || BORROW(o_direction, n * width, float, 0, 0, direction) ||
+                 BORROW(o_image, n * width, float, 1, 0, image) ||
+                 BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups) ||
+                 BORROW(o_dots, num_groups * width, double, 1, 0, dots);
+    if (!failed) {
+        Py_BEGIN_ALLOW_THREADS
+        isa->product[width / 8 - 1](&w, (float)alpha, direction, image, groups, first, last, dots);
+        Py_END_ALLOW_THREADS
+    }
+    return done(&arrays, failed);
+}
+
+static PyObject *py_advance(PyObject *module, PyObject *args) {
+    PyObject *o_x, *o_residual, *o_direction, *o_image, *o_step, *o_shape, *o_groups, *o_dots, *o_coarse;
+    Py_ssize_t n, width, num_groups, first, last;
+    if (!PyArg_ParseTuple(args, "OOOOOOnnOnnnOO", &o_x, &o_residual, &o_direction, &o_image, &o_step, &o_shape, &n,
+                          &width, &o_groups, &num_groups, &first, &last, &o_dots, &o_coarse))
+        return NULL;
+    arrays_t arrays = {.num = 0};
+    float *x, *residual;
+    const float *direction, *image, *step, *shape;
+    const int64_t *groups;
+    double *dots, *coarse;
+    int failed = BORROW(o_x, n * width, float, 1, 0, x) || BORROW(o_residual, n * width, float, 1, 0, residual) ||
+                 BORROW(o_direction, n * width, float, 0, 0, direction) ||
+                 BORROW(o_image, n * width, float, 0, 0, image) || BORROW(o_step, width, float, 0, 0, step) ||
+                 BORROW(o_shape, n, float, 0, 1, shape) || BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups) ||
+                 BORROW(o_dots, num_groups * width, double, 1, 0, dots) ||
+                 BORROW(o_coarse, num_groups * width, double, 1, o_shape == Py_None, coarse);
+    if (!failed) {
+        Py_BEGIN_ALLOW_THREADS
+        isa->advance[width / 8 - 1](x, residual, direction, image, step, shape, groups, first, last, dots, coarse);
+        Py_END_ALLOW_THREADS
+    }
+    return done(&arrays, failed);
+}
+
+static PyObject *py_turn(PyObject *module, PyObject *args) {
+    PyObject *o_direction, *o_residual, *o_ratio, *o_shape, *o_lift, *o_groups;
+    Py_ssize_t n, width, num_groups, first, last;
+    if (!PyArg_ParseTuple(args, "OOOOOnnOnnn", &o_direction, &o_residual, &o_ratio, &o_shape, &o_lift, &n, &width,
+                          &o_groups, &num_groups, &first, &last))
+        return NULL;
+    arrays_t arrays = {.num = 0};
+    float *direction;
+    const float *residual, *ratio, *shape, *lift;
+    const int64_t *groups;
+    int failed = BORROW(o_direction, n * width, float, 1, 0, direction) ||
+                 BORROW(o_residual, n * width, float, 0, 0, residual) || BORROW(o_ratio, width, float, 0, 0, ratio) ||
+                 BORROW(o_shape, n, float, 0, 1, shape) ||
+                 BORROW(o_lift, num_groups * width, float, 0, o_shape == Py_None, lift) ||
+                 BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups);
+    if (!failed) {
+        Py_BEGIN_ALLOW_THREADS
+        isa->turn[width / 8 - 1](direction, residual, ratio, shape, lift, groups, first, last);
+        Py_END_ALLOW_THREADS
+    }
+    return done(&arrays, failed);
+}
+
+static PyObject *py_lift(PyObject *module, PyObject *args) {
+    PyObject *o_inverse, *o_coarse, *o_lift;
+    Py_ssize_t num, width, first, last;
+    if (!PyArg_ParseTuple(args, "OOnnnnO", &o_inverse, &o_coarse, &num, &width, &first, &last, &o_lift)) return NULL;
+    arrays_t arrays = {.num = 0};
+    const float *inverse, *coarse;
+    float *lift;
+    int failed = BORROW(o_inverse, num * num, float, 0, 0, inverse) ||
+                 BORROW(o_coarse, num * width, float, 0, 0, coarse) || BORROW(o_lift, num * width, float, 1, 0, lift);
+    if (!failed) {
+        Py_BEGIN_ALLOW_THREADS
+        isa->lift[width / 8 - 1](inverse, coarse, num, first, last, lift);
+        Py_END_ALLOW_THREADS
+    }
+    return done(&arrays, failed);
+}
