@@ -1,16 +1,18 @@
 """The compiled kernels. Where there is no C compiler the package installs without them and uses NumPy, more slowly."""
 
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
 
+STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")  # free-threaded Pythons have none before 3.15
 KERNELS = Extension(
     "fewlabels.graph._kernels",
     sources=["csrc/module.c"],
     depends=sorted(map(str, Path("csrc").glob("*.h"))),
     extra_compile_args=["-O3", "-std=gnu11", "-fno-math-errno"],
-    py_limited_api=True,
+    py_limited_api=STABLE_ABI,
     optional=True,
 )
 
-setup(ext_modules=[KERNELS], options={"bdist_wheel": {"py_limited_api": "cp311"}})
+setup(ext_modules=[KERNELS], options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {})

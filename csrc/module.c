@@ -4,7 +4,9 @@
  * share the work. Array arguments are C-contiguous buffers; their sizes are checked here, their types by
  * fewlabels/graph/compiled.py, the only caller. */
 
+#ifndef Py_GIL_DISABLED
 #define Py_LIMITED_API 0x030b0000
+#endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fewlabels.errors import ConvergenceWarning, GraphError, NumericsError
+from fewlabels.errors import ConfigError, ConvergenceWarning, GraphError, NumericsError
 from fewlabels.graph import GraphSettings, build_graph, conjugate_gradients, propagate, threads
 from fewlabels.graph.compiled import instructions
 
@@ -122,8 +122,8 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch, coarse):
 
 def test_sources_that_are_not_finite_are_refused():
     _, system, y = problem()
-    y.data[0] = np.nan
-    with pytest.raises(NumericsError, match="FL-G9"):
+    y.data[y.indptr[2]] = np.nan
+    with pytest.raises(NumericsError, match=r"FL-G9 .* classes \[2\]"):
         solve_blocks(system, y, tol=1e-6, max_steps=5)
 
 
@@ -153,3 +153,9 @@ def test_a_tolerance_beyond_float32_is_said_to_be_missed():
         propagate(rows, labels, GraphSettings(n_neighbors=8, tol=1e-12, precision="single"))
     found = propagate(rows, labels, GraphSettings(n_neighbors=8, tol=1e-12))  # so few rows are solved in float64
     assert found.solution.converged.all()
+
+
+def test_alpha_very_near_one_is_solved_in_float64():
+    assert GraphSettings(alpha=1 - 1e-7).dtype(10**6) is np.float64
+    with pytest.raises(ConfigError, match=r"FL-C2 .* needs precision='double'"):
+        GraphSettings(alpha=1 - 1e-7, precision="single")

@@ -71,3 +71,15 @@ def test_an_island_leaves_the_others_as_the_released_code_has_them_without_it():
 
 
 NO_LABELS = np.full(12, -1)
+
+
+@pytest.mark.parametrize("n", [500, 9000])
+def test_a_negative_degree_names_the_row_of_the_data(n):
+    rng = np.random.default_rng(0)
+    rows = np.abs(rng.normal(size=(n, 6))) + 0.1
+    rows[:3], rows[n // 2] = 0, -1
+    labels = np.where(np.arange(n) % 50 == 4, 0, -1)
+    labels[10] = 1
+    with pytest.raises(GraphError, match="FL-G4") as caught:
+        propagate(rows, labels, GraphSettings(n_neighbors=5, **RELEASED))
+    assert n // 2 in caught.value.rows

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings, build_graph, nearest_neighbors, threads, unit_rows
 from fewlabels.graph.compiled import SWITCH, instructions
 
@@ -222,3 +223,43 @@ def test_the_cells_of_the_last_graph_are_used_again(small_cells, monkeypatch):
     assert again.layout.cells.centre is first.layout.cells.centre
     pairs = [set(zip(*graph.affinity[graph.node][:, graph.node].nonzero(), strict=True)) for graph in (cold, again)]
     assert len(pairs[0] & pairs[1]) > 0.97 * len(pairs[0])
+
+
+@pytest.mark.parametrize("change", ["fewer features", "more features", "far more rows"])
+def test_cells_of_other_points_are_not_used(small_cells, change):
+    rows, settings = bent(3000), GraphSettings(n_neighbors=10)
+    last = build_graph(bent(520) if change == "far more rows" else rows, settings)
+    if change == "far more rows":
+        rows = bent(12_000)
+    else:
+        rows = rows[:, :-3] if change == "fewer features" else np.hstack([rows, rows[:, :3]])
+    again, alone = build_graph(rows, settings, last=last), build_graph(rows, settings)
+    assert np.array_equal(again.node, alone.node)
+    assert np.array_equal(again.layout.cells.centre, alone.layout.cells.centre)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_by_inner_product_some_rows_may_be_shorter_by_far(small_cells, scale):
+    rows = bent(3000).astype(np.float64)
+    rows[::20] *= scale
+    graph = build_graph(rows, GraphSettings(n_neighbors=10, metric="inner_product", recall=0.9))
+    assert graph.search.recall >= 0.9 or graph.search.num_probes == 0
+    assert np.isfinite(graph.affinity.data).all()
+
+
+def test_where_cells_say_nothing_all_pairs_are_compared(small_cells):
+    rows = unit_rows(np.random.default_rng(0).normal(size=(1500, 200)))
+    found = placed(rows, 10, 0.999)
+    assert (found.recall, found.cells) == (1, None)
+    exact = placed(rows, 10)
+    assert np.array_equal(np.sort(found.similarity, axis=None), np.sort(exact.similarity, axis=None))
+
+
+def test_a_switch_that_names_no_instructions_is_refused(monkeypatch):
+    monkeypatch.setenv(SWITCH, "AVX9")
+    with pytest.raises(ConfigError, match=r"FL-C36 FEWLABELS_KERNELS is 'AVX9'"):
+        instructions()
+    monkeypatch.setenv(SWITCH, "")
+    assert instructions() is not None
+    monkeypatch.setenv(SWITCH, "off")
+    assert instructions() is None

@@ -47,13 +47,14 @@ def warn_of_lost_rows(num_lost: int, gamma: float) -> None:
         )
 
 
-def normalize(weights: sp.csr_array) -> sp.csr_array:
+def normalize(weights: sp.csr_array, names: NDArray[np.int64] | None = None) -> sp.csr_array:
     """D^-1/2 W D^-1/2, whose eigenvalues lie in [-1, 1] where W is non-negative.
 
-    weights: (n, n) symmetric, zero diagonal. A row without edges stays zero: nothing flows to or from it.
+    weights: (n, n) symmetric, zero diagonal. names: (n,) numbers of the rows for messages; None: their own.
+    A row without edges stays zero: nothing flows to or from it.
     Raises GraphError (G4) where a degree is negative, which only negative edges can cause.
     """
-    scale = inverse_roots(weights.sum(axis=1))
+    scale = inverse_roots(weights.sum(axis=1), names)
     result = weights.copy()
     # row by row then column by column: the product of two large factors could overflow, an edge times one cannot
     result.data *= np.repeat(scale, np.diff(weights.indptr))
@@ -61,13 +62,13 @@ def normalize(weights: sp.csr_array) -> sp.csr_array:
     return result
 
 
-def inverse_roots(degree: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) 1 / sqrt(degree), 0 where it is 0. Raises GraphError (G4) where one is negative."""
+def inverse_roots(degree: NDArray[np.float64], names: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """(n,) 1 / sqrt(degree), 0 where it is 0. Raises GraphError (G4) where one is negative, with its name or number."""
     if (degree < 0).any():
         raise GraphError(
             "G4",
             "negative degree: negative similarities outweigh the positive ones",
-            rows=np.flatnonzero(degree < 0).tolist(),
+            rows=np.sort(np.flatnonzero(degree < 0) if names is None else names[degree < 0]).tolist(),
             do="released mode keeps negative similarities, as the authors' code does; use mode='paper'",
         )
     root = np.sqrt(degree)

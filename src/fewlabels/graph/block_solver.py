@@ -15,6 +15,7 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..errors import NumericsError
 from . import _kernels
 from .solver import Solution, demand_finite, not_positive_definite
 from .threads import Range, Team, even_ranges, weighted_ranges
@@ -75,7 +76,10 @@ def coarse_space(w: sp.csr_array, alpha: float, groups: NDArray[np.int64], root_
         )
     matrix = -alpha * matrix
     matrix[np.diag_indices(num)] += 1  # a group without edges stands alone
-    factor = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    try:
+        factor = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    except scipy.linalg.LinAlgError as problem:
+        raise not_positive_definite() from problem
     inverse = scipy.linalg.cho_solve(factor, np.eye(num), overwrite_b=True, check_finite=False)
     return Coarse(shape, np.ascontiguousarray(inverse, np.float32))
 
@@ -96,7 +100,9 @@ def solve_blocks(
     below 1e-7 the rounding is no excuse.
     Raises NumericsError (G9) for a Y or an answer that is not finite, GraphError (G11) for a W that cannot be solved.
     """
-    demand_finite(y.data, "right-hand side")
+    strange = np.unique(np.repeat(np.arange(y.shape[1]), np.diff(y.indptr))[~np.isfinite(y.data)])
+    if strange.size:
+        raise NumericsError("G9", f"NaN or infinity in the right-hand side of classes {strange.tolist()}")
     m, c = y.shape
     x = np.empty((m, c), np.float32)
     steps, residual, converged = np.zeros(c, np.int64), np.zeros(c), np.ones(c, bool)
@@ -111,6 +117,7 @@ def solve_blocks(
             np.maximum(row_residual, rows, out=row_residual)
             x[:, part] = block.x[:, : block.num_classes] * block.scale
             on_progress(part.stop / c)
+            del block  # or the next one is made beside it
     demand_finite(x, "solution")
     return Solution(x, steps, residual, converged, row_residual)
 

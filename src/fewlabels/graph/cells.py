@@ -41,9 +41,14 @@ class Cells:
         return np.repeat(np.arange(self.start.size - 1, dtype=np.int32), np.diff(self.start))
 
 
+def num_cells(num_points: int) -> int:
+    """How many cells so many points are sorted into."""
+    return max(1, int(CELLS_PER_ROOT * num_points**0.5))
+
+
 def make_centres(points: Points, seed: int, team: Team) -> NDArray[np.float32]:
     """(m, d) centres of cells for points that are not all zeros, in a chain. The same seed gives the same ones."""
-    return chained(_centres(points, max(1, int(CELLS_PER_ROOT * points.size**0.5)), seed, team))
+    return chained(_centres(points, num_cells(points.size), seed, team))
 
 
 def make_cells(
@@ -80,7 +85,8 @@ def _centres(points: Points, wanted: int, seed: int, team: Team) -> NDArray[np.f
     rng = np.random.default_rng([seed, points.size])
     chosen = np.sort(rng.choice(points.size, min(points.size, ROWS_PER_CELL * wanted), replace=False))
     sample = points.at(chosen)
-    sample = sample / np.linalg.norm(sample, axis=1, keepdims=True)  # inner products: directions make the cells
+    sample = sample / np.abs(sample).max(axis=1, keepdims=True)  # squares of 1e-25 would vanish
+    sample /= np.linalg.norm(sample, axis=1, keepdims=True)  # directions make the cells, for inner products too
     centre: NDArray[np.float32] = sample[rng.choice(len(sample), wanted, replace=False)]
     for _ in range(ITERATIONS):
         nearest = search_rows(sample, packed_rows(centre, team), 1, team)[0][:, 0]

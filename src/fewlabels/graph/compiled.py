@@ -8,19 +8,27 @@ from importlib import import_module
 import numpy as np
 import scipy.sparse as sp
 
+from ..errors import ConfigError
+
 SWITCH = "FEWLABELS_KERNELS"  # "off", or an instruction set: plain, avx2, avx512
 
 
 def instructions() -> str | None:
     """The instruction set that the kernels use, None where there are no kernels or they are switched off."""
-    wanted = os.environ.get(SWITCH)
+    wanted = os.environ.get(SWITCH) or None
     if wanted == "off":
         return None
     try:
         kernels = import_module("._kernels", __package__)
     except ImportError:  # installed where there was no C compiler
         return None
-    name: str = kernels.instructions(wanted)
+    try:
+        name: str = kernels.instructions(wanted)
+    except ValueError as problem:
+        do = "set it to plain, avx2, avx512 or off, or leave it unset"
+        raise ConfigError(
+            "C36", f"{SWITCH} is {wanted!r}, and this processor has no such instructions", do=do
+        ) from problem
     return name
 
 

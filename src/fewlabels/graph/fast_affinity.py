@@ -44,7 +44,7 @@ def fast_affinity(
             ranges,
             lambda share: on_progress(0.5 * share),
         )
-        scale = inverse_roots(degree)
+        scale = inverse_roots(degree, found.order)
         _warn_of_underflow(index, similarity, entries, gamma, clip_negative)
         pointers = _pointers(entries)
         columns, weights = np.empty(pointers[-1], np.int32), np.empty(pointers[-1], np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -135,7 +135,8 @@ def searched(rows: NDArray[np.float32], settings: GraphSettings, last: Graph | N
         last=last.layout.cells if last is not None and last.layout is not None else None,
         on_progress=lambda share: on_progress("neighbors", share),
     )
-    return Searched(found, _nodes(found.order, alive)[group], first.size)
+    node = _nodes(found.order, alive)[group]
+    return Searched(replace(found, order=first[alive][found.order]), node, first.size)
 
 
 def connected(searched: Searched, settings: GraphSettings, on_progress: Progress) -> Graph:
@@ -168,7 +169,7 @@ def _affinity(
 
         return fast_affinity(found, settings.gamma, clip_negative=clip, on_progress=on_progress)
     weights = affinity(Neighbors(found.index, found.similarity), settings.gamma, clip_negative=clip)
-    w = normalize(weights)
+    w = normalize(weights, found.order)
     return w.astype(dtype), np.sqrt(weights.sum(axis=1))
 
 

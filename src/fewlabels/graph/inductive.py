@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .compiled import instructions
 from .neighbors import BLOCK_BYTES, GRID, PRODUCT_UP_TO, top_k
 
+MOST_QUERIES = 8192  # searched at once
 FITTED_ROWS = 16384  # compared at once with a block of queries
 Nearest = tuple[NDArray[np.int64], NDArray[np.float64]]  # (q, k) numbers and similarities
 
@@ -45,8 +46,7 @@ def induce(
     k = min(n_neighbors, fitted.shape[0])
     mixed = np.empty((queries.shape[0], distribution.shape[1]))
     lonely = np.zeros(queries.shape[0], bool)
-    block = max(1, BLOCK_BYTES // (32 * min(fitted.shape[0], FITTED_ROWS)))
-    nearest = _search(fitted)
+    block, nearest = _search(fitted, k * (distribution.shape[1] + 2))
     for start in range(0, queries.shape[0], block):
         part = slice(start, start + block)
         index, similarity = nearest(queries[part], k)
@@ -60,10 +60,14 @@ def induce(
     return Induced(mixed / mixed.sum(axis=1, keepdims=True), lonely)
 
 
-def _search(fitted: NDArray[np.float32]) -> Callable[[NDArray[np.float32], int], Nearest]:
-    """A function (queries, k) -> the k nearest fitted rows: compiled where that is quicker."""
+def _search(fitted: NDArray[np.float32], answer: int) -> tuple[int, Callable[[NDArray[np.float32], int], Nearest]]:
+    """How many queries to search at once, and a function (queries, k) -> the k nearest fitted rows.
+
+    answer: numbers that the answer to a query needs.
+    """
     if fitted.shape[0] <= PRODUCT_UP_TO or instructions() is None:
-        return lambda queries, k: _nearest(queries, fitted, k)
+        block = BLOCK_BYTES // (32 * min(fitted.shape[0], FITTED_ROWS))
+        return max(1, block), lambda queries, k: _nearest(queries, fitted, k)
     from .panels import packed_rows, search_rows
     from .threads import Team
 
@@ -75,7 +79,7 @@ def _search(fitted: NDArray[np.float32]) -> Callable[[NDArray[np.float32], int],
             index, similarity = search_rows(queries, panels, k, team)
         return index.astype(np.int64), similarity.astype(np.float64)
 
-    return compiled
+    return max(1, min(MOST_QUERIES, BLOCK_BYTES // (8 * answer))), compiled
 
 
 def _nearest(queries: NDArray[np.float32], fitted: NDArray[np.float32], k: int) -> Nearest:

@@ -53,7 +53,7 @@ class CellHint:
 class PlacedNeighbors:
     """The k nearest of each of n rows. Rows stand at places: those that are close lie in the same group of places.
 
-    order: (n,) int64, the row at each place. groups: (g + 1,) int64, first place of each group.
+    order: (n,) int64, the member at each place, or its row. groups: (g + 1,) int64, first place of each group.
     index: (n, k) int32, the places of the nearest others of each place, nearest first. similarity: (n, k) float32.
     recall: as in Neighbors. cells: how the search went, None if all pairs were compared.
     """

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
-from .cells import Cells, make_cells, make_centres, nearest_cells
+from .cells import Cells, make_cells, make_centres, nearest_cells, num_cells
 from .neighbors import GROUP, CellHint, PlacedNeighbors
 from .panels import Panels, Points, packed, packed_rows, search_rows
 from .threads import PARTS, Team, even_ranges, weighted_ranges
@@ -41,6 +41,7 @@ def all_neighbors(
         if points.size <= max(EXACT_UP_TO, k + 1):
             groups = np.append(np.arange(0, points.size, GROUP), points.size)
             return _all_pairs(points, np.arange(points.size), groups, k, team, on_progress)
+        last = last if last is not None and _fits(last, points) else None
         centre = make_centres(points, seed, team) if last is None else last.centre
         ranked = FIRST_PROBES if last is None else last.num_probes + 1
         cells = make_cells(
@@ -57,6 +58,12 @@ def all_neighbors(
         return _by_cells(points.ordered(cells.order), cells, k, recall, sample, team, rest)
 
 
+def _fits(last: CellHint, points: Points) -> bool:
+    """Whether these cells are of points with as many features, and of about as many points."""
+    wanted = num_cells(points.size)
+    return last.centre.shape[1] == points.rows.shape[1] and wanted / 4 < len(last.centre) < 4 * wanted
+
+
 def _all_pairs(
     points: Points,
     order: NDArray[np.int64],
@@ -65,7 +72,19 @@ def _all_pairs(
     team: Team,
     on_progress: Callable[[float], None],
 ) -> PlacedNeighbors:
-    panels = packed(points, team)
+    return _compared(points, packed(points, team), order, groups, k, team, on_progress)
+
+
+def _compared(
+    points: Points,
+    panels: Panels,
+    order: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    k: int,
+    team: Team,
+    on_progress: Callable[[float], None],
+) -> PlacedNeighbors:
+    """All pairs of the points, which lie in panels in the same order."""
     index, similarity = np.empty((points.size, k), np.int32), np.empty((points.size, k), np.float32)
     for first, last in even_ranges(points.size, max(1, points.size // EXACT_UP_TO)):
         own = np.arange(first, last)
@@ -93,7 +112,8 @@ def _by_cells(
     while seen.mean - seen.error < recall:
         wanted = _probes_for(rank, recall, done)
         if wanted > len(cells.centre) // 2:  # cells say little about these rows: comparing all pairs costs no more
-            return _all_pairs(points, cells.order, cells.start, k, team, on_progress)
+            del lists
+            return _compared(points, panels, cells.order, cells.start, k, team, on_progress)
         if wanted > probes.shape[1]:
             probes = nearest_cells(points, cells.centre, wanted, team)
         _search_cells(panels, cells, probes[:, done:wanted], lists, done > 0, team, on_progress)

@@ -16,6 +16,7 @@ Mode = Literal["paper", "released"]
 Metric = Literal["cosine", "inner_product"]
 Precision = Literal["auto", "single", "double"]
 RECALL = 0.995  # leaves 99.5 % of the labels and more as they are with all neighbours; 0.99 did not always (LOG.md)
+LEAST_GAP = 1e-5  # of alpha to 1, for float32
 DOUBLE_UP_TO = 2048  # nodes; there, float64 takes no time worth saving
 
 
@@ -67,7 +68,7 @@ class GraphSettings:
         None: 0.995, and "exact" in released mode, whose answers are to be those of the authors' code.
     seed: of the sample that cells are made from and recall is measured on, where the search is not exact.
     precision: of the affinity and the solver. "single" (float32) gives the labels of "double" in a fraction of the time
-        and half the memory; "auto" is double up to 2,048 nodes and single beyond.
+        and half the memory; "auto" is double up to 2,048 nodes and for alpha above 0.99999, and single otherwise.
     refinement: centred sources, a class prior, calibrated certainty (refinement.py); not in released mode.
 
     Raises ConfigError where a value is out of range, saying which are in range and why.
@@ -99,6 +100,8 @@ class GraphSettings:
         _check_choice("C18", "mode", self.mode, get_args(Mode))
         _check_choice("C27", "metric", self.metric, get_args(Metric))
         _check_choice("C28", "precision", self.precision, get_args(Precision))
+        if self.precision == "single" and 1 - self.alpha < LEAST_GAP:
+            raise ConfigError("C2", f"alpha is {self.alpha!r}: so near 1 it needs precision='double'", do="or 'auto'")
         if self.recall is not None and self.recall != "exact":
             _check_number("C29", "recall", self.recall, 0.5 - 1e-9, 1, "for all neighbours say 'exact'")
         if isinstance(self.seed, bool) or not isinstance(self.seed, numbers.Integral) or self.seed < 0:
@@ -123,7 +126,8 @@ class GraphSettings:
 
     def dtype(self, num_nodes: int) -> type[np.float32] | type[np.float64]:
         """What the affinity and the solution of so many nodes are held in."""
-        single = self.precision == "single" or (self.precision == "auto" and num_nodes > DOUBLE_UP_TO)
+        narrow = 1 - self.alpha < LEAST_GAP  # W rounded to float32 would have larger eigenvalues than 1 / alpha
+        single = self.precision == "single" or (self.precision == "auto" and num_nodes > DOUBLE_UP_TO and not narrow)
         return np.float32 if single else np.float64
 
     @property
