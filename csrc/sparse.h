@@ -88,14 +88,21 @@ typedef struct {
     float similarity;
 } edge_t;
 
+static int smaller_first(const void *a, const void *b) {
+    int32_t left = ((const edge_t *)a)->number, right = ((const edge_t *)b)->number;
+    return (left > right) - (left < right);
+}
+
 static int64_t sorted_edges(const int32_t *numbers, const float *similarity, int64_t k, edge_t *edges) {
     int64_t size = 0;
     for (int64_t e = 0; e < k; e++) {
         if (numbers[e] < 0) continue;
         int64_t j = size++;
-        for (; j > 0 && edges[j - 1].number > numbers[e]; j--) edges[j] = edges[j - 1];
+        if (k <= 256) /* short lists are sorted as they come in */
+            for (; j > 0 && edges[j - 1].number > numbers[e]; j--) edges[j] = edges[j - 1];
         edges[j] = (edge_t){numbers[e], similarity[e]};
     }
+    if (k > 256) qsort(edges, (size_t)size, sizeof *edges, smaller_first);
     return size;
 }
 

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -63,7 +64,16 @@ static void select_largest(uint64_t *keys, int64_t n, int64_t k) {
     }
 }
 
+static int larger_first(const void *a, const void *b) {
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return (left < right) - (left > right);
+}
+
 static void sort_descending(uint64_t *keys, int64_t n) {
+    if (n > 256) {
+        qsort(keys, (size_t)n, sizeof *keys, larger_first);
+        return;
+    }
     for (int64_t gap = n > 64 ? 23 : 1; gap > 0; gap = gap > 1 ? (gap > 4 ? 4 : 1) : 0)
         for (int64_t i = gap; i < n; i++) {
             uint64_t key = keys[i];

@@ -52,7 +52,7 @@ def placed(rows, k, recall="exact", members=None, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("n", "d", "k"), [(2, 1, 1), (17, 3, 5), (100, 24, 99), (700, 5, 1), (900, 33, 50), (500, 300, 70)]
+    ("n", "d", "k"), [(2, 1, 1), (17, 3, 5), (100, 24, 99), (700, 5, 1), (900, 33, 50), (500, 300, 70), (700, 8, 400)]
 )
 def test_all_pairs_give_the_nearest_in_order(isa, n, d, k):
     rows = unit_rows(np.random.default_rng(n).normal(size=(n, d)))
