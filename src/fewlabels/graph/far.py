@@ -31,23 +31,31 @@ def fill_far_nodes(graph: Graph, solution: Solution, y: sp.csc_array, settings: 
     if settings.mode != "released":
         far |= reachable & (solution.row_residual > NOISE * largest)
     filled[far | ~reachable] = 0
-    by_row = sp.csr_array(y)
-    while far.any():
-        rows = np.flatnonzero(far)
-        mixed = _mix(w[rows], filled) + by_row[rows]  # a labelled node is its own source
-        got = mixed.any(axis=1)
-        if not got.any():
-            break
-        filled[rows[got]] = mixed[got]
-        far[rows[got]] = False
+    by_row = sp.csr_array(y).astype(filled.dtype)
+    rows, place = np.flatnonzero(far), np.empty(w.shape[0], np.int32)
+    while rows.size:
+        mixed = _mix(w[rows], filled, place)
+        own = by_row[rows].tocoo()  # a labelled node is its own source
+        mixed[own.row, own.col] += own.data
+        got = rows[mixed.any(axis=1)]
+        filled[rows] = mixed
+        far[got] = False
+        rows = np.unique(w[got].indices)  # nothing else can have changed: the others' neighbours are as they were
+        rows = rows[far[rows]]
     return np.asarray(filled)
 
 
-def _mix(w: sp.csr_array, filled: NDArray[np.floating]) -> NDArray[np.floating]:
-    """w times the rows of `filled` scaled to sum 1, negatives clipped. w: (rows, m)."""
+def _mix(w: sp.csr_array, filled: NDArray[np.floating], place: NDArray[np.int32]) -> NDArray[np.floating]:
+    """w times the rows of `filled` scaled to sum 1, negatives clipped, in the type of `filled`.
+
+    w: (rows, m). place: (m,) room to work in, so that a ring costs what it holds, not what the graph does.
+    """
     near = np.unique(w.indices)
+    place[near] = np.arange(near.size)
     shares = filled[near]
     mass = shares.sum(axis=1, keepdims=True)
-    shares = np.divide(shares, mass, out=np.zeros_like(shares), where=mass > 0)
-    mixed = np.maximum(w[:, near] @ shares, 0)
-    return np.asarray(mixed)
+    mass[mass == 0] = 1
+    shares /= mass
+    weights = w.data.astype(filled.dtype, copy=False)
+    mixed = sp.csr_array((weights, place[w.indices], w.indptr), (w.shape[0], near.size)) @ shares
+    return np.asarray(np.maximum(mixed, 0, out=mixed))
