@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fewlabels.graph import pseudo_labels
+from fewlabels.graph import pseudo_labels, rows
 from fewlabels.graph.settings import PAPER, RELEASED
 
 NONE = np.full(4, -1)
@@ -68,3 +68,14 @@ def test_the_size_of_a_row_does_not_matter(scale):
     found = pseudo_labels(np.array([[scale, 0]] * 4), NONE, PAPER)
     assert found.certainty.tolist() == [1] * 4
     assert found.distribution.tolist() == [[1, 0]] * 4
+
+
+def test_blocks_of_rows_give_what_all_rows_at_once_give(monkeypatch):
+    z = np.random.default_rng(0).integers(-1, 3, (200, 5)).astype(np.float32)
+    before, whole = z.copy(), pseudo_labels(z, np.full(200, -1), PAPER)
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 7 * 5 * 8)  # seven rows
+    parts = pseudo_labels(z, np.full(200, -1), PAPER)
+    assert np.array_equal(parts.certainty, whole.certainty)
+    assert parts.num_tied == whole.num_tied > 0
+    assert parts.distribution.dtype == np.float32
+    assert np.array_equal(z, before)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
+from .rows import blocks
 from .settings import Rules
 
 
@@ -39,9 +40,11 @@ def distributions(z: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArra
     positive = np.maximum(z, 0)
     largest = positive.max(axis=1, keepdims=True)
     has_mass = largest[:, 0] > 0
-    positive[has_mass] /= largest[has_mass]  # tiny rows first to scale 1, so that their sum does not underflow
+    largest[~has_mass] = 1
+    positive /= largest  # tiny rows first to scale 1, so that their sum does not underflow
     positive[~has_mass] = 1
-    return positive / positive.sum(axis=1, keepdims=True), has_mass
+    positive /= positive.sum(axis=1, keepdims=True)
+    return positive, has_mass
 
 
 def certainties(distribution: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -52,8 +55,11 @@ def certainties(distribution: NDArray[np.floating]) -> NDArray[np.float64]:
     num_classes = distribution.shape[1]
     if num_classes == 1:
         return np.ones(distribution.shape[0])
-    logs = np.log(distribution, out=np.zeros_like(distribution), where=distribution > 0)
-    entropy = -np.einsum("nc,nc->n", distribution, logs)
+    entropy = np.empty(distribution.shape[0])
+    for part in blocks(distribution):
+        shares = distribution[part]
+        logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+        entropy[part] = -np.einsum("nc,nc->n", shares, logs)
     certainty: NDArray[np.float64] = np.clip(1 - entropy / np.log(num_classes), 0, 1)
     return certainty
 
@@ -66,6 +72,15 @@ def class_weights(label: NDArray[np.int64], num_classes: int, rules: Rules) -> N
     population = np.bincount(label[label != UNLABELED], minlength=num_classes).astype(np.float64)
     weight = np.divide(1, population, out=np.zeros(num_classes), where=population > 0)
     return weight * (label.size / num_classes) if rules.balanced_class_weight else weight
+
+
+def _tied(distribution: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """(n,) whether the largest entry of a row occurs in it twice."""
+    tied = np.empty(distribution.shape[0], bool)
+    for part in blocks(distribution):
+        shares = distribution[part]
+        tied[part] = (shares == shares.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    return tied
 
 
 def pseudo_labels(z: NDArray[np.floating], labels: NDArray[np.int64], rules: Rules) -> PseudoLabels:
@@ -81,7 +96,6 @@ def pseudo_labels(z: NDArray[np.floating], labels: NDArray[np.int64], rules: Rul
     if rules.divide_by_largest and certainty.max(initial=0) > 0:
         certainty = certainty / certainty.max()
     label = np.where(has_mass, distribution.argmax(axis=1), UNLABELED)
-    tied = (distribution == distribution.max(axis=1, keepdims=True)).sum(axis=1) > 1
-    num_tied = int((tied & has_mass & ~given).sum())
+    num_tied = int((_tied(distribution) & has_mass & ~given).sum())
     label[given], certainty[given] = labels[given], 1
     return PseudoLabels(label, certainty, distribution, class_weights(label, z.shape[1], rules), reached, num_tied)
