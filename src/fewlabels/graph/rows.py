@@ -24,7 +24,7 @@ def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine")
     Raises EmbeddingError for another shape or type (E8 to E10) and for NaN or infinity (E1), naming the rows.
     """
     array = _checked_table(descriptors)
-    if array.dtype == np.float32 and array.dtype.isnative and array.flags.c_contiguous and instructions() is not None:
+    if _fits_kernels(array):
         from .fast_rows import largest_of_rows as largest_of
         from .fast_rows import scaled_rows as scaled
     else:
@@ -40,6 +40,11 @@ def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine")
     return scaled(array, np.full(len(largest), largest.max() or 1), False)
 
 
+def _fits_kernels(array: NDArray[np.generic]) -> bool:
+    plain = array.dtype == np.float32 and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned
+    return plain and instructions() is not None
+
+
 def unit_rows(descriptors: NDArray[np.generic]) -> NDArray[np.float32]:
     """comparable_rows by cosine: rows of Euclidean length 1, (n, d) float32; all-zero rows stay zero."""
     return comparable_rows(descriptors, "cosine")
@@ -47,8 +52,12 @@ def unit_rows(descriptors: NDArray[np.generic]) -> NDArray[np.float32]:
 
 def blocks(array: NDArray[np.generic]) -> Iterator[slice]:
     """Consecutive rows of (n, d) numbers, so many that a float64 copy takes about 64 MiB."""
-    step = max(1, BLOCK_BYTES // (8 * array.shape[1]))
-    for start in range(0, array.shape[0], step):
+    return _slices(array.shape[0], array.shape[1])
+
+
+def _slices(num_rows: int, width: int) -> Iterator[slice]:
+    step = max(1, BLOCK_BYTES // (8 * width))
+    for start in range(0, num_rows, step):
         yield slice(start, start + step)
 
 
@@ -56,7 +65,7 @@ def _scaled(rows: NDArray[Any], scale: NDArray[np.float64], unit: bool) -> NDArr
     """Rows divided by their scale, and then by their length if `unit`; in float64, rounded once."""
     out = np.empty(rows.shape, np.float32)
     for part in blocks(rows):
-        wide = rows[part] / scale[part, None]
+        wide = (rows[part] / scale[part, None]).astype(np.float64, copy=False)  # from longdouble
         if unit:
             length = np.sqrt(np.einsum("nd,nd->n", wide, wide, dtype=np.float64))
             wide /= np.where(length > 0, length, 1)[:, None]
@@ -91,23 +100,39 @@ def distinct_rows(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tupl
     More than k copies of one row would have none but each other for neighbours, and no label could get in or out.
     All-zero rows have no direction, so they are not equal to each other: each stays alone. nonzero: (n,) the others.
     """
-    n = rows.shape[0]
-    everyone = np.arange(n)
-    hashes = _hashes(rows)
-    hashes[~nonzero] = 0
-    by_hash = np.argsort(hashes, kind="stable")
-    same = np.zeros(n, bool)
-    same[1:] = (hashes[by_hash][1:] == hashes[by_hash][:-1]) & nonzero[by_hash[1:]]
-    if not same.any():
+    everyone = np.arange(rows.shape[0])
+    again, first = _of_one_hash(rows, nonzero)
+    if not again.size:
         return everyone, everyone
-    crowd = np.flatnonzero(same | np.append(same[1:], False))  # rows that share their hash with another
-    among = np.sort(by_hash[crowd])
-    keys = (rows[among] + np.float32(0)).view(np.dtype((np.void, rows.shape[1] * 4)))[:, 0]  # + 0: -0.0 equals 0.0
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    equal = _equal(rows, again, first)
     representative = everyone.copy()
-    representative[among] = np.where(nonzero[among], among[first[group]], among)
-    leaders, number = np.unique(representative, return_inverse=True)
-    return leaders, number
+    representative[again[equal]] = first[equal]
+    others = np.sort(again[~equal])  # different rows of one hash, next to none: equal ones among them are all here
+    keys = (rows[others] + np.float32(0)).view(np.dtype((np.void, rows.shape[1] * 4)))[:, 0]  # + 0: -0.0 equals 0.0
+    _, at, group = np.unique(keys, return_index=True, return_inverse=True)
+    representative[others] = others[at[group]]
+    leads = representative == everyone
+    return np.flatnonzero(leads), (np.cumsum(leads) - 1)[representative]
+
+
+def _of_one_hash(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows that are not the first of their hash, and for each the first one."""
+    alive = np.flatnonzero(nonzero)
+    hashes = _hashes(rows)[alive]
+    order = np.argsort(hashes, kind="stable")
+    by_hash, hashes = alive[order], hashes[order]
+    new = np.ones(alive.size, bool)
+    new[1:] = hashes[1:] != hashes[:-1]
+    first = by_hash[new][np.cumsum(new) - 1]
+    return by_hash[~new], first[~new]
+
+
+def _equal(rows: NDArray[np.float32], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """For each pair of row numbers whether the rows are equal, -0 counting as 0."""
+    equal = np.empty(left.size, bool)
+    for part in _slices(left.size, rows.shape[1]):
+        equal[part] = (rows[left[part]] == rows[right[part]]).all(axis=1)
+    return equal
 
 
 def _hashes(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
