@@ -14,6 +14,7 @@ from fewlabels.errors import (
     ConvergenceWarning,
     EmbeddingError,
     FewlabelsWarning,
+    GraphError,
     InputWarning,
     LabelError,
     UnreachedWarning,
@@ -201,6 +202,17 @@ def test_a_class_without_a_label_is_an_error_that_names_it_or_gets_nothing():
     assert found.class_weight[1] == 0
 
 
+def test_an_absurd_class_number_is_refused_without_room_for_so_many_classes():
+    labels = LABELS.copy()
+    labels[1] = 10**12
+    with pytest.raises(LabelError, match="FL-L18 class 3 and 999999999996 other classes have no"):
+        propagate(ROWS, labels)
+    with pytest.raises(
+        LabelError, match="FL-L40 labels range from -1 to 1000000000000, expected -1 to 9999999; 1 such"
+    ):
+        propagate(ROWS, labels, GraphSettings(allow_empty_classes=True))
+
+
 def test_one_class_alone_is_warned_of():
     with pytest.warns(InputWarning, match="FL-L17"):
         found = propagate(ROWS, np.where(LABELS >= 0, 0, -1), GraphSettings(n_neighbors=10))
@@ -289,3 +301,25 @@ def test_one_more_label_from_the_last_solution_takes_fewer_steps_to_the_same_ans
     assert warm.solution.num_steps.sum() < cold.solution.num_steps.sum()
     assert np.allclose(warm.z, cold.z, atol=1e-4)
     assert np.array_equal(warm.pseudo_labels.label, cold.pseudo_labels.label)
+
+
+@pytest.mark.parametrize("shape", [(90, 1), (90, 4), (89, 3), (3,)])
+def test_a_start_of_another_shape_is_refused(shape):
+    graph = build_graph(ROWS, GraphSettings(n_neighbors=10))
+    with pytest.raises(GraphError, match=r"FL-G12 start has shape .*, expected \(90, 3\)"):
+        spread(graph, LABELS, start=np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("weight", "fragment"),
+    [
+        (np.ones(91), r"shape \(91,\)"),
+        (np.ones((90, 1)), r"shape \(90, 1\)"),
+        (np.where(np.arange(90) == 7, -1, 1), r"negative.*row \(7\)"),
+        (np.where(np.arange(90) == 7, np.nan, 1), r"NaN.*row \(7\)"),
+    ],
+)
+def test_a_weight_that_cannot_be_used_is_refused(weight, fragment):
+    graph = build_graph(ROWS, GraphSettings(n_neighbors=10))
+    with pytest.raises(LabelError, match="FL-L43 weight .*" + fragment):
+        spread(graph, LABELS, weight=weight)

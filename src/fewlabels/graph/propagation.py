@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
-from ..errors import ConvergenceWarning, UnreachedWarning
+from ..errors import ConvergenceWarning, GraphError, UnreachedWarning
 from .compiled import fits_kernels
 from .far import fill_far_nodes
 from .graph import Graph, Progress, connected, no_progress, searched
@@ -22,7 +22,7 @@ from .refinement import Refined, degree_roots, solve_refined
 from .rows import comparable_rows
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
-from .sources import CheckedLabels, checked_labels, sources
+from .sources import CheckedLabels, checked_labels, checked_weight, sources
 
 STAGES = ("neighbors", "affinity", "solve", "pseudo_labels")
 COARSE_FROM_GROUPS = 32  # below, plain steps are as quick
@@ -94,10 +94,16 @@ def spread(
 
     weight: (n,) what each labelled row counts as a source, from 0 up; 1 each if None. Unlabelled rows are none.
     start: (m, c), solution.x of an earlier propagation over this graph; the solver then only has the difference to go.
+    Raises LabelError as `propagate` does and for such a weight (L43), GraphError for a start of another shape (G12).
     """
     settings = settings or GraphSettings()
     checked = checked_labels(labels, graph.node.size, settings, class_names)
-    return _spread(graph, replace(checked, weight=weight), settings, start, on_progress)
+    if weight is not None:
+        checked = replace(checked, weight=checked_weight(weight, graph.node.size))
+    expected = (graph.affinity.shape[0], checked.num_classes)
+    if start is not None and start.shape != expected:
+        raise GraphError("G12", f"start has shape {start.shape}, expected {expected}: one row per node of the graph")
+    return _spread(graph, checked, settings, start, on_progress)
 
 
 def _spread(

@@ -14,6 +14,8 @@ from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError, shown
 from .settings import GraphSettings, Rules
 
+MOST_CLASSES = 10_000_000  # where no names say how many there are
+
 
 @dataclass(frozen=True)
 class CheckedLabels:
@@ -29,7 +31,7 @@ def checked_labels(
 ) -> CheckedLabels:
     """Labels as int64 and the number of classes.
 
-    The classes are 0 to c - 1, with c = len(class_names), or one more than the largest label.
+    The classes are 0 to c - 1, with c = len(class_names), or one more than the largest label (at most MOST_CLASSES).
     Raises LabelError for another shape or type (L22, L23), a number out of range (L40), no label at all (L16) and,
     unless settings.allow_empty_classes, for a class without a labelled row (L18). One class alone is warned of (L17).
     """
@@ -41,34 +43,55 @@ def checked_labels(
             "L22", f"labels have type {array.dtype}, expected integers", do=f"number the classes, {UNLABELED}: no label"
         )
     label = array.astype(np.int64)
-    limit = len(class_names) if class_names is not None else np.inf
+    limit = np.inf  # too large a label is one of a class with a gap before it
+    if class_names is not None:
+        limit = len(class_names)
+    elif settings.allow_empty_classes:
+        limit = MOST_CLASSES
     outside = (label < UNLABELED) | (label >= limit)
     if outside.any():
         raise LabelError(
             "L40",
-            f"labels range from {label.min()} to {label.max()}, expected {UNLABELED} to {limit - 1:g}",
+            f"labels range from {label.min()} to {label.max()}, expected {UNLABELED} to {limit - 1:.15g}",
             rows=np.flatnonzero(outside).tolist(),
         )
     given = label[label != UNLABELED]
     if given.size == 0:
         raise LabelError("L16", f"0 labelled of {num_rows} rows", do="label at least one row of each class")
     num_classes = len(class_names) if class_names is not None else int(given.max()) + 1
-    _check_every_class(np.bincount(given, minlength=num_classes), settings, class_names)
+    _check_every_class(np.unique(given), num_classes, settings, class_names)
     return CheckedLabels(label, num_classes)
 
 
-def _check_every_class(counts: NDArray[np.int64], settings: GraphSettings, class_names: Sequence[str] | None) -> None:
-    empty = np.flatnonzero(counts == 0)
-    if empty.size and not settings.allow_empty_classes:
-        name = f" ('{shown(class_names[empty[0]])}')" if class_names is not None else ""
-        others = f" and {empty.size - 1} other classes have" if empty.size > 1 else " has"
+def _check_every_class(
+    present: NDArray[np.int64], num_classes: int, settings: GraphSettings, class_names: Sequence[str] | None
+) -> None:
+    """present: ascending numbers of the classes with a label. Never an array over all classes: there may be 10^12."""
+    num_empty = num_classes - present.size
+    if num_empty and not settings.allow_empty_classes:
+        first = int(np.append(present != np.arange(present.size), True).argmax())
+        name = f" ('{shown(class_names[first])}')" if class_names is not None else ""
+        others = f" and {num_empty - 1} other classes have" if num_empty > 1 else " has"
         raise LabelError(
             "L18",
-            f"class {empty[0]}{name}{others} no labelled row; propagation would never choose it",
+            f"class {first}{name}{others} no labelled row; propagation would never choose it",
             do="label at least one, leave the class out, or set allow_empty_classes",
         )
-    if counts.size == 1:
+    if num_classes == 1:
         warnings.warn(InputWarning("FL-L17 all labels are of one class: every row reached will get it"), stacklevel=4)
+
+
+def checked_weight(weight: NDArray[np.generic], num_rows: int) -> NDArray[np.float64]:
+    """What each of n labels counts, (n,) float64. Raises LabelError (L43) for all but one number from 0 up per row."""
+    array = np.asarray(weight)
+    if array.shape != (num_rows,) or array.dtype.kind not in "fiub":
+        what = f"weight has shape {array.shape} and type {array.dtype}, expected {num_rows} real numbers"
+        raise LabelError("L43", what)
+    array = array.astype(np.float64)
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        raise LabelError("L43", "weight is negative, NaN or infinite", rows=np.flatnonzero(bad).tolist())
+    return array
 
 
 def sources(labels: CheckedLabels, node: NDArray[np.int64], num_nodes: int, rules: Rules) -> sp.csc_array:
