@@ -237,6 +237,13 @@ def test_labels_that_cannot_be_used_are_refused(labels, code, fragment):
     assert caught.value.code == code
 
 
+def test_the_largest_unsigned_label_is_not_taken_for_unlabelled():
+    labels = np.where(LABELS < 0, 0, LABELS).astype(np.uint64)
+    labels[5] = 2**64 - 1
+    with pytest.raises(LabelError, match="FL-L18"):
+        propagate(ROWS, labels)
+
+
 def test_a_label_beyond_the_class_names_is_refused():
     with pytest.raises(LabelError, match="FL-L40 labels range from -1 to 2, expected -1 to 1"):
         propagate(ROWS, LABELS, class_names=["a", "b"])

@@ -42,6 +42,8 @@ def checked_labels(
         raise LabelError(
             "L22", f"labels have type {array.dtype}, expected integers", do=f"number the classes, {UNLABELED}: no label"
         )
+    if array.dtype.kind == "u":
+        array = np.minimum(array, np.iinfo(np.int64).max)  # 2^64 - 1 is no -1
     label = array.astype(np.int64)
     limit = np.inf  # too large a label is one of a class with a gap before it
     if class_names is not None:
