@@ -24,7 +24,7 @@ class Set:
 def blobs(sizes: np.ndarray, seed: int = 0) -> Set:
     """Classes of four Gaussian blobs in 8 dimensions, bent by a random map into 128, plus noise.
 
-    The recipe of benchmarks/propagate.py, with sizes[i] rows of class i.
+    Four blobs of each class in 8 dimensions, bent into 128, with sizes[i] rows of class i.
     """
     rng = np.random.default_rng(seed)
     truth = np.repeat(np.arange(len(sizes)), sizes)
