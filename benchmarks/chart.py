@@ -33,7 +33,7 @@ STYLES = {
     "scikit-learn rbf": ("#999999", "scikit-learn rbf"),
 }
 OURS = "fewlabels"
-APART = 0.058  # of the panel's height, between two labels
+MARKERS = "osD^vPX"
 TICKS = {"seconds": (0.1, 1, 10, 60, 600, 3600), "peak_mib": (64, 256, 1024, 4096, 16384)}
 
 
@@ -66,38 +66,40 @@ def newest(records: Sequence[Record], classes: int, dimensions: int) -> dict[str
 
 
 def draw(cells: dict[str, dict[int, Record]], classes: int) -> Figure:
-    figure = Figure(figsize=(9.2, 3.9), layout="constrained")
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     panel(left, cells, "seconds", lambda value: f"{value:g} s" if value < 60 else f"{value / 60:g} min")
     panel(right, cells, "peak_mib", lambda value: f"{value:g} MiB" if value < 1024 else f"{value / 1024:g} GiB")
     left.set_title(f"Descriptors to labels: time ({classes} classes)", loc="left", fontsize=10)
     right.set_title("Peak memory, input and interpreter included", loc="left", fontsize=10)
+    names, lines = {}, left.get_legend_handles_labels()
+    names.update(zip(lines[1][::-1], lines[0][::-1], strict=True))  # ours first
+    figure.legend(names.values(), names.keys(), loc="outside right center", frameon=False)
     return figure
 
 
 def panel(axes: Axes, cells: dict[str, dict[int, Record]], name: str, form) -> None:
-    """One quantity against the rows, a line and a label at its end for each method."""
-    ends = []
-    for method in reversed([method for method in STYLES if method in cells]):  # ours on top
+    """One quantity against the rows, a line for each method."""
+    drawn = [method for method in STYLES if method in cells]
+    for number, method in reversed(list(enumerate(drawn))):  # ours on top
         color, label = STYLES[method]
+        marker = MARKERS[number]
         points = [(n, record[name]) for n, record in cells[method].items() if name in record]
         stopped = [(n, record["limit"]) for n, record in cells[method].items() if name not in record][:1]
         if not points:
             continue
         thick = 2.8 if method == OURS else 1.4
-        axes.plot(*zip(*points, strict=True), color=color, linewidth=thick, marker="o", markersize=1.2 + 1.3 * thick)
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, color=color, linewidth=thick, marker=marker, markersize=3 + thick, label=label)
         if stopped and name == "seconds":
             axes.plot(*zip(points[-1], *stopped, strict=True), color=color, linewidth=1, linestyle=":")
             axes.plot(*stopped[0], color=color, marker="^", markersize=6, markerfacecolor="white")
-            points += stopped
-        ends.append((points[-1], label, color, method == OURS))
     rows = sorted({n for found in cells.values() for n in found})
     scales(axes, rows, TICKS[name], form)
-    place_labels(axes, ends)
 
 
 def scales(axes: Axes, rows: Sequence[int], ticks: Sequence[float], form) -> None:
-    """Logarithmic axes with round numbers on them and room for the labels at the right."""
+    """Logarithmic axes with round numbers on them."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     low, high = axes.get_ylim()
@@ -108,47 +110,9 @@ def scales(axes: Axes, rows: Sequence[int], ticks: Sequence[float], form) -> Non
     axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n / 1e6:g}M" if n >= 1e6 else f"{n / 1e3:g}k"))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_locator(NullLocator())
-    axes.set_xlim(rows[0] / 1.15, rows[-1] * max(rows[-1] / rows[0], 2) ** 0.75)
     axes.set_xlabel("rows", loc="left")
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def place_labels(axes: Axes, ends: Sequence[tuple[tuple[float, float], str, str, bool]]) -> None:
-    """Each method's name at the right, as near to the end of its line as the other names let it."""
-    to_panel = axes.transData + axes.transAxes.inverted()
-    last = max(point[0] for point, *_ in ends)
-    for point, label, color, _ in [end for end in ends if end[0][0] < last / 10]:  # a line that ends far from the right
-        axes.annotate(label.replace(" ", "\n"), point, (-2, 7), textcoords="offset points", color=color, linespacing=1)
-    near = [end for end in ends if end[0][0] >= last / 10]
-    at = sorted(((*to_panel.transform(end[0]), *end[1:]) for end in near), key=lambda end: end[1])
-    heights = spread_out([end[1] for end in at])
-    right = max(end[0] for end in at)
-    line = {"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
-    for (x, y, label, color, bold), height in zip(at, heights, strict=True):
-        axes.annotate(
-            label,
-            (x, y),
-            (right + 0.04, height),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            color=color,
-            fontweight="bold" if bold else "normal",
-            verticalalignment="center",
-            arrowprops={**line, "color": color},
-        )
-
-
-def spread_out(heights: Sequence[float]) -> list[float]:
-    """Ascending heights moved apart to APART or more, upwards, then down below the title."""
-    up = list(heights)
-    for number in range(1, len(up)):
-        up[number] = max(up[number], up[number - 1] + APART)
-    top = 0.96
-    for number in reversed(range(len(up))):
-        up[number] = min(up[number], top)
-        top = up[number] - APART
-    return up
 
 
 if __name__ == "__main__":
