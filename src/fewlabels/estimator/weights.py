@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import LabelError
 from ..graph import Graph
+from ..graph.sources import checked_weight
 
 Weights = NDArray[np.float64]
 
@@ -23,14 +24,7 @@ def checked_weights(sample_weight: Any, num_rows: int, mode: str) -> Weights:
     """
     if mode == "released":
         raise LabelError("L43", "sample_weight in released mode, which has no such thing", do="use mode='paper'")
-    weight = np.asarray(sample_weight)
-    if weight.shape != (num_rows,) or weight.dtype.kind not in "fiub":
-        what = f"sample_weight has shape {weight.shape} and type {weight.dtype}, expected {num_rows} real numbers"
-        raise LabelError("L43", what)
-    weight = weight.astype(np.float64)
-    bad = ~(np.isfinite(weight) & (weight >= 0))
-    if bad.any():
-        raise LabelError("L43", "sample_weight is negative, NaN or infinite", rows=np.flatnonzero(bad).tolist())
+    weight = checked_weight(sample_weight, num_rows, "sample_weight")
     if not weight.any():
         raise LabelError("L43", "every sample_weight is zero: no row of any class is left")
     return weight

@@ -24,7 +24,7 @@ from .cuda_rows import chosen_device, comparable_rows, full_precision
 from .cuda_solver import fill_far_nodes, solve, sources
 from .graph import Graph, Progress, no_progress
 from .neighbors import Neighbors
-from .propagation import Propagation, warn_of_unreached, warn_of_unsolved
+from .propagation import Propagation, demand_shape, warn_of_unreached, warn_of_unsolved
 from .pseudo_labels import pseudo_labels
 from .settings import GraphSettings
 from .sources import CheckedLabels, checked_labels
@@ -100,6 +100,7 @@ def spread(
     settings = settings or GraphSettings()
     where = chosen_device(device)
     checked = checked_labels(_array(labels), graph.node.size, settings, class_names)
+    demand_shape(start, graph, checked)
     with full_precision(where):
         there = on_device(graph, where, DTYPES[settings.dtype(graph.affinity.shape[0])])
         return _spread(there, graph, checked, settings, start, on_progress)

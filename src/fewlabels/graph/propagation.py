@@ -100,10 +100,15 @@ def spread(
     checked = checked_labels(labels, graph.node.size, settings, class_names)
     if weight is not None:
         checked = replace(checked, weight=checked_weight(weight, graph.node.size))
+    demand_shape(start, graph, checked)
+    return _spread(graph, checked, settings, start, on_progress)
+
+
+def demand_shape(start: NDArray[np.floating] | None, graph: Graph, checked: CheckedLabels) -> None:
+    """Raise GraphError (G12) for a first guess that is not one row per node and one column per class."""
     expected = (graph.affinity.shape[0], checked.num_classes)
     if start is not None and start.shape != expected:
         raise GraphError("G12", f"start has shape {start.shape}, expected {expected}: one row per node of the graph")
-    return _spread(graph, checked, settings, start, on_progress)
 
 
 def _spread(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError, shown
@@ -83,16 +83,16 @@ def _check_every_class(
         warnings.warn(InputWarning("FL-L17 all labels are of one class: every row reached will get it"), stacklevel=4)
 
 
-def checked_weight(weight: NDArray[np.generic], num_rows: int) -> NDArray[np.float64]:
+def checked_weight(weight: ArrayLike, num_rows: int, name: str = "weight") -> NDArray[np.float64]:
     """What each of n labels counts, (n,) float64. Raises LabelError (L43) for all but one number from 0 up per row."""
     array = np.asarray(weight)
     if array.shape != (num_rows,) or array.dtype.kind not in "fiub":
-        what = f"weight has shape {array.shape} and type {array.dtype}, expected {num_rows} real numbers"
+        what = f"{name} has shape {array.shape} and type {array.dtype}, expected {num_rows} real numbers"
         raise LabelError("L43", what)
     array = array.astype(np.float64)
     bad = ~(np.isfinite(array) & (array >= 0))
     if bad.any():
-        raise LabelError("L43", "weight is negative, NaN or infinite", rows=np.flatnonzero(bad).tolist())
+        raise LabelError("L43", f"{name} is negative, NaN or infinite", rows=np.flatnonzero(bad).tolist())
     return array
 
 
