@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fewlabels.errors import EmbeddingError, InputWarning, LabelError, RunError, UnreachedWarning
 from fewlabels.estimator import LabeledKFold, LabelPropagationClassifier
-from fewlabels.graph import GraphSettings, propagate
+from fewlabels.graph import GraphSettings, Refinement, propagate
 
 CLASSES = np.array(["ant", "bee", "cat"])
 
@@ -267,3 +267,15 @@ def test_a_model_of_a_pandas_column_with_missing_labels_is_saved(task, tmp_path)
     loaded = LabelPropagationClassifier.load(tmp_path / "model.npz")
     same(model, loaded)
     assert loaded.add_labels([0], [None]).transduction_.shape == (180,)
+
+
+@pytest.mark.filterwarnings("ignore:FL-C33")  # the clusters are too clear for another prior
+@pytest.mark.parametrize("refinement", [Refinement(calibrate=True), Refinement(True, (0.2, 0.3, 0.5))])
+def test_a_refinement_is_applied_and_saved(task, tmp_path, refinement):
+    plain, model = fitted(task), fitted(task, refinement=refinement)
+    assert not np.allclose(plain.label_distributions_, model.label_distributions_)
+    model.save(tmp_path / "model.npz")
+    loaded = LabelPropagationClassifier.load(tmp_path / "model.npz")
+    assert loaded.refinement == refinement
+    same(model, loaded)
+    assert clone(model).refinement == refinement

@@ -14,13 +14,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from ..errors import ConfigError, InputWarning, LabelError
-from ..graph import Graph, GraphSettings, comparable_rows, graph_from_affinity, spread, unit_rows
+from ..graph import Graph, GraphSettings, Refinement, comparable_rows, graph_from_affinity, spread, unit_rows
 from ..graph.given import edge_weights
 from ..graph.graph import graph_of_rows
 from ..graph.inductive import Induced, induce, induce_given
 from .labels import AUTO, CodedLabels, code_labels
 from .scoring import labelled_only
-from .store import Fitted, read_fitted, write_fitted
+from .store import Fitted, read_fitted, refinement_of, write_fitted
 from .weights import checked_weights, with_absent
 
 METRICS = ("cosine", "inner_product", "precomputed")
@@ -35,6 +35,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     Parameters
     ----------
     n_neighbors, gamma, alpha, max_steps, tol, mode, max_zero_share, recall, precision : see fewlabels.GraphSettings
+    refinement : fewlabels.graph.Refinement, such as Refinement(calibrate=True); None: the paper's answer as it is.
     metric : how rows are compared: "cosine"; "inner_product", where their length means something; or "precomputed":
         X is the (n, n) affinity itself, sparse or dense, symmetric (else the mean of it and its transpose is taken,
         with a warning), from 0 up, larger is nearer; its diagonal, n_neighbors and gamma do not count. New points then
@@ -72,6 +73,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         recall: float | str | None = None,
         precision: str = "auto",
         random_state: int | None = None,
+        refinement: Refinement | None = None,
         unlabeled: object = AUTO,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -85,6 +87,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         self.recall = recall
         self.precision = precision
         self.random_state = random_state
+        self.refinement = refinement
         self.unlabeled = unlabeled
 
     def __sklearn_tags__(self) -> Any:
@@ -183,6 +186,8 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def load(cls, path: str | Path) -> Self:
         """Read a model that `save` wrote. Raises RunError for any other file; nothing in it can run code."""
         parameters, fitted = read_fitted(path)
+        if parameters.get("refinement") is not None:
+            parameters["refinement"] = refinement_of(parameters["refinement"])
         model = cls(**parameters)
         model.n_features_in_ = fitted.num_features
         if fitted.feature_names is not None:
@@ -204,6 +209,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             recall=self.recall,  # type: ignore[arg-type]
             precision=self.precision,  # type: ignore[arg-type]
             seed=0 if self.random_state is None else self.random_state,
+            refinement=Refinement() if self.refinement is None else self.refinement,
         )
 
     def _validated(self, X: Any, reset: bool) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .. import durable
 from ..errors import RunError
-from ..graph import Graph, Propagation, PseudoLabels, Solution
+from ..graph import Graph, Propagation, PseudoLabels, Refinement, Solution
 from .labels import MARKERS, CodedLabels
 
 FORMAT = 2
@@ -71,7 +71,15 @@ def _plain(value: object) -> object:
     """NumPy scalars as Python's own, and pandas' missing values as None."""
     if MARKERS["None"](value):
         return None
+    if isinstance(value, Refinement):
+        return asdict(value)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def refinement_of(stored: dict[str, Any]) -> Refinement:
+    """A refinement as it was before it became JSON, which has lists and no tuples."""
+    prior = stored["prior"]
+    return Refinement(**(stored | {"prior": tuple(prior) if isinstance(prior, list) else prior}))
 
 
 def read_fitted(path: str | Path) -> tuple[dict[str, Any], Fitted]:
