@@ -375,7 +375,7 @@ def test_a_folder_that_is_not_there_is_no_damaged_run(capsys):
 def test_a_label_file_that_is_no_text_says_so(embeddings, capsys):
     status, _, err = run(capsys, "propagate", "embeddings.npy", "--labels", "embeddings.npy", "--out", "o.csv")
     assert status == 2
-    assert "FL-L28 neither CSV nor Parquet" in err
+    assert "FL-L28 an array of labels has no ids" in err
 
 
 @pytest.mark.filterwarnings("ignore:FL-I1 ")

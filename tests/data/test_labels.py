@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -213,3 +214,9 @@ def test_reads_hundreds_of_thousands_of_rows(tmp_path):
         found = read_labels(path)
     labels = join_labels(found.ids, found)
     assert labels.codes.tolist() == [i % 100 for i in range(300_000)]
+
+
+def test_an_array_of_labels_is_for_labels_by_position(tmp_path):
+    np.save(tmp_path / "y.npy", np.array([0, -1]))
+    with pytest.raises(LabelError, match=r"FL-L28 an array of labels has no ids .* --labels-by-position"):
+        read_labels(tmp_path / "y.npy")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fewlabels.graph import GraphSettings, estimate
+from fewlabels.graph import GraphSettings, Refinement, estimate
 from fewlabels.graph.cost import BASE_BYTES
 from fewlabels.graph.propagation import STAGES
 
@@ -58,3 +58,11 @@ def test_comparing_all_pairs_costs_more_than_going_by_cells():
 def test_more_neighbours_than_rows_are_not_counted():
     assert estimate(10, 4, 2, GraphSettings(n_neighbors=50)) == estimate(10, 4, 2, GraphSettings(n_neighbors=9))
     assert estimate(1, 4, 1, SETTINGS).bytes > 0
+
+
+def test_calibration_and_missing_kernels_take_longer(monkeypatch):
+    plain = estimate(30_000, 64, 8, GraphSettings()).stage_seconds
+    calibrated = estimate(30_000, 64, 8, GraphSettings(refinement=Refinement(calibrate=True))).stage_seconds
+    assert calibrated["solve"] == pytest.approx(6 * plain["solve"])
+    monkeypatch.setenv("FEWLABELS_KERNELS", "off")
+    assert estimate(30_000, 64, 8, GraphSettings()).stage_seconds["neighbors"] > 10 * plain["neighbors"]

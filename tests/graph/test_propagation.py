@@ -330,3 +330,7 @@ def test_a_weight_that_cannot_be_used_is_refused(weight, fragment):
     graph = build_graph(ROWS, GraphSettings(n_neighbors=10))
     with pytest.raises(LabelError, match="FL-L43 weight .*" + fragment):
         spread(graph, LABELS, weight=weight)
+
+
+def test_a_result_is_shown_in_a_line():
+    assert repr(propagated(ROWS, LABELS)) == "Propagation(90 rows, 90 reached, 90 nodes, 3 classes)"

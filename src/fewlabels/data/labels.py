@@ -55,6 +55,9 @@ def read_labels(path: str | os.PathLike[str], *, delimiter: str = ",", encoding:
     Raises LabelError (L4-L14, L22, L28, L29 and L30-L33), StorageError where the file cannot be read.
     """
     file = label_file(path)
+    if file.suffix.lower() == ".npy":
+        do = "with --labels-by-position its numbers are taken in the order of the rows"
+        raise LabelError("L28", "an array of labels has no ids to join by", where=file, do=do)
     rows = _read_table(file) if is_table(file) else read_label_csv(file, delimiter, encoding)
     return _once_each(rows, str(file))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .compiled import instructions
 from .settings import GraphSettings
 
 # Memory. Counts of entries are exact but for ENTRIES_PER_NEIGHBOR; what Python and its packages hold is BASE_BYTES.
@@ -26,6 +27,8 @@ SECONDS_PER_STEP_ENTRY = 1e-9  # of a step of the solver, for each entry of W
 SECONDS_PER_STEP_CLASS = 1.9e-10  # the same, for each class
 STEPS = 20  # to a relative residual of 1e-6 at alpha 0.99, with a coarse space
 SECONDS_PER_RESULT = 2.5e-8  # of reading labels and certainty off the solution, for each row and class
+WITHOUT_KERNELS = 15  # times as long for the search, by NumPy's products in float64
+CALIBRATED_SOLVES = 6  # with labels held out in five folds
 BASE_SECONDS = 0.5
 
 
@@ -81,10 +84,13 @@ def _bytes(n: int, d: int, c: int, k: int, settings: GraphSettings) -> float:
 
 
 def _stage_seconds(n: int, d: int, c: int, entries: float, settings: GraphSettings, threads: int) -> dict[str, float]:
-    exact = settings.search_recall == "exact" or n <= EXACT_ROWS
+    compiled = instructions() is not None
+    exact = settings.search_recall == "exact" or n <= EXACT_ROWS or not compiled
     compared = n if exact else min(n, COMPARED_SHARE * math.sqrt(n))
     one = compared * (d * SECONDS_PER_MULTIPLICATION + SECONDS_PER_COMPARISON)
+    one *= 1 if compiled else WITHOUT_KERNELS
     steps = min(settings.step_limit, STEPS * math.sqrt(0.01 / (1 - settings.alpha)))
+    steps *= CALIBRATED_SOLVES if settings.refinement.calibrate else 1
     return {
         "neighbors": n * one / threads,
         "affinity": entries * SECONDS_PER_ENTRY / threads,

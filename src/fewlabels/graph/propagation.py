@@ -45,6 +45,11 @@ class Propagation:
     solution: Solution
     refined: Refined | None = None
 
+    def __repr__(self) -> str:
+        found, (nodes, classes) = self.pseudo_labels, self.z.shape
+        reached = int(found.reached.sum())
+        return f"Propagation({found.label.size} rows, {reached} reached, {nodes} nodes, {classes} classes)"
+
 
 def propagate(
     descriptors: NDArray[np.generic],

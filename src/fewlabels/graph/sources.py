@@ -39,9 +39,8 @@ def checked_labels(
     if array.shape != (num_rows,):
         raise LabelError("L23", f"labels have shape {array.shape}, and there are {num_rows} descriptors")
     if array.dtype.kind not in "iu":
-        raise LabelError(
-            "L22", f"labels have type {array.dtype}, expected integers", do=f"number the classes, {UNLABELED}: no label"
-        )
+        do = f"number the classes, {UNLABELED}: no label (fewlabels.estimator takes names)"
+        raise LabelError("L22", f"labels have type {array.dtype}, expected integers", do=do)
     if array.dtype.kind == "u":
         array = np.minimum(array, np.iinfo(np.int64).max)  # 2^64 - 1 is no -1
     label = array.astype(np.int64)
