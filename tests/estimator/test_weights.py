@@ -142,3 +142,18 @@ def test_weights_pass_through_a_pipeline_and_a_search(task):
     assert np.allclose(found.label_distributions_, alone.label_distributions_, atol=1e-9)
     search = GridSearchCV(pipeline, {"labelpropagationclassifier__gamma": [1.0, 3.0]}, cv=LabeledKFold(3))
     assert np.isfinite(search.fit(rows, y, **{name: count + 1}).cv_results_["mean_test_score"]).all()
+
+
+def test_rows_of_no_weight_stand_alone_where_the_solver_has_cells_too():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=9500)
+    rows = rng.normal(size=(4, 12))[truth] + 0.5 * rng.normal(size=(9500, 12))
+    y = np.where(rng.random(9500) < 0.02, truth, -1)
+    weight = np.ones(9500)
+    weight[::7] = 0
+    some = LabelPropagationClassifier(n_neighbors=10)
+    with pytest.warns(UserWarning, match="FL-G1 no label reaches 1358 of 9500 rows"):
+        some.fit(rows, y, sample_weight=weight)
+    alone = LabelPropagationClassifier(n_neighbors=10).fit(rows[weight > 0], y[weight > 0])
+    assert not some.reached_[weight == 0].any()
+    assert np.allclose(some.label_distributions_[weight > 0], alone.label_distributions_, atol=1e-4)

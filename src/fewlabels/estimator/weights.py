@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import LabelError
 from ..graph import Graph
+from ..graph.graph import with_lone_nodes
 from ..graph.sources import checked_weight
 
 Weights = NDArray[np.float64]
@@ -32,12 +32,7 @@ def checked_weights(sample_weight: Any, num_rows: int, mode: str) -> Weights:
 
 def with_absent(graph: Graph, absent: NDArray[np.bool_]) -> Graph:
     """The graph of the rows that are not absent, with each absent row as a node without edges. absent: (n,)."""
-    count, nodes = int(absent.sum()), graph.affinity.shape[0]
     node = np.empty(absent.size, np.int64)
     node[~absent] = graph.node
-    node[absent] = nodes + np.arange(count)
-    w = graph.affinity
-    pointers = np.concatenate([w.indptr, np.full(count, w.indptr[-1], w.indptr.dtype)])
-    wide = sp.csr_array((w.data, w.indices, pointers), (nodes + count, nodes + count))
-    component = np.concatenate([graph.component, graph.num_components + np.arange(count)])
-    return replace(graph, node=node, affinity=wide, component=component)
+    node[absent] = graph.affinity.shape[0] + np.arange(absent.sum())
+    return replace(with_lone_nodes(graph, int(absent.sum())), node=node)

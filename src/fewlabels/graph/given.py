@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.csgraph import connected_components
 
 from ..errors import GraphError, InputWarning
 from .affinity import affinity, normalize
-from .graph import Graph
+from .graph import Graph, components_of
 from .neighbors import MISSING, Neighbors
 from .rows import blocks
 from .settings import GraphSettings
@@ -60,7 +59,7 @@ def graph_from_neighbors(index: ArrayLike, similarity: ArrayLike, settings: Grap
 
 
 def _graph(w: sp.csr_array) -> Graph:
-    return Graph(np.arange(w.shape[0]), w, connected_components(w, directed=False)[1].astype(np.int64))
+    return Graph(np.arange(w.shape[0]), w, components_of(w))
 
 
 def edge_weights(weights: Any) -> sp.csr_array:

@@ -72,7 +72,7 @@ class Graph:
 
     @property
     def num_components(self) -> int:
-        return int(self.component.max()) + 1
+        return int(self.component.max(initial=-1)) + 1
 
     @property
     def degree(self) -> NDArray[np.int64]:
@@ -146,9 +146,26 @@ def connected(searched: Searched, settings: GraphSettings, on_progress: Progress
     num_probes = 0 if found.cells is None else found.cells.num_probes
     search = Search(found.index.shape[1], found.recall, num_probes, found.groups.size - 1)
     w, root_degree = _affinity(found, settings, lambda share: on_progress("affinity", share))
-    layout = Layout(_with_last(found.groups, num_nodes), _padded(root_degree, num_nodes), found.cells)
-    w = _with_empty_rows(w, num_nodes)
-    return Graph(searched.node, w, _components(w), search, layout)
+    layout = Layout(found.groups, root_degree, found.cells)
+    graph = Graph(searched.node, w, components_of(w), search, layout)
+    return with_lone_nodes(graph, num_nodes - w.shape[0])
+
+
+def with_lone_nodes(graph: Graph, count: int) -> Graph:
+    """The graph with `count` nodes without edges after its own, in a group of their own. `node` stays as it is."""
+    if count == 0:
+        return graph
+    w, layout, size = graph.affinity, graph.layout, graph.affinity.shape[0] + count
+    pointers = np.concatenate([w.indptr, np.repeat(w.indptr[-1:], count)])
+    if layout is not None:
+        root_degree = np.concatenate([layout.root_degree, np.zeros(count)])
+        layout = replace(layout, groups=np.append(layout.groups, size), root_degree=root_degree)
+    return replace(
+        graph,
+        affinity=sp.csr_array((w.data, w.indices, pointers), (size, size)),
+        component=np.concatenate([graph.component, graph.num_components + np.arange(count)]),
+        layout=layout,
+    )
 
 
 def _nodes(order: NDArray[np.int64], alive: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -173,33 +190,19 @@ def _affinity(
     return w.astype(dtype), np.sqrt(weights.sum(axis=1))
 
 
-def _components(w: sp.csr_array) -> NDArray[np.int64]:
-    if fits_kernels(w):
+def components_of(w: sp.csr_array) -> NDArray[np.int64]:
+    """(m,) int64, the number of each row's connected component."""
+    if w.shape[0] == 0:
+        component = np.empty(0, np.int64)
+    elif fits_kernels(w):
         from ._kernels import components
 
         least = np.empty(w.shape[0], np.int32)
         components(w.indptr, w.indices, w.shape[0], least)
-        component: NDArray[np.int64] = np.unique(least, return_inverse=True)[1].astype(np.int64)
+        component = np.unique(least, return_inverse=True)[1].astype(np.int64)
     else:
         component = connected_components(w, directed=False)[1].astype(np.int64)
     return component
-
-
-def _with_empty_rows(w: sp.csr_array, num_nodes: int) -> sp.csr_array:
-    """w with rows and columns of zeros after its own: the nodes of all-zero rows."""
-    more = num_nodes - w.shape[0]
-    if more == 0:
-        return w
-    pointers = np.concatenate([w.indptr, np.repeat(w.indptr[-1:], more)])
-    return sp.csr_array((w.data, w.indices, pointers), shape=(num_nodes, num_nodes))
-
-
-def _with_last(groups: NDArray[np.int64], num_nodes: int) -> NDArray[np.int64]:
-    return groups if groups[-1] == num_nodes else np.append(groups, num_nodes)
-
-
-def _padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    return np.concatenate([values, np.zeros(size - values.size)])
 
 
 def _everyone(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
