@@ -47,7 +47,8 @@ def solve(
     layout: that of the graph, or None for a matrix in another order. coarse: precondition with the coarse space of the
     graph's groups, which is made anew each time.
     """
-    from fewlabels.graph.block_solver import System, coarse_space, even_groups, solve_blocks
+    from fewlabels.graph.block_solver import System, coarse_space, solve_blocks
+    from fewlabels.graph.neighbors import even_groups
 
     groups = even_groups(y.shape[0]) if layout is None else layout.groups
     space = coarse_space(affinity, ALPHA, groups, layout.root_degree) if coarse else None

@@ -11,7 +11,8 @@ from fewlabels.graph.compiled import instructions
 if instructions() is None:
     pytest.skip("the compiled kernels are not installed", allow_module_level=True)
 
-from fewlabels.graph.block_solver import System, coarse_space, even_groups, solve_blocks
+from fewlabels.graph.block_solver import System, coarse_space, solve_blocks
+from fewlabels.graph.neighbors import even_groups
 
 
 def problem(n=700, classes=5, alpha=0.99, seed=0):

@@ -24,7 +24,6 @@ Float = NDArray[np.float32]
 Double = NDArray[np.float64]
 BLOCK = 32  # classes solved together: their rows of 128 bytes stay in the second-level cache
 LANES = 8  # classes are padded to a multiple
-ROWS_PER_GROUP = 512  # where the graph has no groups of its own
 EPSILON = float(np.finfo(np.float32).eps)
 SMALL = 300_000  # multiplications of a product below which threads cost more than they bring
 
@@ -48,16 +47,6 @@ class System:
     alpha: float
     groups: NDArray[np.int64]
     coarse: Coarse | None = None
-
-
-def fits(w: sp.csr_array) -> bool:
-    """Whether the kernels can work with this matrix."""
-    return bool(w.data.dtype == np.float32 and w.indices.dtype == np.int32 and w.indptr.dtype == np.int32)
-
-
-def even_groups(num_rows: int) -> NDArray[np.int64]:
-    """Groups of 512 consecutive rows."""
-    return np.append(np.arange(0, num_rows, ROWS_PER_GROUP), num_rows)
 
 
 def coarse_space(w: sp.csr_array, alpha: float, groups: NDArray[np.int64], root_degree: Double) -> Coarse:
@@ -134,6 +123,7 @@ class _Block:
         self.width = -(-b.shape[1] // LANES) * LANES
         self.b, self.x, self.direction, self.image = (self._zeros() for _ in range(4))
         self.b[b.indices, column] = b.data / self.scale[column]
+        self.size = np.sqrt(_squares(self.b))
         self.residual = self.b.copy()
         parts = 1 if system.w.nnz * self.width < SMALL else 2 * team.size
         self.ranges: list[Range] = weighted_ranges(system.w.indptr[system.groups], parts)
@@ -146,7 +136,7 @@ class _Block:
 
     def run(self, tol: float, max_steps: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Steps that each class took, and whether it reached the tolerance."""
-        limit = (tol * np.sqrt(_squares(self.b))) ** 2
+        limit = (tol * self.size) ** 2
         steps = np.zeros(self.width, np.int64)
         energy, coarse = self._advance(np.zeros(self.width))
         last = np.ones(self.width)
@@ -169,16 +159,14 @@ class _Block:
     def health(self) -> tuple[Double, Float]:
         """(c,) relative residual of each class as it is, and (m,) the largest of each row. Ends the block's use."""
         np.subtract(self.b, self._applied(self.x), out=self.residual)
-        size = np.sqrt(_squares(self.b))
-        relative = np.sqrt(_squares(self.residual)) / np.where(size > 0, size, 1)
+        relative = np.sqrt(_squares(self.residual)) / np.where(self.size > 0, self.size, 1)
         rows = np.abs(self.residual[:, : self.num_classes], out=self.image[:, : self.num_classes])
         rows *= self.scale.astype(np.float32)
         return relative[: self.num_classes], rows.max(axis=1)
 
     def rounding(self) -> Double:
         """(c,) the relative residual that the rounding of the answer to float32 alone can leave."""
-        size = np.sqrt(_squares(self.b))
-        left = 2 * EPSILON * np.sqrt(_squares(self.x)) / np.where(size > 0, size, 1)
+        left = 2 * EPSILON * np.sqrt(_squares(self.x)) / np.where(self.size > 0, self.size, 1)
         return np.asarray(left[: self.num_classes])
 
     def _applied(self, x: Float) -> Float:

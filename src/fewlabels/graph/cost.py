@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .compiled import instructions
+from .neighbors import EXACT_UP_TO
 from .settings import GraphSettings
 
 # Memory. Counts of entries are exact but for ENTRIES_PER_NEIGHBOR; what Python and its packages hold is BASE_BYTES.
@@ -18,7 +19,6 @@ SOLVER_BLOCKS = 4  # solution, residual, direction and image of conjugate gradie
 SOLVER_COLUMNS = 32  # classes that are solved at a time
 
 # Time, on one core of about 75 GFLOP/s in float32 (AVX-512; with AVX2 about as fast, without either much slower).
-EXACT_ROWS = 8192  # up to here all pairs are compared
 SECONDS_PER_MULTIPLICATION = 2.7e-11  # of a large float32 matrix product, an addition with it
 COMPARED_SHARE = 14  # times sqrt(n): the rows and centres that one row is compared with, where the search goes by cells
 SECONDS_PER_COMPARISON = 6e-10  # of keeping the best k of the rows compared
@@ -85,7 +85,7 @@ def _bytes(n: int, d: int, c: int, k: int, settings: GraphSettings) -> float:
 
 def _stage_seconds(n: int, d: int, c: int, entries: float, settings: GraphSettings, threads: int) -> dict[str, float]:
     compiled = instructions() is not None
-    exact = settings.search_recall == "exact" or n <= EXACT_ROWS or not compiled
+    exact = settings.search_recall == "exact" or n <= EXACT_UP_TO or not compiled
     compared = n if exact else min(n, COMPARED_SHARE * math.sqrt(n))
     one = compared * (d * SECONDS_PER_MULTIPLICATION + SECONDS_PER_COMPARISON)
     one *= 1 if compiled else WITHOUT_KERNELS

@@ -22,6 +22,7 @@ from .settings import DOUBLE_UP_TO
 
 MISSING = -1
 PRODUCT_UP_TO = DOUBLE_UP_TO  # rows compared by a float64 product
+EXACT_UP_TO = 8192  # rows; below, comparing all pairs takes less time than making cells
 GROUP = 512  # rows of a group where there are no cells
 GRID = 2.0**40
 BLOCK_BYTES = 128 * 2**20
@@ -134,7 +135,12 @@ def _by_product(
         near[np.arange(part.size), part] = -np.inf  # self, by number
         index[part], similarity[part] = top_k(near, k)
         on_progress(min(1.0, (start + block) / n))
-    return PlacedNeighbors(np.arange(n), np.append(np.arange(0, n, GROUP), n), index, similarity, 1.0)
+    return PlacedNeighbors(np.arange(n), even_groups(n), index, similarity, 1.0)
+
+
+def even_groups(num_rows: int) -> NDArray[np.int64]:
+    """The first of each 512 consecutive rows, and the number of rows: groups where there are no cells."""
+    return np.append(np.arange(0, num_rows, GROUP), num_rows)
 
 
 def top_k(near: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -16,6 +16,7 @@ from ..errors import ConvergenceWarning, GraphError, UnreachedWarning
 from .compiled import fits_kernels
 from .far import fill_far_nodes
 from .graph import Graph, Progress, connected, no_progress, searched
+from .neighbors import even_groups
 from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
@@ -164,7 +165,7 @@ def solve(
                 max_steps=settings.step_limit,
                 start=start,
             )
-    from .block_solver import System, coarse_space, even_groups, solve_blocks
+    from .block_solver import System, coarse_space, solve_blocks
 
     layout, coarse = graph.layout, None
     groups = even_groups(y.shape[0]) if layout is None else layout.groups

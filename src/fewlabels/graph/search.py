@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from . import _kernels
 from .cells import Cells, make_cells, make_centres, nearest_cells, num_cells
-from .neighbors import GROUP, CellHint, PlacedNeighbors
+from .neighbors import EXACT_UP_TO, CellHint, PlacedNeighbors, even_groups
 from .panels import Panels, Points, packed, packed_rows, search_rows
 from .threads import PARTS, Team, even_ranges, weighted_ranges
 
-EXACT_UP_TO = 8192  # rows; below, all pairs take less time than making cells
 SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
 SAMPLE_AGAIN = 200  # where the number of probes is known from the last search
 FIRST_PROBES = 24  # cells ranked for every row to begin with
@@ -39,8 +38,8 @@ def all_neighbors(
     """
     with Team() as team:
         if points.size <= max(EXACT_UP_TO, k + 1):
-            groups = np.append(np.arange(0, points.size, GROUP), points.size)
-            return _all_pairs(points, np.arange(points.size), groups, k, team, on_progress)
+            order, groups = np.arange(points.size), even_groups(points.size)
+            return _all_pairs(points, packed(points, team), order, groups, k, team, on_progress)
         last = last if last is not None and _fits(last, points) else None
         centre = make_centres(points, seed, team) if last is None else last.centre
         ranked = FIRST_PROBES if last is None else last.num_probes + 1
@@ -51,11 +50,12 @@ def all_neighbors(
         def rest(share: float) -> None:
             on_progress(CELLS_SHARE + (1 - CELLS_SHARE) * share)
 
+        ordered = points.ordered(cells.order)
         if recall == "exact":
-            return _all_pairs(points.ordered(cells.order), cells.order, cells.start, k, team, rest)
+            return _all_pairs(ordered, packed(ordered, team), cells.order, cells.start, k, team, rest)
         sample = np.random.default_rng([seed, points.size, 1]).permutation(points.size)
         sample = np.sort(sample[: SAMPLE if last is None else SAMPLE_AGAIN])
-        return _by_cells(points.ordered(cells.order), cells, k, recall, sample, team, rest)
+        return _by_cells(ordered, cells, k, recall, sample, team, rest)
 
 
 def _fits(last: CellHint, points: Points) -> bool:
@@ -65,17 +65,6 @@ def _fits(last: CellHint, points: Points) -> bool:
 
 
 def _all_pairs(
-    points: Points,
-    order: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    k: int,
-    team: Team,
-    on_progress: Callable[[float], None],
-) -> PlacedNeighbors:
-    return _compared(points, packed(points, team), order, groups, k, team, on_progress)
-
-
-def _compared(
     points: Points,
     panels: Panels,
     order: NDArray[np.int64],
@@ -113,7 +102,7 @@ def _by_cells(
         wanted = _probes_for(rank, recall, done)
         if wanted > len(cells.centre) // 2:  # cells say little about these rows: comparing all pairs costs no more
             del lists
-            return _compared(points, panels, cells.order, cells.start, k, team, on_progress)
+            return _all_pairs(points, panels, cells.order, cells.start, k, team, on_progress)
         if wanted > probes.shape[1]:
             probes = nearest_cells(points, cells.centre, wanted, team)
         _search_cells(panels, cells, probes[:, done:wanted], lists, done > 0, team, on_progress)
