@@ -417,3 +417,10 @@ def test_the_arguments_are_not_changed_and_may_be_read_only(device):
     cuda.spread(graph, labels, settings, device=device, start=start)
     cuda.nearest_neighbors(units, 5, device=device)
     assert all((one == other).all() for one, other in zip(kept, before, strict=True))
+
+
+def test_a_refinement_is_refused_and_not_left_out(device):
+    graph = host.build_graph(ROWS, GraphSettings(n_neighbors=10))
+    settings = GraphSettings(n_neighbors=10, refinement=host.Refinement(calibrate=True))
+    with pytest.raises(ConfigError, match="FL-C35 a refinement on a device"):
+        cuda.spread(graph, LABELS, settings, device=device)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import ConfigError
 from .cuda_graph import DTYPES, DeviceGraph, graph_of_rows, on_device
 from .cuda_neighbors import search
 from .cuda_rows import chosen_device, comparable_rows, full_precision
@@ -26,6 +27,7 @@ from .graph import Graph, Progress, no_progress
 from .neighbors import Neighbors
 from .propagation import Propagation, demand_shape, warn_of_unreached, warn_of_unsolved
 from .pseudo_labels import pseudo_labels
+from .refinement import Refinement
 from .settings import GraphSettings
 from .sources import CheckedLabels, checked_labels
 
@@ -115,6 +117,8 @@ def _spread(
     on_progress: Progress,
 ) -> Propagation:
     on_progress("solve", 0.0)
+    if settings.refinement != Refinement():
+        raise ConfigError("C35", "a refinement on a device, which has none", do="use fewlabels.graph.spread")
     y = sources(checked, graph, settings)
     found = solve(graph.affinity, y, settings, start)
     on_progress("pseudo_labels", 0.0)
