@@ -10,38 +10,35 @@ from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import NumericsError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import SmallCNN, SmallNetwork
+from fewlabels.nets.settings import NetworkSettings
+from fewlabels.train.epoch import batch_size, steps_of
 from fewlabels.train.evaluate import error_percent, evaluate
-from fewlabels.train.loop import epoch_size, train
+from fewlabels.train.loop import train
 from fewlabels.train.methods import Labels
 from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.train.watch import Watch
 
 SETTINGS = TrainSettings(
     phases=(Phase("supervised", 4, 0.05, 4), Phase("lp", 3, 0.05, 4, 12)),
     graph=GraphSettings(n_neighbors=5),
     augment=AugmentSettings(translate=1, flip=True),
-    width=4,
+    network=NetworkSettings(width=4),
 )
 
 
-@pytest.fixture(scope="module")
-def stripes():
-    """60 noisy images of vertical or horizontal stripes, two of each labelled; and the truth."""
-    rng = np.random.default_rng(0)
-    truth = np.arange(60) % 2
-    pattern = np.zeros((60, 1, 8, 8))
-    pattern[truth == 0, :, ::2] = pattern[truth == 1, :, :, ::2] = 200
-    images = torch.from_numpy((pattern + rng.integers(0, 56, pattern.shape)).astype(np.uint8))
-    labels = np.full(60, -1)
-    labels[:4] = truth[:4]
-    return images, Labels(labels, ["rows", "columns"]), truth
-
-
-def trained(task, settings=SETTINGS, **more):
+def trained(task, settings=SETTINGS, on_epoch=None, build=None, **more):
+    """The network after training on the task; the first draws weights as the second phase's teacher would."""
     images, labels, _ = task
-    torch.manual_seed(0)
-    network = SmallCNN(SmallNetwork(1, 8, 2, width=settings.width, dropout=settings.dropout))
-    train(network, images, labels, settings, **more)
-    return network
+    watch = Watch(on_epoch=on_epoch) if on_epoch else None
+    return train(build or builder(settings), images, labels, settings, watch=watch, **more).network
+
+
+def builder(settings):
+    def build(purpose):
+        torch.manual_seed(len(purpose))
+        return SmallCNN(SmallNetwork(1, 8, 2, width=settings.network.width, dropout=settings.network.dropout))
+
+    return build
 
 
 def same(one, other):
@@ -55,14 +52,20 @@ def test_it_learns(stripes):
 
 
 def test_the_watcher_sees_every_epoch_with_its_targets(stripes):
-    reports = []
-    trained(stripes, watch=reports.append)
+    reports, targets = [], []
+
+    def noted(found):
+        targets.append(found)
+        return {"reached": int((found.label >= 0).sum())}
+
+    train(builder(SETTINGS), stripes[0], stripes[1], SETTINGS, watch=Watch(on_epoch=reports.append, on_targets=noted))
     assert [(r.phase.method, r.phase_index, r.number, r.steps) for r in reports] == [
         *(("supervised", 0, number, 1) for number in range(4)),
         *(("lp", 1, number, 4) for number in range(3)),
     ]
-    assert all(r.targets.propagation is None for r in reports[:4])
-    assert all((r.targets.label >= 0).all() and r.targets.propagation is not None for r in reports[4:])
+    assert all(found.propagation is None for found in targets[:4])
+    assert all((found.label >= 0).all() and found.propagation is not None for found in targets[4:])
+    assert [report.facts for report in reports] == [{"reached": 4}] * 4 + [{"reached": 60}] * 3
     assert [reports[0].learning_rate, reports[4].learning_rate < 0.05] == [0.05, True]  # the last step of each
     assert all(np.isfinite(r.loss) for r in reports)
 
@@ -73,16 +76,17 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(stripes):
 
 
 def test_dropout_is_drawn_by_counter_too_and_leaves_the_global_generator_alone(stripes):
-    dropped = replace(SETTINGS, dropout=0.3)
-    first = trained(stripes, dropped)
-    after = torch.rand(3)
+    dropped = replace(SETTINGS, network=NetworkSettings(width=4, dropout=0.3))
+    torch.manual_seed(1)
+    first, after = trained(stripes, dropped), torch.rand(3)
     torch.rand(100)  # whatever else draws in between
+    torch.manual_seed(1)
     assert same(first, trained(stripes, dropped))
     assert torch.equal(after, torch.rand(3))
 
 
 def test_a_watcher_that_draws_changes_nothing(stripes):
-    assert same(trained(stripes), trained(stripes, watch=lambda report: torch.rand(3)))
+    assert same(trained(stripes), trained(stripes, on_epoch=lambda report: torch.rand(3)))
 
 
 def test_images_in_another_order_of_labels_train_another_network(stripes):
@@ -97,11 +101,11 @@ def test_descriptors_are_taken_from_clean_images_in_eval_mode(stripes):
     network = trained(stripes).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     whole = evaluate(network, images)
-    assert np.allclose(whole.descriptors[10:20], evaluate(network, images[10:20]).descriptors, atol=1e-6)
+    assert torch.allclose(whole.descriptors[10:20], evaluate(network, images[10:20]).descriptors, atol=1e-6)
     assert network.training
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert whole.logits.shape == (60, 2)
-    assert np.allclose(np.linalg.norm(whole.descriptors, axis=1), 1, atol=1e-5)
+    assert torch.allclose(whole.descriptors.norm(dim=1), torch.ones(60), atol=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(stripes):
@@ -111,23 +115,24 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(stripes):
         network.classifier.bias[0] = float("nan")
     before = network.features[0][0].weight.clone()
     with pytest.raises(NumericsError, match=r"FL-P22 the loss is nan in phase 0, epoch 0, step 0") as caught:
-        train(network, images, labels, SETTINGS)
+        train(lambda purpose: network, images, labels, SETTINGS)
     assert caught.value.exit_status == 5
+    assert sorted(caught.value.rows) == [0, 1, 2, 3]
     assert torch.equal(before, network.features[0][0].weight)
 
 
 def test_rows_without_truth_do_not_count_in_the_error():
-    assert error_percent(np.array([[1.0, 0], [1, 0], [1, 0]]), np.array([0, 1, -1])) == 50
+    assert error_percent(torch.tensor([[1.0, 0], [1, 0], [1, 0]]), np.array([0, 1, -1])) == 50
 
 
 @pytest.mark.parametrize("sizes", [(4, 12), (3, 20), (1, 56), (4, 1)])
 def test_the_size_of_an_epoch_is_known_before_it_begins(stripes, sizes):
     phases = (Phase("supervised", 1, 0.05, sizes[0]), Phase("lp", 1, 0.05, *sizes))
-    seen = []
-
-    def watch(report):
-        batch = report.phase.batch_labeled + report.phase.batch_unlabeled
-        seen.append((report.steps * batch, epoch_size(report.phase, stripes[1].label)))
-
-    trained(stripes, replace(SETTINGS, phases=phases), watch=watch)
-    assert [said for _, said in seen] == [done for done, _ in seen]
+    _, labels, _ = stripes
+    reports, images = [], []
+    watch = Watch(on_epoch=reports.append, on_steps=images.append)
+    settings = replace(SETTINGS, phases=phases)
+    train(builder(settings), stripes[0], labels, settings, watch=watch)
+    assert [report.steps for report in reports] == [steps_of(phase, labels.label) for phase in phases]
+    expected = [batch_size(phase, labels.label) for phase in phases for _ in range(steps_of(phase, labels.label))]
+    assert images == expected

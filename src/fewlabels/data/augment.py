@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,35 +11,65 @@ import torch.nn.functional as F
 from .settings import AugmentSettings
 
 
-def augment(images: torch.Tensor, settings: AugmentSettings, rng: np.random.Generator) -> torch.Tensor:
-    """A changed copy of each image. images: (b, c, h, w) uint8 -> (b, c, h, w) float32 in [0, 255].
+class Changes(NamedTuple):
+    """What happens to each image; None for what never happens. Leading dimensions: those that were drawn for.
 
-    Every image gets its own draw, in a fixed order from `rng`, so the result is the same on every device.
+    affine: (..., 2, 3) float32, from positions in the changed image to positions in the given one, both in [-1, 1].
+    offset: (..., 2) int64, pixels moved down and right. mirrored: (...) bool, left and right exchanged.
     """
-    changed = images.float()
-    b = images.shape[0]
+
+    affine: torch.Tensor | None = None
+    offset: torch.Tensor | None = None
+    mirrored: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> Changes:
+        return Changes(*(None if part is None else part.to(device) for part in self))
+
+    def at(self, place: torch.Tensor) -> Changes:
+        """Those of one index of the first dimension. place: (1,) int64 on the same device."""
+        return Changes(*(None if part is None else part.index_select(0, place)[0] for part in self))
+
+
+def draw_changes(settings: AugmentSettings, rng: np.random.Generator, shape: tuple[int, ...]) -> Changes:
+    """Changes for each of `shape` images, such as (steps, batch), drawn on the CPU: the same for every device."""
+    affine = offset = mirrored = None
     if settings.rotate or settings.stretch:
-        angle = np.deg2rad(rng.uniform(-settings.rotate, settings.rotate, b))
-        scale = 1 + rng.uniform(-settings.stretch, settings.stretch, (b, 2))
-        changed = warp(changed, angle, scale)
+        angle = np.deg2rad(rng.uniform(-settings.rotate, settings.rotate, shape))
+        scale = 1 + rng.uniform(-settings.stretch, settings.stretch, (*shape, 2))
+        affine = torch.from_numpy(turned(angle, scale))
     if settings.translate:
-        changed = shift(changed, rng.integers(-settings.translate, settings.translate + 1, (b, 2)))
+        offset = torch.from_numpy(rng.integers(-settings.translate, settings.translate + 1, (*shape, 2)))
     if settings.flip:
-        mirrored = torch.from_numpy(rng.random(b) < 0.5).to(images.device)
-        changed = torch.where(mirrored[:, None, None, None], changed.flip(3), changed)
-    return changed
+        mirrored = torch.from_numpy(rng.random(shape) < 0.5)
+    return Changes(affine, offset, mirrored)
 
 
-def shift(images: torch.Tensor, offsets: np.ndarray) -> torch.Tensor:
-    """Move image i by offsets[i] = (down, right) pixels; what comes in is mirrored, the border pixel not repeated.
+def augment(images: torch.Tensor, changes: Changes) -> torch.Tensor:
+    """A changed copy of each image. images: (b, h, w, c) uint8 -> (b, c, h, w) float32 in [0, 255], channels last.
 
-    images: (b, c, h, w). offsets: (b, 2) integers, each smaller in size than the image.
+    changes: of b images, on the device of the images.
     """
-    down, right = torch.from_numpy(offsets).to(images.device).T[:, :, None]
-    rows = _mirrored(torch.arange(images.shape[2], device=images.device) - down, images.shape[2])
-    columns = _mirrored(torch.arange(images.shape[3], device=images.device) - right, images.shape[3])
+    changed = images
+    if changes.affine is not None:
+        changed = warp(images.permute(0, 3, 1, 2).float(), changes.affine).permute(0, 2, 3, 1)
+    if changes.offset is not None:
+        changed = shift(changed, changes.offset)
+    if changes.mirrored is not None:
+        changed = torch.where(changes.mirrored[:, None, None, None], changed.flip(2), changed)
+    return changed.permute(0, 3, 1, 2).float()
+
+
+def shift(images: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """Move image i by offset[i] = (down, right) pixels; what comes in is mirrored, the border pixel not repeated.
+
+    images: (b, h, w, c). offset: (b, 2) integers, each smaller in size than the image.
+    Released code mean_teacher/data.py:26-70.
+    """
+    down, right = offset.T[:, :, None]
+    rows = _mirrored(torch.arange(images.shape[1], device=images.device) - down, images.shape[1])
+    columns = _mirrored(torch.arange(images.shape[2], device=images.device) - right, images.shape[2])
     each = torch.arange(images.shape[0], device=images.device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return images[each, rows[:, :, None], columns[:, None, :]]
 
 
 def _mirrored(position: torch.Tensor, size: int) -> torch.Tensor:
@@ -45,14 +77,21 @@ def _mirrored(position: torch.Tensor, size: int) -> torch.Tensor:
     return (size - 1) - (size - 1 - position.abs()).abs()
 
 
-def warp(images: torch.Tensor, angle: np.ndarray, scale: np.ndarray) -> torch.Tensor:
-    """Rotate image i by angle[i] radians and stretch it by scale[i] = (height, width), about its centre, bilinearly.
-
-    Outside of the image its border is repeated.
+def turned(angle: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """(..., 2, 3) float32 matrices for `warp`: a turn by angle radians, and a stretch by scale (..., 2) = (height,
+    width), about the centre.
     """
     cos, sin = np.cos(angle), np.sin(angle)
+    height, width = scale[..., 0], scale[..., 1]
     zero = np.zeros_like(cos)
-    matrix = np.array([[cos / scale[:, 1], -sin / scale[:, 1], zero], [sin / scale[:, 0], cos / scale[:, 0], zero]])
-    theta = torch.from_numpy(np.ascontiguousarray(matrix.transpose(2, 0, 1), np.float32)).to(images.device)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    rows = (np.stack([cos / width, -sin / width, zero], -1), np.stack([sin / height, cos / height, zero], -1))
+    return np.stack(rows, -2).astype(np.float32)
+
+
+def warp(images: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
+    """Look up image i at affine[i] of every position, bilinearly; outside of the image its border is repeated.
+
+    images: (b, c, h, w) float32. affine: (b, 2, 3) float32.
+    """
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

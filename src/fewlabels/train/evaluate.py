@@ -8,36 +8,53 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.augment import Changes, augment
 from ..nets import Output
+from .execution import Execution
 
 BATCH = 512
 
 
 class Evaluation(NamedTuple):
-    """logits: (n, c) float32. descriptors: (n, d) float32."""
+    """logits: (n, c) float32. descriptors: (n, d) float32. Both on the network's device."""
 
-    logits: np.ndarray
-    descriptors: np.ndarray
+    logits: torch.Tensor
+    descriptors: torch.Tensor
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, images: torch.Tensor) -> Evaluation:
-    """Logits and descriptors of clean images, in eval mode. images: (n, c, h, w) uint8 on the network's device.
+def evaluate(
+    network: nn.Module, images: torch.Tensor, execution: Execution | None = None, changes: Changes | None = None
+) -> Evaluation:
+    """Logits and descriptors of images, in eval mode. images: (n, h, w, c) uint8.
 
-    The paper describes the image itself; the released code describes one random augmentation of it
-    (helpers.py:64, 89-94), which only adds noise to the graph.
+    changes: what is done to each image first, on the network's device. The paper describes the image itself; the
+    released code describes one random augmentation of it (helpers.py:64, 89-94), which only adds noise to the graph.
+    With several processes each computes its share; all get the whole.
     """
+    execution = execution or Execution(images.device)
     training = network.training
     network.eval()
-    outputs = [Output(*network(batch)) for batch in torch.split(images, BATCH)]
+    starts = range(0, images.shape[0], BATCH)
+    mine = [slice(starts[at], starts[at] + BATCH) for at in execution.group.run(len(starts))]
+    # A process without a share still has to know how wide an answer is.
+    parts = [_batch(network, images, rows, execution, changes) for rows in mine or [slice(0, 1)]]
     network.train(training)
-    return Evaluation(
-        torch.cat([output.logits for output in outputs]).float().cpu().numpy(),
-        torch.cat([output.descriptor for output in outputs]).float().cpu().numpy(),
-    )
+    whole = [torch.cat(part)[: None if mine else 0] for part in zip(*parts, strict=True)]
+    return Evaluation(*(execution.group.gathered(part) for part in whole))
 
 
-def error_percent(logits: np.ndarray, truth: np.ndarray) -> float:
+def _batch(
+    network: nn.Module, images: torch.Tensor, rows: slice, execution: Execution, changes: Changes | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    batch = images[rows].to(execution.device)
+    shown = Changes() if changes is None else Changes(*(None if part is None else part[rows] for part in changes))
+    with execution.autocast():
+        output = Output(*network(augment(batch, shown)))
+    return output.logits.float(), output.descriptor.float()
+
+
+def error_percent(logits: torch.Tensor, truth: np.ndarray) -> float:
     """Share of rows whose largest logit is not the true class, in percent. Rows of truth -1 do not count."""
     known = truth >= 0
-    return float(100 * (logits.argmax(axis=1) != truth)[known].mean())
+    return float(100 * (logits.argmax(dim=1).cpu().numpy() != truth)[known].mean())

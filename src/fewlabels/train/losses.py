@@ -1,6 +1,8 @@
-"""Terms that a method adds up to its loss."""
+"""Terms that a method adds up to its loss. Each is a function of what a step saw."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +12,42 @@ from ..nets import Output
 from .targets import BatchTargets
 
 
-def weighted_cross_entropy(output: Output, targets: BatchTargets) -> torch.Tensor:
+class Seen(NamedTuple):
+    """What one step has to learn from.
+
+    student: the network's output for the first view of the batch. targets: of its rows.
+    teaching: (b, c) probabilities by the teacher for the second view, without gradient; None where nobody teaches.
+    weight: () float32, of the teacher's word in this epoch.
+    """
+
+    student: Output
+    targets: BatchTargets
+    teaching: torch.Tensor | None
+    weight: torch.Tensor
+
+
+def weighted_cross_entropy(seen: Seen) -> torch.Tensor:
     """Sum over the batch of weight * class weight of the label * cross-entropy, divided by the batch size.
 
     The paper's L_w: labelled rows have weight 1, pseudo-labelled ones their certainty, and both kinds the inverse
     population of their class. Rows without a label count in the batch size alone.
     Released code helpers.py:206-209: sum, then divided by the whole batch.
     """
-    loss = F.cross_entropy(output.logits, targets.label, ignore_index=UNLABELED, reduction="none")
+    targets = seen.targets
+    loss = F.cross_entropy(seen.student.logits.float(), targets.label, ignore_index=UNLABELED, reduction="none")
     return (loss * targets.weight).sum() / targets.label.shape[0]
+
+
+def consistency(seen: Seen) -> torch.Tensor:
+    """Mean squared difference of the student's probabilities (second head, if any) from the teacher's, weighted.
+
+    All rows, labelled ones too: sum over batch and classes, divided by both. Released code losses.py:16-28,
+    helpers.py:178-179, 193-197.
+    """
+    assert seen.teaching is not None
+    return seen.weight * F.mse_loss(seen.student.consistency.float().softmax(dim=1), seen.teaching)
+
+
+def logit_distance(seen: Seen) -> torch.Tensor:
+    """Mean squared difference between the two heads, with gradient to both. Released code losses.py:45-55."""
+    return F.mse_loss(seen.student.logits.float(), seen.student.consistency.float())

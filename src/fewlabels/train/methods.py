@@ -1,23 +1,18 @@
-"""Methods as plain functions: who labels the unlabelled rows, and what is minimised."""
+"""Methods as plain functions: who labels the unlabelled rows, who teaches, and what is minimised."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import nn
 
-from ..errors import UnreachedWarning
-from ..graph import GraphSettings, propagate
-from ..nets import Output
-from .losses import weighted_cross_entropy
-from .settings import MethodName
-from .targets import BatchTargets, Targets, given_targets, propagated_targets
-
-Describe = Callable[[], np.ndarray]  # () -> (n, d) descriptors of all rows by the network as it is now
-Term = Callable[[Output, BatchTargets], torch.Tensor]
+from .losses import Seen, consistency, logit_distance, weighted_cross_entropy
+from .settings import MethodName, TrainSettings
+from .targets import Targets, given_targets
+from .teachers import Teacher, average, itself, remembered
 
 
 @dataclass(frozen=True)
@@ -29,31 +24,83 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Pupil:
+    """Whom a teacher is made for. student: the network. start: weights for its average; None: the student's.
+
+    num_rows, num_classes: of the task. device: that holds the student.
+    """
+
+    student: nn.Module
+    start: nn.Module | None
+    num_rows: int
+    num_classes: int
+    device: torch.device
+
+
+Describe = Callable[[], torch.Tensor]  # () -> (n, d) descriptors of all rows by the network as it is now
+Propagate = Callable[[torch.Tensor, Labels], Targets]  # descriptors and few labels -> targets of all rows
+Term = Callable[[Seen], torch.Tensor]
+
+
+@dataclass(frozen=True)
 class Method:
     """Built for one phase, never stored.
 
-    targets: called before every epoch. terms: added up to the loss.
+    targets: called before every epoch. teacher: None where nobody teaches. terms: added up to the loss.
     """
 
-    targets: Callable[[Describe, Labels], Targets]
+    targets: Callable[[Describe, Labels, Propagate], Targets]
+    teacher: Callable[[Pupil], Teacher] | None = None
     terms: tuple[Term, ...] = (weighted_cross_entropy,)
 
 
-def supervised(graph: GraphSettings) -> Method:
+def supervised(settings: TrainSettings) -> Method:
     """Labelled rows only."""
-    return Method(lambda describe, labels: given_targets(labels.label, len(labels.class_names)))
+    return Method(lambda describe, labels, propagate: given_targets(labels.label, len(labels.class_names)))
 
 
-def lp(graph: GraphSettings) -> Method:
+def pi_model(settings: TrainSettings) -> Method:
+    """The network is to say the same of two views of an image. Laine and Aila, 2017."""
+    taught = (weighted_cross_entropy, consistency, *_between_heads(settings))
+    return replace(supervised(settings), teacher=lambda task: itself(task.student), terms=taught)
+
+
+def temporal_ensembling(settings: TrainSettings) -> Method:
+    """The network is to say what it said of an image in earlier epochs, on average. Laine and Aila, 2017."""
+
+    def teacher(task: Pupil) -> Teacher:
+        return remembered(task.num_rows, task.num_classes, settings.consistency.memory, task.device)
+
+    return replace(pi_model(settings), teacher=teacher)
+
+
+def mean_teacher(settings: TrainSettings) -> Method:
+    """The network is to say what an average of its own weights says. Tarvainen and Valpola, 2017."""
+    return replace(pi_model(settings), teacher=lambda task: average(task.student, task.start))
+
+
+def lp(settings: TrainSettings) -> Method:
     """Label propagation: before every epoch, labels spread over the graph of the network's own descriptors."""
 
-    def targets(describe: Describe, labels: Labels) -> Targets:
-        descriptors = describe()
-        with warnings.catch_warnings():  # rows out of reach now may be reached in the next epoch; they weigh nothing
-            warnings.simplefilter("ignore", UnreachedWarning)
-            return propagated_targets(propagate(descriptors, labels.label, graph, class_names=labels.class_names))
-
-    return Method(targets)
+    return Method(lambda describe, labels, propagate: propagate(describe(), labels))
 
 
-METHODS: dict[MethodName, Callable[[GraphSettings], Method]] = {"supervised": supervised, "lp": lp}
+def mt_lp(settings: TrainSettings) -> Method:
+    """Mean Teacher with labels by propagation."""
+    return replace(mean_teacher(settings), targets=lp(settings).targets)
+
+
+def _between_heads(settings: TrainSettings) -> tuple[Term, ...]:
+    """The term that keeps two heads together; none for one head."""
+    weight = settings.consistency.logit_distance
+    return (lambda seen: weight * logit_distance(seen),) if settings.network.heads == 2 else ()
+
+
+METHODS: dict[MethodName, Callable[[TrainSettings], Method]] = {
+    "supervised": supervised,
+    "pi_model": pi_model,
+    "temporal_ensembling": temporal_ensembling,
+    "mean_teacher": mean_teacher,
+    "lp": lp,
+    "mt_lp": mt_lp,
+}

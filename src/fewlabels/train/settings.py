@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from ..data.settings import AugmentSettings
 from ..errors import ConfigError
-from ..graph.settings import GraphSettings
+from ..graph.settings import GraphSettings, Mode
+from ..nets.settings import NetworkSettings
 
-MethodName = Literal["supervised", "lp"]
-METHOD_NAMES = ("supervised", "lp")
+MethodName = Literal["supervised", "pi_model", "temporal_ensembling", "mean_teacher", "lp", "mt_lp"]
+METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
+LABELED_ONLY: tuple[MethodName, ...] = ("supervised",)
+TAUGHT_BY_EMA: tuple[MethodName, ...] = ("mean_teacher", "mt_lp")
 
 
 @dataclass(frozen=True)
 class Phase:
     """One stretch of training by one method, with a learning-rate schedule of its own.
 
-    method: "supervised" (labelled rows only) or "lp" (all rows, labels propagated before every epoch).
-    epochs: passes over the labelled rows (supervised) or over the unlabelled ones (lp).
-    learning_rate: at the start; it follows a cosine, per step.
+    method: one of METHOD_NAMES (methods.py); all but "supervised" train on all rows.
+    epochs: passes over the labelled rows (supervised) or over the unlabelled ones (all others).
+    learning_rate: at the start of the schedule; it changes with every step.
     batch_labeled, batch_unlabeled: rows of each kind in a step (the paper's B_L and B_U).
     """
 
@@ -39,31 +42,96 @@ class Phase:
                 f"{self.epochs} epochs, batches of {self.batch_labeled} labelled and {self.batch_unlabeled} unlabelled "
                 "rows: expected at least one epoch and one labelled row",
             )
-        if (self.batch_unlabeled > 0) != (self.method != "supervised"):
+        if (self.batch_unlabeled > 0) != (self.method not in LABELED_ONLY):
             raise ConfigError("C13", f"batch_unlabeled is {self.batch_unlabeled} with method {self.method!r}")
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError("C21", f"learning_rate is {self.learning_rate!r}, expected a positive number")
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """Phases one after the other on one network, and what they share.
+class Optimization:
+    """How weights follow gradients. Defaults: the released code's (cli.py:56-59, helpers.py:302-316, 394).
 
-    width, dropout: of the network (nets/small.py).
-    momentum (Nesterov), weight_decay (on all parameters): of SGD; the released code's values (cli.py:56-59,
-    helpers.py:394).
-    cosine_stretch: the cosine would reach zero after this many times the phase's epochs; the released code stops it at
-    180 of 210 (helpers.py:302-316).
+    optimizer: "sgd" (Nesterov, `momentum`) or "adam" (beta1 `momentum`; beta1 0.9 to 0.5 where it ramps down).
+    weight_decay: on all parameters, biases and batch norm too.
+    schedule: "cosine", which would reach zero after cosine_stretch times the phase's epochs (released: 210 / 180); or
+        "ramps": up over rampup_epochs and down over the last rampdown_epochs (Laine and Aila's).
     """
 
-    phases: tuple[Phase, ...]
-    graph: GraphSettings = field(default_factory=GraphSettings)
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    width: int = 32
-    dropout: float = 0.0
+    optimizer: Literal["sgd", "adam"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 2e-4
+    schedule: Literal["cosine", "ramps"] = "cosine"
     cosine_stretch: float = 210 / 180
+    rampup_epochs: int = 80
+    rampdown_epochs: int = 50
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("sgd", "adam") or self.schedule not in ("cosine", "ramps"):
+            raise ConfigError(
+                "C21",
+                f"optimizer {self.optimizer!r}, schedule {self.schedule!r}: expected sgd or adam, cosine or ramps",
+            )
+        if not 0 <= self.momentum < 1 or not 0 <= self.weight_decay < 1 or not 1 <= self.cosine_stretch < math.inf:
+            raise ConfigError(
+                "C21",
+                f"momentum {self.momentum!r}, weight_decay {self.weight_decay!r}, cosine_stretch "
+                f"{self.cosine_stretch!r}: expected [0, 1), [0, 1) and 1 or more",
+            )
+        if self.rampup_epochs < 0 or self.rampdown_epochs < 0:
+            raise ConfigError("C21", f"ramps of {self.rampup_epochs} and {self.rampdown_epochs} epochs")
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """How a teacher teaches. Defaults: the released code's for Mean Teacher (protocol: recipes/deviations.md).
+
+    weight: of the squared difference between student and teacher (helpers.py:193-197).
+    rampup_epochs: that the weight takes to get there, by exp(-5 (1 - epoch / rampup)^2) (cli.py:69, ramps.py:19-26).
+    ema_decay: most of the old teacher that stays in a step (helpers.py:377, 390, 411).
+    logit_distance: weight of the squared difference between the two heads (losses.py:45-55); for two heads alone.
+    memory: share of the old predictions that stays (temporal ensembling; Laine and Aila).
+    """
+
+    weight: float = 100.0
+    rampup_epochs: int = 5
+    ema_decay: float = 0.97
+    logit_distance: float = 0.01
+    memory: float = 0.6
+
+    def __post_init__(self) -> None:
+        weights = (self.weight, self.logit_distance)
+        if not all(0 <= weight < math.inf for weight in weights) or self.rampup_epochs < 0:
+            raise ConfigError("C37", f"weights {weights}, rampup_epochs {self.rampup_epochs}: expected 0 or more")
+        if not 0 <= self.ema_decay < 1 or not 0 <= self.memory < 1:
+            raise ConfigError("C37", f"ema_decay {self.ema_decay!r}, memory {self.memory!r}: expected [0, 1)")
+
+
+@dataclass(frozen=True)
+class TrainRules:
+    """Where the paper and the released training code take different ways. protocol: recipes/deviations.md."""
+
+    augmented_descriptors: bool  # describe one random augmentation of each image (helpers.py:64, 89-94), not the image
+    fresh_teacher: bool  # each phase's EMA teacher starts from weights of its own (train_stage2.py:70, 86-89)
+    keep_momentum: bool  # the optimiser goes on from the phase before (train_stage2.py:89-91)
+
+
+TRAIN_RULES: dict[Mode, TrainRules] = {
+    "paper": TrainRules(augmented_descriptors=False, fresh_teacher=False, keep_momentum=False),
+    "released": TrainRules(augmented_descriptors=True, fresh_teacher=True, keep_momentum=True),
+}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Phases one after the other on one network, and what they share. graph.mode: "paper" or "released" rules."""
+
+    phases: tuple[Phase, ...]
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    graph: GraphSettings = field(default_factory=GraphSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    optimization: Optimization = field(default_factory=Optimization)
+    consistency: Consistency = field(default_factory=Consistency)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,9 +139,7 @@ class TrainSettings:
             raise ConfigError("C13", "there is no phase to train")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise ConfigError("C8", f"seed is {self.seed!r}, expected a whole number from 0 to 2^63 - 1")
-        if not 0 <= self.momentum < 1 or not 0 <= self.weight_decay < 1 or not 1 <= self.cosine_stretch < math.inf:
-            raise ConfigError(
-                "C21",
-                f"momentum {self.momentum!r}, weight_decay {self.weight_decay!r}, cosine_stretch "
-                f"{self.cosine_stretch!r}: expected [0, 1), [0, 1) and 1 or more",
-            )
+
+    @property
+    def rules(self) -> TrainRules:
+        return TRAIN_RULES[self.graph.mode]

@@ -13,10 +13,13 @@ from ..graph import Propagation
 
 
 class BatchTargets(NamedTuple):
-    """Of a batch: label (b,) int64, -1 for none; weight (b,) float32, the row's weight times its class weight."""
+    """Of some rows: label (b,) int64, -1 for none; weight (b,) float32, the row's weight times its class weight."""
 
     label: torch.Tensor
     weight: torch.Tensor
+
+    def of(self, rows: torch.Tensor) -> BatchTargets:
+        return BatchTargets(self.label[rows], self.weight[rows])
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Targets:
     """Of all rows, for one epoch.
 
     label: (n,) int64, -1 for none. weight: (n,) float64, 1 on labelled rows, certainty on pseudo-labelled ones, 0 where
-    there is no label. class_weight: (c,) float64. propagation: where the labels come from; None if all are given.
+    there is no label. class_weight: (c,) float64. propagation: where the labels come from; None if all are given, or
+    if they were read back from a checkpoint.
     """
 
     label: np.ndarray

@@ -1,0 +1,117 @@
+"""Where a run is, and all that it needs to go on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import RunError
+from .checkpoint import Snapshot
+from .step import Learner
+from .targets import Targets
+
+
+@dataclass(frozen=True)
+class Place:
+    """The next step to take. done: steps taken in the whole run so far."""
+
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    done: int = 0
+
+
+@dataclass
+class State:
+    """A run on its way. Only the loop changes it.
+
+    targets: of the epoch at `place`, None before they are made. facts: what was noted about them. losses: (steps,)
+    float32 of the epoch.
+    """
+
+    place: Place
+    learner: Learner
+    targets: Targets | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    losses: torch.Tensor | None = None
+
+
+def snapshot(state: State) -> Snapshot:
+    """A copy of the state in main memory."""
+    tensors = {f"network/{name}": value for name, value in state.learner.network.state_dict().items()}
+    if state.learner.teacher is not None:
+        tensors |= {f"teacher/{name}": value for name, value in state.learner.teacher.state.state_dict().items()}
+    for number, parameter in enumerate(_parameters(state.learner)):
+        found = state.learner.optimizer.state.get(parameter, {})
+        tensors |= {f"optimizer/{number}/{name}": value for name, value in found.items()}
+    if state.targets is not None:
+        for name in ("label", "weight", "class_weight"):
+            tensors[f"targets/{name}"] = torch.from_numpy(getattr(state.targets, name))
+    if state.losses is not None:
+        tensors["losses"] = state.losses
+    copies = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    return Snapshot(copies, {"place": asdict(state.place), "facts": state.facts, "parts": sorted(copies)})
+
+
+def restore(state: State, saved: Snapshot) -> None:
+    """Make a freshly built state what it was.
+
+    Raises RunError: K10 where the snapshot lacks a part, K7 where a part has another shape than the network's.
+    """
+    if lacking := sorted(set(saved.values["parts"]) - set(saved.tensors)):
+        raise RunError("K10", f"the checkpoint lacks {lacking[0]}", rows=lacking)
+    parts = _Parts(saved.tensors)
+    _load(state.learner.network, parts.of("network"))
+    if state.learner.teacher is not None:
+        _load(state.learner.teacher.state, parts.of("teacher"))
+    for number, parameter in enumerate(_parameters(state.learner)):
+        if found := parts.of(f"optimizer/{number}"):
+            state.learner.optimizer.state[parameter] = {name: _like(parameter, value) for name, value in found.items()}
+    if found := parts.of("targets"):
+        state.targets = Targets(found["label"].numpy(), found["weight"].numpy(), found["class_weight"].numpy())
+    if "losses" in saved.tensors:
+        state.losses = saved.tensors["losses"].to(state.learner.execution.device)
+    state.place, state.facts = Place(**saved.values["place"]), saved.values["facts"]
+
+
+class _Parts:
+    """Tensors by the first parts of their names."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self.tensors = tensors
+
+    def of(self, prefix: str) -> dict[str, torch.Tensor]:
+        start = prefix + "/"
+        return {name[len(start) :]: value for name, value in self.tensors.items() if name.startswith(start)}
+
+
+def _load(module: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
+    expected = module.state_dict()
+    for name, value in expected.items():
+        if name not in found:
+            raise RunError("K7", f"the checkpoint is of another network: it has no {name}")
+        if found[name].shape != value.shape:
+            raise RunError("K7", f"{name} is {tuple(found[name].shape)} there and {tuple(value.shape)} here")
+    module.load_state_dict(dict(found))
+
+
+def _like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """The value on the parameter's device and, if it has its shape, in its order in memory, which updates rely on."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
+
+
+def _parameters(learner: Learner) -> list[torch.Tensor]:
+    return [value for group in learner.optimizer.param_groups for value in group["params"]]
+
+
+def losses_of(state: State, num_steps: int) -> torch.Tensor:
+    """The losses of the epoch so far; fresh ones where it begins."""
+    if state.losses is None:
+        state.losses = torch.zeros(num_steps, device=state.learner.execution.device)
+    return state.losses
