@@ -20,7 +20,7 @@ import torch
 from fewlabels.data.images import Images, read_images
 from fewlabels.data.labels import encode_labels
 from fewlabels.data.settings import AugmentSettings
-from fewlabels.nets.small import SmallCNN, SmallNetwork
+from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.train.evaluate import error_percent, evaluate
 from fewlabels.train.loop import EpochReport, train
 from fewlabels.train.methods import Labels
@@ -37,11 +37,11 @@ def images_of(pattern: str) -> tuple[torch.Tensor, np.ndarray]:
     return pixels, encode_labels(found.names, class_names=found.class_names).codes
 
 
-def network_for(images: torch.Tensor) -> SmallCNN:
+def network_for(images: torch.Tensor) -> torch.nn.Module:
     wide = images.double()
     mean, std = wide.mean(dim=(0, 2, 3)).tolist(), wide.std(dim=(0, 2, 3)).tolist()
     torch.manual_seed(SEED)
-    return SmallCNN(SmallNetwork(3, 32, 10, width=WIDTH, mean=tuple(mean), std=tuple(std)))
+    return build_network(NetworkSettings(width=WIDTH), ImageInput(3, 32, mean, std), 10)
 
 
 def settings(epochs: int) -> TrainSettings:

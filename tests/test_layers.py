@@ -21,6 +21,8 @@ MAY_IMPORT = {
     "data/augment": SHARED | {"numpy", "torch", "data"},
     "data/digits": {"numpy", "PIL", "sklearn", "data"},
     "nets": {"errors", "torch"},
+    "nets/settings": {"errors"},
+    "nets/backbone": {"errors", "torch", "timm"},
     "train": SHARED | {"numpy", "torch", "graph", "data", "nets"},
     "train/settings": {"errors", "graph", "data"},
     "recipes": {"graph/settings", "data/settings", "train/settings"},

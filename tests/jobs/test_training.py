@@ -12,7 +12,7 @@ from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings
 from fewlabels.jobs.training import run_training
-from fewlabels.nets import SmallCNN, SmallNetwork
+from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.runs import read_run, verify_run
 from fewlabels.train.settings import Phase, TrainSettings
 
@@ -66,9 +66,8 @@ def test_the_table_has_every_image_with_its_given_or_propagated_label(stripes, t
 def test_the_model_loads_back_from_its_two_files(stripes, tmp_path):
     run_training(stripes, SETTINGS, tmp_path / "run", quiet=True)
     config = json.loads((tmp_path / "run" / "model.json").read_text())
-    assert config.pop("network") == "small"
-    assert config.pop("class_names") == ["rows", "columns", "plain"]
-    network = SmallCNN(SmallNetwork(**config | {"mean": tuple(config["mean"]), "std": tuple(config["std"])}))
+    assert config["class_names"] == ["rows", "columns", "plain"]
+    network = build_network(NetworkSettings(**config["network"]), ImageInput(**config["image_input"]), 3)
     network.load_state_dict(load_file(tmp_path / "run" / "model.safetensors"))
 
 

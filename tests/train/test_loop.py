@@ -9,8 +9,7 @@ import torch
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import NumericsError
 from fewlabels.graph import GraphSettings
-from fewlabels.nets import SmallCNN, SmallNetwork
-from fewlabels.nets.settings import NetworkSettings
+from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.train.epoch import batch_size, steps_of
 from fewlabels.train.evaluate import error_percent, evaluate
 from fewlabels.train.loop import train
@@ -36,7 +35,7 @@ def trained(task, settings=SETTINGS, on_epoch=None, build=None, **more):
 def builder(settings):
     def build(purpose):
         torch.manual_seed(len(purpose))
-        return SmallCNN(SmallNetwork(1, 8, 2, width=settings.network.width, dropout=settings.network.dropout))
+        return build_network(settings.network, ImageInput(1, 8), 2)
 
     return build
 
@@ -110,15 +109,15 @@ def test_descriptors_are_taken_from_clean_images_in_eval_mode(stripes):
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(stripes):
     images, labels, _ = stripes
-    network = SmallCNN(SmallNetwork(1, 8, 2, width=4))
+    network = builder(SETTINGS)("student")
     with torch.no_grad():
-        network.classifier.bias[0] = float("nan")
-    before = network.features[0][0].weight.clone()
+        network.fc1.bias[0] = float("nan")
+    before = network.trunk[0][0].weight.clone()
     with pytest.raises(NumericsError, match=r"FL-P22 the loss is nan in phase 0, epoch 0, step 0") as caught:
         train(lambda purpose: network, images, labels, SETTINGS)
     assert caught.value.exit_status == 5
     assert sorted(caught.value.rows) == [0, 1, 2, 3]
-    assert torch.equal(before, network.features[0][0].weight)
+    assert torch.equal(before, network.trunk[0][0].weight)
 
 
 def test_rows_without_truth_do_not_count_in_the_error():

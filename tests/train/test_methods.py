@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings
-from fewlabels.nets import Output, SmallCNN, SmallNetwork
-from fewlabels.nets.settings import NetworkSettings
+from fewlabels.nets import ImageInput, NetworkSettings, Output, build_network
 from fewlabels.train.evaluate import error_percent, evaluate
 from fewlabels.train.loop import train
 from fewlabels.train.losses import Seen, consistency, logit_distance, weighted_cross_entropy
@@ -38,21 +36,14 @@ def settings_for(method, epochs=4, **more):
     )
 
 
-class TwoHeads(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.trunk = SmallCNN(SmallNetwork(1, 8, 2, width=4))
-        self.second = nn.Linear(self.trunk.classifier.in_features, 2)
-
-    def forward(self, images):
-        logits, descriptor, *_ = self.trunk(images)
-        return Output(logits, descriptor, self.second(descriptor))
+def small():
+    return build_network(NetworkSettings(width=4), ImageInput(1, 8), 2)
 
 
 def builder(settings):
     def build(purpose):
         torch.manual_seed(len(purpose))
-        return TwoHeads() if settings.network.heads == 2 else SmallCNN(SmallNetwork(1, 8, 2, width=4))
+        return build_network(settings.network, ImageInput(1, 8), 2)
 
     return build
 
@@ -123,21 +114,21 @@ def test_a_consistency_of_weight_zero_is_the_loss_of_the_labels_alone(stripes, m
 
 
 def test_the_average_teacher_follows_parameters_and_keeps_its_own_statistics():
-    student = SmallCNN(SmallNetwork(1, 8, 2, width=4))
+    student = small()
     teacher = average(student, None)
     start = [value.clone() for value in teacher.network.parameters()]
     with torch.no_grad():
         for value in student.parameters():
             value += 1
-        student.features[0][1].running_mean += 5
+        student.trunk[0][1].running_mean += 5
     teacher.follow(torch.tensor(0.75))
     for old, new in zip(start, teacher.network.parameters(), strict=True):
         assert torch.allclose(new, old + 0.25)
     assert not any(value.requires_grad for value in teacher.network.parameters())
-    assert torch.equal(teacher.network.features[0][1].running_mean, torch.zeros(4))
-    before = teacher.network.features[0][1].running_mean.clone()
+    assert torch.equal(teacher.network.trunk[0][1].running_mean, torch.zeros(4))
+    before = teacher.network.trunk[0][1].running_mean.clone()
     teacher.teach(torch.rand(6, 1, 8, 8) * 255, torch.arange(6), Output(torch.zeros(6, 2), torch.zeros(6, 1)))
-    assert not torch.equal(teacher.network.features[0][1].running_mean, before)  # train mode, its own forward pass
+    assert not torch.equal(teacher.network.trunk[0][1].running_mean, before)  # train mode, its own forward pass
 
 
 def test_the_first_prediction_is_remembered_whole_and_older_ones_fade():
@@ -155,7 +146,7 @@ def test_the_first_prediction_is_remembered_whole_and_older_ones_fade():
 
 
 def test_the_pi_model_teaches_without_gradient():
-    student = SmallCNN(SmallNetwork(1, 8, 2, width=4))
+    student = small()
     taught = itself(student).teach(torch.rand(4, 1, 8, 8), torch.arange(4), Output(torch.zeros(4, 2), torch.zeros(4)))
     assert not taught.requires_grad
     assert torch.allclose(taught.sum(dim=1), torch.ones(4))

@@ -9,8 +9,7 @@ import torch
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import RunError
 from fewlabels.graph import GraphSettings
-from fewlabels.nets import SmallCNN, SmallNetwork
-from fewlabels.nets.settings import NetworkSettings
+from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.train.checkpoint import Snapshot
 from fewlabels.train.loop import train
 from fewlabels.train.settings import Optimization, Phase, TrainSettings
@@ -38,7 +37,7 @@ def settings_for(pair, mode="paper", **more):
 
 def build(purpose):
     torch.manual_seed(len(purpose))
-    return SmallCNN(SmallNetwork(1, 8, 2, width=4, dropout=0.2))
+    return build_network(NetworkSettings(width=4, dropout=0.2), ImageInput(1, 8), 2)
 
 
 class Stop:
@@ -127,7 +126,7 @@ def test_a_snapshot_is_a_copy(stripes):
     first = {name: value.clone() for name, value in stop.saved[0].tensors.items()}
     assert len(stop.saved) > 8
     assert all(torch.equal(first[name], stop.saved[0].tensors[name]) for name in first)
-    assert not torch.equal(first["network/classifier.weight"], stop.saved[-1].tensors["network/classifier.weight"])
+    assert not torch.equal(first["network/fc1.weight"], stop.saved[-1].tensors["network/fc1.weight"])
 
 
 def test_a_snapshot_without_a_part_is_refused_by_its_name(stripes):

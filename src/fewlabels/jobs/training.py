@@ -17,7 +17,7 @@ from torch import nn
 from ..conventions import UNLABELED
 from ..data.randomness import torch_seed
 from ..graph import Propagation, propagate
-from ..nets import SmallCNN, SmallNetwork
+from ..nets import ImageInput, NetworkSettings, build_network
 from ..report import report_html
 from ..runs import PseudoLabelTable, RunWriter
 from ..train.evaluate import error_percent, evaluate
@@ -78,7 +78,8 @@ def run_training(
         writer.rejected(task.rejected)
     torch.use_deterministic_algorithms(True)
     images = _on_device(task.pixels, device)
-    network = _network(task, settings).to(device)
+    network, model = _network(task, settings)
+    network.to(device)
     watch = _Watch(task, settings, network, writer, device, quiet)
     train(network, images, Labels(task.labels, task.class_names), settings, watch)
     watch.progress.close()
@@ -90,7 +91,7 @@ def run_training(
     }
     writer.pseudo_labels(table_of(final, task.labels, task.ids, task.class_names))
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    writer.model(save(tensors), {"network": "small", **asdict(network.config), "class_names": list(task.class_names)})
+    writer.model(save(tensors), model)
     writer.results(results)
     writer.report(report_html([folder]))
     writer.finish()
@@ -190,22 +191,19 @@ def _results(task: Task, final: Propagation, watch: _Watch) -> dict[str, Any]:
     }
 
 
-def _network(task: Task, settings: TrainSettings) -> SmallCNN:
-    """A fresh network, its weights drawn from the seed; pixel mean and deviation from all images, labelled or not."""
+def _network(task: Task, settings: TrainSettings) -> tuple[nn.Module, dict[str, Any]]:
+    """A fresh network, its weights drawn from the seed; and how to build it, for model.json.
+
+    Pixel mean and deviation are those of all images, labelled or not.
+    """
     mean = task.pixels.mean(axis=(0, 1, 2), dtype=np.float64)
     std = np.maximum(task.pixels.std(axis=(0, 1, 2), dtype=np.float64), 1.0)
-    config = SmallNetwork(
-        in_channels=task.pixels.shape[3],
-        image_size=task.pixels.shape[1],
-        num_classes=len(task.class_names),
-        width=settings.width,
-        dropout=settings.dropout,
-        mean=tuple(mean.tolist()),
-        std=tuple(std.tolist()),
-    )
+    image_input = ImageInput(task.pixels.shape[3], task.pixels.shape[1], mean.tolist(), std.tolist())
+    chosen = NetworkSettings(width=settings.width, dropout=settings.dropout)
+    model = {"network": asdict(chosen), "image_input": asdict(image_input), "class_names": list(task.class_names)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(settings.seed, "weights"))
-        return SmallCNN(config)
+        return build_network(chosen, image_input, len(task.class_names)), model
 
 
 def _on_device(pixels: np.ndarray, device: str) -> torch.Tensor:

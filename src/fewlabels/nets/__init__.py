@@ -1,6 +1,39 @@
-"""Networks: images -> Output(logits, descriptor), always these two."""
+"""Networks: images -> Output(logits, descriptor), and logits of a second head where there are two.
 
-from .output import Output
-from .small import SmallCNN, SmallNetwork
+Imported when first used, so that the settings load no torch.
+"""
 
-__all__ = ["Output", "SmallCNN", "SmallNetwork"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backbone import bring_network, check_network
+    from .build import build_network, count_parameters
+    from .output import Output
+    from .settings import ImageInput, NetworkSettings
+
+__all__ = [
+    "ImageInput",
+    "NetworkSettings",
+    "Output",
+    "bring_network",
+    "build_network",
+    "check_network",
+    "count_parameters",
+]
+
+_HOME = {
+    "ImageInput": ".settings",
+    "NetworkSettings": ".settings",
+    "Output": ".output",
+    "bring_network": ".backbone",
+    "build_network": ".build",
+    "check_network": ".backbone",
+    "count_parameters": ".build",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name], __name__), name)

@@ -1,14 +1,131 @@
-"""Which network. Values only: nothing here needs torch."""
+"""Which network, and what images go in. Values only: nothing here needs torch."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ..errors import ConfigError
+
+# What each kind of network can be asked for, and what it is where nothing is asked.
+OPTIONS: dict[str, dict[str, float]] = {
+    "small": {"dropout": 0.0, "width": 32, "first_stride": 1},
+    "cnn13": {"dropout": 0.5},  # released code architectures.py:64, 73
+    "resnet18": {},
+    "timm": {"pretrained": False},
+    "module": {},
+}
+OWN = ("small", "cnn13", "resnet18")
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
+    """How to build a network (docs/networks.md); stored beside its weights.
+
+    name: "small", "cnn13", "resnet18", "timm:MODEL", or "module:IMPORT.PATH:FUNCTION" for a network of one's own.
+    heads: 2 adds a second linear layer on the same descriptor, for consistency (Mean Teacher's double output).
+    unit_descriptor: scale descriptors to length 1 before the linear layer. The released code's isL2: on for LP, off
+        for Mean Teacher and MT + LP (its README:39-59).
+    dropout: share of features set to zero after each pooling, in training. small: 0, cnn13: 0.5.
+    width: of small: channels of the first stage; each further stage has twice as many, up to 4 * width. 32.
+    first_stride: of small: 2 halves the image in the first convolution, for a fraction of the work. 1.
+    pretrained: of timm: start from the library's weights, which it downloads. False.
+
+    None leaves an option to the network. Raises ConfigError for a value out of range (C19), an unknown name (C50), and
+    an option that the network does not have (C51).
+    """
+
     name: str = "small"
     heads: int = 1
     unit_descriptor: bool = True
-    width: int = 32
-    dropout: float = 0.0
+    dropout: float | None = None
+    width: int | None = None
+    first_stride: int | None = None
+    pretrained: bool | None = None
+
+    def __post_init__(self) -> None:
+        options = OPTIONS[_kind(self.name)]
+        for option in ("dropout", "width", "first_stride", "pretrained"):
+            if getattr(self, option) is not None and option not in options:
+                raise ConfigError(
+                    "C51",
+                    f"{option} is {getattr(self, option)!r}, which network {self.name!r} does not have",
+                    do=f"leave it out; it has {', '.join(options) or 'no such options'}",
+                )
+        _require_whole("heads", self.heads, 1, 2)
+        if self.width is not None:
+            _require_whole("width", self.width, 1)
+        if self.first_stride is not None:
+            _require_whole("first_stride", self.first_stride, 1, 2)
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError("C19", f"dropout is {self.dropout!r}, expected a share from 0 up to below 1")
+
+    @property
+    def kind(self) -> str:
+        """The name up to its first colon: a key of OPTIONS."""
+        return _kind(self.name)
+
+    @property
+    def detail(self) -> str:
+        """The name after its first colon: the model of timm, or IMPORT.PATH:FUNCTION."""
+        return self.name.partition(":")[2]
+
+    def option(self, name: str) -> float:
+        """The option as it was asked for, or the network's own."""
+        given: float | None = getattr(self, name)
+        return OPTIONS[self.kind][name] if given is None else given
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """What images go into a network: (b, channels, size, size), uint8 or float, pixel values in [0, 255].
+
+    mean, std: of these values, one number for each channel or one for all; the network subtracts and divides by them.
+    Raises ConfigError (C19).
+    """
+
+    channels: int
+    size: int
+    mean: Sequence[float] = (0.0,)
+    std: Sequence[float] = (255.0,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(self.mean))  # JSON has lists
+        object.__setattr__(self, "std", tuple(self.std))
+        _require_whole("channels", self.channels, 1)
+        _require_whole("size", self.size, 1)
+        if not {len(self.mean), len(self.std)} <= {1, self.channels}:
+            raise ConfigError(
+                "C19",
+                f"{len(self.mean)} means and {len(self.std)} deviations for images of {self.channels} channels: "
+                "expected one for each channel, or one for all",
+            )
+        if not all(map(math.isfinite, self.mean)) or not all(0 < value < math.inf for value in self.std):
+            raise ConfigError("C19", f"mean {self.mean}, std {self.std}: expected finite numbers, deviations above 0")
+
+    def require_size(self, least: int, name: str) -> None:
+        """Raise ConfigError (C19) where images are smaller than the network of this name can take."""
+        if self.size < least:
+            raise ConfigError(
+                "C19", f"images of {self.size} x {self.size} pixels: network {name!r} takes {least} x {least} and more"
+            )
+
+
+def _kind(name: str) -> str:
+    kind, colon, detail = name.partition(":")
+    path, _, function = detail.partition(":")
+    whole = {"timm": bool(detail), "module": bool(path and function)}.get(kind, not colon)
+    if kind not in OPTIONS or not whole:
+        raise ConfigError(
+            "C50",
+            f"network is {name!r}, expected one of {', '.join(OWN)}, timm:MODEL, or module:IMPORT.PATH:FUNCTION",
+        )
+    return kind
+
+
+def _require_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < least or (most is not None and value > most):  # type: ignore[operator]
+        bounds = f"from {least} up" if most is None else f"from {least} to {most}"
+        raise ConfigError("C19", f"{name} is {value!r}, expected a whole number {bounds}")
