@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.main import COMMANDS
 from fewlabels.main import run as run_command
+from fewlabels.nets import NetworkSettings, build_network, count_parameters
 from fewlabels.recipes.digits import digits_lp
 from fewlabels.train.settings import Phase
 
@@ -119,3 +121,23 @@ def test_the_page_on_the_estimator_names_every_parameter():
     page = (ROOT / "docs/estimator.md").read_text()
     parameters = LabelPropagationClassifier().get_params()
     assert not [name for name in parameters if f"`{name}" not in page and name != "max_zero_share"]
+
+
+def test_the_python_of_the_page_on_networks_runs_and_its_table_is_what_is_built(tmp_path, monkeypatch):
+    page = (ROOT / "docs/networks.md").read_text()
+    programs = blocks("python", page)
+    names: dict[str, object] = {}
+    for program in programs:
+        exec(program, names)
+    assert names["output"].descriptor.shape == (4, 128)
+    (tmp_path / "my_nets.py").write_text(programs[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    by_name = build_network(NetworkSettings("module:my_nets:wide"), names["cifar"], 10)
+    assert count_parameters(by_name) == count_parameters(names["mine"])
+    table = re.findall(r"^\| `(\w+)` \|.*\| (\d+) \| ([\d,]+) ([\d,]+) \|", page, re.M)
+    assert len(table) == 3
+    for name, descriptor, *parameters in table:
+        for heads, number in enumerate(parameters, 1):
+            network = build_network(NetworkSettings(name, heads=heads), names["cifar"], 10)
+            assert count_parameters(network) == int(number.replace(",", "")), name
+            assert network.fc1(torch.zeros(1, int(descriptor))).shape == (1, 10)
