@@ -4,8 +4,8 @@ A file is written to a temporary name beside its target, flushed to disk, rename
 flushed: a reader sees the old bytes or the new ones, never half. A manifest with the size and SHA-256 of every file
 is written last, so that a folder can say whether it is whole.
 
-Every call to the operating system that changes something goes through the six functions of the first block: they are
-the one place where tests inject faults.
+Every call to the operating system that changes something goes through the nine functions of the first block: they are
+the one place where tests inject faults. (`durable_folders` uses them too, for whole folders.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,6 +48,18 @@ def _rename(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
+def _make(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _remove(folder: Path) -> None:
+    folder.rmdir()
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt":  # Windows can neither open nor flush a folder; its rename is already ordered
         return
@@ -65,7 +77,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 @contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """Turn an OSError into one line that names the path and the free space."""
     try:
         yield
@@ -116,6 +128,11 @@ class _DurableFile:
         return False
 
 
+def temporary_name(target: Path) -> Path:
+    """A hidden name beside `target` that nobody else has."""
+    return target.with_name(f".{target.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` only when the block ends without an error.
@@ -123,8 +140,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises StorageError when the disk is full or the place cannot be written; `path` is then as it was.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    with _storage_errors(target):
+    temporary = temporary_name(target)
+    with storage_errors(target):
         try:
             descriptor = _create(temporary)  # inside: a signal right after it must find someone who cleans up
             try:
@@ -134,7 +151,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 os.close(descriptor)
             _rename(temporary, target)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            _unlink(temporary)
             raise
         _sync_folder(target.parent)
 
@@ -158,7 +175,7 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
 def append_line(path: str | os.PathLike[str], line: str) -> None:
     """Add one line at the end of a log and flush it to disk."""
     target = Path(path)
-    with _storage_errors(target):
+    with storage_errors(target):
         descriptor = _open_to_append(target)
         try:
             _write_all(descriptor, line.encode("utf-8") + b"\n")
@@ -170,9 +187,11 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Make the folder and its parents, flushed to disk; an existing one is fine."""
     target = Path(path)
-    with _storage_errors(target):
-        target.mkdir(parents=True, exist_ok=True)
-        _sync_folder(target.parent)
+    with storage_errors(target):
+        missing = [folder for folder in target.parents if not folder.exists()]
+        for folder in [*reversed(missing), target]:
+            _make(folder)
+            _sync_folder(folder.parent)
     return target
 
 
@@ -200,24 +219,33 @@ def _files(folder: Path) -> list[str]:
     return sorted(name for name in names if name != MANIFEST and not any(p.startswith(".") for p in name.split("/")))
 
 
-def write_manifest(folder: str | os.PathLike[str]) -> None:
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder must hold. files: name -> (bytes, SHA-256). facts: what else its writer said of the whole."""
+
+    files: dict[str, tuple[int, str]]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def write_manifest(folder: str | os.PathLike[str], **facts: object) -> None:
     """Write the size and SHA-256 of every file in `folder`. Call it last: from then on the folder is complete."""
     root = Path(folder)
     files = [
         {"name": name, "size": (root / name).stat().st_size, "sha256": sha256(root / name)} for name in _files(root)
     ]
-    write_json(root / MANIFEST, {"format": MANIFEST_FORMAT, "files": files})
+    write_json(root / MANIFEST, {"format": MANIFEST_FORMAT, **facts, "files": files})
 
 
-def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
-    """name -> (size, sha256). Raises RunError where the manifest is missing or damaged."""
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """Raises RunError where the manifest is missing (K4), damaged (K4) or of another format (K6)."""
+    path = Path(folder) / MANIFEST
     if not path.is_file():
         raise RunError("K4", "no manifest: the folder is not complete, or not a run folder", where=path.parent)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         entries = {str(f["name"]): (int(f["size"]), str(f["sha256"])) for f in document["files"]}
         version = int(document["format"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise RunError("K4", f"the manifest is damaged ({error})", where=path) from error
     if version != MANIFEST_FORMAT:
         raise RunError(
@@ -226,7 +254,7 @@ def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
     strange = [name for name in entries if name.startswith("/") or ".." in name.split("/")]
     if strange:
         raise RunError("K4", "the manifest names files outside of its folder", where=path, rows=strange)
-    return entries
+    return Manifest(entries, {key: value for key, value in document.items() if key not in ("format", "files")})
 
 
 def verify(folder: str | os.PathLike[str]) -> list[Problem]:
@@ -235,7 +263,7 @@ def verify(folder: str | os.PathLike[str]) -> list[Problem]:
     Raises RunError where there is no readable manifest.
     """
     root = Path(folder)
-    expected = _read_manifest(root / MANIFEST)
+    expected = read_manifest(root).files
     problems = []
     for name, (size, digest) in sorted(expected.items()):
         path = root / name

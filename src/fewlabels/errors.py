@@ -9,12 +9,14 @@
     |   `-- GraphError                             a graph that cannot be used
     |-- RunError                          exit 3   a run folder that is damaged or not one
     |-- StorageError (also OSError)       exit 4   disk, permission, memory
-    `-- NumericsError (also ArithmeticError)  exit 5   a number that must not be there
+    |-- NumericsError (also ArithmeticError)  exit 5   a number that must not be there
+    `-- Interrupted                       exit 128 + signal   stopped by a signal, the state saved
 
     FewlabelsWarning (UserWarning)
     |-- UnreachedWarning      rows that no label reaches
     |-- ConvergenceWarning    the solver stopped before its tolerance
-    `-- InputWarning          input accepted, but worth a look
+    |-- InputWarning          input accepted, but worth a look
+    `-- CheckpointWarning     a run goes on, but not from the newest checkpoint, or not exactly
 
 Each error carries a code, `FL-` and the case's name in docs/errors.md, so that it can be looked up and tested.
 """
@@ -111,6 +113,14 @@ class NumericsError(FewlabelsError, ArithmeticError):
     exit_status = 5
 
 
+class Interrupted(FewlabelsError):
+    """A signal asked the run to stop, and it did at a safe point. what: says what was saved. do: how to go on."""
+
+    def __init__(self, signal: int, what: str, *, do: str = "") -> None:
+        super().__init__("D7", what, do=do)
+        self.exit_status = 128 + signal
+
+
 class FewlabelsWarning(UserWarning):
     """Base of all warnings."""
 
@@ -125,3 +135,7 @@ class ConvergenceWarning(FewlabelsWarning):
 
 class InputWarning(FewlabelsWarning):
     """Input that was accepted, but probably is not what was meant."""
+
+
+class CheckpointWarning(FewlabelsWarning):
+    """A run goes on, but not from the newest checkpoint or not to the same bytes; or an old one stays on the disk."""

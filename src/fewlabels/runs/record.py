@@ -24,6 +24,7 @@ from typing import Any
 
 from .. import durable
 from ..errors import ConfigError, RunError
+from .lock import LOCK
 from .origin import versions
 from .table import PseudoLabelTable
 
@@ -43,11 +44,11 @@ def free_name(wanted: str | Path) -> Path:
 
 
 def refuse_used_folder(folder: str | Path) -> None:
-    """Raise ConfigError (C9) where `folder` is a file or has anything in it: a run never writes over another."""
+    """Raise ConfigError (C9) where `folder` is a file or has anything in it but a lock: no run writes over another."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise ConfigError("C9", "a run needs a folder, and this is a file", where=folder, do="choose another name")
-    if path.exists() and any(path.iterdir()):
+    if path.exists() and any(place.name != LOCK for place in path.iterdir()):
         raise ConfigError(
             "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
         )

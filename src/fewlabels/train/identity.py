@@ -1,0 +1,96 @@
+"""What must be the same for a run to go on exactly: settings and data always, versions and hardware unless allowed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CheckpointWarning, ConfigError, shown
+
+SOFT = ("versions", "threads", "world_size", "device")  # may differ where the user allows it: last bits change then
+SHOWN_DIFFERENCES = 20
+ABSENT = "nothing"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One fact that is not the same. key: dotted, such as settings.graph.alpha. there, now: JSON texts."""
+
+    key: str
+    there: str
+    now: str
+
+    @property
+    def soft(self) -> bool:
+        return self.key.split(".")[0] in SOFT
+
+    def __str__(self) -> str:
+        return f"{self.key}: {shown(self.there)} there, {shown(self.now)} now"
+
+
+def plain(identity: dict[str, Any]) -> dict[str, Any]:
+    """The identity as JSON gives it back: tuples become lists. Raises ValueError for NaN, TypeError for objects."""
+    facts: dict[str, Any] = json.loads(json.dumps(identity, allow_nan=False))
+    return facts
+
+
+def run_id(identity: dict[str, Any]) -> str:
+    """16 hexadecimal digits that all checkpoints of one run share: a hash of the facts that may never differ."""
+    strict = {key: value for key, value in identity.items() if key not in SOFT}
+    return hashlib.sha256(json.dumps(strict, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def differences(there: dict[str, Any], now: dict[str, Any]) -> tuple[Difference, ...]:
+    """Every fact that is not the same, in the order of `now`; then those that only `there` has."""
+    old, new = dict(leaves(there)), dict(leaves(now))
+    keys = [*new, *(key for key in old if key not in new)]
+    found = (Difference(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in keys)
+    return tuple(one for one in found if one.there != one.now)
+
+
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, JSON text) of everything that has nothing inside. The text tells 1, 1.0 and true apart."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    empty = True
+    for name, part in inside:
+        empty = False
+        yield from leaves(part, f"{key}.{name}" if key else str(name))
+    if empty:
+        yield key, json.dumps(value)
+
+
+def allowed_differences(
+    there: dict[str, Any], now: dict[str, Any], *, allow_inexact: bool = False, where: object = None
+) -> tuple[Difference, ...]:
+    """Differences that the run goes on with: none unless `allow_inexact`, and then only of `SOFT` facts, warned of.
+
+    Raises ConfigError (C12) with all differences where one of them is not allowed.
+    """
+    found = differences(there, now)
+    text = _listed(found)
+    if any(not one.soft for one in found):
+        raise ConfigError(
+            "C12",
+            f"the checkpoint is of a run with other settings or data: {text}",
+            where=where,
+            do="go on with what it was made with, or start a new run in another folder",
+        )
+    if found and not allow_inexact:
+        raise ConfigError(
+            "C12",
+            f"the run cannot go on to the same bytes: {text}",
+            where=where,
+            do="go on where it was made, or allow an inexact resume, which is written into the run",
+        )
+    if found:
+        warnings.warn(f"FL-C12 the run goes on, but not to the same bytes: {text}", CheckpointWarning, stacklevel=3)
+    return found
+
+
+def _listed(found: tuple[Difference, ...]) -> str:
+    more = len(found) - SHOWN_DIFFERENCES
+    return ", ".join(map(str, found[:SHOWN_DIFFERENCES])) + (f", and {more} more" if more > 0 else "")

@@ -1,0 +1,59 @@
+"""Signals that ask a run to stop: noted when they come, obeyed by the loop where its state can be saved."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType, TracebackType
+from typing import Any
+
+from ..errors import Interrupted
+
+NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+ONE_KEY_PRESS = 0.5  # seconds: a launcher hands on the SIGINT that the terminal sent to everybody
+
+
+class StopRequested:
+    """`with StopRequested() as stop:` SIGTERM, SIGINT, SIGUSR1 and SIGHUP only set `stop.requested`, the signal number.
+
+    The loop looks at it where it can save. A second SIGINT raises KeyboardInterrupt at once. Signals that were ignored
+    stay so (nohup). Afterwards everything is as before. Outside of the main thread, where Python takes no handlers,
+    nothing is caught and `requested` stays None.
+    """
+
+    def __init__(self) -> None:
+        self.requested: int | None = None
+        self._last_interrupt: float | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequested:
+        if threading.current_thread() is threading.main_thread():
+            numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+            self._before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+            for number in self._before:
+                signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not installed from Python
+        self._before = {}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            now, last = time.monotonic(), self._last_interrupt
+            if last is not None and now - last > ONE_KEY_PRESS:
+                raise KeyboardInterrupt
+            self._last_interrupt = now if last is None else last
+        if self.requested is None:
+            self.requested = number
+
+
+def interrupted(number: int, step: int, command: Sequence[str]) -> Interrupted:
+    """The error to raise after the state was saved. number: the signal. command: the words that go on from there."""
+    name = signal.Signals(number).name
+    what = f"stopped by {name} after step {step}; the checkpoint was saved"
+    return Interrupted(number, what, do=f"go on with: {shlex.join(command)}")
