@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +23,24 @@ from fewlabels.data.labels import encode_labels
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.train.evaluate import error_percent, evaluate
-from fewlabels.train.loop import EpochReport, train
+from fewlabels.train.loop import train
 from fewlabels.train.methods import Labels
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.train.settings import Optimization, Phase, TrainSettings
+from fewlabels.train.watch import EpochReport, Watch
 
 CACHE = Path(__file__).parent.parent / "build" / "descriptors" / "cifar10.npz"
 NUM_LABELED, NUM_DESCRIBED, SEED, WIDTH = 5_000, 10_000, 0, 16
 
 
 def images_of(pattern: str) -> tuple[torch.Tensor, np.ndarray]:
-    """(n, 3, 32, 32) uint8 and (n,) int64 class numbers, in the order of the files."""
+    """(n, 32, 32, 3) uint8 and (n,) int64 class numbers, in the order of the files."""
     found: Images = read_images(Path(os.environ["FEWLABELS_DATA"]) / "cifar10" / pattern)
-    pixels = torch.from_numpy(np.ascontiguousarray(found.pixels.transpose(0, 3, 1, 2)))
-    return pixels, encode_labels(found.names, class_names=found.class_names).codes
+    return torch.from_numpy(found.pixels), encode_labels(found.names, class_names=found.class_names).codes
 
 
-def network_for(images: torch.Tensor) -> torch.nn.Module:
+def network_for(images: torch.Tensor, purpose: str) -> torch.nn.Module:
     wide = images.double()
-    mean, std = wide.mean(dim=(0, 2, 3)).tolist(), wide.std(dim=(0, 2, 3)).tolist()
+    mean, std = wide.mean(dim=(0, 1, 2)).tolist(), wide.std(dim=(0, 1, 2)).tolist()
     torch.manual_seed(SEED)
     return build_network(NetworkSettings(width=WIDTH), ImageInput(3, 32, mean, std), 10)
 
@@ -48,8 +49,8 @@ def settings(epochs: int) -> TrainSettings:
     return TrainSettings(
         phases=(Phase("supervised", epochs=epochs, learning_rate=0.1, batch_labeled=100),),
         augment=AugmentSettings(translate=4, flip=True, rotate=0, stretch=0),
-        width=WIDTH,
-        cosine_stretch=1.05,
+        network=NetworkSettings(width=WIDTH),
+        optimization=Optimization(cosine_stretch=1.05),
         seed=SEED,
     )
 
@@ -62,19 +63,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
-    torch.use_deterministic_algorithms(True)
     images, truth = images_of("train-*.parquet")
     order = np.random.default_rng(SEED).permutation(len(truth))
     labeled, described = np.split(order[: NUM_LABELED + NUM_DESCRIBED], [NUM_LABELED])
-    network = network_for(images[labeled])
     start = time.perf_counter()
     names = [str(number) for number in range(10)]
-    train(network, images[labeled], Labels(truth[labeled], names), settings(options.epochs), tell)
+    build, labels = partial(network_for, images[labeled]), Labels(truth[labeled], names)
+    network = train(build, images[labeled], labels, settings(options.epochs), watch=Watch(on_epoch=tell)).network
     test_images, test_truth = images_of("test-*.parquet")
     error = error_percent(evaluate(network, test_images).logits, test_truth)
     print(f"test error {error:.1f} %, trained in {time.perf_counter() - start:.0f} s")
     CACHE.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(CACHE, descriptors=evaluate(network, images[described]).descriptors, truth=truth[described], error=error)
+    descriptors = evaluate(network, images[described]).descriptors.numpy()
+    np.savez(CACHE, descriptors=descriptors, truth=truth[described], error=error)
 
 
 if __name__ == "__main__":

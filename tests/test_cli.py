@@ -322,7 +322,7 @@ def command_line(*arguments):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_run_with_its_exit_code_and_leaves_no_half_file(tmp_path, number, status):
+def test_a_signal_ends_a_run_with_its_exit_code_and_says_how_to_go_on(tmp_path, number, status):
     process = command_line("demo", "--out", "run")
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "events.jsonl").exists():
@@ -332,8 +332,9 @@ def test_a_signal_ends_a_run_with_its_exit_code_and_leaves_no_half_file(tmp_path
     _, err = process.communicate(timeout=60)
     assert process.returncode == status
     assert "Traceback" not in err
-    assert ("interrupted: files already written are whole" in err) == (number == signal.SIGINT)
-    assert not list((tmp_path / "run").glob(".*"))
+    assert f"FL-D7 stopped by {number.name} after step" in err
+    assert "go on with: fewlabels demo --out run --resume" in err
+    assert [path.name for path in (tmp_path / "run").glob(".*")] == [".checkpoints"]
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 

@@ -71,7 +71,11 @@ def newcomer(tmp_path, monkeypatch):
         Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(place)
     monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 2)
     monkeypatch.setattr("fewlabels.recipes.images.LP_STEPS", 2)
-    short = replace(digits_lp(), phases=(Phase("supervised", 1, 0.05, 30), Phase("lp", 1, 0.05, 30, 300)), width=2)
+    short = replace(
+        digits_lp(),
+        phases=(Phase("supervised", 1, 0.05, 30), Phase("lp", 1, 0.05, 30, 300)),
+        network=NetworkSettings(width=2),
+    )
     monkeypatch.setattr("fewlabels.jobs.demo.digits_lp", lambda seed: replace(short, seed=seed))
     return tmp_path
 

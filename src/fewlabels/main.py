@@ -16,12 +16,15 @@ from typing import NoReturn
 
 import typer
 
-from . import cli
+from . import cli, cli_training
+from .cli_app import app
 from .errors import CheckpointWarning, FewlabelsError, shown
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
 SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while another program has a core (LOG.md)
-COMMANDS = ("demo", "train", "propagate", "report", "verify")
+HOMES = (cli_training, cli)  # importing them gave the app its commands
+COMMANDS = ("demo", "train", "propagate", "report", "verify")  # in the order of --help
+app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))  # type: ignore[union-attr]
 
 
 def main() -> None:
@@ -58,7 +61,7 @@ def run(arguments: list[str]) -> int:
     if not arguments:
         arguments = ["--help"]
     try:
-        result = cli.app(args=arguments, prog_name="fewlabels", standalone_mode=False)
+        result = app(args=arguments, prog_name="fewlabels", standalone_mode=False)
         return _interrupted() if result == 130 else result if isinstance(result, int) else 0
     except FewlabelsError as error:
         return _failed(str(error), error.exit_status)

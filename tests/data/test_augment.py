@@ -2,53 +2,67 @@ import numpy as np
 import pytest
 import torch
 
-from fewlabels.data.augment import augment, shift, warp
+from fewlabels.data.augment import augment, draw_changes, shift, turned, warp
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 
-RAMP = torch.arange(16, dtype=torch.float32).reshape(1, 1, 4, 4)
+RAMP = torch.arange(16, dtype=torch.float32).reshape(1, 4, 4, 1)
 NONE = AugmentSettings(translate=0, flip=False)
+
+
+def changes(settings, count, seed=0):
+    return draw_changes(settings, np.random.default_rng(seed), (count,))
 
 
 @pytest.mark.parametrize("down", [-3, -1, 0, 2, 3])
 @pytest.mark.parametrize("right", [-2, 0, 1])
 def test_a_shift_mirrors_what_comes_in_without_repeating_the_border(down, right):
-    padded = np.pad(RAMP[0, 0].numpy(), 3, mode="reflect")
+    padded = np.pad(RAMP[0, :, :, 0].numpy(), 3, mode="reflect")
     expected = padded[3 - down : 7 - down, 3 - right : 7 - right]
-    assert (shift(RAMP, np.array([[down, right]]))[0, 0].numpy() == expected).all()
+    assert (shift(RAMP, torch.tensor([[down, right]]))[0, :, :, 0].numpy() == expected).all()
 
 
 def test_each_image_of_a_batch_moves_by_its_own_offset():
-    both = shift(torch.cat([RAMP, RAMP]), np.array([[1, 0], [0, 1]]))
-    assert torch.equal(both[:1], shift(RAMP, np.array([[1, 0]])))
-    assert torch.equal(both[1:], shift(RAMP, np.array([[0, 1]])))
+    both = shift(torch.cat([RAMP, RAMP]), torch.tensor([[1, 0], [0, 1]]))
+    assert torch.equal(both[:1], shift(RAMP, torch.tensor([[1, 0]])))
+    assert torch.equal(both[1:], shift(RAMP, torch.tensor([[0, 1]])))
 
 
 def test_a_quarter_turn_and_no_turn():
-    turned = warp(RAMP, np.array([np.pi / 2]), np.ones((1, 2)))
-    assert torch.allclose(turned[0, 0], torch.rot90(RAMP[0, 0], 1), atol=1e-4)
-    assert torch.allclose(warp(RAMP, np.zeros(1), np.ones((1, 2))), RAMP, atol=1e-5)
+    ramp = RAMP.permute(0, 3, 1, 2)
+    quarter = warp(ramp, torch.from_numpy(turned(np.array([np.pi / 2]), np.ones((1, 2)))))
+    assert torch.allclose(quarter[0, 0], torch.rot90(ramp[0, 0], 1), atol=1e-4)
+    assert torch.allclose(warp(ramp, torch.from_numpy(turned(np.zeros(1), np.ones((1, 2))))), ramp, atol=1e-5)
 
 
 def test_without_any_change_the_images_stay_and_become_floats():
-    images = torch.randint(0, 256, (3, 2, 5, 5), dtype=torch.uint8)
-    same = augment(images, NONE, np.random.default_rng(0))
+    images = torch.randint(0, 256, (3, 5, 5, 2), dtype=torch.uint8)
+    same = augment(images, changes(NONE, 3))
     assert same.dtype == torch.float32
-    assert torch.equal(same, images.float())
+    assert torch.equal(same, images.permute(0, 3, 1, 2).float())
+    assert same.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_about_half_of_the_images_are_flipped():
-    images = torch.arange(4, dtype=torch.uint8).expand(400, 1, 4, 4)
-    flipped = augment(images, AugmentSettings(translate=0), np.random.default_rng(0))[:, 0, 0, 0] == 3
+    images = torch.arange(4, dtype=torch.uint8)[:, None].expand(400, 4, 4, 1)
+    flipped = augment(images, changes(AugmentSettings(translate=0), 400))[:, 0, 0, 0] == 3
     assert 150 < int(flipped.sum()) < 250
 
 
 def test_the_same_generator_gives_the_same_images():
-    images = torch.randint(0, 256, (8, 1, 8, 8), dtype=torch.uint8)
+    images = torch.randint(0, 256, (8, 8, 8, 1), dtype=torch.uint8)
     settings = AugmentSettings(translate=2, flip=True, rotate=10, stretch=0.1)
-    first, again = (augment(images, settings, np.random.default_rng(5)) for _ in range(2))
+    first, again = (augment(images, changes(settings, 8, 5)) for _ in range(2))
     assert torch.equal(first, again)
-    assert not torch.equal(first, augment(images, settings, np.random.default_rng(6)))
+    assert not torch.equal(first, augment(images, changes(settings, 8, 6)))
+
+
+def test_changes_are_drawn_for_a_whole_epoch_and_picked_step_by_step():
+    settings = AugmentSettings(translate=2, flip=True, rotate=10)
+    epoch = draw_changes(settings, np.random.default_rng(0), (3, 8))
+    assert [tuple(part.shape) for part in epoch] == [(3, 8, 2, 3), (3, 8, 2), (3, 8)]
+    second = epoch.at(torch.tensor([1]))
+    assert all(torch.equal(part, whole[1]) for part, whole in zip(second, epoch, strict=True))
 
 
 @pytest.mark.parametrize("bad", [{"translate": -1}, {"rotate": float("nan")}, {"stretch": 1.0}])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fewlabels.jobs.training import Task
+from fewlabels.jobs.task import Task
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from fewlabels.data.settings import AugmentSettings
 from fewlabels.graph import GraphSettings
 from fewlabels.jobs.demo import digits_task, run_demo, summary
 from fewlabels.jobs.tables import demo_table, seeds_table
+from fewlabels.jobs.training import RunOptions
+from fewlabels.nets.settings import NetworkSettings
 from fewlabels.runs import verify_run
 from fewlabels.train.settings import Phase, TrainSettings
 
@@ -14,7 +16,7 @@ SHORT = TrainSettings(
     phases=(Phase("supervised", 3, 0.05, 30), Phase("lp", 1, 0.05, 30, 70)),
     graph=GraphSettings(n_neighbors=10),
     augment=AugmentSettings(1, flip=False),
-    width=4,
+    network=NetworkSettings(width=4),
 )
 
 
@@ -30,7 +32,7 @@ def test_the_digits_are_split_once_and_labelled_by_seed():
 
 
 def test_several_seeds_make_a_folder_each_and_a_table(tmp_path):
-    results = run_demo(tmp_path / "demo", [3, 4], settings=SHORT, quiet=True)
+    results = run_demo(tmp_path / "demo", [3, 4], RunOptions(quiet=True), settings=SHORT)
     assert results["table"]["lp_error"]["values"] == [
         json.loads((tmp_path / "demo" / f"seed-{seed}" / "results.json").read_text())["lp_error"] for seed in (3, 4)
     ]
@@ -43,7 +45,7 @@ def test_several_seeds_make_a_folder_each_and_a_table(tmp_path):
 
 
 def test_the_table_of_one_run_names_what_it_shows(tmp_path):
-    table = demo_table(run_demo(tmp_path / "demo", [0], settings=SHORT, quiet=True))
+    table = demo_table(run_demo(tmp_path / "demo", [0], RunOptions(quiet=True), settings=SHORT))
     for line in ("30 labels for 1347 images", "supervised", "first epoch", "certainty of wrong", "peak memory"):
         assert line in table
 
@@ -57,7 +59,7 @@ def test_mean_and_deviation_by_hand():
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_over_five_seeds_propagation_halves_the_error_and_stays_under_four_percent(tmp_path):
-    table = run_demo(tmp_path / "demo", range(5), quiet=True)["table"]
+    table = run_demo(tmp_path / "demo", range(5), RunOptions(quiet=True))["table"]
     assert table["lp_error"]["mean"] <= 4.0
     assert table["lp_error"]["mean"] <= table["supervised_error"]["mean"] / 2
     assert table["certainty_right"]["mean"] > table["certainty_wrong"]["mean"]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings
-from fewlabels.jobs.training import run_training
+from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.runs import read_run, verify_run
 from fewlabels.train.settings import Phase, TrainSettings
@@ -20,9 +20,9 @@ SETTINGS = TrainSettings(
     phases=(Phase("supervised", 5, 0.05, 6), Phase("lp", 3, 0.05, 6, 18)),
     graph=GraphSettings(n_neighbors=12),
     augment=AugmentSettings(translate=1, flip=False),
-    width=4,
-    dropout=0.1,
+    network=NetworkSettings(width=4, dropout=0.1),
 )
+QUIET = RunOptions(quiet=True)
 WRITTEN = {
     "run.json",
     "events.jsonl",
@@ -40,7 +40,7 @@ def files(folder):
 
 
 def test_a_run_ends_in_a_whole_folder(stripes, tmp_path):
-    results = run_training(stripes, SETTINGS, tmp_path / "run", quiet=True)
+    results = run_training(stripes, SETTINGS, tmp_path / "run", QUIET)
     assert set(files(tmp_path / "run")) == WRITTEN
     assert verify_run(tmp_path / "run") == []
     run = read_run(tmp_path / "run")
@@ -52,7 +52,7 @@ def test_a_run_ends_in_a_whole_folder(stripes, tmp_path):
 
 
 def test_the_table_has_every_image_with_its_given_or_propagated_label(stripes, tmp_path):
-    run_training(stripes, SETTINGS, tmp_path / "run", quiet=True)
+    run_training(stripes, SETTINGS, tmp_path / "run", QUIET)
     table = pq.read_table(tmp_path / "run" / "pseudo_labels.parquet").to_pydict()
     assert list(table) == ["id", "label", "certainty", "source", "reached"]
     assert table["id"] == list(stripes.ids)
@@ -64,7 +64,7 @@ def test_the_table_has_every_image_with_its_given_or_propagated_label(stripes, t
 
 
 def test_the_model_loads_back_from_its_two_files(stripes, tmp_path):
-    run_training(stripes, SETTINGS, tmp_path / "run", quiet=True)
+    run_training(stripes, SETTINGS, tmp_path / "run", QUIET)
     config = json.loads((tmp_path / "run" / "model.json").read_text())
     assert config["class_names"] == ["rows", "columns", "plain"]
     network = build_network(NetworkSettings(**config["network"]), ImageInput(**config["image_input"]), 3)
@@ -73,7 +73,7 @@ def test_the_model_loads_back_from_its_two_files(stripes, tmp_path):
 
 def test_test_images_are_looked_at_about_fifty_times_a_phase_and_after_its_last_epoch(stripes, tmp_path):
     settings = replace(SETTINGS, phases=(Phase("supervised", 120, 0.05, 6), Phase("lp", 2, 0.05, 6, 18)))
-    results = run_training(stripes, settings, tmp_path / "run", quiet=True)
+    results = run_training(stripes, settings, tmp_path / "run", QUIET)
     errors = [event["test_error"] for event in read_run(tmp_path / "run").of("epoch")]
     assert sum(error is not None for error in errors[:120]) == 40
     assert None not in errors[119:]
@@ -87,8 +87,8 @@ def test_hidden_labels_never_reach_training(stripes, tmp_path):
     lied = stripes.truth.copy()
     lied[6:] = rng.permutation(lied[6:])
     liar = replace(stripes, truth=lied, test_truth=rng.permutation(stripes.test_truth))
-    honest = run_training(stripes, SETTINGS, tmp_path / "honest", quiet=True)
-    fooled = run_training(liar, SETTINGS, tmp_path / "fooled", quiet=True)
+    honest = run_training(stripes, SETTINGS, tmp_path / "honest", QUIET)
+    fooled = run_training(liar, SETTINGS, tmp_path / "fooled", QUIET)
     assert honest["pseudo_label_accuracy_last"] != fooled["pseudo_label_accuracy_last"]
     for name in ("model.safetensors", "pseudo_labels.parquet"):
         assert files(tmp_path / "honest")[name] == files(tmp_path / "fooled")[name]
@@ -96,7 +96,7 @@ def test_hidden_labels_never_reach_training(stripes, tmp_path):
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(stripes, tmp_path):
     for name, seed in [("one", 0), ("again", 0), ("other", 1)]:
-        run_training(stripes, replace(SETTINGS, seed=seed), tmp_path / name, quiet=True)
+        run_training(stripes, replace(SETTINGS, seed=seed), tmp_path / name, QUIET)
     one, again, other = (files(tmp_path / name) for name in ("one", "again", "other"))
     for name in ("model.safetensors", "pseudo_labels.parquet", "model.json"):
         assert one[name] == again[name]
@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(stripes, t
 
 def test_without_truth_and_test_images_nothing_is_claimed_about_errors(stripes, tmp_path):
     task = replace(stripes, truth=None, test_pixels=None, test_truth=None)
-    results = run_training(task, SETTINGS, tmp_path / "run", quiet=True)
+    results = run_training(task, SETTINGS, tmp_path / "run", QUIET)
     unknown = ("supervised_error", "lp_error", "pseudo_label_accuracy_first", "pseudo_label_accuracy_last")
     assert [results[name] for name in unknown] == [None] * 4
     assert results["certainty_right"] is None
@@ -116,5 +116,5 @@ def test_without_truth_and_test_images_nothing_is_claimed_about_errors(stripes, 
 def test_a_folder_with_something_in_it_is_left_alone(stripes, tmp_path):
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(ConfigError, match="FL-C9 the output folder is not empty"):
-        run_training(stripes, SETTINGS, tmp_path, quiet=True)
+        run_training(stripes, SETTINGS, tmp_path, QUIET)
     assert files(tmp_path) == {"precious.txt": b"mine"}

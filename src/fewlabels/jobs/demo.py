@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from ..report import report_html
 from ..runs import RunWriter
 from ..train.settings import TrainSettings
 from .tables import DEMO
-from .training import Task, run_training
+from .task import Task
+from .training import RunOptions, has_run, run_training
 
 
 def digits_task(seed: int) -> Task:
@@ -35,22 +37,25 @@ def digits_task(seed: int) -> Task:
 
 
 def run_demo(
-    folder: str | Path, seeds: Sequence[int], *, settings: TrainSettings | None = None, quiet: bool = False
+    folder: str | Path, seeds: Sequence[int], how: RunOptions | None = None, *, settings: TrainSettings | None = None
 ) -> dict[str, Any]:
     """One run, or one for each seed in sub-folders and their mean and standard deviation. Returns the results.
 
     settings: instead of the recipe; each seed replaces theirs.
     """
-    from dataclasses import replace
+    how, root = how or RunOptions(), Path(folder)
 
     def one(seed: int, place: Path) -> dict[str, Any]:
         recipe = replace(settings, seed=seed) if settings else digits_lp(seed)
-        return run_training(digits_task(seed), recipe, place, quiet=quiet)
+        return run_training(digits_task(seed), recipe, place, how)
 
-    root = Path(folder)
     if len(seeds) == 1:
         return one(seeds[0], root)
-    writer = RunWriter(root, "seeds", {"recipe": "digits_lp"}, title=digits_task(seeds[0]).title, seeds=list(seeds))
+    if has_run(root, how):
+        writer = RunWriter.taken_up(root)
+    else:
+        facts = {"title": digits_task(seeds[0]).title, "seeds": list(seeds)}
+        writer = RunWriter(root, "seeds", {"recipe": "digits_lp"}, **facts)
     results = [one(seed, root / f"seed-{seed}") for seed in seeds]
     table = {name: summary([result[name] for result in results]) for name in DEMO}
     writer.results({"seeds": list(seeds), "table": table})

@@ -16,7 +16,8 @@ from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, images_lp
 from ..runs import refuse_used_folder
 from .progress import following
-from .training import Task, run_training
+from .task import Task
+from .training import RunOptions, run_training
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,13 @@ class ImageSource:
 
 
 def run_images(
-    source: ImageSource, options: ImageOptions, folder: str | Path, *, device: str = "cpu", quiet: bool = False
+    source: ImageSource, options: ImageOptions, folder: str | Path, how: RunOptions | None = None
 ) -> dict[str, Any]:
     """Read, train, propagate, write the run folder. Returns the results."""
-    refuse_used_folder(folder)  # before minutes of reading
+    how = how or RunOptions()
+    quiet = how.quiet
+    if not how.resume:
+        refuse_used_folder(folder)  # before minutes of reading
     images = source.read(source.data, "images", size=source.image_size, quiet=quiet)
     given = _given(images, source)
     num_labeled = int((given.codes != UNLABELED).sum())
@@ -60,7 +64,7 @@ def run_images(
     task = Task(images.pixels, given.codes, images.ids, given.class_names, title, rejected=images.rejected)
     task = _with_test(task, source, quiet=quiet)
     settings = images_lp(num_labeled, len(images.ids) - num_labeled, images.pixels.shape[1], options)
-    return run_training(task, settings, folder, device=device, quiet=quiet)
+    return run_training(task, settings, folder, how)
 
 
 def _left_out(images: Images) -> InputWarning:

@@ -1,10 +1,11 @@
-"""Train on images and write the run folder: what `fewlabels demo` and `fewlabels train` share."""
+"""Train on images and write the run folder: what `demo`, `train` and `reproduce` share."""
 
 from __future__ import annotations
 
-import math
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,85 +18,215 @@ from torch import nn
 from ..conventions import UNLABELED
 from ..data.randomness import torch_seed
 from ..graph import Propagation, propagate
-from ..nets import ImageInput, NetworkSettings, build_network
+from ..nets import ImageInput, build_network
 from ..report import report_html
-from ..runs import PseudoLabelTable, RunWriter
-from ..train.evaluate import error_percent, evaluate
-from ..train.loop import EpochReport, epoch_size, train
+from ..runs import PseudoLabelTable, RunLock, RunWriter, first_events, read_run, refuse_used_folder
+from ..runs.origin import versions
+from ..train.checkpoint import Checkpoints
+from ..train.distributed import Group, joined
+from ..train.evaluate import evaluate
+from ..train.execution import Execution, Speed
+from ..train.interrupt import StopRequested, interrupted
+from ..train.loop import Trained, train
 from ..train.methods import Labels
 from ..train.settings import TrainSettings
+from ..train.snapshot import Snapshot
+from ..train.watch import Stopped
 from .measures import accuracy_percent, certainty, class_counts, health, peak_memory_mib
 from .progress import Progress
+from .task import Task
+from .watching import Keeper, Log, Watcher, images_before, total_images
 
-MOST_MEASURED = 50  # epochs of a phase after which the test error is measured
+CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
 
 
 @dataclass(frozen=True)
-class Task:
-    """What to learn from.
+class RunOptions:
+    """How to run, whatever is run.
 
-    pixels: (n, h, w, c) uint8. labels: (n,) int64, -1 where unlabelled. ids: n texts. class_names: c texts.
-    test_pixels, test_truth: images and labels that only the error is measured on; None if there are none.
-    truth: (n,) int64, -1 where unknown: to measure pseudo-labels by, never trained on; None if unknown throughout.
-    title: one line that names the task in the report. rejected: (id, reason) of inputs left out.
+    device: "cpu", "cuda" or "cuda:1". speed: train/execution.py. save_every: seconds between checkpoints.
+    resume: take up the run in the folder, if there is one; begin it otherwise. allow_inexact: also where versions,
+        threads, processes or the device changed, so that the last bits will not be the same.
+    quiet: say nothing on the way.
     """
 
-    pixels: np.ndarray
-    labels: np.ndarray
-    ids: Sequence[str]
-    class_names: Sequence[str]
-    title: str
-    test_pixels: np.ndarray | None = None
-    test_truth: np.ndarray | None = None
-    truth: np.ndarray | None = None
-    rejected: Sequence[tuple[str, str]] = ()
+    device: str = "cpu"
+    speed: Speed = "deterministic"
+    save_every: float = 60.0
+    resume: bool = False
+    allow_inexact: bool = False
+    quiet: bool = False
 
 
 def run_training(
-    task: Task, settings: TrainSettings, folder: str | Path, *, device: str = "cpu", quiet: bool = False
+    task: Task, settings: TrainSettings, folder: str | Path, options: RunOptions | None = None
 ) -> dict[str, Any]:
-    """Train, propagate once more with the final network, and write it all to a new run folder. Returns its results."""
-    start = time.perf_counter()
-    writer = RunWriter(
-        folder,
-        "train",
-        asdict(settings),
-        title=task.title,
-        seed=settings.seed,
-        class_names=list(task.class_names),
-        device=device,
-        threads=torch.get_num_threads(),
-    )
-    writer.event(
-        "start",
-        num_rows=len(task.labels),
-        num_labeled=int((task.labels != UNLABELED).sum()),
-        num_classes=len(task.class_names),
-        num_test=0 if task.test_truth is None else len(task.test_truth),
-        image_shape=list(task.pixels.shape[1:]),
-    )
-    if task.rejected:
-        writer.rejected(task.rejected)
-    torch.use_deterministic_algorithms(True)
-    images = _on_device(task.pixels, device)
-    network, model = _network(task, settings)
-    network.to(device)
-    watch = _Watch(task, settings, network, writer, device, quiet)
-    train(network, images, Labels(task.labels, task.class_names), settings, watch)
-    watch.progress.close()
+    """Train, propagate once more with the final network, and write it all to a run folder. Returns its results.
 
-    final = propagate(evaluate(network, images).descriptors, task.labels, settings.graph, class_names=task.class_names)
-    results = _results(task, final, watch) | {
-        "wall_seconds": time.perf_counter() - start,
-        "peak_memory_mib": peak_memory_mib(),
-    }
-    writer.pseudo_labels(table_of(final, task.labels, task.ids, task.class_names))
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    writer.model(save(tensors), model)
-    writer.results(results)
-    writer.report(report_html([folder]))
-    writer.finish()
-    return results
+    Under torchrun every process calls it; the first one writes. Raises Interrupted where a signal asked to stop, once
+    all is saved; ConfigError C9 for a folder in use, C11 where another process writes there, C12 where the run to take
+    up is another one.
+    """
+    options, root = options or RunOptions(), Path(folder)
+    if options.resume and (root / "manifest.json").is_file():
+        return read_run(root).results
+    with joined(options.device) as (group, device), _alone_in(root, options, group):
+        execution = Execution(torch.device(device), options.speed, group=group)
+        return _Run(task, settings, root, options, execution).results()
+
+
+@contextmanager
+def _alone_in(folder: Path, options: RunOptions, group: Group) -> Iterator[None]:
+    """The folder, made and locked by the first process."""
+    if not group.leads:
+        yield
+        return
+    if not has_run(folder, options):
+        refuse_used_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with RunLock(folder):
+        yield
+
+
+def has_run(folder: Path, options: RunOptions) -> bool:
+    """Whether there is a run to take up, and it is to be."""
+    return options.resume and (folder / "run.json").is_file()
+
+
+class _Run:
+    """One run, from its first or next step to its sealed folder."""
+
+    def __init__(
+        self, task: Task, settings: TrainSettings, folder: Path, options: RunOptions, execution: Execution
+    ) -> None:
+        self.task, self.settings, self.folder = task, settings, folder
+        self.options, self.execution = options, execution
+        self.image_input = _image_input(task)
+
+    def results(self) -> dict[str, Any]:
+        begun = time.perf_counter()
+        again = has_run(self.folder, self.options)
+        kept = Checkpoints(self.folder / CHECKPOINTS, self._identity(), allow_inexact=self.options.allow_inexact)
+        start = _newest(kept) if again else None
+        writer, log = self._opened(again, start, kept)
+        images = torch.from_numpy(self.task.pixels).to(self.execution.device)
+        leads = self.execution.group.leads
+        with StopRequested() as stop:
+            keeper = Keeper(kept, log, self.options.save_every, lambda: stop.requested, leads=leads)
+            try:
+                trained = self._trained(images, log, keeper, start)
+                final = self._final(trained.network, images, stop)
+            except Stopped:
+                raise interrupted(stop.requested or 0, keeper.step, _command(self.folder)) from None
+        results = _results(self.task, final, log)
+        results |= {"wall_seconds": time.perf_counter() - begun, "peak_memory_mib": peak_memory_mib()}
+        if writer is not None:
+            self._write(writer, trained, final, results)
+            kept.remove_all()
+        return results
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for the run to be taken up to the same bytes."""
+        return {
+            "settings": asdict(self.settings),
+            "speed": self.options.speed,
+            "data": self.task.fingerprint(),
+            "versions": {name: value for name, value in versions().items() if name not in ("commit", "cores")},
+            "threads": torch.get_num_threads(),
+            "world_size": self.execution.group.size,
+            "device": self.execution.device.type,
+        }
+
+    def _opened(self, again: bool, start: Snapshot | None, kept: Checkpoints) -> tuple[RunWriter | None, Log]:
+        """The writer of the run folder, in the first process, and the log so far."""
+        before = first_events(self.folder, start.values["events"]) if start is not None else []
+        if not self.execution.group.leads:
+            return None, Log(None, before)
+        if again:
+            writer = RunWriter.taken_up(self.folder, len(before))
+        else:
+            writer = self._begun()
+        log = Log(writer, before)
+        if not before:
+            log.add("start", self._facts())
+        if again:
+            writer.taken_up_from(0 if start is None else start.values["place"]["done"], kept.differences)
+        return writer, log
+
+    def _begun(self) -> RunWriter:
+        writer = RunWriter(
+            self.folder,
+            "train",
+            asdict(self.settings),
+            title=self.task.title,
+            seed=self.settings.seed,
+            class_names=list(self.task.class_names),
+            device=str(self.execution.device),
+            speed=self.options.speed,
+            threads=torch.get_num_threads(),
+            processes=self.execution.group.size,
+        )
+        if self.task.rejected:
+            writer.rejected(self.task.rejected)
+        return writer
+
+    def _facts(self) -> dict[str, Any]:
+        task = self.task
+        return {
+            "num_rows": len(task.labels),
+            "num_labeled": task.num_labeled,
+            "num_classes": len(task.class_names),
+            "num_test": task.num_test,
+            "image_shape": list(task.pixels.shape[1:]),
+        }
+
+    def _trained(self, images: torch.Tensor, log: Log, keeper: Keeper, start: Snapshot | None) -> Trained:
+        task, settings = self.task, self.settings
+        quiet = self.options.quiet or not self.execution.group.leads
+        done = images_before(settings, task.labels, start.values["place"]) if start else 0
+        progress = Progress(total_images(settings, task.labels), "training", unit="image", quiet=quiet)
+        progress.step("", done)
+        watcher = Watcher(task, settings, self.execution, log, keeper, progress)
+        labels = Labels(task.labels, task.class_names)
+        try:
+            return train(self._network, images, labels, settings, self.execution, watcher.watch(), start)
+        finally:
+            progress.close()
+
+    def _network(self, purpose: str) -> nn.Module:
+        """A fresh network, its weights drawn from the seed and the purpose."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_seed(self.settings.seed, "weights" if purpose == "student" else purpose))
+            return build_network(self.settings.network, self.image_input, len(self.task.class_names))
+
+    def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Propagation:
+        """Labels for every row by the final network: the ones that are written."""
+        descriptors = evaluate(network, images, self.execution).descriptors.cpu().numpy()
+
+        def on_progress(stage: str, share: float) -> None:
+            if stop.requested is not None:
+                raise Stopped
+
+        task = self.task
+        return propagate(
+            descriptors, task.labels, self.settings.graph, class_names=task.class_names, on_progress=on_progress
+        )
+
+    def _write(self, writer: RunWriter, trained: Trained, final: Propagation, results: dict[str, Any]) -> None:
+        task = self.task
+        names = list(task.class_names)
+        writer.pseudo_labels(table_of(final, task.labels, task.ids, names))
+        config = {
+            "network": asdict(self.settings.network),
+            "image_input": asdict(self.image_input),
+            "class_names": names,
+        }
+        writer.model(_weights(trained.network), config)
+        if trained.teacher is not None:
+            writer.teacher(_weights(trained.teacher))
+        writer.results(results)
+        writer.report(report_html([self.folder]))
+        writer.finish()
 
 
 def table_of(
@@ -106,84 +237,36 @@ def table_of(
     return PseudoLabelTable(ids, found.label, found.certainty, given != UNLABELED, found.reached, class_names)
 
 
-def _is_measured(report: EpochReport) -> bool:
-    """Whether test images are looked at after this epoch: at the last of a phase, and at about 50 spread over it."""
-    left = report.phase.epochs - 1 - report.number
-    return left % math.ceil(report.phase.epochs / MOST_MEASURED) == 0
+def _newest(kept: Checkpoints) -> Snapshot | None:
+    found = kept.newest()
+    return None if found is None else found[1]
 
 
-class _Watch:
-    """Measures after every epoch: an event in the run folder, a step of the progress bar."""
-
-    def __init__(
-        self, task: Task, settings: TrainSettings, network: nn.Module, writer: RunWriter, device: str, quiet: bool
-    ) -> None:
-        self.task, self.network, self.writer = task, network, writer
-        self.test = None if task.test_pixels is None else _on_device(task.test_pixels, device)
-        everything = sum(phase.epochs * epoch_size(phase, task.labels) for phase in settings.phases)
-        self.progress = Progress(everything, "training", unit="image", quiet=quiet)
-        self.last_error: dict[str, float] = {}  # of each method, after its last epoch so far
-        self.first: dict[str, float | None] = {}  # accuracy and certainty of the first pseudo-labels trained on
-
-    def __call__(self, report: EpochReport) -> None:
-        event = {
-            "phase": report.phase.method,
-            "phase_index": report.phase_index,
-            "epoch": report.number,
-            "steps": report.steps,
-            "learning_rate": report.learning_rate,
-            "loss": report.loss,
-            "seconds": round(report.seconds, 4),
-            "test_error": self._test_error(report) if _is_measured(report) else None,
-        }
-        propagation = report.targets.propagation
-        if propagation is not None:
-            event |= self._of_propagation(propagation)
-        self.writer.event("epoch", **event)
-        accuracy = event.get("pseudo_label_accuracy")
-        noted = {"loss": report.loss, "test error %": event["test_error"], "pseudo-labels right %": accuracy}
-        note = ", ".join(f"{name} {value:.3g}" for name, value in noted.items() if value is not None)
-        self.progress.step(f"{report.phase.method}: {note}", epoch_size(report.phase, self.task.labels))
-
-    def _test_error(self, report: EpochReport) -> float | None:
-        if self.test is None or self.task.test_truth is None:
-            return None
-        error = error_percent(evaluate(self.network, self.test).logits, self.task.test_truth)
-        self.last_error[report.phase.method] = error
-        return error
-
-    def _of_propagation(self, propagation: Propagation) -> dict[str, Any]:
-        task, found = self.task, propagation.pseudo_labels
-        facts = health(propagation)
-        measured = certainty(propagation, task.labels, task.truth)
-        accuracy = accuracy_percent(found.label, task.labels, task.truth)
-        self.first = self.first or {
-            "pseudo_label_accuracy_first": accuracy,
-            "certainty_right_first": measured["certainty_right"],
-            "certainty_wrong_first": measured["certainty_wrong"],
-        }
-        return {
-            "pseudo_label_accuracy": accuracy,
-            "mean_certainty": measured["certainty"],
-            "unreached": facts["unreached"],
-            "components": facts["graph"]["num_components"],
-            "solver_steps": facts["solver"]["steps"],
-            "solver_residual": facts["solver"]["residual"],
-            "class_counts": np.bincount(found.label[found.reached], minlength=len(task.class_names)).tolist(),
-        }
+def _command(folder: Path) -> list[str]:
+    """What goes on from here: this command again, with --resume and the folder's name."""
+    words = ["fewlabels", *sys.argv[1:]]
+    words += [] if "--out" in words else ["--out", str(folder)]
+    return words + ([] if "--resume" in words else ["--resume"])
 
 
-def _results(task: Task, final: Propagation, watch: _Watch) -> dict[str, Any]:
+def _weights(network: nn.Module) -> bytes:
+    return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})
+
+
+def _results(task: Task, final: Propagation, log: Log) -> dict[str, Any]:
     """The final pseudo-labels are made by the final network: they are the ones that are written."""
+    spread = [epoch for epoch in log.epochs if "mean_certainty" in epoch]
+    first = spread[0] if spread else {}
     return {
         "class_names": list(task.class_names),
         "num_rows": len(task.labels),
-        "num_labeled": int((task.labels != UNLABELED).sum()),
-        "num_test": 0 if task.test_truth is None else len(task.test_truth),
+        "num_labeled": task.num_labeled,
+        "num_test": task.num_test,
         "num_rejected": len(task.rejected),
-        "supervised_error": watch.last_error.get("supervised"),
-        "lp_error": watch.last_error.get("lp"),
-        **watch.first,
+        **_errors(log),
+        "pseudo_label_accuracy_first": first.get("pseudo_label_accuracy"),
+        "certainty_right_first": first.get("certainty_right"),
+        "certainty_wrong_first": first.get("certainty_wrong"),
         "pseudo_label_accuracy_last": accuracy_percent(final.pseudo_labels.label, task.labels, task.truth),
         "class_counts": class_counts(final.pseudo_labels.label, task.labels, len(task.class_names)),
         **certainty(final, task.labels, task.truth),
@@ -191,21 +274,21 @@ def _results(task: Task, final: Propagation, watch: _Watch) -> dict[str, Any]:
     }
 
 
-def _network(task: Task, settings: TrainSettings) -> tuple[nn.Module, dict[str, Any]]:
-    """A fresh network, its weights drawn from the seed; and how to build it, for model.json.
-
-    Pixel mean and deviation are those of all images, labelled or not.
-    """
-    mean = task.pixels.mean(axis=(0, 1, 2), dtype=np.float64)
-    std = np.maximum(task.pixels.std(axis=(0, 1, 2), dtype=np.float64), 1.0)
-    image_input = ImageInput(task.pixels.shape[3], task.pixels.shape[1], mean.tolist(), std.tolist())
-    chosen = NetworkSettings(width=settings.width, dropout=settings.dropout)
-    model = {"network": asdict(chosen), "image_input": asdict(image_input), "class_names": list(task.class_names)}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_seed(settings.seed, "weights"))
-        return build_network(chosen, image_input, len(task.class_names)), model
+def _errors(log: Log) -> dict[str, float | None]:
+    """<method>_error, and <method>_teacher_error where one teaches: of the last epoch of each phase, never the best."""
+    errors: dict[str, float | None] = {}
+    for epoch in log.epochs:
+        errors[f"{epoch['phase']}_error"] = epoch["test_error"]
+        if epoch["teacher_test_error"] is not None:
+            errors[f"{epoch['phase']}_teacher_error"] = epoch["teacher_test_error"]
+    return errors
 
 
-def _on_device(pixels: np.ndarray, device: str) -> torch.Tensor:
-    """(n, h, w, c) array -> (n, c, h, w) tensor."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
+def _image_input(task: Task) -> ImageInput:
+    """Pixel mean and deviation are those of all images, labelled or not, unless the task brings its own."""
+    mean, std = task.mean, task.std
+    if mean is None:
+        mean = task.pixels.mean(axis=(0, 1, 2), dtype=np.float64).tolist()
+    if std is None:
+        std = np.maximum(task.pixels.std(axis=(0, 1, 2), dtype=np.float64), 1.0).tolist()
+    return ImageInput(task.pixels.shape[3], task.pixels.shape[1], mean, std)

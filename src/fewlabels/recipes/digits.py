@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
+from ..nets.settings import NetworkSettings
 from ..train.settings import Phase, TrainSettings
 
 LABELS_PER_CLASS = 3
@@ -18,7 +19,6 @@ def digits_lp(seed: int = 0) -> TrainSettings:
         ),
         graph=GraphSettings(n_neighbors=10),
         augment=AugmentSettings(translate=2, flip=False, rotate=25, stretch=0.3),
-        width=24,
-        dropout=0.2,
+        network=NetworkSettings(width=24, dropout=0.2),
         seed=seed,
     )

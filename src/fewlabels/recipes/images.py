@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
+from ..nets.settings import NetworkSettings
 from ..train.settings import Phase, TrainSettings
 
 SUPERVISED_STEPS = 400
@@ -40,6 +41,6 @@ def images_lp(num_labeled: int, num_unlabeled: int, image_size: int, options: Im
         ),
         graph=options.graph,
         augment=AugmentSettings(translate=image_size // 8, flip=options.flip, rotate=5, stretch=0.1),
-        dropout=0.3,
+        network=NetworkSettings(dropout=0.3),
         seed=options.seed,
     )

@@ -1,13 +1,23 @@
 """The run folder: settings, events, results, labels, model, report and a manifest over all of them."""
 
 from .lock import RunLock
-from .record import PseudoLabelTable, Run, RunWriter, free_name, read_run, refuse_used_folder, verify_run
+from .record import (
+    PseudoLabelTable,
+    Run,
+    RunWriter,
+    first_events,
+    free_name,
+    read_run,
+    refuse_used_folder,
+    verify_run,
+)
 
 __all__ = [
     "PseudoLabelTable",
     "Run",
     "RunLock",
     "RunWriter",
+    "first_events",
     "free_name",
     "read_run",
     "refuse_used_folder",

@@ -5,6 +5,8 @@ events.jsonl           one line per event, in order: {"event": "epoch", ...}; fl
 results.json           headline numbers and distributions, written at the end
 pseudo_labels.parquet  id, label, certainty, source, reached
 model.safetensors      weights, where the run trained a network; model.json says how to build it
+teacher.safetensors    weights of the averaging teacher, where there was one
+resumed.jsonl          one line for each time the run was taken up again: when, from which step, what was different
 rejected.csv           id,reason of inputs that could not be read, where there were any
 report.html            the report
 manifest.json          size and SHA-256 of all of the above; written last, so a folder without one is unfinished
@@ -24,13 +26,13 @@ from typing import Any
 
 from .. import durable
 from ..errors import ConfigError, RunError
-from .lock import LOCK
 from .origin import versions
 from .table import PseudoLabelTable
 
 __all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "refuse_used_folder", "verify_run"]
 
 FORMAT = 1
+EVENTS = "events.jsonl"
 
 
 def free_name(wanted: str | Path) -> Path:
@@ -44,11 +46,13 @@ def free_name(wanted: str | Path) -> Path:
 
 
 def refuse_used_folder(folder: str | Path) -> None:
-    """Raise ConfigError (C9) where `folder` is a file or has anything in it but a lock: no run writes over another."""
+    """Raise ConfigError (C9) where `folder` is a file or has anything in it that is not hidden, as a lock is: no run
+    writes over another.
+    """
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise ConfigError("C9", "a run needs a folder, and this is a file", where=folder, do="choose another name")
-    if path.exists() and any(place.name != LOCK for place in path.iterdir()):
+    if path.exists() and any(not place.name.startswith(".") for place in path.iterdir()):
         raise ConfigError(
             "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
         )
@@ -66,24 +70,37 @@ class RunWriter:
         self.folder = Path(folder)
         refuse_used_folder(self.folder)
         durable.make_folder(self.folder)
-        started = datetime.now(UTC).isoformat(timespec="seconds")
         durable.write_json(
             self.folder / "run.json",
             {
                 "format": FORMAT,
                 "kind": kind,
                 "command": ["fewlabels", *sys.argv[1:]],
-                "started": started,
+                "started": _now(),
                 "versions": versions(),
                 "settings": dict(settings),
                 **facts,
             },
         )
 
+    @classmethod
+    def taken_up(cls, folder: str | Path, num_events: int | None = None) -> RunWriter:
+        """The writer of a run that was left unfinished; all but its first `num_events` events are forgotten."""
+        writer = cls.__new__(cls)
+        writer.folder = Path(folder)
+        if num_events is not None:
+            durable.write_text(writer.folder / EVENTS, "".join(_lines(writer.folder)[:num_events]))
+        return writer
+
+    def taken_up_from(self, step: int, differences: Sequence[object]) -> None:
+        """Add a line to resumed.jsonl: when the run went on, from which step, and what was not as before."""
+        facts = {"when": _now(), "step": step, "differences": [str(one) for one in differences]}
+        durable.append_line(self.folder / "resumed.jsonl", json.dumps(facts, ensure_ascii=False))
+
     def event(self, event: str, **values: Any) -> None:
         """Add one line to events.jsonl."""
         line = json.dumps({"event": event, **values}, allow_nan=False, ensure_ascii=False)
-        durable.append_line(self.folder / "events.jsonl", line)
+        durable.append_line(self.folder / EVENTS, line)
 
     def pseudo_labels(self, table: PseudoLabelTable) -> None:
         """Write pseudo_labels.parquet."""
@@ -93,6 +110,10 @@ class RunWriter:
         """Write model.safetensors (its bytes) and model.json (how to build the network)."""
         durable.write_bytes(self.folder / "model.safetensors", weights)
         durable.write_json(self.folder / "model.json", dict(config))
+
+    def teacher(self, weights: bytes) -> None:
+        """Write teacher.safetensors: weights of the averaging teacher, for the same model.json."""
+        durable.write_bytes(self.folder / "teacher.safetensors", weights)
 
     def rejected(self, rejected: Sequence[tuple[str, str]]) -> None:
         """Write rejected.csv with the id and the reason of every input that could not be read."""
@@ -135,6 +156,30 @@ class Run:
         return [line for line in self.events if line["event"] == event]
 
 
+def first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:
+    """The first `count` events of an unfinished run; what was written later may be torn. Raises RunError (K2)."""
+    lines = _lines(Path(folder))
+    if len(lines) < count:
+        raise RunError("K2", f"{len(lines)} events, {count} expected", where=Path(folder) / EVENTS)
+    return _parsed(lines[:count], Path(folder) / EVENTS)
+
+
+def _lines(folder: Path) -> list[str]:
+    log = folder / EVENTS
+    return log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if log.is_file() else []
+
+
+def _parsed(lines: Sequence[str], log: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise RunError("K2", f"damaged line ({error})", where=log) from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -154,13 +199,8 @@ def read_run(folder: str | Path) -> Run:
         raise RunError(
             "K6", f"run of format {facts.get('format')}, this version reads {FORMAT}", where=folder, do="upgrade"
         )
-    log, results = root / "events.jsonl", root / "results.json"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    try:
-        events = [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise RunError("K2", f"damaged line ({error})", where=log) from error
-    return Run(root, facts, events, _json(results) if results.is_file() else {})
+    results = root / "results.json"
+    return Run(root, facts, _parsed(_lines(root), root / EVENTS), _json(results) if results.is_file() else {})
 
 
 def verify_run(folder: str | Path) -> list[durable.Problem]:

@@ -100,6 +100,14 @@ class Checkpoints:
             )
         return None
 
+    def remove_all(self) -> None:
+        """Take away what `save` wrote: for a run that has ended and is sealed. Anything else in the folder stays."""
+        for _, folder in self._found():
+            if not folder.is_symlink() and _only_ours(folder):
+                remove_folder(folder)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            remove_folder(self.folder)
+
     def _differences(self, identity: dict[str, Any], folder: Path) -> tuple[Difference, ...]:
         return allowed_differences(identity, self._identity, allow_inexact=self._allow_inexact, where=folder)
 

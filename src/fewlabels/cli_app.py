@@ -1,0 +1,83 @@
+"""The app, and what its commands share."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from .graph import GraphSettings
+
+app = typer.Typer(
+    name="fewlabels",
+    help="Train a classifier from a handful of labels, by label propagation on nearest-neighbour graphs.",
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings; results and errors only.")]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option("--labels", help="CSV, Parquet or Arrow with the columns id,label; an empty label is none."),
+]
+Delimiter = Annotated[str, typer.Option(help="Between the cells of a label CSV.")]
+Encoding = Annotated[str, typer.Option(help="Of a label CSV.")]
+IgnoreUnknown = Annotated[bool, typer.Option(help="Leave out labels whose id is not in the data, instead of stopping.")]
+Neighbors = Annotated[int, typer.Option(help="Neighbours of each row in the graph (the paper's k).")]
+Gamma = Annotated[float, typer.Option(help="Power put on similarities.")]
+Alpha = Annotated[float, typer.Option(help="How far labels travel, in (0, 1).")]
+ModeName = Literal["paper", "released"]
+Mode = Annotated[ModeName, typer.Option(help="paper, or released: as the authors' code does it.")]
+AllowEmpty = Annotated[bool, typer.Option(help="Accept classes without a label; they are never chosen.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"fewlabels {version('fewlabels')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    pass
+
+
+def graph_settings(
+    n_neighbors: int, gamma: float, alpha: float, mode: ModeName, allow_empty_classes: bool
+) -> GraphSettings:
+    from .graph import GraphSettings
+
+    return GraphSettings(
+        n_neighbors=n_neighbors,
+        gamma=gamma,
+        alpha=alpha,
+        mode=mode,
+        allow_empty_classes=allow_empty_classes,
+    )
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def say_where(folder: Path) -> None:
+    print(f"run     {folder}\nreport  {folder / 'report.html'}")
+
+
+def hush(quiet: bool) -> None:
+    if quiet:
+        warnings.simplefilter("ignore")

@@ -1,0 +1,152 @@
+"""The commands that train networks; cli.py has the others, and main.py runs them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .cli_app import (
+    AllowEmpty,
+    Alpha,
+    Delimiter,
+    Encoding,
+    Gamma,
+    IgnoreUnknown,
+    Json,
+    LabelsFile,
+    Mode,
+    Neighbors,
+    Quiet,
+    app,
+    graph_settings,
+    hush,
+    print_json,
+    say_where,
+)
+from .errors import ConfigError
+
+OnBadImage = Annotated[Literal["skip", "fail"], typer.Option(help="skip: list it in rejected.csv, go on. fail: stop.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+SpeedName = Literal["deterministic", "fast"]
+Speed = Annotated[
+    SpeedName, typer.Option(help="deterministic: the same bits again. fast: bfloat16, any algorithm, warm starts.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the unfinished run in --out, if there is one; begin it otherwise.")
+]
+AllowInexact = Annotated[
+    bool, typer.Option("--allow-inexact-resume", help="Resume with other versions, threads or device: other last bits.")
+]
+SaveEvery = Annotated[float, typer.Option(min=0, metavar="MINUTES", help="Between two checkpoints.")]
+
+
+@app.command(short_help="Learn handwritten digits from 30 labels.", epilog="Example: fewlabels demo --seeds 5")
+def demo(
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds and print mean and std.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The (first) seed.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Run folder to make; default: the next free runs/demo.")] = None,
+    resume: Resume = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about half a minute."""
+    need_training_packages()
+    from .jobs.demo import run_demo
+    from .jobs.tables import demo_table, seeds_table
+    from .jobs.training import RunOptions
+
+    hush(quiet)
+    folder = _folder(out, "runs/demo", resume)
+    results = run_demo(folder, range(seed, seed + seeds), RunOptions(resume=resume, quiet=quiet))
+    if as_json:
+        print_json(results | {"run": str(folder)})
+    else:
+        print(demo_table(results) if seeds == 1 else seeds_table(results))
+        say_where(folder)
+
+
+@app.command(
+    short_help="Train on images with few labels.",
+    epilog="Example: fewlabels train photos/ --labels labels.csv --out runs/photos",
+)
+def train(
+    data: Annotated[Path, typer.Argument(help="Folder of images, or Parquet with image bytes.")],
+    labels: LabelsFile = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to make; default: the next free runs/<name>.")] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Labelled images (class folders, or Parquet) that only the test error is measured on."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=4, help="Pixels along a side; default: as they are, or 64 if they differ.")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of label propagation, after about 400 steps on the labels alone; default: by size."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
+    flip: Annotated[bool, typer.Option(help="Mirror images left-right in training; not for text or digits.")] = True,
+    n_neighbors: Neighbors = 50,
+    gamma: Gamma = 3.0,
+    alpha: Alpha = 0.99,
+    mode: Mode = "paper",
+    allow_empty_classes: AllowEmpty = False,
+    on_bad_image: OnBadImage = "skip",
+    delimiter: Delimiter = ",",
+    encoding: Encoding = "utf-8",
+    ignore_unknown_ids: IgnoreUnknown = False,
+    device: Device = "auto",
+    speed: Speed = "deterministic",
+    resume: Resume = False,
+    allow_inexact: AllowInexact = False,
+    save_every: SaveEvery = 1.0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train on images with few labels: a model, and labels with certainty for every image.
+
+    Labels come from the --labels file, or else from the names of the sub-folders (unlabeled/ for none) or the label
+    column. The id of an image is its path below DATA, or the id column. In Parquet the images are the column image or
+    img.
+    """
+    need_training_packages()
+    from .data.labels import read_labels
+    from .jobs.images import ImageSource, checked_device, run_images
+    from .jobs.tables import training_table
+    from .jobs.training import RunOptions
+    from .recipes.images import ImageOptions
+
+    hush(quiet)
+    folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume)
+    graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
+    given = read_labels(labels, delimiter=delimiter, encoding=encoding) if labels else None
+    results = run_images(
+        ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids),
+        ImageOptions(seed, epochs, flip, graph),
+        folder,
+        RunOptions(checked_device(device), speed, 60 * save_every, resume, allow_inexact, quiet),
+    )
+    if as_json:
+        print_json(results | {"run": str(folder)})
+    else:
+        print(training_table(results))
+        say_where(folder)
+
+
+def _folder(out: Path | None, wanted: str | Path, resume: bool) -> Path:
+    """The run folder: as named, or the next free one of the wanted name."""
+    from .runs import free_name
+
+    if resume and out is None:
+        raise ConfigError("C6", "--resume without --out", do="name the run folder to go on with")
+    return out or free_name(wanted)
+
+
+def need_training_packages() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "safetensors", "PIL", "sklearn") if find_spec(name) is None]
+    if missing:
+        raise ConfigError("C23", f"training needs {', '.join(missing)}", do="pip install 'fewlabels[train]'")

@@ -1,0 +1,58 @@
+"""What a run learns from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..conventions import UNLABELED
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to learn from.
+
+    pixels: (n, h, w, c) uint8. labels: (n,) int64, -1 where unlabelled. ids: n texts. class_names: c texts.
+    test_pixels, test_truth: images and labels that only the error is measured on; None if there are none.
+    truth: (n,) int64, -1 where unknown: to measure pseudo-labels by, never trained on; None if unknown throughout.
+    title: one line that names the task in the report. rejected: (id, reason) of inputs left out.
+    mean, std: of pixel values, one for each channel, that the network works with; None: those of all images.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    ids: Sequence[str]
+    class_names: Sequence[str]
+    title: str
+    test_pixels: np.ndarray | None = None
+    test_truth: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    rejected: Sequence[tuple[str, str]] = ()
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+
+    @property
+    def num_labeled(self) -> int:
+        return int((self.labels != UNLABELED).sum())
+
+    @property
+    def num_test(self) -> int:
+        return 0 if self.test_truth is None else len(self.test_truth)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Hashes of all that is in it: what must be the same for a run to be taken up again."""
+        arrays = {"pixels": self.pixels, "labels": self.labels, "truth": self.truth}
+        arrays |= {"test_pixels": self.test_pixels, "test_truth": self.test_truth}
+        texts = {"ids": self.ids, "class_names": self.class_names}
+        hashes = {name: None if array is None else _hash(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        return hashes | {name: _hash("\0".join(text).encode("utf-8", "surrogatepass")) for name, text in texts.items()}
+
+
+def _hash(data: np.ndarray | bytes) -> str:
+    digest = hashlib.sha256(str(getattr(data, "shape", "")).encode())
+    digest.update(data.data if isinstance(data, np.ndarray) else data)
+    return digest.hexdigest()[:32]
