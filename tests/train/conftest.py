@@ -1,9 +1,11 @@
-"""A task of seconds: two kinds of stripes, a handful of labels."""
+"""A task of seconds, and what the tests of checkpoints begin with."""
 
 import numpy as np
 import pytest
 import torch
+from stores import IDENTITY, state
 
+from fewlabels.train.checkpoint import Checkpoints
 from fewlabels.train.methods import Labels
 
 
@@ -18,3 +20,12 @@ def stripes():
     labels = np.full(60, -1)
     labels[:4] = truth[:4]
     return images, Labels(labels, ["rows", "columns"]), truth
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Steps 10 and 20."""
+    store = Checkpoints(tmp_path / "run", IDENTITY)
+    store.save(10, state(10))
+    store.save(20, state(20))
+    return store
