@@ -1,6 +1,6 @@
 import pytest
 
-from fewlabels import errors
+from fewlabels import errors, main
 from fewlabels.errors import LabelError, StorageError, listed, shown
 
 
@@ -35,3 +35,21 @@ def test_each_kind_has_its_exit_status_and_its_python_parent(kind, status, also)
 
 def test_a_storage_error_shows_its_line_although_it_is_an_os_error():
     assert str(StorageError("D1", "cannot write", where="x")) == "FL-D1 cannot write at x"
+
+
+def test_of_a_code_one_warning_is_shown_but_of_checkpoints_each(capsys):
+    show = main._OncePerCode()
+    for number in (1, 2):
+        show(errors.ConvergenceWarning(f"FL-G9 {number} classes"), errors.ConvergenceWarning)
+        show(errors.CheckpointWarning(f"FL-K1 step {number}"), errors.CheckpointWarning)
+    shown_lines = capsys.readouterr().err.splitlines()
+    assert shown_lines == ["warning: FL-G9 1 classes", "warning: FL-K1 step 1", "warning: FL-K1 step 2"]
+
+
+def test_a_run_that_a_signal_stopped_has_the_status_of_the_signal(monkeypatch, capsys):
+    def stopped(**arguments):
+        raise errors.Interrupted(15, "stopped by SIGTERM", do="go on with: fewlabels train")
+
+    monkeypatch.setattr(main.cli, "app", stopped)
+    assert main.run(["train"]) == 143
+    assert capsys.readouterr().err == "error: FL-D7 stopped by SIGTERM; go on with: fewlabels train\n"

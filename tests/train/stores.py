@@ -1,6 +1,7 @@
 """A run of two steps, how to look at its folder, and how to forge one."""
 
 import json
+import os
 import warnings
 
 import torch
@@ -55,3 +56,8 @@ def change_state(folder, change):
     change(document)
     (folder / STATE).write_text(json.dumps(document))
     reseal(folder)
+
+
+def truncated(share):
+    """Cuts a file after this share of it."""
+    return lambda path: os.truncate(path, int(share * path.stat().st_size))

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from stores import IDENTITY, passed_over, place, state, tree
+from stores import IDENTITY, passed_over, place, state, tree, truncated
 
 from fewlabels import durable
 from fewlabels.errors import CheckpointWarning, RunError

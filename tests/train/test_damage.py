@@ -10,17 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save as safetensors_bytes
-from stores import IDENTITY, change_state, passed_over, place, reseal, state, tree
+from stores import IDENTITY, change_state, passed_over, place, reseal, state, tree, truncated
 
 from fewlabels import durable
 from fewlabels.errors import NumericsError, RunError
 from fewlabels.train import snapshot
 from fewlabels.train.checkpoint import Checkpoints, Snapshot, demand_same, demand_values
 from fewlabels.train.snapshot import FILES, STATE, TENSORS
-
-
-def truncated(share):
-    return lambda path: os.truncate(path, int(share * path.stat().st_size))
 
 
 def zeros(path):
