@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,8 @@ def test_the_python_of_the_page_on_networks_runs_and_its_table_is_what_is_built(
     assert names["output"].descriptor.shape == (4, 128)
     (tmp_path / "my_nets.py").write_text(programs[1])
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "my_nets", None)  # so that it is forgotten afterwards
+    del sys.modules["my_nets"]
     by_name = build_network(NetworkSettings("module:my_nets:wide"), names["cifar"], 10)
     assert count_parameters(by_name) == count_parameters(names["mine"])
     table = re.findall(r"^\| `(\w+)` \|.*\| (\d+) \| ([\d,]+) ([\d,]+) \|", page, re.M)

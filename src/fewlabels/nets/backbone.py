@@ -75,7 +75,9 @@ def timm_network(settings: NetworkSettings, image_input: ImageInput, num_classes
         )
     except Exception as error:
         raise ConfigError(
-            "C52", f"timm cannot make {settings.detail!r}: {error}", do="see timm.list_models()"
+            "C52",
+            f"timm cannot make {settings.detail!r}: {error}",
+            do="see timm.list_models(); pretrained weights are downloaded",
         ) from error
     network = _with_heads(Pixels(image_input), trunk, settings, image_input, num_classes)
     check_network(network, image_input, num_classes, settings)
