@@ -20,6 +20,8 @@ MAY_IMPORT = {
     "graph/cuda_solver": SHARED | {"numpy", "torch"},
     "data": SHARED | {"numpy", "PIL", "pyarrow"},
     "data/augment": SHARED | {"numpy", "torch", "data"},
+    "data/dataset_cache": SHARED | {"numpy", "PIL", "durable"},
+    "data/hub": SHARED | {"datasets"},
     "data/digits": {"numpy", "PIL", "sklearn", "data"},
     "nets": {"errors", "torch"},
     "nets/settings": {"errors"},
@@ -89,6 +91,7 @@ STANDARD = {
     "unicodedata",
     "warnings",
     "zlib",
+    "pickletools",
     "base64",
     "unittest",
 }

@@ -231,10 +231,10 @@ def _parquet_openers(table: Table, image: str) -> Iterator[OpenFile]:
         if pa.types.is_struct(column.type):
             column = pc.struct_field(column, "bytes")  # null, too, where the struct is
         for value in column:
-            yield partial(_open_bytes, value.as_py())
+            yield partial(open_bytes, value.as_py())
 
 
-def _open_bytes(data: bytes | None) -> BinaryIO:
+def open_bytes(data: bytes | None) -> BinaryIO:
     if data is None:
         raise BadImage("no image bytes (null)")
     return io.BytesIO(data)

@@ -70,6 +70,18 @@ def read_images(
     )
 
 
+def read_colour(source: Source, size: int, progress: Progress | None, where: object) -> Images:
+    """The images of a source in RGB, whatever they are: (n, size, size, 3), cut and resized as in `read_images`.
+
+    No header is read beforehand, so each file is opened once. Raises ImageError I1 for an image that cannot be used.
+    """
+    rejected = dict(source.refused)
+    _check_rejected(source, rejected, "fail", where)
+    pixels, _ = _decoded(source, rejected, size, False, progress)
+    _check_rejected(source, rejected, "fail", where)
+    return Images(pixels, source.ids, source.names, source.class_names, [])
+
+
 def _check_options(image_size: int | None, on_bad_image: str) -> None:
     if on_bad_image not in ("skip", "fail"):
         do = "pass 'skip' or 'fail'"

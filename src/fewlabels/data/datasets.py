@@ -1,0 +1,184 @@
+"""The benchmark data sets of the paper as plain arrays, from whatever form they lie in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ConfigError, ImageError, shown
+from .benchmarks import BENCHMARKS, Benchmark
+from .cifar_files import Part, find_cifar, read_cifar
+from .dataset_cache import kept
+from .hub import hub_repository, open_hub
+from .image_sources import Source, open_source
+from .images import Progress, read_colour
+from .paths import local_path
+from .tables import part_files
+
+DATA_FOLDER = "FEWLABELS_DATA"  # names the folder that has a folder of the data set's name
+SPLITS = ("splits", "labels")  # folders beside the images that may hold released splits
+TRAIN_FOLDERS = ("train", "train+val")  # the second: the released code's own layout
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with their truth. Training gets no more of it than the labels that `few_labels` chooses.
+
+    pixels, test_pixels: (n, h, w, 3) uint8. truth, test_truth: (n,) int64 from 0 up. class_names: of these numbers.
+    ids: n texts, unique, "class/file" where the source is a folder of images.
+    splits: the folder of released splits that lies beside the images, if one does.
+    """
+
+    benchmark: Benchmark
+    pixels: np.ndarray
+    truth: np.ndarray
+    test_pixels: np.ndarray
+    test_truth: np.ndarray
+    class_names: list[str]
+    ids: list[str]
+    splits: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return self.benchmark.name
+
+
+def load_dataset(
+    benchmark: str | Benchmark,
+    source: str | os.PathLike[str] | None = None,
+    *,
+    cache: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """cifar10, cifar100 or mini-imagenet, whole, or an error: images and classes are counted.
+
+    source: a folder, "hub", or "hub:owner/name"; None: the folder of that name in the one that FEWLABELS_DATA names.
+    A folder holds train-*.parquet and test-*.parquet as on the hub, or CIFAR's own files (for Python or binary), or
+    train/<class>/* and test/<class>/*; mini-imagenet may say validation or val instead of test.
+    Images of another size are cut to their centred square and resized.
+    cache: a folder in which decoded images are kept: they are then read in a fraction of the time.
+    progress(iterable, total) is laid around each walk over image files, such as tqdm.
+    Raises ConfigError C50 for an unknown name, C51 where there is no source, C52 for the hub out of reach; ImageError
+    I30, I39 for a folder without such files, I42 for a wrong number of images or classes, and those of `read_images`
+    and `read_cifar`.
+    """
+    wanted = _benchmark(benchmark)
+    place = _place(source, wanted)
+    repository = hub_repository(place, wanted)
+    found = _on_hub(repository, wanted, progress) if repository else _in_folder(place, wanted, progress)
+    train, test = found.read() if cache is None or not found.files else kept(cache, wanted, found.files, found.read)
+    return _checked(train, test, wanted, place, found.splits)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """read: gives (train, test). files: what takes so long to read that it is worth keeping. splits: as in Dataset."""
+
+    read: Callable[[], tuple[Part, Part]]
+    files: list[Path]
+    splits: Path | None = None
+
+
+def _on_hub(repository: str, benchmark: Benchmark, progress: Progress | None) -> _Found:
+    *sources, files = open_hub(repository, benchmark)
+    return _Found(lambda: _both(sources, benchmark, progress, [f"hub:{repository}"] * 2), files)
+
+
+def _in_folder(place: str | os.PathLike[str], benchmark: Benchmark, progress: Progress | None) -> _Found:
+    folder = local_path(place, ImageError, "I30")
+    if not folder.is_dir():
+        raise ImageError("I39", "a file", where=folder, do="name the folder that holds the data set")
+    splits = next((folder / name for name in SPLITS if (folder / name).is_dir()), None)
+    if cifar := find_cifar(folder, benchmark):
+        return _Found(lambda: read_cifar(*cifar, benchmark), [], splits)
+    if patterns := _parquet_patterns(folder, benchmark):
+        files = [file for pattern in patterns for file in pattern.parent.glob(pattern.name)]
+        return _Found(lambda: _both([open_source(p) for p in patterns], benchmark, progress, patterns), files, splits)
+    if folders := _image_folders(folder, benchmark):
+        files = [file for part in folders for file in part.rglob("*") if file.is_file()]
+        return _Found(lambda: _both([open_source(p) for p in folders], benchmark, progress, folders), files, splits)
+    raise _nothing_found(folder, benchmark)
+
+
+def _both(
+    sources: Sequence[Source], benchmark: Benchmark, progress: Progress | None, places: Sequence[object]
+) -> tuple[Part, Part]:
+    train, test = (_decoded(s, benchmark, progress, place) for s, place in zip(sources, places, strict=True))
+    return train, test
+
+
+def _benchmark(benchmark: str | Benchmark) -> Benchmark:
+    if isinstance(benchmark, Benchmark):
+        return benchmark
+    if benchmark not in BENCHMARKS:
+        raise ConfigError("C50", f"unknown data set {benchmark!r}", do=f"there are {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[benchmark]
+
+
+def _place(source: str | os.PathLike[str] | None, benchmark: Benchmark) -> str | os.PathLike[str]:
+    if source is not None:
+        return source
+    if folder := os.environ.get(DATA_FOLDER):
+        return Path(folder) / benchmark.name
+    do = f"name its folder, or 'hub', or set {DATA_FOLDER} to the folder that holds {benchmark.name}/"
+    raise ConfigError("C51", f"where is {benchmark.name}?", do=do)
+
+
+def _parquet_patterns(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | None:
+    """Patterns of the training and test files; in the folder, or, as in copies of repositories, in one within it."""
+    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        names = [path.name for path in part_files(place)]
+        for test in benchmark.test_names:
+            if all(any(name.startswith(f"{part}-") for name in names) for part in ("train", test)):
+                return place / "train-*.parquet", place / f"{test}-*.parquet"
+    return None
+
+
+def _image_folders(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | None:
+    train = next((folder / name for name in TRAIN_FOLDERS if (folder / name).is_dir()), None)
+    test = next((folder / name for name in benchmark.test_names if (folder / name).is_dir()), None)
+    return (train, test) if train and test else None
+
+
+def _nothing_found(folder: Path, benchmark: Benchmark) -> ImageError:
+    names = sorted(path.name for path in folder.iterdir())[:5]
+    tests = " or ".join(benchmark.test_names)
+    what = f"no {benchmark.name} that can be read; the folder holds {', '.join(map(shown, names)) or 'nothing'}"
+    do = (
+        f"expected train-*.parquet and {tests}-*.parquet, or train/<class>/* and {tests}/<class>/*, or the unpacked "
+        "files of CIFAR's authors"
+    )
+    return ImageError("I39", what, where=folder, do=do)
+
+
+def _decoded(source: Source, benchmark: Benchmark, progress: Progress | None, where: object) -> Part:
+    images = read_colour(source, benchmark.side, progress, where)
+    names = images.class_names or sorted({name for name in images.names if name is not None})
+    number = {name: code for code, name in enumerate(names)}
+    if missing := [id for id, name in zip(images.ids, images.names, strict=True) if name is None]:
+        do = "every image of a benchmark needs its class"
+        raise ImageError("I42", "images without a class", where=where, rows=missing, do=do)
+    truth = np.array([number[name] for name in images.names if name is not None], np.int64)
+    return Part(images.pixels, truth, images.ids, names)
+
+
+def _checked(train: Part, test: Part, benchmark: Benchmark, where: object, splits: Path | None) -> Dataset:
+    """Raises ImageError I42 unless there are as many images of each class as the benchmark has."""
+    if train.class_names != test.class_names:
+        odd = sorted(set(train.class_names) ^ set(test.class_names)) or ["another order"]
+        raise ImageError("I42", "training and test images have different classes", where=where, rows=odd)
+    for part, name, total in ((train, "training", benchmark.num_train), (test, "test", benchmark.num_test)):
+        counts = np.bincount(part.truth, minlength=len(part.class_names))
+        each = total // benchmark.num_classes
+        if len(counts) != benchmark.num_classes or counts.min() != each or counts.max() != each:
+            low, high = int(counts.min()), int(counts.max())
+            found = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+            what = f"{found} {name} images in each of {len(counts)} classes"
+            expected = f"{benchmark.name} has {each:,} in each of {benchmark.num_classes}"
+            do = "is it whole, and the right data set?"
+            raise ImageError("I42", f"{what}; {expected}", where=where, do=do)
+    return Dataset(benchmark, train.pixels, train.truth, test.pixels, test.truth, train.class_names, train.ids, splits)
