@@ -16,7 +16,7 @@ from .dataset_cache import kept
 from .hub import hub_repository, open_hub
 from .image_sources import Source, open_source
 from .images import Progress, read_colour
-from .paths import local_path
+from .paths import local_path, unreadable
 from .tables import part_files
 
 DATA_FOLDER = "FEWLABELS_DATA"  # names the folder that has a folder of the data set's name
@@ -130,12 +130,19 @@ def _place(source: str | os.PathLike[str] | None, benchmark: Benchmark) -> str |
 
 def _parquet_patterns(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | None:
     """Patterns of the training and test files; in the folder, or, as in copies of repositories, in one within it."""
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+    for place in (folder, *(path for path in _entries(folder) if path.is_dir())):
         names = [path.name for path in part_files(place)]
         for test in benchmark.test_names:
             if all(any(name.startswith(f"{part}-") for name in names) for part in ("train", test)):
                 return place / "train-*.parquet", place / f"{test}-*.parquet"
     return None
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as problem:
+        raise unreadable(folder, problem) from problem
 
 
 def _image_folders(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | None:
@@ -145,7 +152,7 @@ def _image_folders(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | No
 
 
 def _nothing_found(folder: Path, benchmark: Benchmark) -> ImageError:
-    names = sorted(path.name for path in folder.iterdir())[:5]
+    names = [path.name for path in _entries(folder)][:5]
     tests = " or ".join(benchmark.test_names)
     what = f"no {benchmark.name} that can be read; the folder holds {', '.join(map(shown, names)) or 'nothing'}"
     do = (
