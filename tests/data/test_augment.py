@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fewlabels.data.augment import augment, draw_changes, shift, turned, warp
+from fewlabels.data.benchmarks import MINI_IMAGENET
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 
@@ -20,6 +22,49 @@ def test_a_shift_mirrors_what_comes_in_without_repeating_the_border(down, right)
     padded = np.pad(RAMP[0, :, :, 0].numpy(), 3, mode="reflect")
     expected = padded[3 - down : 7 - down, 3 - right : 7 - right]
     assert (shift(RAMP, torch.tensor([[down, right]]))[0, :, :, 0].numpy() == expected).all()
+
+
+@pytest.mark.parametrize("down", [-3, 0, 2])
+@pytest.mark.parametrize("right", [-2, 0, 1])
+def test_a_shift_lets_zeros_in_where_it_is_told_to(down, right):
+    padded = np.pad(RAMP[0, :, :, 0].numpy() + 1, 3)
+    expected = padded[3 - down : 7 - down, 3 - right : 7 - right]
+    assert (shift(RAMP + 1, torch.tensor([[down, right]]), "zeros")[0, :, :, 0].numpy() == expected).all()
+
+
+def turn(degrees):
+    return torch.from_numpy(turned(np.deg2rad([degrees]), np.ones((1, 2))))
+
+
+def test_a_turn_lets_zeros_in_and_takes_the_nearest_pixel_where_it_is_told_to():
+    white = torch.full((1, 1, 9, 9), 100.0)
+    assert torch.allclose(warp(white, turn(45)), white)
+    black = warp(white, turn(45), "zeros", "nearest")
+    assert set(black.unique().tolist()) == {0, 100}
+    assert (black[0, 0, 0, 0], black[0, 0, 4, 4]) == (0, 100)
+    between = warp(white, turn(45), "zeros", "bilinear").unique()
+    assert ((between > 0) & (between < 100)).any()
+
+
+def test_the_augmentation_of_mini_imagenet_is_a_turn_a_crop_with_black_around_and_a_flip():
+    settings = MINI_IMAGENET.augment
+    assert (settings.rotate, settings.translate, settings.flip, settings.stretch) == (10, 8, True, 0)
+    images = torch.full((200, 84, 84, 1), 255, dtype=torch.uint8)
+    changed = augment(images, changes(settings, 200))
+    assert set(changed.unique().tolist()) == {0, 255}
+    assert (changed[:, 0, 30:54, 30:54] == 255).all()
+    black_rows = (changed[:, 0, :, 42] == 0).sum(1)
+    assert 8 <= int(black_rows.max()) <= 9  # 8 by the crop, and a turn cuts off less than one
+    assert int(black_rows.min()) == 0
+
+
+@pytest.mark.parametrize("degrees", [-10, -3.3, 0.5, 7, 10])
+def test_a_turn_of_the_nearest_pixel_is_the_one_that_torchvision_does_through_pillow(degrees):
+    image = np.random.default_rng(0).integers(1, 256, (84, 84), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(image).rotate(degrees, Image.Resampling.NEAREST))
+    given = torch.from_numpy(image)[None, None].float()
+    found = warp(given, turn(degrees), "zeros", "nearest")[0, 0].numpy()
+    assert (found == expected).mean() > 0.999  # a position right between two pixels may go either way
 
 
 def test_each_image_of_a_batch_moves_by_its_own_offset():
@@ -60,12 +105,21 @@ def test_the_same_generator_gives_the_same_images():
 def test_changes_are_drawn_for_a_whole_epoch_and_picked_step_by_step():
     settings = AugmentSettings(translate=2, flip=True, rotate=10)
     epoch = draw_changes(settings, np.random.default_rng(0), (3, 8))
-    assert [tuple(part.shape) for part in epoch] == [(3, 8, 2, 3), (3, 8, 2), (3, 8)]
+    assert [tuple(part.shape) for part in epoch.tensors()] == [(3, 8, 2, 3), (3, 8, 2), (3, 8)]
     second = epoch.at(torch.tensor([1]))
-    assert all(torch.equal(part, whole[1]) for part, whole in zip(second, epoch, strict=True))
+    assert all(torch.equal(part, whole[1]) for part, whole in zip(second.tensors(), epoch.tensors(), strict=True))
 
 
-@pytest.mark.parametrize("bad", [{"translate": -1}, {"rotate": float("nan")}, {"stretch": 1.0}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"pad": "black"},
+        {"sampling": "x"},
+        {"translate": -1},
+        {"rotate": float("nan")},
+        {"stretch": 1.0},
+    ],
+)
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(ConfigError, match="FL-C22"):
         AugmentSettings(**bad)

@@ -86,7 +86,7 @@ def test_without_a_source_the_folder_of_data_sets_is_used(tmp_path, monkeypatch)
     monkeypatch.setenv("FEWLABELS_DATA", str(tmp_path))
     assert len(load_dataset(TINY10).truth) == 20
     monkeypatch.delenv("FEWLABELS_DATA")
-    with pytest.raises(ConfigError, match="FL-C51 where is cifar10\\?"):
+    with pytest.raises(ConfigError, match="FL-C55 where is cifar10\\?"):
         load_dataset(TINY10)
 
 
@@ -199,7 +199,7 @@ def test_a_place_without_the_data_set_is_named(tmp_path, monkeypatch, place, cod
 
 
 def test_an_unknown_name_is_answered_with_those_there_are():
-    with pytest.raises(ConfigError, match=r"FL-C50 .*there are cifar10, cifar100, mini-imagenet"):
+    with pytest.raises(ConfigError, match=r"FL-C54 .*there are cifar10, cifar100, mini-imagenet"):
         load_dataset("cifar-10", "x")
 
 

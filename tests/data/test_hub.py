@@ -67,11 +67,11 @@ def test_a_repository_without_the_right_splits_or_columns_is_refused(tmp_path, l
 
 
 def test_a_hub_that_is_out_of_reach_is_said_to_be(library):
-    with pytest.raises(ConfigError, match=r"FL-C52 cannot be fetched .*HF_HUB_OFFLINE forbids to go there at hub:uoft"):
+    with pytest.raises(ConfigError, match=r"FL-C56 cannot be fetched .*HF_HUB_OFFLINE forbids to go there at hub:uoft"):
         load_dataset("cifar10", "hub")
 
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ConfigError, match=r"FL-C52 the package `datasets` is missing.*fewlabels\[hub\].*folder"):
+    with pytest.raises(ConfigError, match=r"FL-C56 the package `datasets` is missing.*fewlabels\[hub\].*folder"):
         load_dataset("cifar10", "hub")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,23 +12,37 @@ import torch.nn.functional as F
 from .settings import AugmentSettings
 
 
-class Changes(NamedTuple):
+@dataclass(frozen=True)
+class Changes:
     """What happens to each image; None for what never happens. Leading dimensions: those that were drawn for.
 
     affine: (..., 2, 3) float32, from positions in the changed image to positions in the given one, both in [-1, 1].
     offset: (..., 2) int64, pixels moved down and right. mirrored: (...) bool, left and right exchanged.
+    pad, sampling: as in AugmentSettings, the same for all.
     """
 
     affine: torch.Tensor | None = None
     offset: torch.Tensor | None = None
     mirrored: torch.Tensor | None = None
+    pad: str = "reflect"
+    sampling: str = "bilinear"
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [part for part in (self.affine, self.offset, self.mirrored) if part is not None]
+
+    def each(self, part: Callable[[torch.Tensor], torch.Tensor]) -> Changes:
+        """The same with `part` of each tensor."""
+        affine, offset, mirrored = (
+            None if value is None else part(value) for value in (self.affine, self.offset, self.mirrored)
+        )
+        return Changes(affine, offset, mirrored, self.pad, self.sampling)
 
     def to(self, device: torch.device) -> Changes:
-        return Changes(*(None if part is None else part.to(device) for part in self))
+        return self.each(lambda part: part.to(device))
 
     def at(self, place: torch.Tensor) -> Changes:
         """Those of one index of the first dimension. place: (1,) int64 on the same device."""
-        return Changes(*(None if part is None else part.index_select(0, place)[0] for part in self))
+        return self.each(lambda part: part.index_select(0, place)[0])
 
 
 def draw_changes(settings: AugmentSettings, rng: np.random.Generator, shape: tuple[int, ...]) -> Changes:
@@ -41,7 +56,7 @@ def draw_changes(settings: AugmentSettings, rng: np.random.Generator, shape: tup
         offset = torch.from_numpy(rng.integers(-settings.translate, settings.translate + 1, (*shape, 2)))
     if settings.flip:
         mirrored = torch.from_numpy(rng.random(shape) < 0.5)
-    return Changes(affine, offset, mirrored)
+    return Changes(affine, offset, mirrored, settings.pad, settings.sampling)
 
 
 def augment(images: torch.Tensor, changes: Changes) -> torch.Tensor:
@@ -51,25 +66,31 @@ def augment(images: torch.Tensor, changes: Changes) -> torch.Tensor:
     """
     changed = images
     if changes.affine is not None:
-        changed = warp(images.permute(0, 3, 1, 2).float(), changes.affine).permute(0, 2, 3, 1)
+        pixels = images.permute(0, 3, 1, 2).float()
+        changed = warp(pixels, changes.affine, changes.pad, changes.sampling).permute(0, 2, 3, 1)
     if changes.offset is not None:
-        changed = shift(changed, changes.offset)
+        changed = shift(changed, changes.offset, changes.pad)
     if changes.mirrored is not None:
         changed = torch.where(changes.mirrored[:, None, None, None], changed.flip(2), changed)
     return changed.permute(0, 3, 1, 2).float()
 
 
-def shift(images: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """Move image i by offset[i] = (down, right) pixels; what comes in is mirrored, the border pixel not repeated.
+def shift(images: torch.Tensor, offset: torch.Tensor, pad: str = "reflect") -> torch.Tensor:
+    """Move image i by offset[i] = (down, right) pixels.
 
+    pad: what comes in: the image mirrored, its border pixel not repeated ("reflect"), or zeros.
     images: (b, h, w, c). offset: (b, 2) integers, each smaller in size than the image.
     Released code mean_teacher/data.py:26-70.
     """
     down, right = offset.T[:, :, None]
-    rows = _mirrored(torch.arange(images.shape[1], device=images.device) - down, images.shape[1])
-    columns = _mirrored(torch.arange(images.shape[2], device=images.device) - right, images.shape[2])
+    rows = torch.arange(images.shape[1], device=images.device) - down
+    columns = torch.arange(images.shape[2], device=images.device) - right
     each = torch.arange(images.shape[0], device=images.device)[:, None, None]
-    return images[each, rows[:, :, None], columns[:, None, :]]
+    row, column = _mirrored(rows, images.shape[1]), _mirrored(columns, images.shape[2])
+    moved = images[each, row[:, :, None], column[:, None, :]]
+    if pad == "zeros":
+        moved = moved * ((rows == row)[:, :, None] & (columns == column)[:, None, :])[..., None]
+    return moved
 
 
 def _mirrored(position: torch.Tensor, size: int) -> torch.Tensor:
@@ -88,10 +109,11 @@ def turned(angle: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.stack(rows, -2).astype(np.float32)
 
 
-def warp(images: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
-    """Look up image i at affine[i] of every position, bilinearly; outside of the image its border is repeated.
+def warp(images: torch.Tensor, affine: torch.Tensor, pad: str = "reflect", sampling: str = "bilinear") -> torch.Tensor:
+    """Look up image i at affine[i] of every position; a position outside of it becomes its border, or zero for "zeros".
 
-    images: (b, c, h, w) float32. affine: (b, 2, 3) float32.
+    sampling: "bilinear" or "nearest". images: (b, c, h, w) float32. affine: (b, 2, 3) float32.
     """
     grid = F.affine_grid(affine, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    outside = "zeros" if pad == "zeros" else "border"
+    return F.grid_sample(images, grid, mode=sampling, padding_mode=outside, align_corners=False)

@@ -62,7 +62,7 @@ def load_dataset(
     Images of another size are cut to their centred square and resized.
     cache: a folder in which decoded images are kept: they are then read in a fraction of the time.
     progress(iterable, total) is laid around each walk over image files, such as tqdm.
-    Raises ConfigError C50 for an unknown name, C51 where there is no source, C52 for the hub out of reach; ImageError
+    Raises ConfigError C54 for an unknown name, C55 where there is no source, C56 for the hub out of reach; ImageError
     I30, I39 for a folder without such files, I42 for a wrong number of images or classes, and those of `read_images`
     and `read_cifar`.
     """
@@ -115,7 +115,7 @@ def _benchmark(benchmark: str | Benchmark) -> Benchmark:
     if isinstance(benchmark, Benchmark):
         return benchmark
     if benchmark not in BENCHMARKS:
-        raise ConfigError("C50", f"unknown data set {benchmark!r}", do=f"there are {', '.join(BENCHMARKS)}")
+        raise ConfigError("C54", f"unknown data set {benchmark!r}", do=f"there are {', '.join(BENCHMARKS)}")
     return BENCHMARKS[benchmark]
 
 
@@ -125,7 +125,7 @@ def _place(source: str | os.PathLike[str] | None, benchmark: Benchmark) -> str |
     if folder := os.environ.get(DATA_FOLDER):
         return Path(folder) / benchmark.name
     do = f"name its folder, or 'hub', or set {DATA_FOLDER} to the folder that holds {benchmark.name}/"
-    raise ConfigError("C51", f"where is {benchmark.name}?", do=do)
+    raise ConfigError("C55", f"where is {benchmark.name}?", do=do)
 
 
 def _parquet_patterns(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | None:

@@ -35,17 +35,17 @@ class Split:
 def few_labels(dataset: Dataset, num_labels: int, split: int) -> Split:
     """The labels of one split: of the released file of this number where there is one, else drawn with it as seed.
 
-    A drawn split has as many labels of each class. Raises ConfigError C53 for a number of labels or a split that
+    A drawn split has as many labels of each class. Raises ConfigError C57 for a number of labels or a split that
     cannot be, LabelError L41, and what `read_split` raises.
     """
     if num_labels < 1 or split < 0:
-        raise ConfigError("C53", f"{num_labels} labels of split {split}; expected at least 1, and a split from 0 up")
+        raise ConfigError("C57", f"{num_labels} labels of split {split}; expected at least 1, and a split from 0 up")
     if dataset.splits is not None and (file := split_file(dataset.splits, num_labels, split)):
         return Split(read_split(file, dataset, num_labels), "released", split, file)
     each, rest = divmod(num_labels, len(dataset.class_names))
     if rest:
         what = f"{num_labels} labels cannot be shared out evenly among {len(dataset.class_names)} classes"
-        raise ConfigError("C53", what, do="ask for a multiple, or put a split file beside the images")
+        raise ConfigError("C57", what, do="ask for a multiple, or put a split file beside the images")
     return Split(draw_split(dataset.truth, each, generator(split, "few labels", num_labels)), "drawn", split)
 
 

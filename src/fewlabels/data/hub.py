@@ -25,7 +25,7 @@ def hub_repository(source: str | os.PathLike[str], benchmark: Benchmark) -> str 
 def open_hub(repository: str, benchmark: Benchmark) -> tuple[Source, Source, list[Path]]:
     """(train, test, files) of a repository, the files being its copy on this machine; a folder will do for one, too.
 
-    Raises ConfigError C52 where the library is missing or the hub cannot be reached, ImageError I33 or I42 for a
+    Raises ConfigError C56 where the library is missing or the hub cannot be reached, ImageError I33 or I42 for a
     repository without such images or splits.
     """
     parts = _fetched(repository)
@@ -44,7 +44,7 @@ def _fetched(repository: str) -> dict[str, Any]:
     except ImportError as problem:
         what = f"the package `datasets` is missing ({problem})"
         do = "pip install 'fewlabels[hub]', or download the data set and name its folder"
-        raise ConfigError("C52", what, where=f"hub:{repository}", do=do) from problem
+        raise ConfigError("C56", what, where=f"hub:{repository}", do=do) from problem
     try:
         return dict(datasets.load_dataset(repository))
     except (OSError, ValueError, RuntimeError) as problem:
@@ -52,7 +52,7 @@ def _fetched(repository: str) -> dict[str, Any]:
         forbidden = [name for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE") if os.environ.get(name)]
         state = f"; {' and '.join(forbidden)} forbids to go there" if forbidden else ""
         do = "check the name and the network, or download the data set elsewhere and name its folder"
-        raise ConfigError("C52", f"cannot be fetched ({reason}){state}", where=f"hub:{repository}", do=do) from problem
+        raise ConfigError("C56", f"cannot be fetched ({reason}){state}", where=f"hub:{repository}", do=do) from problem
 
 
 def _source(part: Any, repository: str) -> Source:

@@ -44,7 +44,7 @@ class Plan:
 
     def tensors(self) -> list[torch.Tensor]:
         """All its tensors, in an order that is the same for every plan of a phase."""
-        views = [part for view in self.views for part in view if part is not None]
+        views = [part for view in self.views for part in view.tensors()]
         return [self.rows, self.rate, self.keep, self.weight, *views]
 
 
@@ -69,7 +69,7 @@ def planned(
     seeds = [torch_seed(epoch.seed, "dropout", *place, group.rank, step) for step in range(steps)]
     return Plan(
         rows=torch.from_numpy(rows[:, mine]),
-        views=tuple(Changes(*(None if part is None else part[:, mine] for part in view)) for view in views),
+        views=tuple(view.each(lambda part: part[:, mine]) for view in views),
         seeds=seeds,
         rate=torch.tensor([learning_rate(phase, settings.optimization, moment) for moment in moments]),
         keep=torch.tensor(keep),

@@ -48,7 +48,7 @@ def _batch(
     network: nn.Module, images: torch.Tensor, rows: slice, execution: Execution, changes: Changes | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     batch = images[rows].to(execution.device)
-    shown = Changes() if changes is None else Changes(*(None if part is None else part[rows] for part in changes))
+    shown = Changes() if changes is None else changes.each(lambda part: part[rows])
     with execution.autocast():
         output = Output(*network(augment(batch, shown)))
     return output.logits.float(), output.descriptor.float()
