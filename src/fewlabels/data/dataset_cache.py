@@ -39,7 +39,7 @@ def kept(
         if not problems:
             return _part(place, "train"), _part(place, "test")
         what = f"FL-I44 damaged copy of decoded images at {place} ({problems[0]}); it is made again"
-        warnings.warn(InputWarning(what), stacklevel=4)
+        warnings.warn(InputWarning(what), stacklevel=3)
     train, test = read()
     make_folder(place)
     (place / MANIFEST).unlink(missing_ok=True)  # until the last file is there, the folder counts as not whole
