@@ -21,6 +21,10 @@ from fewlabels.nets import ImageInput, NetworkSettings, build_network
         {"first_stride": 3},
         {"dropout": 1.0},
         {"dropout": float("nan")},
+        {"dropout": "0.5"},
+        {"unit_descriptor": None},
+        {"unit_descriptor": 1},
+        {"pretrained": "no", "name": "timm:resnet18"},
     ],
 )
 def test_a_value_out_of_range_is_refused(bad):

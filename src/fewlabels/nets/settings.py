@@ -58,7 +58,11 @@ class NetworkSettings:
             _require_whole("width", self.width, 1)
         if self.first_stride is not None:
             _require_whole("first_stride", self.first_stride, 1, 2)
-        if self.dropout is not None and not 0 <= self.dropout < 1:
+        if not isinstance(self.unit_descriptor, bool):
+            raise ConfigError("C19", f"unit_descriptor is {self.unit_descriptor!r}, expected True or False")
+        if not isinstance(self.pretrained, bool | None):
+            raise ConfigError("C19", f"pretrained is {self.pretrained!r}, expected True or False")
+        if self.dropout is not None and not (isinstance(self.dropout, int | float) and 0 <= self.dropout < 1):
             raise ConfigError("C19", f"dropout is {self.dropout!r}, expected a share from 0 up to below 1")
 
     @property
@@ -113,7 +117,7 @@ class ImageInput:
 
 
 def _kind(name: str) -> str:
-    kind, colon, detail = name.partition(":")
+    kind, colon, detail = str(name).partition(":")
     path, _, function = detail.partition(":")
     whole = {"timm": bool(detail), "module": bool(path and function)}.get(kind, not colon)
     if kind not in OPTIONS or not whole:
