@@ -50,6 +50,6 @@ def test_a_run_that_a_signal_stopped_has_the_status_of_the_signal(monkeypatch, c
     def stopped(**arguments):
         raise errors.Interrupted(15, "stopped by SIGTERM", do="go on with: fewlabels train")
 
-    monkeypatch.setattr(main.cli, "app", stopped)
+    monkeypatch.setattr(main, "app", stopped)
     assert main.run(["train"]) == 143
     assert capsys.readouterr().err == "error: FL-D7 stopped by SIGTERM; go on with: fewlabels train\n"
