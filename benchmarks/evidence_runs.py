@@ -3,7 +3,7 @@
     FEWLABELS_DATA=... python benchmarks/evidence_runs.py --out runs/evidence
 
 For 500 and 4,000 labels and splits 10 to 12: supervised then LP, and Mean Teacher then MT + LP, by the released code's
-rules. What is not the paper's: the network (small, width 16, first stride 2: 0.1 M parameters), the phases on all rows
+rules. What is not the paper's: the network (small, width 16, first stride 2: 73,000 parameters), the phases on all rows
 (8 epochs instead of 180, the ramp of the consistency weight 1 epoch instead of 5), and bfloat16. The supervised phase
 is whole: 180 epochs. Finished runs are left alone, unfinished ones taken up. --part 1/2 does every second run.
 """
