@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ class Task:
     truth: (n,) int64, -1 where unknown: to measure pseudo-labels by, never trained on; None if unknown throughout.
     title: one line that names the task in the report. rejected: (id, reason) of inputs left out.
     mean, std: of pixel values, one for each channel, that the network works with; None: those of all images.
+    facts: more for run.json, such as where the labels come from.
     """
 
     pixels: np.ndarray
@@ -34,6 +35,7 @@ class Task:
     rejected: Sequence[tuple[str, str]] = ()
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def num_labeled(self) -> int:

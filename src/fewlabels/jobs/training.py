@@ -47,7 +47,7 @@ class RunOptions:
     device: "cpu", "cuda" or "cuda:1". speed: train/execution.py. save_every: seconds between checkpoints.
     resume: take up the run in the folder, if there is one; begin it otherwise. allow_inexact: also where versions,
         threads, processes or the device changed, so that the last bits will not be the same.
-    quiet: say nothing on the way.
+    quiet: say nothing on the way. go_on: the words that take the run up again; empty: this command with --resume.
     """
 
     device: str = "cpu"
@@ -56,6 +56,7 @@ class RunOptions:
     resume: bool = False
     allow_inexact: bool = False
     quiet: bool = False
+    go_on: tuple[str, ...] = ()
 
 
 def run_training(
@@ -117,7 +118,8 @@ class _Run:
                 trained = self._trained(images, log, keeper, start)
                 final = self._final(trained.network, images, stop)
             except Stopped:
-                raise interrupted(stop.requested or 0, keeper.step, _command(self.folder)) from None
+                command = self.options.go_on or _command(self.folder)
+                raise interrupted(stop.requested or 0, keeper.step, command) from None
         results = _results(self.task, final, log)
         results |= {"wall_seconds": time.perf_counter() - begun, "peak_memory_mib": peak_memory_mib()}
         if writer is not None:
@@ -165,6 +167,7 @@ class _Run:
             speed=self.options.speed,
             threads=torch.get_num_threads(),
             processes=self.execution.group.size,
+            **self.task.facts,
         )
         if self.task.rejected:
             writer.rejected(self.task.rejected)

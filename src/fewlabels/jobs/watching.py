@@ -26,6 +26,7 @@ from .progress import Progress
 from .task import Task
 
 MOST_MEASURED = 50  # epochs of a phase after which the test error is measured
+FIRST_MEASURED = 3  # epochs of a later phase: its learning rate starts high, and the error with it
 
 
 class Log:
@@ -164,6 +165,10 @@ def images_before(settings: TrainSettings, labels: np.ndarray, place: Mapping[st
 
 
 def _is_measured(report: EpochReport) -> bool:
-    """Whether test images are looked at after this epoch: at the last of a phase, and at about 50 spread over it."""
+    """Whether test images are looked at after this epoch: at the last of a phase, about 50 spread over it, and the
+    first ones of a phase that follows another.
+    """
+    if report.phase_index > 0 and report.number < FIRST_MEASURED:
+        return True
     left = report.phase.epochs - 1 - report.number
     return left % math.ceil(report.phase.epochs / MOST_MEASURED) == 0

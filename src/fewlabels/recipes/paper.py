@@ -1,0 +1,135 @@
+"""The paper's experiments: full settings for each cell of its tables.
+
+`fewlabels reproduce cifar10 --labels 500 --method mt+lp --split 10` trains with them. Lines are those of the released
+code (`ahmetius/LP-DeepSSL`, commit dd3b4aa); what is not as there stands in deviations.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ..data.benchmarks import Benchmark
+from ..errors import ConfigError
+from ..graph.settings import GraphSettings, Mode
+from ..nets.settings import NetworkSettings
+from ..train.settings import LABELED_ONLY, Consistency, MethodName, Optimization, Phase, TrainSettings
+from .names import METHOD_WORDS, PHASES, MethodWord
+
+EPOCHS = 180  # of each phase; the cosine would end at 210 (helpers.py:302-316)
+N_NEIGHBORS = 50  # cli.py:87
+GAMMA, ALPHA = 3, 0.99  # lp/db_semisuper.py:288, 264
+ENSEMBLING_EPOCHS, ENSEMBLING_BATCH = 300, 100  # Laine and Aila, for the Pi-model and temporal ensembling
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What the paper does on one data set.
+
+    label_counts: of its tables. splits: the numbers of the label files it averages over (README:41).
+    learning_rate: largest. batch_labeled, batch_unlabeled: in a step on both kinds; labelled ones alone fill it all.
+    """
+
+    network: Literal["cnn13", "resnet18"]
+    label_counts: tuple[int, ...]
+    splits: tuple[int, ...]
+    learning_rate: float
+    batch_labeled: int
+    batch_unlabeled: int
+
+    @property
+    def batch(self) -> int:
+        return self.batch_labeled + self.batch_unlabeled
+
+
+PROTOCOLS = {
+    "cifar10": Protocol("cnn13", (500, 1000, 2000, 4000), tuple(range(10, 20)), 0.05, 50, 50),  # cli.py:48
+    "cifar100": Protocol("cnn13", (4000, 10_000), (10, 11, 12), 0.2, 31, 97),  # helpers.py:372
+    "mini-imagenet": Protocol("resnet18", (4000, 10_000), (10, 11, 12), 0.2, 31, 97),  # helpers.py:406
+}
+
+
+def paper_settings(
+    benchmark: Benchmark, num_labels: int, method: MethodWord, *, seed: int = 0, mode: Mode = "released"
+) -> TrainSettings:
+    """All settings of one cell. mode: "released", as the numbers of the paper were made, or "paper".
+
+    Raises ConfigError C54 for a data set that is not the paper's, C24 for a method that is not one of METHOD_WORDS.
+    """
+    if benchmark.name not in PROTOCOLS:
+        raise ConfigError("C54", f"the paper has no {benchmark.name!r}", do=f"it has {', '.join(PROTOCOLS)}")
+    if method not in METHOD_WORDS:
+        raise ConfigError("C24", f"method is {method!r}, expected one of {', '.join(METHOD_WORDS)}")
+    if method in ("pi", "te"):
+        return _ensembling(benchmark, num_labels, method, seed, mode)
+    protocol, taught = PROTOCOLS[benchmark.name], method in ("mt", "mt+lp")
+    return TrainSettings(
+        phases=tuple(_phase(protocol, name) for name in PHASES[method]),
+        # Unit descriptors (isL2) for LP, two heads for Mean Teacher (README:39-59, helpers.py:423-426).
+        network=NetworkSettings(protocol.network, heads=2 if taught else 1, unit_descriptor=not taught),
+        graph=_graph(mode),
+        augment=benchmark.augment,
+        optimization=Optimization("sgd", momentum=0.9, weight_decay=2e-4, schedule="cosine", cosine_stretch=210 / 180),
+        consistency=Consistency(weight=100.0, rampup_epochs=5, ema_decay=0.97, logit_distance=0.01),
+        seed=seed,
+    )
+
+
+def _phase(protocol: Protocol, method: MethodName) -> Phase:
+    if method in LABELED_ONLY:
+        return Phase(method, EPOCHS, protocol.learning_rate, protocol.batch)
+    return Phase(method, EPOCHS, protocol.learning_rate, protocol.batch_labeled, protocol.batch_unlabeled)
+
+
+def _graph(mode: Mode) -> GraphSettings:
+    return GraphSettings(n_neighbors=N_NEIGHBORS, gamma=GAMMA, alpha=ALPHA, mode=mode)
+
+
+def _ensembling(
+    benchmark: Benchmark, num_labels: int, method: Literal["pi", "te"], seed: int, mode: Mode
+) -> TrainSettings:
+    """Laine and Aila's two methods, whose numbers the paper copies: 300 epochs of 50,000 images in batches of 100.
+
+    Their batches mix all images; ours have as many labelled ones as theirs have on average, so that the steps are 500
+    an epoch and labels weigh as much. Their other network, ZCA and noise are left out: deviations.md.
+    """
+    share = num_labels / benchmark.num_train
+    labeled = max(1, round(ENSEMBLING_BATCH * share))
+    most = 100.0 if method == "pi" or benchmark.name != "cifar10" else 30.0
+    (name,) = PHASES[method]
+    return TrainSettings(
+        phases=(Phase(name, ENSEMBLING_EPOCHS, 0.003, labeled, ENSEMBLING_BATCH - labeled),),
+        network=NetworkSettings(PROTOCOLS[benchmark.name].network, unit_descriptor=False),
+        graph=_graph(mode),
+        augment=replace(benchmark.augment, translate=2) if benchmark.side == 32 else benchmark.augment,
+        optimization=Optimization(
+            "adam", momentum=0.9, weight_decay=0.0, schedule="ramps", rampup_epochs=80, rampdown_epochs=50
+        ),
+        consistency=Consistency(weight=most * share, rampup_epochs=80, memory=0.6),
+        seed=seed,
+    )
+
+
+def scaled(settings: TrainSettings, share: float) -> TrainSettings:
+    """The same with every phase, and the ramps in it, shortened to this share: rounded, at least one epoch.
+
+    Learning rates fall as far as before, over fewer steps. Raises ConfigError C58 for a share outside of (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ConfigError("C58", f"scale is {share!r}, expected a share above 0 and up to 1")
+
+    def short(epochs: int) -> int:
+        return max(1, math.floor(epochs * share + 0.5)) if epochs else 0
+
+    optimization = replace(
+        settings.optimization,
+        rampup_epochs=short(settings.optimization.rampup_epochs),
+        rampdown_epochs=short(settings.optimization.rampdown_epochs),
+    )
+    return replace(
+        settings,
+        phases=tuple(replace(phase, epochs=short(phase.epochs)) for phase in settings.phases),
+        optimization=optimization,
+        consistency=replace(settings.consistency, rampup_epochs=short(settings.consistency.rampup_epochs)),
+    )
