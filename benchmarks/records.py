@@ -17,7 +17,19 @@ from typing import Any
 from data import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
-PACKAGES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "hnswlib", "pynndescent", "numba", "graphlearning", "annoy")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "faiss-cpu",
+    "hnswlib",
+    "pynndescent",
+    "numba",
+    "graphlearning",
+    "annoy",
+    "torch",
+    "pillow",
+)
 FINAL = ("measured", "over limit", "refused")  # --resume takes these; a failed cell is tried again
 UNKNOWN = "unknown"  # the commit, outside of a clone
 Record = dict[str, Any]
