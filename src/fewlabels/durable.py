@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from .errors import RunError, StorageError
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 CHUNK = 1 << 20
+LEFTOVER = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}\.tmp")  # see temporary_name
 
 
 def _create(path: Path) -> int:
@@ -131,6 +133,14 @@ class _DurableFile:
 def temporary_name(target: Path) -> Path:
     """A hidden name beside `target` that nobody else has."""
     return target.with_name(f".{target.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Take away the temporary files that a kill left in a folder. Only for who knows that nobody writes there now."""
+    for path in sorted(Path(folder).iterdir()):
+        if LEFTOVER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            with storage_errors(path):
+                _unlink(path)
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from ..data.randomness import torch_seed
 from ..graph import Propagation, propagate
 from ..nets import ImageInput, build_network
 from ..report import report_html
-from ..runs import PseudoLabelTable, RunLock, RunWriter, first_events, read_run, refuse_used_folder
+from ..runs import PseudoLabelTable, RunWriter, first_events, read_run
 from ..runs.origin import versions
 from ..train.checkpoint import Checkpoints
-from ..train.distributed import Group, joined
+from ..train.distributed import joined
 from ..train.evaluate import evaluate
 from ..train.execution import Execution, Speed
 from ..train.interrupt import StopRequested, interrupted
@@ -32,12 +31,11 @@ from ..train.methods import Labels
 from ..train.settings import TrainSettings
 from ..train.snapshot import Snapshot
 from ..train.watch import Stopped
+from .folder import CHECKPOINTS, alone_in, command_to_go_on, is_finished, is_tidy, tidied
 from .measures import accuracy_percent, certainty, class_counts, health, peak_memory_mib
 from .progress import Progress
 from .task import Task
 from .watching import Keeper, Log, Watcher, images_before, total_images
-
-CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
 
 
 @dataclass(frozen=True)
@@ -69,24 +67,14 @@ def run_training(
     up is another one.
     """
     options, root = options or RunOptions(), Path(folder)
-    if options.resume and (root / "manifest.json").is_file():
+    if options.resume and is_finished(root) and is_tidy(root):
         return read_run(root).results
-    with joined(options.device) as (group, device), _alone_in(root, options, group):
+    with joined(options.device) as (group, device), alone_in(root, group, device, resume=options.resume):
+        if options.resume and is_finished(root):
+            group.by_leader(lambda: tidied(root), device)
+            return read_run(root).results
         execution = Execution(torch.device(device), options.speed, group=group)
         return _Run(task, settings, root, options, execution).results()
-
-
-@contextmanager
-def _alone_in(folder: Path, options: RunOptions, group: Group) -> Iterator[None]:
-    """The folder, made and locked by the first process."""
-    if not group.leads:
-        yield
-        return
-    if not has_run(folder, options):
-        refuse_used_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with RunLock(folder):
-        yield
 
 
 def has_run(folder: Path, options: RunOptions) -> bool:
@@ -105,27 +93,29 @@ class _Run:
         self.image_input = _image_input(task)
 
     def results(self) -> dict[str, Any]:
-        begun = time.perf_counter()
+        begun, group = time.perf_counter(), self.execution.group
         again = has_run(self.folder, self.options)
         kept = Checkpoints(self.folder / CHECKPOINTS, self._identity(), allow_inexact=self.options.allow_inexact)
         start = _newest(kept) if again else None
         writer, log = self._opened(again, start, kept)
         images = torch.from_numpy(self.task.pixels).to(self.execution.device)
-        leads = self.execution.group.leads
         with StopRequested() as stop:
-            keeper = Keeper(kept, log, self.options.save_every, lambda: stop.requested, leads=leads)
+            keeper = Keeper(kept, log, self.options.save_every, lambda: stop.requested, leads=group.leads)
+            keeper.step = 0 if start is None else start.values["place"]["done"]
             try:
                 trained = self._trained(images, log, keeper, start)
                 final = self._final(trained.network, images, stop)
             except Stopped:
-                command = self.options.go_on or _command(self.folder)
-                raise interrupted(stop.requested or 0, keeper.step, command) from None
-        results = _results(self.task, final, log)
+                step = keeper.step if group.leads else None
+                command = self.options.go_on or command_to_go_on(self.folder, group.size)
+                raise interrupted(stop.requested, step, command) from None
+        results = {} if final is None else _results(self.task, final, log)
         results |= {"wall_seconds": time.perf_counter() - begun, "peak_memory_mib": peak_memory_mib()}
-        if writer is not None:
-            self._write(writer, trained, final, results)
+        group.by_leader(lambda: self._write(writer, trained, final, results), images.device)
+        if group.leads:
             kept.remove_all()
-        return results
+        found: dict[str, Any] = json.loads(group.text_from_leader(json.dumps(results), images.device))
+        return found
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for the run to be taken up to the same bytes."""
@@ -202,20 +192,27 @@ class _Run:
             torch.manual_seed(torch_seed(self.settings.seed, "weights" if purpose == "student" else purpose))
             return build_network(self.settings.network, self.image_input, len(self.task.class_names))
 
-    def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Propagation:
-        """Labels for every row by the final network: the ones that are written."""
+    def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Propagation | None:
+        """Labels for every row by the final network: the ones that are written. Only the first process has them."""
         descriptors = evaluate(network, images, self.execution).descriptors.cpu().numpy()
 
         def on_progress(stage: str, share: float) -> None:
             if stop.requested is not None:
                 raise Stopped
 
-        task = self.task
-        return propagate(
-            descriptors, task.labels, self.settings.graph, class_names=task.class_names, on_progress=on_progress
-        )
+        def found() -> Propagation:
+            names = self.task.class_names
+            return propagate(
+                descriptors, self.task.labels, self.settings.graph, class_names=names, on_progress=on_progress
+            )
 
-    def _write(self, writer: RunWriter, trained: Trained, final: Propagation, results: dict[str, Any]) -> None:
+        return self.execution.group.by_leader(found, self.execution.device)
+
+    def _write(
+        self, writer: RunWriter | None, trained: Trained, final: Propagation | None, results: dict[str, Any]
+    ) -> None:
+        assert writer is not None
+        assert final is not None
         task = self.task
         names = list(task.class_names)
         writer.pseudo_labels(table_of(final, task.labels, task.ids, names))
@@ -243,13 +240,6 @@ def table_of(
 def _newest(kept: Checkpoints) -> Snapshot | None:
     found = kept.newest()
     return None if found is None else found[1]
-
-
-def _command(folder: Path) -> list[str]:
-    """What goes on from here: this command again, with --resume and the folder's name."""
-    words = ["fewlabels", *sys.argv[1:]]
-    words += [] if "--out" in words else ["--out", str(folder)]
-    return words + ([] if "--resume" in words else ["--resume"])
 
 
 def _weights(network: nn.Module) -> bytes:

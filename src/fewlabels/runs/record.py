@@ -70,6 +70,7 @@ class RunWriter:
         self.folder = Path(folder)
         refuse_used_folder(self.folder)
         durable.make_folder(self.folder)
+        durable.remove_leftovers(self.folder)
         durable.write_json(
             self.folder / "run.json",
             {
@@ -88,6 +89,7 @@ class RunWriter:
         """The writer of a run that was left unfinished; all but its first `num_events` events are forgotten."""
         writer = cls.__new__(cls)
         writer.folder = Path(folder)
+        durable.remove_leftovers(writer.folder)
         if num_events is not None:
             durable.write_text(writer.folder / EVENTS, "".join(_lines(writer.folder)[:num_events]))
         return writer

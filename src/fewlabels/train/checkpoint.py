@@ -102,7 +102,7 @@ class Checkpoints:
 
     def remove_all(self) -> None:
         """Take away what `save` wrote: for a run that has ended and is sealed. Anything else in the folder stays."""
-        for _, folder in self._found():
+        for folder in [*(folder for _, folder in self._found()), *self._leftovers()]:
             if not folder.is_symlink() and _only_ours(folder):
                 remove_folder(folder)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
@@ -117,6 +117,11 @@ class Checkpoints:
             return []
         matches = [(NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
         return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
+
+    def _leftovers(self) -> list[Path]:
+        """Hidden folders that a kill left."""
+        inside = self.folder.iterdir() if self.folder.is_dir() else ()
+        return [path for path in inside if LEFTOVER.fullmatch(path.name) and not path.is_symlink()]
 
     def _good(self, folder: Path) -> bool:
         """Whether it is a whole checkpoint of this run and of the step in its name."""
@@ -136,7 +141,7 @@ class Checkpoints:
             elif step == saved or (step < saved and self._good(folder)):
                 good += 1
         old = [folder for folder in old if not folder.is_symlink() and _only_ours(folder)]
-        old += [path for path in self.folder.iterdir() if LEFTOVER.fullmatch(path.name) and not path.is_symlink()]
+        old += self._leftovers()
         for folder in old:
             try:
                 remove_folder(folder)

@@ -7,13 +7,20 @@ statistics of batch norm are averaged, so all have the same weights after every 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+from ..errors import RunError
+from .watch import Stopped
+
+TIMEOUT = 600.0  # seconds to wait for the others: longer than a propagation, which the first does alone
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Group:
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        dist.all_reduce(flat)
+        with _answers():
+            dist.all_reduce(flat)
         flat /= self.size
         for tensor, mean in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
@@ -51,38 +59,88 @@ class Group:
         if self.size == 1:
             return part
         lengths = [torch.zeros(1, dtype=torch.int64, device=part.device) for _ in range(self.size)]
-        dist.all_gather(lengths, torch.tensor([part.shape[0]], device=part.device))
+        with _answers():
+            dist.all_gather(lengths, torch.tensor([part.shape[0]], device=part.device))
         longest = max(int(length) for length in lengths)
         padded = part.new_zeros((longest, *part.shape[1:]))
         padded[: part.shape[0]] = part
         parts = [torch.empty_like(padded) for _ in range(self.size)]
-        dist.all_gather(parts, padded)
+        with _answers():
+            dist.all_gather(parts, padded)
         return torch.cat([one[: int(length)] for one, length in zip(parts, lengths, strict=True)])
 
     def from_leader(self, tensor: torch.Tensor) -> torch.Tensor:
         """The leader's values; the others hand in a tensor of the same shape and type, which is overwritten."""
         if self.size > 1:
-            dist.broadcast(tensor, src=0)
+            with _answers():
+                dist.broadcast(tensor, src=0)
         return tensor
 
-    def largest(self, number: int, device: torch.device) -> int:
+    def text_from_leader(self, text: str, device: torch.device | str) -> str:
+        """The leader's text; the others may hand in any."""
+        data = text.encode() if self.leads else b""
+        room = torch.zeros(self.largest(len(data), device), dtype=torch.uint8, device=device)
+        if self.leads:
+            room.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+        return bytes(self.from_leader(room).cpu().numpy()).decode()
+
+    def by_leader(self, work: Callable[[], Found], device: torch.device | str) -> Found | None:
+        """What `work` gives in the first process; None in the others, which wait. If it fails, nobody waits in vain.
+
+        Raises its error in the first process and RunError (X13) in the others; Stopped in all.
+        """
+        found, problem = None, None
+        if self.leads:
+            try:
+                found = work()
+            except Exception as caught:  # noqa: BLE001  raised again below, once the others know
+                problem = caught
+        state = self.largest(0 if problem is None else 1 + isinstance(problem, Stopped), device)
+        if problem is not None:
+            raise problem
+        if state:
+            raise Stopped if state > 1 else RunError("X13", "the first process failed", do="see its message")
+        return found
+
+    def largest(self, number: int, device: torch.device | str) -> int:
         """The largest of the numbers that the processes hand in."""
         if self.size == 1:
             return number
         found = torch.tensor([number], device=device)
-        dist.all_reduce(found, dist.ReduceOp.MAX)
+        with _answers():
+            dist.all_reduce(found, dist.ReduceOp.MAX)
         return int(found)
 
 
 ALONE = Group()
 
 
+def leads() -> bool:
+    """Whether this is the first of torchrun's processes, or there are none: the one that speaks to the user."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
-def joined(device: str, timeout_seconds: float = 600) -> Iterator[tuple[Group, str]]:
+def _answers() -> Iterator[None]:
+    """Turn what torch raises where another process is gone or silent into one line: RunError (X13)."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RunError(
+            "X13", f"another process is gone or silent ({reason})", do="see its message; --resume goes on"
+        ) from error
+
+
+@contextmanager
+def joined(device: str, timeout_seconds: float | None = None) -> Iterator[tuple[Group, str]]:
     """(group, device of this process), as torchrun's environment says; alone where there is none.
 
     Processes talk by NCCL on GPUs, each on the GPU of its local rank, and by gloo on CPUs.
-    timeout_seconds: how long to wait for a process that is gone; torch then raises an error in all the others.
+    timeout_seconds: how long to wait for a silent process, TIMEOUT if None. Then, and at once where a process has
+        ended, the others raise RunError (X13).
     """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield ALONE, device
@@ -91,7 +149,9 @@ def joined(device: str, timeout_seconds: float = 600) -> Iterator[tuple[Group, s
     if on_gpu:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(seconds=timeout_seconds))
+    waiting = timedelta(seconds=TIMEOUT if timeout_seconds is None else timeout_seconds)
+    with _answers():
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=waiting)
     try:
         yield Group(dist.get_rank(), dist.get_world_size()), device
     finally:

@@ -52,8 +52,12 @@ class StopRequested:
             self.requested = number
 
 
-def interrupted(number: int, step: int, command: Sequence[str]) -> Interrupted:
-    """The error to raise after the state was saved. number: the signal. command: the words that go on from there."""
-    name = signal.Signals(number).name
-    what = f"stopped by {name} after step {step}; the checkpoint was saved"
+def interrupted(number: int | None, step: int | None, command: Sequence[str]) -> Interrupted:
+    """The error to raise after the state was saved. command: the words that go on from there.
+
+    number: the signal; None where another process got it. step: of the checkpoint; None where another process saved.
+    """
+    number = signal.SIGTERM if number is None else number
+    after = "" if step is None else f" after step {step}"
+    what = f"stopped by {signal.Signals(number).name}{after}; the checkpoint was saved"
     return Interrupted(number, what, do=f"go on with: {shlex.join(command)}")

@@ -228,11 +228,11 @@ def _make_targets(run: _Run, state: State) -> None:
 
 
 def _hearing_stops(execution: Execution, watch: Watch) -> Callable[[str, float], None]:
-    """Told the stages of a propagation, which may take long; several processes can only stop together, after it."""
+    """Told the stages of a propagation, which may take long. Of several processes the first hears, and all stop."""
 
     def on_stage(stage: str, share: float) -> None:
         watch.on_stage(stage, share)
-        if execution.group.size == 1 and watch.wish() == Wish.STOP:
+        if watch.wish() == Wish.STOP:
             raise Stopped
 
     return on_stage

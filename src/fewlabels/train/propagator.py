@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import RunError, UnreachedWarning
+from ..errors import UnreachedWarning
 from ..graph import GraphSettings, Propagation, build_graph, propagate, spread
 from .execution import Execution
 from .methods import Labels, Propagate
@@ -81,15 +81,8 @@ def _carried(last: Propagation, node: NDArray[np.int64], num_nodes: int) -> NDAr
 def _by_the_first(make: Propagate, execution: Execution, descriptors: torch.Tensor, labels: Labels) -> Targets:
     """The first process's targets, in all of them. If it fails, all stop with an error and nobody waits in vain."""
     group, num_rows = execution.group, len(labels.label)
-    targets = Targets(np.empty(num_rows, np.int64), np.empty(num_rows), np.empty(len(labels.class_names)))
-    problem: Exception | None = None
-    if group.leads:
-        try:
-            targets = make(descriptors, labels)
-        except Exception as caught:  # noqa: BLE001  raised again below, once the others know
-            problem = caught
-    if group.largest(int(problem is not None), execution.device):
-        raise problem or RunError("X13", "the first process could not propagate the labels", do="see its message")
+    found = group.by_leader(lambda: make(descriptors, labels), execution.device)
+    targets = found or Targets(np.empty(num_rows, np.int64), np.empty(num_rows), np.empty(len(labels.class_names)))
     arrays = (targets.label, targets.weight, targets.class_weight)
     shared = [
         group.from_leader(torch.from_numpy(np.ascontiguousarray(array)).to(execution.device)).cpu().numpy()

@@ -1,0 +1,57 @@
+"""The folder of a training run before and after its steps: who writes there, and what a killed one left."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ..runs import RunLock, RunWriter, refuse_used_folder
+from ..train.checkpoint import Checkpoints
+from ..train.distributed import Group
+
+CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run has ended there, and is sealed."""
+    return (folder / "manifest.json").is_file()
+
+
+def is_tidy(folder: Path) -> bool:
+    """Whether nothing is left there of what a run needs on its way."""
+    return not any(path.name.startswith(".") for path in folder.iterdir())
+
+
+def tidied(folder: Path) -> None:
+    """Take away what a run that was killed after its end left. The folder is locked."""
+    RunWriter.taken_up(folder)  # which takes away temporary files
+    Checkpoints(folder / CHECKPOINTS, {}).remove_all()
+
+
+@contextmanager
+def alone_in(folder: Path, group: Group, device: str, *, resume: bool) -> Iterator[None]:
+    """The folder, made and locked by the first process; if it cannot, all fail."""
+
+    def entered() -> None:
+        if not (resume and (folder / "run.json").is_file()):
+            refuse_used_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        held.enter_context(RunLock(folder))
+
+    with ExitStack() as held:
+        group.by_leader(entered, device)
+        yield
+
+
+def command_to_go_on(folder: Path, size: int) -> list[str]:
+    """What goes on from here: this command again, in as many processes, with --resume and the folder's name."""
+    start = ["fewlabels"]
+    if size > 1:
+        here = os.environ.get("LOCAL_WORLD_SIZE", str(size))
+        start = ["torchrun", "--nproc-per-node", here, "-m", "fewlabels"]
+    words = [*start, *sys.argv[1:]]
+    words += [] if "--out" in words else ["--out", str(folder)]
+    return words + ([] if "--resume" in words else ["--resume"])
