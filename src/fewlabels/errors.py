@@ -16,7 +16,8 @@
     |-- UnreachedWarning      rows that no label reaches
     |-- ConvergenceWarning    the solver stopped before its tolerance
     |-- InputWarning          input accepted, but worth a look
-    `-- CheckpointWarning     a run goes on, but not from the newest checkpoint, or not exactly
+    |-- CheckpointWarning     a run goes on, but not from the newest checkpoint, or not exactly
+    `-- CollapseWarning       training goes on, but does not look as if it learned
 
 Each error carries a code, `FL-` and the case's name in docs/errors.md, so that it can be looked up and tested.
 """
@@ -59,7 +60,7 @@ class FewlabelsError(Exception):
         self, case: str, what: str, *, where: object = None, rows: Sequence[object] = (), do: str = ""
     ) -> None:
         self.code = f"FL-{case}"
-        self.rows = list(rows)
+        self.what, self.rows, self.do = what, list(rows), do
         place = f" at {shown(where)}" if where is not None else ""
         parts = [f"{self.code} {what}{place}"]
         if self.rows:
@@ -139,3 +140,7 @@ class InputWarning(FewlabelsWarning):
 
 class CheckpointWarning(FewlabelsWarning):
     """A run goes on, but not from the newest checkpoint or not to the same bytes; or an old one stays on the disk."""
+
+
+class CollapseWarning(FewlabelsWarning):
+    """A guard of the training saw what healthy runs do not show."""

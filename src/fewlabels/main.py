@@ -18,7 +18,7 @@ import typer
 
 from . import cli, cli_reproduce, cli_training
 from .cli_app import app
-from .errors import CheckpointWarning, FewlabelsError, shown
+from .errors import CheckpointWarning, CollapseWarning, FewlabelsError, shown
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
 SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while another program has a core (LOG.md)
@@ -39,14 +39,14 @@ def main() -> None:
 class _OncePerCode:
     """Shows a warning as one line, and each code once: a loop would repeat it every epoch with other numbers.
 
-    Of checkpoints that are passed over each is shown: there the numbers are the message.
+    Of checkpoints that are passed over, and of guards, each is shown: there the numbers are the message.
     """
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
 
     def __call__(self, message: Warning | str, category: type[Warning], *rest: object) -> None:
-        code = str(message) if category is CheckpointWarning else str(message).split(" ", 1)[0]
+        code = str(message) if category in (CheckpointWarning, CollapseWarning) else str(message).split(" ", 1)[0]
         if code not in self.seen:
             self.seen.add(code)
             print(f"warning: {shown(message)}", file=sys.stderr)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from shutil import get_terminal_size
 from typing import Any
 
 from tqdm import tqdm
@@ -13,6 +14,8 @@ SECONDS_BETWEEN_LINES = 10.0
 STEPS = 1000  # of a bar over stages
 LEAST_TO_TELL = 0.05  # share done from which the time left is worth telling
 BAR = "{desc}: {percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}{postfix}"
+BESIDE = len(": 100%|") + 12 + len("| 0:00:00<0:00:00, ")  # columns of a bar without its name and its note
+NARROW = 100  # columns below which the bar itself gives way to the note
 
 
 class Progress:
@@ -25,8 +28,15 @@ class Progress:
     def __init__(self, total: int, name: str, *, unit: str = "it", quiet: bool = False, smoothing: float = 0.3) -> None:
         self._name, self._total, self._done, self._quiet = name, total, 0, quiet
         hidden = quiet or not sys.stderr.isatty()
+        self._columns = get_terminal_size().columns
         self._bar = tqdm(
-            total=total, desc=name, disable=hidden, unit=unit, unit_scale=True, bar_format=BAR, smoothing=smoothing
+            total=total,
+            desc=name,
+            disable=hidden,
+            unit=unit,
+            unit_scale=True,
+            bar_format=BAR if self._columns >= NARROW else BAR.replace("|{bar:12}|", ""),
+            smoothing=smoothing,
         )
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
 
@@ -35,10 +45,13 @@ class Progress:
         """Whether this is no bar, but a line now and then, or nothing."""
         return bool(self._bar.disable)
 
-    def step(self, note: str = "", amount: int = 1) -> None:
-        """`amount` more is done; `note` is shown beside it."""
+    def step(self, note: str | Sequence[str] = "", amount: int = 1) -> None:
+        """`amount` more is done; `note` is shown beside it: of several, as many as a terminal has room for."""
         self._done += amount
-        self._bar.set_postfix_str(note, refresh=False)
+        parts = [note] if isinstance(note, str) else note
+        note = ", ".join(parts)
+        if not self._bar.disable:
+            self._bar.set_postfix_str(fitting(parts, self._room), refresh=False)
         self._bar.update(amount)
         due = time.monotonic() >= self._next_line or self._done == self._total
         if self._bar.disable and not self._quiet and due:
@@ -46,12 +59,30 @@ class Progress:
             share = 100 * self._done // max(1, self._total)
             print(f"{self._name}: {share} %  {note}".rstrip(), file=sys.stderr, flush=True)
 
+    @property
+    def _room(self) -> int:
+        """Columns for a note."""
+        beside = BESIDE if self._columns >= NARROW else BESIDE - len("|" * 2) - 12
+        return self._columns - 1 - len(self._name) - beside
+
+    def make_room(self) -> None:
+        """Take the bar off the terminal until it is drawn again: something else is about to be written there."""
+        self._bar.clear()
+
     def show(self) -> None:
         """Draw the bar now; tqdm itself leaves out what follows too soon, and may have nothing to draw for minutes."""
         self._bar.refresh()
 
     def close(self) -> None:
         self._bar.close()
+
+
+def fitting(parts: Sequence[str], room: int) -> str:
+    """The first part and as many of those that follow as fit into `room` columns, with commas."""
+    shown = list(parts)
+    while len(shown) > 1 and len(", ".join(shown)) > room:
+        shown.pop()
+    return ", ".join(shown)
 
 
 class StageProgress:

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..conventions import UNLABELED
 from ..data.randomness import torch_seed
+from ..errors import ConfigError, NumericsError
 from ..graph import Propagation, propagate
 from ..nets import ImageInput, build_network
 from ..report import report_html
@@ -25,17 +26,21 @@ from ..train.checkpoint import Checkpoints
 from ..train.distributed import joined
 from ..train.evaluate import evaluate
 from ..train.execution import Execution, Speed
-from ..train.interrupt import StopRequested, interrupted
+from ..train.interrupt import StopRequested
 from ..train.loop import Trained, train
 from ..train.methods import Labels
 from ..train.settings import TrainSettings
 from ..train.snapshot import Snapshot
 from ..train.watch import Stopped
 from .folder import CHECKPOINTS, alone_in, command_to_go_on, is_finished, is_tidy, tidied
-from .measures import accuracy_percent, certainty, class_counts, health, peak_memory_mib
+from .guards import OnCollapse
+from .measures import peak_memory_mib
+from .placement import placed
 from .progress import Progress
+from .results import results_of
 from .task import Task
-from .watching import Keeper, Log, Watcher, images_before, total_images
+from .tensorboard import Board, need_tensorboard
+from .watching import Keeper, Keeping, Log, Watcher, images_before, total_images
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class RunOptions:
     resume: take up the run in the folder, if there is one; begin it otherwise. allow_inexact: also where versions,
         threads, processes or the device changed, so that the last bits will not be the same.
     quiet: say nothing on the way. go_on: the words that take the run up again; empty: this command with --resume.
+    on_collapse: what to do where two guards that need no labels say that training collapsed (guards.py): "warn", or
+        "stop": save, then NumericsError (P23). tensorboard: write event files to <folder>/tensorboard as well.
     """
 
     device: str = "cpu"
@@ -55,6 +62,12 @@ class RunOptions:
     allow_inexact: bool = False
     quiet: bool = False
     go_on: tuple[str, ...] = ()
+    on_collapse: OnCollapse = "warn"
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.on_collapse not in ("warn", "stop"):
+            raise ConfigError("C67", f"on_collapse is {self.on_collapse!r}, expected warn or stop")
 
 
 def run_training(
@@ -63,12 +76,14 @@ def run_training(
     """Train, propagate once more with the final network, and write it all to a run folder. Returns its results.
 
     Under torchrun every process calls it; the first one writes. Raises Interrupted where a signal asked to stop, once
-    all is saved; ConfigError C9 for a folder in use, C11 where another process writes there, C12 where the run to take
-    up is another one.
+    all is saved; NumericsError P22 for a loss of NaN or infinity, P23 for a collapse; ConfigError C9 for a folder in
+    use, C11 where another process writes there, C12 where the run to take up is another one, C66 without TensorBoard.
     """
     options, root = options or RunOptions(), Path(folder)
     if options.resume and is_finished(root) and is_tidy(root):
         return read_run(root).results
+    if options.tensorboard:
+        need_tensorboard()
     with joined(options.device) as (group, device), alone_in(root, group, device, resume=options.resume):
         if options.resume and is_finished(root):
             group.by_leader(lambda: tidied(root), device)
@@ -98,24 +113,35 @@ class _Run:
         kept = Checkpoints(self.folder / CHECKPOINTS, self._identity(), allow_inexact=self.options.allow_inexact)
         start = _newest(kept) if again else None
         writer, log = self._opened(again, start, kept)
-        images = torch.from_numpy(self.task.pixels).to(self.execution.device)
+        images = placed(self.task.pixels, self.execution.device)
         with StopRequested() as stop:
-            keeper = Keeper(kept, log, self.options.save_every, lambda: stop.requested, leads=group.leads)
+            keeping = Keeping(self.options.save_every, lambda: stop.requested, self.options.on_collapse, group.leads)
+            keeper = Keeper(kept, log, keeping)
             keeper.step = 0 if start is None else start.values["place"]["done"]
             try:
                 trained = self._trained(images, log, keeper, start)
                 final = self._final(trained.network, images, stop)
             except Stopped:
-                step = keeper.step if group.leads else None
                 command = self.options.go_on or command_to_go_on(self.folder, group.size)
-                raise interrupted(stop.requested, step, command) from None
-        results = {} if final is None else _results(self.task, final, log)
+                raise keeper.why_stopped(command) from None
+            except NumericsError as error:
+                raise self._with_ids(error) from error
+            finally:
+                log.close()
+        results = {} if final is None else results_of(self.task, final, log.epochs)
         results |= {"wall_seconds": time.perf_counter() - begun, "peak_memory_mib": peak_memory_mib()}
         group.by_leader(lambda: self._write(writer, trained, final, results), images.device)
         if group.leads:
             kept.remove_all()
         found: dict[str, Any] = json.loads(group.text_from_leader(json.dumps(results), images.device))
         return found
+
+    def _with_ids(self, error: NumericsError) -> NumericsError:
+        """The error of the loop, which knows rows by their numbers alone."""
+        if error.code != "FL-P22":
+            return error
+        ids = [self.task.ids[row] for row in error.rows if isinstance(row, int)]
+        return NumericsError("P22", error.what, rows=ids, do=error.do)
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for the run to be taken up to the same bytes."""
@@ -138,7 +164,7 @@ class _Run:
             writer = RunWriter.taken_up(self.folder, len(before))
         else:
             writer = self._begun()
-        log = Log(writer, before)
+        log = Log(writer, before, Board(self.folder / "tensorboard") if self.options.tensorboard else None)
         if not before:
             log.add("start", self._facts())
         if again:
@@ -244,37 +270,6 @@ def _newest(kept: Checkpoints) -> Snapshot | None:
 
 def _weights(network: nn.Module) -> bytes:
     return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})
-
-
-def _results(task: Task, final: Propagation, log: Log) -> dict[str, Any]:
-    """The final pseudo-labels are made by the final network: they are the ones that are written."""
-    spread = [epoch for epoch in log.epochs if "mean_certainty" in epoch]
-    first = spread[0] if spread else {}
-    return {
-        "class_names": list(task.class_names),
-        "num_rows": len(task.labels),
-        "num_labeled": task.num_labeled,
-        "num_test": task.num_test,
-        "num_rejected": len(task.rejected),
-        **_errors(log),
-        "pseudo_label_accuracy_first": first.get("pseudo_label_accuracy"),
-        "certainty_right_first": first.get("certainty_right"),
-        "certainty_wrong_first": first.get("certainty_wrong"),
-        "pseudo_label_accuracy_last": accuracy_percent(final.pseudo_labels.label, task.labels, task.truth),
-        "class_counts": class_counts(final.pseudo_labels.label, task.labels, len(task.class_names)),
-        **certainty(final, task.labels, task.truth),
-        **health(final),
-    }
-
-
-def _errors(log: Log) -> dict[str, float | None]:
-    """<method>_error, and <method>_teacher_error where one teaches: of the last epoch of each phase, never the best."""
-    errors: dict[str, float | None] = {}
-    for epoch in log.epochs:
-        errors[f"{epoch['phase']}_error"] = epoch["test_error"]
-        if epoch["teacher_test_error"] is not None:
-            errors[f"{epoch['phase']}_teacher_error"] = epoch["teacher_test_error"]
-    return errors
 
 
 def _image_input(task: Task) -> ImageInput:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
+from ..conventions import UNLABELED
+from ..errors import CollapseWarning, FewlabelsError, NumericsError
 from ..runs import RunWriter
 from ..train.checkpoint import Checkpoints
 from ..train.epoch import batch_size, steps_of
 from ..train.evaluate import error_percent, evaluate
 from ..train.execution import Execution
+from ..train.interrupt import interrupted
 from ..train.settings import TrainSettings
 from ..train.snapshot import Snapshot
 from ..train.targets import Targets
 from ..train.watch import EpochReport, Watch, Wish
+from .guards import Known, OnCollapse, collapse, headline_error, new_alarms
 from .measures import accuracy_percent, certainty, health
+from .placement import placed
 from .progress import Progress
 from .task import Task
+from .tensorboard import Board
 
 MOST_MEASURED = 50  # epochs of a phase after which the test error is measured
 FIRST_MEASURED = 3  # epochs of a later phase: its learning rate starts high, and the error with it
@@ -32,49 +39,86 @@ FIRST_MEASURED = 3  # epochs of a later phase: its learning rate starts high, an
 class Log:
     """The events of a run: written as they come, and kept to draw its results from.
 
-    writer: None in a process that does not write.
+    writer: None in a process that does not write. board: shows them in TensorBoard too.
     """
 
-    def __init__(self, writer: RunWriter | None, before: list[dict[str, Any]]) -> None:
-        self._writer = writer
+    def __init__(self, writer: RunWriter | None, before: list[dict[str, Any]], board: Board | None = None) -> None:
+        self._writer, self._board = writer, board
         self.events = before
+        for event in before if board else ():
+            self._show(event)
 
     def add(self, event: str, values: Mapping[str, Any]) -> None:
         self.events.append({"event": event, **values})
         if self._writer is not None:
             self._writer.event(event, **values)
+        self._show(self.events[-1])
+
+    def _show(self, event: dict[str, Any]) -> None:
+        if self._board is not None:
+            self._board.add(event)
+
+    def close(self) -> None:
+        """Nothing follows: what TensorBoard reads is complete on disk."""
+        if self._board is not None:
+            self._board.close()
 
     @property
     def epochs(self) -> list[dict[str, Any]]:
         return [event for event in self.events if event["event"] == "epoch"]
 
 
-class Keeper:
-    """Says when a run is to be saved, and saves it.
-
-    seconds: between two checkpoints. stop: the number of a signal that asked to stop, or None.
+@dataclass(frozen=True)
+class Keeping:
+    """When to save and to stop. seconds: between two checkpoints. stop: the number of a signal that asked to stop, or
+    None. on_collapse: what two label-free guards do. leads: whether this process saves.
     """
 
-    def __init__(
-        self, checkpoints: Checkpoints, log: Log, seconds: float, stop: Callable[[], int | None], *, leads: bool
-    ) -> None:
-        self._checkpoints, self._log, self._seconds, self._stop = checkpoints, log, seconds, stop
-        self._leads = leads
+    seconds: float
+    stop: Callable[[], int | None]
+    on_collapse: OnCollapse = "warn"
+    leads: bool = True
+
+
+class Keeper:
+    """Says when a run is to be saved or stopped, and saves it."""
+
+    def __init__(self, checkpoints: Checkpoints, log: Log, keeping: Keeping) -> None:
+        self._checkpoints, self._log, self._keeping = checkpoints, log, keeping
         self._saved_at = time.monotonic()
         self.step = 0  # of the newest checkpoint
-        self.ends = False  # the last epoch is over: what follows must not cost it
+        self._ends = False  # the last epoch is over: what follows must not cost it
+        self._collapse: list[str] = []  # what guards said, if the run is to stop for it
+        self.after_epoch(ends=False)  # a run that stopped for a collapse stops again when it is taken up
+
+    def after_epoch(self, *, ends: bool) -> None:
+        """The events of an epoch are in the log. ends: it was the last one."""
+        self._ends = ends
+        if self._keeping.on_collapse == "stop":
+            self._collapse = collapse(self._log.events)
 
     def wish(self) -> Wish:
-        if self._stop() is not None:
+        if self._keeping.stop() is not None or self._collapse:
             return Wish.STOP
-        due = self.ends or time.monotonic() - self._saved_at >= self._seconds
-        return Wish.SAVE if due and self._leads else Wish.GO_ON
+        due = self._ends or time.monotonic() - self._saved_at >= self._keeping.seconds
+        return Wish.SAVE if due and self._keeping.leads else Wish.GO_ON
 
     def save(self, snapshot: Snapshot) -> None:
         values = snapshot.values | {"events": len(self._log.events)}
         self.step = snapshot.values["place"]["done"]
         self._checkpoints.save(self.step, replace(snapshot, values=values))
-        self._saved_at, self.ends = time.monotonic(), False
+        self._saved_at, self._ends = time.monotonic(), False
+
+    def why_stopped(self, command: Sequence[str]) -> FewlabelsError:
+        """The error to end with, once all is saved: by a signal, a collapse or another process. command: goes on."""
+        number = self._keeping.stop()
+        if number is None and self._collapse:
+            return NumericsError(
+                "P23",
+                f"training collapsed: {'; '.join(self._collapse)}; stopped after step {self.step}, all is saved",
+                do=f"look at the labels, lower the learning rate, or go on: {shlex.join(command)} --on-collapse warn",
+            )
+        return interrupted(number, self.step if self._keeping.leads else None, command)
 
 
 class Watcher:
@@ -85,8 +129,10 @@ class Watcher:
     ) -> None:
         self._task, self._settings, self._execution = task, settings, execution
         self._log, self._keeper, self._progress = log, keeper, progress
-        self._test = None if task.test_pixels is None else torch.from_numpy(task.test_pixels).to(execution.device)
-        self._note = ""
+        self._test = None if task.test_pixels is None else placed(task.test_pixels, execution.device)
+        given = np.bincount(task.labels[task.labels != UNLABELED], minlength=len(task.class_names))
+        self._known = Known(given.tolist(), task.class_names, task.num_test)
+        self._note = note(log.events)
 
     def watch(self) -> Watch:
         return Watch(
@@ -113,17 +159,22 @@ class Watcher:
             "teacher_test_error": self._test_error(report.teacher) if measured else None,
         }
         self._log.add("epoch", event | report.facts)
-        noted = {
-            "loss": report.loss,
-            "test error %": event["test_error"],
-            "pseudo-labels right %": report.facts.get("pseudo_label_accuracy"),
-            "certainty": report.facts.get("mean_certainty"),
-        }
-        note = ", ".join(f"{name} {value:.3g}" for name, value in noted.items() if value is not None)
-        self._note = f"{report.phase.method}: {note}"
+        if self._execution.group.leads:
+            self._guard(report)
+        self._note = note(self._log.events)
         self._progress.step(self._note, 0)
         last = self._settings.phases[-1]
-        self._keeper.ends = report.phase is last and report.number + 1 == last.epochs
+        self._keeper.after_epoch(ends=report.phase is last and report.number + 1 == last.epochs)
+
+    def _guard(self, report: EpochReport) -> None:
+        """Warn of what this epoch's guards saw for the first time in its phase, and note it as events."""
+        for alarm in new_alarms(self._log.events, self._known):
+            where = f"phase {report.phase_index + 1} ({report.phase.method}), epoch {report.number + 1}"
+            place = {"phase": report.phase.method, "phase_index": report.phase_index, "epoch": report.number}
+            message = f"{where}: {alarm.words}"
+            self._log.add("guard", {"guard": alarm.guard, **place, "message": message, **alarm.values})
+            self._progress.make_room()
+            warnings.warn(f"FL-P23 {message}", CollapseWarning, stacklevel=2)
 
     def _test_error(self, network: nn.Module | None) -> float | None:
         if network is None or self._test is None or self._task.test_truth is None:
@@ -172,3 +223,20 @@ def _is_measured(report: EpochReport) -> bool:
         return True
     left = report.phase.epochs - 1 - report.number
     return left % math.ceil(report.phase.epochs / MOST_MEASURED) == 0
+
+
+def note(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What the last epoch did, in a few words each, the most telling first; nothing before the first."""
+    epochs = [event for event in events if event["event"] == "epoch"]
+    if not epochs:
+        return ()
+    last = epochs[-1]
+    error = [found for epoch in epochs if (found := headline_error(epoch)) is not None]
+    known = {
+        "loss {:.3g}": last["loss"],
+        "error {:.1f} %": error[-1] if error else None,  # not measured after every epoch
+        "labels right {:.1f} %": last.get("pseudo_label_accuracy"),
+        "certainty {:.2f}": last.get("mean_certainty"),
+    }
+    loss, *others = [words.format(value) for words, value in known.items() if value is not None]
+    return (f"{last['phase']}: {loss}", *others)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -55,7 +56,8 @@ def train(
     images: (n, h, w, c) uint8, on the execution's device, or in main memory where they do not fit there.
     labels: -1 where unlabelled; nothing else about these rows is used.
     start: a snapshot of this very run, to go on from.
-    Raises NumericsError (P22) before the update that a loss of NaN or infinity would make; Stopped once saved, if the
+    Raises NumericsError (P22) for a loss of NaN or infinity: on the CPU before the update that it would make, on a GPU
+    some steps later, but before anything is saved; Stopped once saved, if the
     watch wishes to stop; ConfigError (C13) for a batch smaller than the number of processes.
     """
     execution, watch = execution or Execution(images.device), watch or Watch()
@@ -144,10 +146,11 @@ def _train_phase(run: _Run, state: State) -> None:
         track = _Track(run, state, plan) if track is None else track
         track.turn_to(state, plan)
         for step in range(state.place.step, plan.num_steps):
-            track.step(step)
-            state.place = replace(state.place, step=step + 1, done=state.place.done + 1)
-            run.watch.on_steps(batch_size(phase, run.labels.label))
-            _look_up(run, state)
+            with track.naming_rows():
+                track.step(step)
+                state.place = replace(state.place, step=step + 1, done=state.place.done + 1)
+                run.watch.on_steps(batch_size(phase, run.labels.label))
+                _look_up(run, state)
         _report(run, state, plan, time.perf_counter() - began)
         state.targets, state.losses, state.facts = None, None, {}
         state.place = replace(state.place, epoch=number + 1, step=0)
@@ -178,19 +181,21 @@ class _Track:
                 settings["betas"] = (plan.beta1, settings["betas"][1])
 
     def step(self, number: int) -> None:
-        try:
-            self._step(number, self.seeds[number])
-        except NotFinite as problem:
-            raise self.not_finite(problem) from problem
+        self._step(number, self.seeds[number])
 
-    def not_finite(self, problem: NotFinite) -> NumericsError:
-        where = f"phase {self.place.phase}, epoch {self.place.epoch}, step {problem.step}"
-        return NumericsError(
-            "P22",
-            f"{problem} in {where}",
-            rows=self.plan.rows[problem.step].tolist(),
-            do="nothing was updated: lower the learning rate, or look at the images of that batch",
-        )
+    @contextmanager
+    def naming_rows(self) -> Iterator[None]:
+        """Where a loss is not finite, whoever finds it: NumericsError with the rows of that step's batch."""
+        try:
+            yield
+        except NotFinite as problem:
+            where = f"phase {self.place.phase}, epoch {self.place.epoch}, step {problem.step}"
+            raise NumericsError(
+                "P22",
+                f"{problem} in {where}",
+                rows=self.plan.rows[problem.step].tolist(),
+                do="no checkpoint has it: lower the learning rate, or look at the images of that batch",
+            ) from problem
 
 
 def _plan(run: _Run, state: State) -> Plan:
