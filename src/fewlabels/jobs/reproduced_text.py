@@ -20,8 +20,8 @@ CIFAR100_OPEN = (
     "match."
 )
 DIP = (
-    "At the start of the second phase the learning rate goes back to its maximum{momentum}, so the error first rises, "
-    "then falls below where it was: as expected (issue #2 of the released code)."
+    "Expected curve: at the start of the second phase the learning rate goes back to its maximum{momentum}, so the "
+    "error first rises, then falls below where it was (issue #2 of the released code)."
 )
 
 
