@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .cli_app import Json, ModeName, Quiet, app, hush, print_json
-from .cli_training import AllowInexact, Device, SaveEvery, Speed, need_training_packages
+from .cli_training import (
+    METHOD_HELP,
+    AllowInexact,
+    Device,
+    MethodOption,
+    SaveEvery,
+    Speed,
+    need_training_packages,
+)
 from .errors import ConfigError
 
 if TYPE_CHECKING:
     from .data.benchmarks import Benchmark
     from .jobs.cells import Variant
 
-MethodOption = Literal["supervised", "lp", "mt", "mt+lp", "pi", "te"]
-Method = Annotated[
-    MethodOption | None,
-    typer.Option(help="supervised, lp (label propagation), mt (Mean Teacher), mt+lp, pi (Pi-model), te (ensembling)."),
-]
+Method = Annotated[MethodOption | None, typer.Option(help=METHOD_HELP)]
 ScaledMode = Annotated[ModeName, typer.Option(help="released: as the paper's numbers were made; or paper.")]
 Network = Annotated[
     str | None, typer.Option(help="Instead of the paper's: small, cnn13, resnet18, timm:MODEL or module:PATH:FUNCTION.")

@@ -39,6 +39,8 @@ Resume = Annotated[
 AllowInexact = Annotated[
     bool, typer.Option("--allow-inexact-resume", help="Resume with other versions, threads or device: other last bits.")
 ]
+MethodOption = Literal["supervised", "lp", "mt", "mt+lp", "pi", "te"]  # recipes/names.py
+METHOD_HELP = "supervised; lp: label propagation; mt: Mean Teacher; mt+lp; pi: Pi-model; te: temporal ensembling."
 SaveEvery = Annotated[float, typer.Option(min=0, metavar="MINUTES", help="Between two checkpoints.")]
 
 
@@ -84,8 +86,12 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Of label propagation, after about 400 steps on the labels alone; default: by size."),
+        typer.Option(min=1, help="Of the last phase, such as label propagation; default: by size."),
     ] = None,
+    method: Annotated[MethodOption, typer.Option(help=METHOD_HELP)] = "lp",
+    network: Annotated[
+        str, typer.Option(help="small, cnn13, resnet18, timm:MODEL or module:IMPORT.PATH:FUNCTION.")
+    ] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
     flip: Annotated[bool, typer.Option(help="Mirror images left-right in training; not for text or digits.")] = True,
     n_neighbors: Neighbors = 50,
@@ -124,7 +130,7 @@ def train(
     given = read_labels(labels, delimiter=delimiter, encoding=encoding) if labels else None
     results = run_images(
         ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids),
-        ImageOptions(seed, epochs, flip, graph),
+        ImageOptions(seed, epochs, flip, graph, method, network),
         folder,
         RunOptions(checked_device(device), speed, 60 * save_every, resume, allow_inexact, quiet),
     )

@@ -13,7 +13,7 @@ from ..conventions import UNLABELED
 from ..data.images import Images, read_images
 from ..data.labels import LabelFile, Labels, encode_labels, join_labels
 from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
-from ..recipes.images import ImageOptions, images_lp
+from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_used_folder
 from .progress import following
 from .task import Task
@@ -63,7 +63,7 @@ def run_images(
     title = source.data.resolve().name
     task = Task(images.pixels, given.codes, images.ids, given.class_names, title, rejected=images.rejected)
     task = _with_test(task, source, quiet=quiet)
-    settings = images_lp(num_labeled, len(images.ids) - num_labeled, images.pixels.shape[1], options)
+    settings = image_settings(num_labeled, len(images.ids) - num_labeled, images.pixels.shape[1], options)
     return run_training(task, settings, folder, how)
 
 

@@ -8,39 +8,66 @@ from dataclasses import dataclass, field
 from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
-from ..train.settings import Phase, TrainSettings
+from ..train.settings import LABELED_ONLY, Consistency, MethodName, Phase, TrainSettings
+from .names import PHASES, MethodWord
 
 SUPERVISED_STEPS = 400
-LP_STEPS = 600
+LP_STEPS = 600  # of each phase on all images
 BATCH_LABELED, BATCH_UNLABELED = 50, 50  # the paper's, for CIFAR-10
+SMALL_DROPOUT = 0.3
 
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """What a user may choose. epochs: of the second phase; None: by size. flip: mirror left-right in training."""
+    """What a user may choose. epochs: of the last phase; None: by size. flip: mirror left-right in training.
+
+    method: recipes/names.py. network: a name of docs/networks.md.
+    """
 
     seed: int = 0
     epochs: int | None = None
     flip: bool = True
     graph: GraphSettings = field(default_factory=GraphSettings)
+    method: MethodWord = "lp"
+    network: str = "small"
 
 
-def images_lp(num_labeled: int, num_unlabeled: int, image_size: int, options: ImageOptions) -> TrainSettings:
-    """Supervised for about 400 steps, then label propagation for about 600 (10 to 200 epochs), on a small network.
+def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, options: ImageOptions) -> TrainSettings:
+    """Phases of about 400 steps on the labels alone, or 600 (10 to 200 epochs) on all images, on a small network.
 
     The batch is the paper's 50 + 50, smaller where there are fewer rows. Shifts are an eighth of the image, as the
-    paper's 4 of 32 pixels. More steps made it worse where labels are very few (LOG.md).
+    paper's 4 of 32 pixels. More steps made it worse where labels are very few (LOG.md). Methods other than LP have the
+    paper's constants and are not tuned to such short runs.
     """
-    labeled, unlabeled = min(BATCH_LABELED, num_labeled), min(BATCH_UNLABELED, num_unlabeled)
-    supervised_epochs = math.ceil(SUPERVISED_STEPS / (num_labeled // labeled))
-    lp_epochs = options.epochs or min(200, max(10, round(LP_STEPS / (num_unlabeled // unlabeled))))
+    methods = PHASES[options.method]
+    taught = methods[0] == "mean_teacher"  # as in the paper: two heads, and descriptors as they come
     return TrainSettings(
-        phases=(
-            Phase("supervised", epochs=supervised_epochs, learning_rate=0.05, batch_labeled=labeled),
-            Phase("lp", epochs=lp_epochs, learning_rate=0.05, batch_labeled=labeled, batch_unlabeled=unlabeled),
+        phases=tuple(
+            _phase(method, num_labeled, num_unlabeled, options.epochs if method == methods[-1] else None)
+            for method in methods
         ),
         graph=options.graph,
         augment=AugmentSettings(translate=image_size // 8, flip=options.flip, rotate=5, stretch=0.1),
-        network=NetworkSettings(dropout=0.3),
+        network=NetworkSettings(
+            options.network,
+            heads=2 if taught else 1,
+            unit_descriptor=not taught,
+            dropout=SMALL_DROPOUT if options.network == "small" else None,
+        ),
+        consistency=_consistency(options.method, num_labeled / (num_labeled + num_unlabeled)),
         seed=options.seed,
     )
+
+
+def _phase(method: MethodName, num_labeled: int, num_unlabeled: int, epochs: int | None) -> Phase:
+    labeled, unlabeled = min(BATCH_LABELED, num_labeled), min(BATCH_UNLABELED, num_unlabeled)
+    if method in LABELED_ONLY:
+        return Phase(method, epochs or math.ceil(SUPERVISED_STEPS / (num_labeled // labeled)), 0.05, labeled)
+    epochs = epochs or min(200, max(10, round(LP_STEPS / (num_unlabeled // unlabeled))))
+    return Phase(method, epochs, 0.05, labeled, unlabeled)
+
+
+def _consistency(method: MethodWord, share: float) -> Consistency:
+    """Laine and Aila's two methods weigh the teacher by the share of labelled images."""
+    most = {"pi": 100.0, "te": 30.0}
+    return Consistency(weight=most[method] * share) if method in most else Consistency()

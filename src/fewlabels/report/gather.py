@@ -73,7 +73,13 @@ class Report:
 
 MEANINGS = {
     "supervised_error": ("Test error, labels alone", "%", "The same network trained on the given labels only."),
+    "pi_model_error": ("Test error, Pi-model", "%", "Trained to say the same of two views; last epoch."),
+    "temporal_ensembling_error": ("Test error, temporal ensembling", "%", "Taught by its earlier words; last epoch."),
+    "mean_teacher_error": ("Test error, Mean Teacher", "%", "Of the student; last epoch, never the best one."),
+    "mean_teacher_teacher_error": ("Test error, Mean Teacher's teacher", "%", "Of the averaged network."),
     "lp_error": ("Test error, label propagation", "%", "After training on everything; last epoch, never the best one."),
+    "mt_lp_error": ("Test error, Mean Teacher + label propagation", "%", "Of the student; last epoch."),
+    "mt_lp_teacher_error": ("Test error, its teacher", "%", "Of the averaged network after the last phase."),
     "pseudo_label_accuracy_first": ("Right at first", "%", "Pseudo-labels that were right when propagation began."),
     "pseudo_label_accuracy_last": ("Right at the end", "%", "Pseudo-labels that are right among those written out."),
     "certainty_right_first": ("Certainty of right ones at first", "", "Mean, 0 to 1, when propagation began."),

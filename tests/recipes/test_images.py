@@ -1,0 +1,46 @@
+"""Settings from the size of the user's task."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from fewlabels.data.settings import AugmentSettings
+from fewlabels.graph.settings import GraphSettings
+from fewlabels.nets.settings import NetworkSettings
+from fewlabels.recipes.images import ImageOptions, image_settings
+from fewlabels.recipes.names import PHASES
+from fewlabels.train.settings import Phase, TrainSettings
+
+
+def test_unless_asked_for_something_else_it_is_label_propagation_on_the_small_network():
+    found = image_settings(30, 970, 32, ImageOptions(seed=4))
+    assert asdict(found) == asdict(
+        TrainSettings(
+            phases=(Phase("supervised", 400, 0.05, 30), Phase("lp", 32, 0.05, 30, 50)),
+            graph=GraphSettings(),
+            augment=AugmentSettings(translate=4, flip=True, rotate=5, stretch=0.1),
+            network=NetworkSettings(dropout=0.3),
+            seed=4,
+        )
+    )
+
+
+@pytest.mark.parametrize("method", PHASES)
+def test_each_method_has_its_phases_and_epochs_go_to_the_last(method):
+    settings = image_settings(100, 900, 32, ImageOptions(method=method, epochs=3))
+    assert tuple(phase.method for phase in settings.phases) == PHASES[method]
+    assert settings.phases[-1].epochs == 3
+    assert all(phase.epochs > 3 for phase in settings.phases[:-1])
+
+
+def test_mean_teacher_has_two_heads_and_the_papers_weights_and_others_their_share_of_labels():
+    taught = image_settings(100, 900, 32, ImageOptions(method="mt+lp"))
+    assert (taught.network.heads, taught.network.unit_descriptor, taught.consistency.weight) == (2, False, 100)
+    weights = [image_settings(100, 900, 32, ImageOptions(method=name)).consistency.weight for name in ("pi", "te")]
+    assert weights == pytest.approx([10, 3])
+
+
+def test_another_network_keeps_its_own_dropout():
+    options = ImageOptions(network="cnn13")
+    assert image_settings(100, 900, 32, options).network == NetworkSettings("cnn13")
+    assert image_settings(100, 900, 32, replace(options, network="small")).network.dropout == 0.3
