@@ -57,11 +57,14 @@ def demo(
     need_training_packages()
     from .jobs.demo import run_demo
     from .jobs.tables import demo_table, seeds_table
-    from .jobs.training import RunOptions
+    from .jobs.training import RunOptions, leads
 
+    quiet = quiet or not leads()
     hush(quiet)
     folder = _folder(out, "runs/demo", resume)
     results = run_demo(folder, range(seed, seed + seeds), RunOptions(resume=resume, quiet=quiet))
+    if not leads():  # one of torchrun's processes speaks
+        return
     if as_json:
         print_json(results | {"run": str(folder)})
     else:
@@ -121,9 +124,10 @@ def train(
     from .data.labels import read_labels
     from .jobs.images import ImageSource, checked_device, run_images
     from .jobs.tables import training_table
-    from .jobs.training import RunOptions
+    from .jobs.training import RunOptions, leads
     from .recipes.images import ImageOptions
 
+    quiet = quiet or not leads()
     hush(quiet)
     folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume)
     graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
@@ -134,6 +138,8 @@ def train(
         folder,
         RunOptions(checked_device(device), speed, 60 * save_every, resume, allow_inexact, quiet),
     )
+    if not leads():  # one of torchrun's processes speaks
+        return
     if as_json:
         print_json(results | {"run": str(folder)})
     else:

@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 
 import pytest
-from children import FAULTS, Children, remains
+from children import RESUMING, Children, remains
 
 PAIRS = (["supervised", "lp"], ["mean_teacher", "mt_lp"])
 MOST_KILLS = 8  # of one run
@@ -49,10 +49,11 @@ def killed_at_random(children, folder, rng, seconds, **job):
         if ended.status == [0]:
             break
         assert ended.status == [-signal.SIGKILL], ended.errors
-        stages.append(ended.stage or "between")
+        stages.append(ended.stage or "before the start")
     return stages
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kills", [12, pytest.param(100, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_change_no_byte(children, undisturbed, tmp_path, kills):
     seed = 100 + kills
@@ -70,6 +71,7 @@ def test_kills_at_random_moments_change_no_byte(children, undisturbed, tmp_path,
     print(f"seed {seed}: {fell.total()} kills, {fell.total()} times taken up, {runs} runs; in {dict(fell)}")
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("every", [60, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_kill_before_any_call_that_changes_the_disk_changes_no_byte(children, undisturbed, tmp_path, every):
     job = {"pair": PAIRS[1], "save_every": 0}
@@ -127,7 +129,7 @@ HALF = ["step of phase 1", 4]  # the last step of the phase: its second epoch is
 MOMENTS = {"events after the checkpoint are kept": ["checkpoint", 4]}  # an epoch was told, and is not yet saved
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", RESUMING)
 def test_a_faulty_resume_is_noticed(children, undisturbed, tmp_path, fault):
     """Without this, the tests above would prove nothing."""
     job = {"pair": PAIRS[1], "save_every": 0}

@@ -5,6 +5,7 @@ is that server: a JSON line in, a JSON line out. `Children` is its other end, fo
 """
 
 import gc
+import hashlib
 import importlib
 import json
 import mmap
@@ -42,7 +43,11 @@ class Children:
 
     def __enter__(self):
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_WAIT_POLICY": "passive"},  # threads that spin starve on a busy machine
         )
         return self
 
@@ -55,24 +60,26 @@ class Children:
         """Run a job to its end. folder: the run's.
 
         pair: names of two methods. save_every: seconds. resume, allow_inexact, threads, seed: of the run. mode: of the
-        graph. rows: of the task. size: number of processes. kill: [rank, seconds], SIGKILL then. pause: likewise, for
-        ever. at: [stage, number, signal], which the first sends itself when it enters the stage for the number-th time.
-        call: number of the call that changes the disk before which it kills itself. fault: a name of FAULTS.
-        timeout: that a process waits for others, in seconds. report: draw the real one.
+            graph. rows: of the task. size: number of processes, which wait `timeout` seconds for each other.
+        kill: [rank, seconds], SIGKILL then. at: [stage, number, signal], which the first process sends itself when it
+            enters the stage for the number-th time. call: number of the call that changes the disk before which it
+            kills itself. patience: seconds after which all are killed.
+        fault: a name of FAULTS. report: draw the real one. noted: tell hashes of weights and targets. plain: train a
+            network without dropout and batch norm.
         """
         self._server.stdin.write(json.dumps(job | {"folder": str(folder)}) + "\n")
         self._server.stdin.flush()
         return Ended(**json.loads(self._server.stdout.readline()))
 
 
-def remains(folder):
-    """name -> content of a sealed run folder, without what time and kills change; it must have nothing else in it."""
+def remains(folder, hidden=()):
+    """name -> content of a sealed run folder, without what time and kills change; no other hidden name may be there."""
     from fewlabels.runs import verify_run
 
     assert verify_run(folder) == []
-    hidden = [path.name for path in folder.iterdir() if path.name.startswith(".")]
-    assert not hidden, f"left behind: {hidden}"
-    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir() if path.name.startswith(".")}
+    assert names == set(hidden), f"left behind: {names}"
+    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     for name in ("run.json", "resumed.jsonl", "report.html", "manifest.json"):
         found.pop(name, None)
     events = [json.loads(line) for line in found["events.jsonl"].splitlines()]
@@ -183,6 +190,7 @@ def watched(stage):
     from fewlabels.train import loop, propagator
     from fewlabels.train.checkpoint import Checkpoints
 
+    within(stage, training, "train", "between two steps")
     within(stage, loop._Track, "step", lambda track: f"step of phase {track.place.phase}")
     within(stage, loop, "evaluate", "descriptors")
     within(stage, watching, "evaluate", "evaluation")
@@ -202,10 +210,10 @@ def told(stage, owner, name):
             stage.enter(f"{name}: {part}")
             on_progress(part, share)
 
-        try:
-            return call(*arguments, on_progress=on_stage, **more)
-        finally:
-            stage.enter("")
+        before = stage.name()
+        found = call(*arguments, on_progress=on_stage, **more)
+        stage.enter(before)
+        return found
 
     owner.propagate = noted
 
@@ -272,7 +280,60 @@ def teacher_without_buffers(state):
         value.zero_()
 
 
-FAULTS = {
+def graph_that_cannot_be():
+    from fewlabels.errors import GraphError
+    from fewlabels.train import propagator
+
+    def propagate(*arguments, **more):
+        raise GraphError("G1", "a graph that cannot be")
+
+    propagator.propagate = propagate
+
+
+def noted():
+    """Write to stderr, as JSON: hashes of the weights after each epoch, and of each epoch's targets."""
+    from fewlabels.jobs.watching import Watcher
+    from fewlabels.train import loop
+
+    def digest(tensors):
+        return hashlib.sha256(b"".join(one.numpy().tobytes() for one in tensors)).hexdigest()
+
+    epoch, make_targets = Watcher._epoch, loop._make_targets
+
+    def noting(self, report):
+        networks = [one for one in (report.network, report.teacher) if one is not None]
+        tensors = [value for one in networks for value in one.state_dict().values()]
+        print(json.dumps({"weights": digest(tensors), "loss": report.loss}), file=sys.stderr)
+        epoch(self, report)
+
+    def noting_targets(run, state):
+        make_targets(run, state)
+        print(json.dumps({"targets": digest(state.targets.on("cpu"))}), file=sys.stderr)
+
+    Watcher._epoch, loop._make_targets = noting, noting_targets
+
+
+def plain_network():
+    """A network without dropout and batch norm, whose output for a row does not depend on the others."""
+    import torch
+
+    from fewlabels.jobs import training
+    from fewlabels.nets import Output
+
+    class Plain(torch.nn.Module):
+        def __init__(self, num_classes):
+            super().__init__()
+            self.inside, self.outside = torch.nn.Linear(64, 8), torch.nn.Linear(8, 2 * num_classes)
+
+        def forward(self, images):
+            descriptor = torch.tanh(self.inside(images.float().flatten(1) / 255))
+            first, second = self.outside(descriptor).chunk(2, dim=1)
+            return Output(first, descriptor, second)
+
+    training.build_network = lambda settings, image_input, num_classes: Plain(num_classes)
+
+
+RESUMING = {
     "momentum is not restored": after_restoring(lambda state: state.learner.optimizer.state.clear()),
     "the teacher's buffers are not restored": after_restoring(teacher_without_buffers),
     "targets are made again in the middle of an epoch": after_restoring(lambda s: setattr(s, "targets", None)),
@@ -280,6 +341,7 @@ FAULTS = {
     "events after the checkpoint are kept": events_kept,
     "dropout is drawn by a running number": dropout_by_a_running_number,
 }
+FAULTS = RESUMING | {"the graph cannot be built": graph_that_cannot_be}
 
 
 def trained(job, stage):
@@ -292,15 +354,18 @@ def trained(job, stage):
     from fewlabels.train import distributed, evaluate
 
     signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     torch.set_num_threads(job.get("threads", 1))
     evaluate.BATCH = 16  # so that there are several
     if "timeout" in job:
         distributed.TIMEOUT = job["timeout"]
     if not job.get("report"):
         training.report_html = lambda folders: "drawing takes longer than all the rest"
-    if "fault" in job:
-        FAULTS[job["fault"]]()
+    installed = [FAULTS[job["fault"]]] if "fault" in job else []
+    for install in installed + [noted] * job.get("noted", False) + [plain_network] * job.get("plain", False):
+        install()
     stage.at = job.get("at")
+    stage.enter("start or end")
     watched(stage)
     counted(stage, job.get("call"))
     options = training.RunOptions(
@@ -360,17 +425,17 @@ def attended(job):
     for rank in range(size):
         stages.append(Stage())
         pids.append(forked(job if rank == 0 else job | {"at": None, "call": None}, rank, stages[-1], logs[rank], port))
-    due = {number: (*job[name], number) for name, number in KILLS.items() if name in job}
+    rank_killed, moment = job.get("kill", (None, 0))
     status: dict[int, int] = {}
     last = [began] * size
     while len(status) < size:
         now = time.monotonic()
-        for number, (rank, seconds, _) in list(due.items()):
-            if now - began >= seconds and rank not in status:
-                os.kill(pids[rank], number)
-                del due[number]
+        if now - began >= moment and rank_killed is not None:
+            if rank_killed not in status:
+                os.kill(pids[rank_killed], signal.SIGKILL)
+            rank_killed = None
         for rank in set(range(size)) - set(status):
-            if now - began > LATEST:
+            if now - began > job.get("patience", LATEST):
                 os.kill(pids[rank], signal.SIGKILL)
             found, how = os.waitpid(pids[rank], os.WNOHANG)
             if found:
@@ -391,7 +456,6 @@ def attended(job):
 
 
 LOADED = ("torch", "pandas", "fewlabels.jobs.training", "fewlabels.report.pictures", "fewlabels.main")
-KILLS = {"kill": signal.SIGKILL, "pause": signal.SIGSTOP}
 
 
 def serve():

@@ -12,13 +12,14 @@ import numpy as np
 from ..data.digits import load_digits
 from ..data.randomness import generator
 from ..data.splits import draw_split
+from ..errors import ConfigError
 from ..recipes.digits import LABELS_PER_CLASS, digits_lp
 from ..report import report_html
 from ..runs import RunWriter
 from ..train.settings import TrainSettings
 from .tables import DEMO
 from .task import Task
-from .training import RunOptions, has_run, run_training
+from .training import RunOptions, has_run, processes, run_training
 
 
 def digits_task(seed: int) -> Task:
@@ -51,6 +52,8 @@ def run_demo(
 
     if len(seeds) == 1:
         return one(seeds[0], root)
+    if processes() > 1:
+        raise ConfigError("C13", f"{len(seeds)} seeds in several processes", do="start each seed on its own")
     if has_run(root, how):
         writer = RunWriter.taken_up(root)
     else:

@@ -23,7 +23,7 @@ from ..report import report_html
 from ..runs import PseudoLabelTable, RunWriter, first_events, read_run
 from ..runs.origin import versions
 from ..train.checkpoint import Checkpoints
-from ..train.distributed import joined
+from ..train.distributed import joined, leads, processes
 from ..train.evaluate import evaluate
 from ..train.execution import Execution, Speed
 from ..train.interrupt import StopRequested
@@ -41,6 +41,8 @@ from .results import results_of
 from .task import Task
 from .tensorboard import Board, need_tensorboard
 from .watching import Keeper, Keeping, Log, Watcher, images_before, total_images
+
+__all__ = ["RunOptions", "has_run", "leads", "processes", "run_training", "table_of"]
 
 
 @dataclass(frozen=True)

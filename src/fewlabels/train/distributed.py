@@ -115,9 +115,14 @@ class Group:
 ALONE = Group()
 
 
+def processes() -> int:
+    """How many torchrun has started; 1 without it."""
+    return int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else 1
+
+
 def leads() -> bool:
-    """Whether this is the first of torchrun's processes, or there are none: the one that speaks to the user."""
-    return os.environ.get("RANK", "0") == "0"
+    """Whether this is the process that speaks to the user: the first of torchrun's, or the only one."""
+    return processes() == 1 or os.environ["RANK"] == "0"
 
 
 @contextmanager

@@ -1,0 +1,172 @@
+"""What can be taken up again, by which command, and what is refused."""
+
+import json
+import os
+import shlex
+import signal
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from children import Children, remains
+from PIL import Image
+
+from fewlabels.jobs import demo, images
+from fewlabels.main import run
+from fewlabels.recipes.digits import digits_lp
+from fewlabels.recipes.images import images_lp
+from fewlabels.train import loop
+
+JOB = {"pair": ["mean_teacher", "mt_lp"], "save_every": 0}
+
+
+@pytest.fixture(scope="module")
+def children():
+    with Children() as found:
+        yield found
+
+
+@pytest.fixture
+def stopped(children, tmp_path):
+    """A run that was stopped in its second phase."""
+    ended = children.run(tmp_path / "run", **JOB, at=["step of phase 1", 2, signal.SIGTERM])
+    assert ended.status == [143]
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"seed": 1}, "of a run with other settings or data: settings.seed: 0 there, 1 now"),
+        ({"mode": "released"}, 'settings.graph.mode: "paper" there, "released" now'),
+        ({"rows": 61}, "of a run with other settings or data: data.pixels: "),
+        ({"threads": 2}, "cannot go on to the same bytes: threads: 1 there, 2 now"),
+    ],
+)
+def test_what_changed_is_refused_and_named(children, stopped, change, told):
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+    ended = children.run(stopped, **JOB | change)
+    assert ended.status == [2]
+    assert ended.errors[0].startswith("error: FL-C12")
+    assert told in ended.errors[0]
+    assert before == {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+
+
+def test_settings_stay_refused_where_an_inexact_resume_is_allowed(children, stopped):
+    assert children.run(stopped, **JOB, seed=1, allow_inexact=True).status == [2]
+
+
+def test_an_inexact_resume_ends_and_is_written_down(children, stopped):
+    ended = children.run(stopped, **JOB, threads=2, allow_inexact=True)
+    assert ended.status == [0], ended.errors
+    assert "FL-C12 the run goes on, but not to the same bytes: threads: 1 there, 2 now" in ended.errors[0]
+    lines = [json.loads(line) for line in (stopped / "resumed.jsonl").read_text().splitlines()]
+    assert [line["differences"] for line in lines] == [["threads: 1 there, 2 now"]]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "without a manifest"])
+def test_a_damaged_newest_checkpoint_is_passed_over_loudly(children, stopped, tmp_path, damage):
+    newest = max((stopped / ".checkpoints").glob("step-*"))
+    tensors = newest / "tensors.safetensors"
+    data = bytearray(tensors.read_bytes())
+    data[-9] ^= 1
+    if damage == "without a manifest":
+        (newest / "manifest.json").unlink()
+    else:
+        tensors.write_bytes(data[:-40] if damage == "cut" else data)
+    ended = children.run(stopped, **JOB)
+    assert ended.status == [0]
+    assert f"FL-K1 a checkpoint was passed over: {newest.name}" in ended.errors[0]
+    assert children.run(tmp_path / "whole", **JOB).status == [0]
+    assert remains(stopped, hidden=[".checkpoints"]) == remains(tmp_path / "whole")
+    left = [path.name for path in (stopped / ".checkpoints").iterdir()]
+    assert left == [f"{newest.name}.set-aside"]  # what was damaged is not removed: somebody may want to look at it
+
+
+def shortened(settings):
+    """The recipe with epochs and a network for tests."""
+    phases = tuple(replace(phase, epochs=2) for phase in settings.phases)
+    return replace(settings, phases=phases, network=replace(settings.network, width=4))
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """24 images in two class folders, 4 of them labelled."""
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        kind = ("dark", "light")[number % 2] if number < 4 else "unlabeled"
+        folder = tmp_path / "photos" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 100, (8, 8)) + 100 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(images, "images_lp", lambda *given: shortened(images_lp(*given)))
+    return ["train", "photos", "--n-neighbors", "5", "--device", "cpu", "-q"]
+
+
+def commanded(monkeypatch, words):
+    """The exit status of the command."""
+    monkeypatch.setattr(sys, "argv", ["fewlabels", *words])
+    return run(list(words))
+
+
+@pytest.fixture
+def signal_in_second_epoch(monkeypatch):
+    """Sends SIGTERM to this process when labels are propagated for the second time, once."""
+    made, real = [], loop.evaluate
+
+    def evaluate(*arguments):
+        made.append(1)
+        if len(made) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    def install():
+        monkeypatch.setattr(loop, "evaluate", evaluate)
+
+    return install
+
+
+def test_the_command_that_an_interrupted_one_names_goes_on(
+    photos, tmp_path, monkeypatch, capsys, signal_in_second_epoch
+):
+    assert commanded(monkeypatch, [*photos, "--out", "whole"]) == 0
+    signal_in_second_epoch()
+    assert commanded(monkeypatch, [*photos, "--out", "a run"]) == 143
+    error = capsys.readouterr().err
+    assert "FL-D7 stopped by SIGTERM after step" in error
+    words = shlex.split(error.rpartition("go on with: ")[2])
+    assert words == ["fewlabels", *photos, "--out", "a run", "--resume"]
+    assert commanded(monkeypatch, words[1:]) == 0
+    assert remains(tmp_path / "a run") == remains(tmp_path / "whole")
+    assert len((tmp_path / "a run" / "resumed.jsonl").read_text().splitlines()) == 1
+
+
+def test_resume_begins_a_run_that_is_not_there_and_tells_one_that_is_over(photos, tmp_path, monkeypatch, capsys):
+    words = [*photos, "--out", "run", "--resume", "--json"]
+    assert commanded(monkeypatch, words) == 0
+    first = capsys.readouterr().out
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    monkeypatch.setattr(loop, "_train_phase", None)  # it is not trained again
+    assert commanded(monkeypatch, words) == 0
+    assert capsys.readouterr().out == first
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    assert commanded(monkeypatch, [*photos, "--out", "run"]) == 2
+    assert "FL-C9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["train", "photos"], ["demo"]])
+def test_resume_needs_the_name_of_the_folder(photos, monkeypatch, capsys, command):
+    assert commanded(monkeypatch, [*command, "--resume"]) == 2
+    assert "FL-C6 --resume without --out" in capsys.readouterr().err
+
+
+def test_the_demo_goes_on_too(tmp_path, monkeypatch, capsys, signal_in_second_epoch):
+    monkeypatch.setattr(demo, "digits_lp", lambda seed: shortened(digits_lp(seed)))
+    for name in ("whole", "run"):
+        status = commanded(monkeypatch, ["demo", "--out", str(tmp_path / name), "-q"])
+        assert status == (0 if name == "whole" else 143)
+        signal_in_second_epoch()
+    assert commanded(monkeypatch, ["demo", "--out", str(tmp_path / "run"), "-q", "--resume"]) == 0
+    assert remains(tmp_path / "run") == remains(tmp_path / "whole")
