@@ -41,6 +41,10 @@ AllowInexact = Annotated[
 ]
 MethodOption = Literal["supervised", "lp", "mt", "mt+lp", "pi", "te"]  # recipes/names.py
 METHOD_HELP = "supervised; lp: label propagation; mt: Mean Teacher; mt+lp; pi: Pi-model; te: temporal ensembling."
+OnCollapse = Annotated[
+    Literal["warn", "stop"], typer.Option(help="Where training collapses: warn, or save and stop with exit status 5.")
+]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard as well.")]
 SaveEvery = Annotated[float, typer.Option(min=0, metavar="MINUTES", help="Between two checkpoints.")]
 
 
@@ -111,6 +115,8 @@ def train(
     resume: Resume = False,
     allow_inexact: AllowInexact = False,
     save_every: SaveEvery = 1.0,
+    on_collapse: OnCollapse = "warn",
+    tensorboard: Tensorboard = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -136,7 +142,16 @@ def train(
         ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids),
         ImageOptions(seed, epochs, flip, graph, method, network),
         folder,
-        RunOptions(checked_device(device), speed, 60 * save_every, resume, allow_inexact, quiet),
+        RunOptions(
+            checked_device(device),
+            speed,
+            60 * save_every,
+            resume,
+            allow_inexact,
+            quiet,
+            on_collapse,
+            tensorboard,
+        ),
     )
     if not leads():  # one of torchrun's processes speaks
         return

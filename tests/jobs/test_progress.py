@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from fewlabels.jobs import progress
-from fewlabels.jobs.progress import Progress, StageProgress, following, time_words
+from fewlabels.jobs.progress import Progress, StageProgress, fitting, following, time_words
+from fewlabels.jobs.watching import note
 
 
 class Terminal(io.StringIO):
@@ -37,6 +38,52 @@ def test_a_terminal_gets_a_bar_with_the_note(monkeypatch):
     shown = sys.stderr.getvalue()
     assert "training: 100%" in shown
     assert "loss 3" in shown
+
+
+NOTE = ("lp loss 0.523", "error 12.1 %", "labels right 83.4 %", "certainty 0.71")
+
+
+def last_line(columns, monkeypatch, note):
+    """What is on a terminal of that many columns, half-way."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = Progress(2, "training", unit="image")
+    bar.step(note, 1)
+    bar.show()
+    shown = sys.stderr.getvalue()
+    bar.close()
+    return shown.split("\r")[-1].rstrip()
+
+
+@pytest.mark.parametrize(("columns", "parts"), [(50, 1), (60, 2), (80, 3), (100, 4), (120, 4)])
+def test_a_terminal_shows_as_much_of_a_note_as_it_has_room_for(columns, parts, monkeypatch):
+    shown = last_line(columns, monkeypatch, NOTE)
+    assert shown.endswith(", ".join(NOTE[:parts]))
+    assert len(shown) < columns
+    assert shown.startswith("training:  50%")
+
+
+def test_a_line_shows_all_of_a_note(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    Progress(4, "training").step(NOTE)
+    assert capsys.readouterr().err == f"training: 25 %  {', '.join(NOTE)}\n"
+
+
+def test_the_first_part_of_a_note_is_always_shown():
+    assert fitting(("loss 3", "error 2"), 0) == "loss 3"
+    assert fitting((), 10) == ""
+
+
+EPOCH = {"event": "epoch", "phase": "lp", "loss": 0.5234, "test_error": None}
+MORE = {"pseudo_label_accuracy": 83.4, "mean_certainty": 0.71}
+
+
+def test_a_note_on_training_says_what_is_known_of_the_last_epoch():
+    assert note([{"event": "start"}]) == ()
+    assert note([EPOCH]) == ("lp loss 0.523",)
+    measured = EPOCH | {"test_error": 12.14, "teacher_test_error": None}
+    assert note([measured, EPOCH | MORE]) == NOTE  # the error is measured now and then: the last one stands
+    assert note([measured | {"teacher_test_error": 9.0}])[1] == "error 9.0 %"
 
 
 def test_quiet_says_nothing(capsys):

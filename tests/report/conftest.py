@@ -38,7 +38,7 @@ def results() -> dict[str, Any]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """make_run(name, results, seed=, title=, class_names=, alpha=, epochs=, finished=) -> the run folder."""
+    """make_run(name, results, seed=, title=, class_names=, alpha=, epochs=, methods=, finished=) -> the run folder."""
 
     def make(
         name: str = "run",
@@ -49,14 +49,17 @@ def make_run(tmp_path: Path) -> MakeRun:
         class_names: tuple[str, ...] = ("crow", "wren"),
         alpha: float = 0.99,
         epochs: int = 4,
+        methods: tuple[str, str] = ("supervised", "lp"),
         finished: bool = True,
     ) -> Path:
-        settings = {"seed": seed, "graph": {"alpha": alpha, "mode": "paper"}, "phases": [{"epochs": epochs}]}
+        phases = [{"epochs": epochs, "method": method} for method in methods]
+        settings = {"seed": seed, "graph": {"alpha": alpha, "mode": "paper"}, "phases": phases}
         writer = RunWriter(tmp_path / name, "train", settings, title=title, class_names=list(class_names), seed=seed)
         for number in range(epochs):
             propagating = number >= epochs // 2
             writer.event(
                 "epoch",
+                phase=methods[propagating],
                 phase_index=int(propagating),
                 steps=3 if propagating else 1,
                 test_error=50.0 - 10 * number,

@@ -1,8 +1,12 @@
+import re
+from dataclasses import replace
+
 import pytest
 
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.report import gather
-from fewlabels.report.gather import deviation, number
+from fewlabels.report.numbers import deviation, number
+from fewlabels.report.sentences import phase_notes
 from fewlabels.runs import RunWriter
 
 
@@ -44,6 +48,70 @@ def test_where_truth_is_unknown_no_number_about_it_is_shown(make_run, results):
     report = gather([make_run(results=results | unknown)])
     assert report.sentence == "6 labels were spread to 1,194 other rows of 1,200."
     assert [card.name for card in report.cards] == ["Right at first", "Mean certainty", "Time"]
+
+
+MEAN_TEACHER = {"mean_teacher_error": 31.0, "mean_teacher_teacher_error": 30.0}
+WITH_PROPAGATION = {"mt_lp_error": 24.0, "mt_lp_teacher_error": 22.5}
+
+
+@pytest.mark.parametrize(
+    ("methods", "found", "words"),
+    [
+        (("supervised", "mt_lp"), WITH_PROPAGATION, "Mean Teacher with label propagation brought .* 20.5 % to 22.5 %"),
+        (("mean_teacher", "mt_lp"), MEAN_TEACHER | WITH_PROPAGATION, "label propagation brought .* 30.0 % to 22.5 %"),
+        (("supervised", "pi_model"), {"pi_model_error": 19.0}, "the Pi-model brought .* from 20.5 % to 19.0 %"),
+        (("mean_teacher", "mean_teacher"), MEAN_TEACHER, "Mean Teacher came to a test error of 30.0 %"),
+        (("supervised", "supervised"), {}, "training on the labels alone came to a test error of 20.5 %"),
+    ],
+)
+def test_the_headline_compares_the_first_phase_with_the_last_by_its_teacher(make_run, results, methods, found, words):
+    report = gather([make_run(results=results | found, methods=methods)])
+    assert re.search(f"From 6 labels for 1,200 images, .*{words.replace('brought', '(brought|took)')}", report.sentence)
+
+
+def test_every_error_of_a_run_has_a_card_teacher_first(make_run, results):
+    report = gather([make_run(results=results | MEAN_TEACHER | WITH_PROPAGATION)])
+    cards = [(card.name, card.value) for card in report.cards if "error" in card.name or "student" in card.name]
+    assert ("Test error, Mean Teacher", "30.00 %") in cards
+    assert ("Test error, Mean Teacher with label propagation", "22.50 %") in cards
+    assert ("The same, its student", "24.00 %") in cards
+
+
+def test_the_teachers_error_is_the_curve_where_one_teaches(make_run):
+    curve = replace(gather([make_run()]).curves[0], teacher_error=[None, None, 25.0, 15.0])
+    assert [error for _, error, _ in curve.measured] == [50, 40, 25, 15]
+
+
+def test_where_a_phase_begins_with_a_high_learning_rate_the_dip_is_explained(make_run):
+    plain = gather([make_run()]).curves[0]
+    assert phase_notes(plain)[1].endswith("the network learns from all images.")
+    risen = replace(plain, rate=[0.05, 0.001, 0.1, 0.002], error=[50.0, 40.0, 55.0, 20.0])
+    assert phase_notes(risen)[1].endswith("may rise before it falls: here from 40.0 % to 55.0 %.")
+    fallen = replace(risen, error=[50.0, 40.0, 30.0, 20.0])
+    assert phase_notes(fallen)[1].endswith("may rise before it falls.")
+    assert phase_notes(replace(risen, rate=[0.05, 0.05, 0.05, 0.05]))[1].endswith("from all images.")
+
+
+def test_what_guards_saw_and_how_a_run_was_taken_up_is_told(make_run):
+    folder = make_run(finished=False)
+    writer = RunWriter.taken_up(folder)
+    writer.event("guard", guard="loss", phase_index=1, message="phase 2 (lp), epoch 3: the loss is 7")
+    writer.taken_up_from(12, [])
+    writer.taken_up_from(1500, ["threads: 2 -> 1"])
+    with (folder / "resumed.jsonl").open("a") as file:
+        file.write('{"when": "20')  # torn by a kill: no result depends on it
+    report = gather([folder])
+    assert report.warnings == [
+        "run: Training looked wrong in phase 2 (lp), epoch 3: the loss is 7.",
+        "run: It was taken up at step 1,500 although threads: 2 -> 1: not to the byte an undisturbed run.",
+    ]
+    assert ("taken up again", "2 times, after step 12, 1,500") in report.origin
+
+
+def test_speed_and_processes_are_told(tmp_path):
+    RunWriter(tmp_path / "run", "train", {}, speed="fast", processes=2)
+    origin = dict(gather([tmp_path / "run"]).origin)
+    assert (origin["speed"], origin["processes"]) == ("fast", "2")
 
 
 def test_a_worse_error_is_not_called_brought(make_run, results):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fewlabels.report import error_figure, gather, png, pseudo_labels_figure, spreading_figure
-from fewlabels.report.pictures import BLUE, classes_figure, histogram_figure, short
+from fewlabels.report.pictures import BLUE, classes_figure, histogram_figure, loss_figure, schedule_figure, short
 
 
 def texts(figure):
@@ -21,7 +21,7 @@ def test_error_is_drawn_over_steps_and_marked_where_phases_end(make_run):
     figure = error_figure(gather([make_run()]).curves)
     assert lines(figure)[0] == [[1, 50], [2, 40], [5, 30], [8, 20]]
     marks = {text.get_text() for text in figure.axes[0].texts}
-    assert marks == {"40.0", "20.0", "labels alone ", " + propagation"}
+    assert marks == {"40.0", "20.0", " labels alone ", " label propagation "}
 
 
 def test_error_is_drawn_where_it_was_measured(make_run):
@@ -52,6 +52,47 @@ def test_pseudo_labels_are_drawn_from_the_first_epoch_of_propagation(make_run):
     assert right == [[1, 82], [2, 83]]
     assert certainty == [[1, pytest.approx(70)], [2, pytest.approx(80)]]
     assert texts(figure) == ["right: 83.0 at the end", "mean certainty: 80.0 at the end"]
+
+
+TAUGHT = {
+    "teacher_error": [None, None, 25.0, 15.0],
+    "certainty_right": [None, None, 0.6, 0.8],
+    "certainty_wrong": [None, None, 0.4, 0.3],
+    "loss": [2.0, 1.0, 0.5, 0.4],
+    "rate": [0.1, 0.01, 0.2, 0.02],
+    "weight": [0.0, 0.0, 50.0, 100.0],
+}
+
+
+def test_student_and_teacher_are_drawn_where_one_teaches(make_run):
+    (curve,) = gather([make_run()]).curves
+    figure = error_figure([replace(curve, **TAUGHT)])
+    student, _, teacher = lines(figure)[:3]
+    assert student == [[1, 50], [2, 40], [5, 30], [8, 20]]
+    assert teacher == [[1, 50], [2, 40], [5, 25], [8, 15]]
+    assert {"student", "teacher"} <= set(texts(figure))
+
+
+def test_certainty_of_right_and_wrong_ones_is_drawn_apart_where_truth_is_known(make_run):
+    (curve,) = gather([make_run()]).curves
+    figure = pseudo_labels_figure([replace(curve, **TAUGHT)])
+    assert texts(figure) == [
+        "right: 83.0 at the end",
+        "certainty of right ones: 80.0 at the end",
+        "certainty of wrong ones: 30.0 at the end",
+    ]
+
+
+def test_loss_and_schedule_are_drawn_over_steps_with_a_line_where_a_phase_begins(make_run):
+    (curve,) = gather([make_run()]).curves
+    curve = replace(curve, **TAUGHT)
+    loss, begin = lines(loss_figure([curve]))
+    assert loss == [[1, 2.0], [2, 1.0], [5, 0.5], [8, 0.4]]
+    assert [x for x, _ in begin] == [2, 2]
+    rate, weight, begin = lines(schedule_figure(curve))
+    assert [y for _, y in rate] == pytest.approx([50, 5, 100, 10])
+    assert [y for _, y in weight] == [0, 0, 50, 100]
+    assert texts(schedule_figure(curve)) == ["learning rate, at most 0.2", "weight of the teacher, at most 100"]
 
 
 def test_the_histogram_stacks_wrong_on_right_or_shows_all():

@@ -1,6 +1,7 @@
 """The page: parsed, not searched with patterns, where its structure is what counts."""
 
 import base64
+import json
 from html.parser import HTMLParser
 
 import pytest
@@ -110,6 +111,17 @@ def test_an_unfinished_run_says_so_and_shows_its_curves(make_run):
     page = Page(report_html([make_run(finished=False)]))
     assert "This run is unfinished" in page.text
     assert len(page.attributes("img")) == 2
+
+
+def test_loss_and_schedule_are_folded_pictures_and_phases_are_explained(make_run):
+    folder = make_run(finished=False)
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    lines = [json.dumps(event | {"loss": 1.5, "learning_rate": 0.1, "consistency_weight": 0.0}) for event in events]
+    (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
+    page = Page(report_html([folder]))
+    assert len(page.attributes("img")) == 4
+    assert "Loss by epoch, at the end 1.5." in [image["alt"] for image in page.attributes("img")]
+    assert "Phase 2, label propagation: before every epoch" in page.text
 
 
 def test_a_run_without_epochs_still_has_a_page(make_run):

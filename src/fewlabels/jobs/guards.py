@@ -1,7 +1,7 @@
 """Does training still do what it should? Guards over the epoch events so far: pure, so a resumed run finds the same.
 
-Three look at nothing but the training itself; two of them in one phase are taken for a collapse, which may stop a run.
-The fourth compares test errors. It only ever warns: whether and when a run ends must not depend on test labels.
+Four look at nothing but the training itself; two of them in one phase are taken for a collapse, which may stop a run.
+The fifth compares test errors. It only ever warns: whether and when a run ends must not depend on test labels.
 Every bound is set so that healthy runs keep silent (tests/jobs/test_guards.py, docs/watching.md).
 """
 
@@ -15,14 +15,17 @@ from typing import Any, Literal
 import numpy as np
 
 OnCollapse = Literal["warn", "stop"]
-LABEL_FREE = ("one_class", "few_classes", "loss")
+LABEL_FREE = ("one_class", "few_classes", "certainty", "loss")
 ENOUGH = 2  # of them make a collapse
 
 MOST_OF_ONE_CLASS = 0.5  # of the pseudo-labels, and
-TIMES_ITS_SHARE = 3.0  # of the labels given
+TIMES_ITS_SHARE = 3.0  # of the labels given; with few classes, where that is too much,
+OF_THE_REST = 0.75  # of what is between its share and all
 LEAST_ENTROPY = 0.25  # of that of the labels given, which is log(classes) where each has as many
 LOSS_JUMP = 10.0  # times the median of the epochs before
-EPOCHS_BEFORE = 10  # that the median is taken over
+CERTAINTY_FALL = 0.7  # times the median of the epochs before
+EPOCHS_BEFORE = 10  # that medians are taken over
+ENOUGH_BEFORE = 3  # epochs for certainty to have a usual value
 ERROR_RISE = 10.0  # points above the best,
 TIMES_THE_BEST = 1.5  # as many errors, for an error that is still high goes up and down,
 DEVIATIONS = 3.0  # and this many standard deviations of the difference, for few test images differ by chance
@@ -72,7 +75,8 @@ def one_class(epochs: Sequence[Event], known: Known) -> Alarm | None:
     """One class has most of the pseudo-labels, and far more than its share of the labels given."""
     shares, given = _shares(epochs, known)
     for name, share, expected in zip(known.class_names, shares, given, strict=False):
-        if share > max(MOST_OF_ONE_CLASS, TIMES_ITS_SHARE * expected):
+        bound = min(TIMES_ITS_SHARE * expected, expected + OF_THE_REST * (1 - expected))
+        if share > max(MOST_OF_ONE_CLASS, bound):
             words = (
                 f"{100 * share:.0f} % of the pseudo-labels are {name!r}, which has {100 * expected:.0f} % of the labels"
             )
@@ -88,6 +92,18 @@ def few_classes(epochs: Sequence[Event], known: Known) -> Alarm | None:
         return None
     words = f"the entropy of the classes of pseudo-labels is {found:.2f}, that of the labels is {expected:.2f}"
     return Alarm("few_classes", words, {"entropy": found, "labeled_entropy": expected})
+
+
+def certainty(epochs: Sequence[Event], known: Known) -> Alarm | None:
+    """Pseudo-labels are far less certain than in the epochs before: descriptors say nothing any more."""
+    found = [value for epoch in epochs[-1 - EPOCHS_BEFORE :] if (value := epoch.get("mean_certainty")) is not None]
+    if len(found) <= ENOUGH_BEFORE:
+        return None
+    usual = float(np.median(found[:-1]))
+    if found[-1] >= CERTAINTY_FALL * usual:
+        return None
+    words = f"the mean certainty is {found[-1]:.3g}, after {usual:.3g} in the epochs before"
+    return Alarm("certainty", words, {"certainty": found[-1], "usual": usual})
 
 
 def loss(epochs: Sequence[Event], known: Known) -> Alarm | None:
@@ -120,7 +136,7 @@ def rising_error(epochs: Sequence[Event], known: Known) -> Alarm | None:
     return Alarm("test_error", words, {"error": measured[-1], "best": best})
 
 
-GUARDS = (one_class, few_classes, loss, rising_error)
+GUARDS = (one_class, few_classes, certainty, loss, rising_error)
 
 
 def headline_error(epoch: Event) -> float | None:

@@ -15,7 +15,7 @@ STEPS = 1000  # of a bar over stages
 LEAST_TO_TELL = 0.05  # share done from which the time left is worth telling
 BAR = "{desc}: {percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}{postfix}"
 BESIDE = len(": 100%|") + 12 + len("| 0:00:00<0:00:00, ")  # columns of a bar without its name and its note
-NARROW = 100  # columns below which the bar itself gives way to the note
+NARROW = 110  # columns below which the bar itself gives way to the note
 
 
 class Progress:

@@ -7,13 +7,13 @@ from typing import Any
 
 NAMES = {
     "supervised_error": ("test error, supervised on the labels alone", "%"),
+    "lp_error": ("test error, label propagation", "%"),
     "pi_model_error": ("test error, Pi-model", "%"),
     "temporal_ensembling_error": ("test error, temporal ensembling", "%"),
-    "mean_teacher_error": ("test error, Mean Teacher's student", "%"),
-    "mean_teacher_teacher_error": ("test error, Mean Teacher's teacher", "%"),
-    "lp_error": ("test error, label propagation", "%"),
-    "mt_lp_error": ("test error, Mean Teacher + label propagation, student", "%"),
-    "mt_lp_teacher_error": ("test error, Mean Teacher + label propagation, teacher", "%"),
+    "mean_teacher_error": ("test error, Mean Teacher, student", "%"),
+    "mean_teacher_teacher_error": ("test error, Mean Teacher, teacher", "%"),
+    "mt_lp_error": ("test error, Mean Teacher with label propagation, student", "%"),
+    "mt_lp_teacher_error": ("test error, Mean Teacher with label propagation, teacher", "%"),
     "pseudo_label_accuracy_first": ("pseudo-labels right, first epoch", "%"),
     "pseudo_label_accuracy_last": ("pseudo-labels right, at the end", "%"),
     "certainty_right_first": ("certainty of right pseudo-labels, first epoch", ""),
@@ -81,7 +81,7 @@ def training_table(results: dict[str, Any]) -> str:
         "num_rejected",
         "unreached",
         "certainty",
-        *(name for name in NAMES if name.endswith("_error")),
+        *(name for name in results if name.endswith("_error")),
     )
     return of(results, (*names, "wall_seconds", "peak_memory_mib")) + "\n"
 

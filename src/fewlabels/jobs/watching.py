@@ -239,4 +239,4 @@ def note(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         "certainty {:.2f}": last.get("mean_certainty"),
     }
     loss, *others = [words.format(value) for words, value in known.items() if value is not None]
-    return (f"{last['phase']}: {loss}", *others)
+    return (f"{last['phase']} {loss}", *others)

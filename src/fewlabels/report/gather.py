@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, shown
 from ..runs import Run, read_run
+from .curves import Curve, curve_of
+from .numbers import deviation, known, mean, number
+from .sentences import MEANINGS, phase_notes, sentence, warnings
 
 
 @dataclass(frozen=True)
@@ -22,33 +24,6 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One training run, epoch by epoch; None where a number is not known. The test error is not measured every time.
-
-    phase: number of the phase. steps: of the epoch. error: test error, percent. accuracy: right pseudo-labels,
-    percent. certainty: mean.
-    """
-
-    name: str
-    phase: list[int]
-    steps: list[int]
-    error: list[float | None]
-    accuracy: list[float | None]
-    certainty: list[float | None]
-
-    @property
-    def first_of_last_phase(self) -> int:
-        """Number of epochs before the last phase."""
-        return self.phase.index(self.phase[-1]) if self.phase else 0
-
-    @property
-    def measured(self) -> list[tuple[int, float, bool]]:
-        """Where the test error is known: training steps so far, the error, and whether it is in the last phase."""
-        rows = zip(accumulate(self.steps), self.error, self.phase, strict=True)
-        return [(steps, error, phase == self.phase[-1]) for steps, error, phase in rows if error is not None]
-
-
-@dataclass(frozen=True)
 class Report:
     """All that one page shows. Parts that are not known are None or empty."""
 
@@ -58,6 +33,7 @@ class Report:
     warnings: list[str]
     cards: list[Card]
     curves: list[Curve]
+    phases: list[str]  # of one run: what each phase does
     repeats: bool  # runs that differ by their seed alone: their mean says something
     histogram: Mapping[str, Any] | None
     class_names: list[str]
@@ -69,27 +45,6 @@ class Report:
     settings: list[tuple[str, str]]
     versions: list[tuple[str, str]]
     origin: list[tuple[str, str]]  # command, start, seed
-
-
-MEANINGS = {
-    "supervised_error": ("Test error, labels alone", "%", "The same network trained on the given labels only."),
-    "pi_model_error": ("Test error, Pi-model", "%", "Trained to say the same of two views; last epoch."),
-    "temporal_ensembling_error": ("Test error, temporal ensembling", "%", "Taught by its earlier words; last epoch."),
-    "mean_teacher_error": ("Test error, Mean Teacher", "%", "Of the student; last epoch, never the best one."),
-    "mean_teacher_teacher_error": ("Test error, Mean Teacher's teacher", "%", "Of the averaged network."),
-    "lp_error": ("Test error, label propagation", "%", "After training on everything; last epoch, never the best one."),
-    "mt_lp_error": ("Test error, Mean Teacher + label propagation", "%", "Of the student; last epoch."),
-    "mt_lp_teacher_error": ("Test error, its teacher", "%", "Of the averaged network after the last phase."),
-    "pseudo_label_accuracy_first": ("Right at first", "%", "Pseudo-labels that were right when propagation began."),
-    "pseudo_label_accuracy_last": ("Right at the end", "%", "Pseudo-labels that are right among those written out."),
-    "certainty_right_first": ("Certainty of right ones at first", "", "Mean, 0 to 1, when propagation began."),
-    "certainty_wrong_first": ("Certainty of wrong ones at first", "", "Lower is better: they count for less."),
-    "certainty_right": ("Certainty of right ones", "", "Mean, 0 to 1, at the end."),
-    "certainty_wrong": ("Certainty of wrong ones", "", "Mean at the end: lower is better."),
-    "certainty": ("Mean certainty", "", "Over the propagated labels, 0 to 1. It orders guesses; it is no probability."),
-    "unreached": ("Unreached rows", "", "Rows that no label can get to on the graph; they stay without a label."),
-    "wall_seconds": ("Time", "s", "Wall time of the whole run."),
-}
 
 
 def gather(folders: Sequence[str | Path]) -> Report:
@@ -105,13 +60,15 @@ def gather(folders: Sequence[str | Path]) -> Report:
     head = given[0]
     alone = runs[0] if len(runs) == 1 else None
     repeats = all(_but_seed(run) == _but_seed(runs[0]) for run in runs)
+    curves = [curve for run in runs if (curve := curve_of(run)).phase]
     return Report(
         title=str(head.facts.get("title") or head.folder.name),
-        sentence=_sentence(runs, repeats),
+        sentence=sentence(runs, repeats),
         finished=all(run.results for run in [*given, *runs]),
-        warnings=[line for run in runs for line in _warnings(run)],
+        warnings=[line for run in runs for line in warnings(run)],
         cards=_cards(alone.results) if alone else [],
-        curves=[curve for run in runs if (curve := _curve(run)).phase],
+        curves=curves,
+        phases=phase_notes(curves[0]) if len(curves) == 1 else [],
         repeats=repeats,
         histogram=alone.results.get("certainty_histogram") if alone else None,
         class_names=[str(name) for name in runs[0].facts.get("class_names", [])],
@@ -137,77 +94,6 @@ def _but_seed(run: Run) -> tuple[object, ...]:
     return run.kind, run.facts.get("title"), {**run.settings, "seed": None}
 
 
-def _curve(run: Run) -> Curve:
-    epochs = run.of("epoch")
-    return Curve(
-        name=run.folder.name,
-        phase=[epoch["phase_index"] for epoch in epochs],
-        steps=[epoch["steps"] for epoch in epochs],
-        error=[epoch.get("test_error") for epoch in epochs],
-        accuracy=[epoch.get("pseudo_label_accuracy") for epoch in epochs],
-        certainty=[epoch.get("mean_certainty") for epoch in epochs],
-    )
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def deviation(values: Sequence[float]) -> float | None:
-    """Standard deviation (n - 1); None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    middle = mean(values)
-    return float((sum((value - middle) ** 2 for value in values) / (len(values) - 1)) ** 0.5)
-
-
-def _known(runs: Sequence[Run], name: str) -> list[float]:
-    return [run.results[name] for run in runs if run.results.get(name) is not None]
-
-
-def _sentence(runs: Sequence[Run], repeats: bool) -> str:
-    """What happened, in one sentence with the numbers that are known."""
-    if not repeats:
-        return f"{len(runs)} runs that differ in their settings or data, side by side."
-    results = runs[0].results
-    if not results:
-        return "This run has not ended: what is here is what it had written so far."
-    labels = f"{results['num_labeled']:,} labels"
-    before, after = _known(runs, "supervised_error"), _known(runs, "lp_error")
-    over = f" on average over {len(runs)} runs" if len(runs) > 1 else ""
-    if before and after:
-        change = f"the test error from {mean(before):.1f} % to {mean(after):.1f} %{over}"
-        verb = "brought" if mean(after) < mean(before) else "took"
-        return f"From {labels} for {results['num_rows']:,} images, label propagation {verb} {change}."
-    spread = results["num_rows"] - results["num_labeled"] - results["unreached"]
-    return f"{labels[0].upper()}{labels[1:]} were spread to {spread:,} other rows of {results['num_rows']:,}."
-
-
-def _warnings(run: Run) -> list[str]:
-    results, lines = run.results, []
-    if results.get("unreached"):
-        lines.append(
-            f"No label reaches {results['unreached']:,} of {results['num_rows']:,} rows. They have no label and "
-            "certainty 0. Label one in each group of them, or raise n_neighbors."
-        )
-    mode = run.settings.get("graph", {}).get("mode")
-    solved = results.get("solver", {}).get("converged", [])
-    if mode != "released" and not all(solved):  # released mode stops at 20 steps by design
-        lines.append(f"The solver stopped early for {solved.count(False)} of {len(solved)} classes: raise max_steps.")
-    if results.get("num_rejected"):
-        lines.append(f"{results['num_rejected']:,} images could not be read and are left out: see rejected.csv.")
-    return [f"{run.folder.name}: {line}" for line in lines]
-
-
-def number(value: float | None, unit: str = "") -> str:
-    """Counts with separators, seconds from ten up whole, other numbers with two places, "-" for none."""
-    if value is None:
-        return "-"
-    whole = isinstance(value, int) or (unit == "s" and value >= 10)
-    text = f"{value:,.0f}" if whole else f"{value:.2f}"
-    return f"{text} {unit}".rstrip()
-
-
 def _cards(results: Mapping[str, Any]) -> list[Card]:
     hidden = {"certainty"} if results.get("certainty_right") is not None else set()
     return [
@@ -220,7 +106,7 @@ def _cards(results: Mapping[str, Any]) -> list[Card]:
 def _comparison(runs: Sequence[Run], repeats: bool) -> list[list[str]]:
     rows = [["", *(run.folder.name for run in runs), *(["mean", "std"] if repeats else [])]]
     for key, (name, unit, _) in MEANINGS.items():
-        values = _known(runs, key)
+        values = known(runs, key)
         if values:
             each = [number(run.results.get(key)) for run in runs]
             summary = [number(float(mean(values))), number(deviation(values))] if repeats else []
@@ -279,6 +165,11 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _origin(run: Run) -> list[tuple[str, str]]:
-    facts = run.facts
+    facts, names = run.facts, ("seed", "seeds", "device", "threads", "processes", "speed")
     rows = [("command", " ".join(str(word) for word in facts["command"])), ("started", str(facts["started"]))]
-    return rows + [(name, str(facts[name])) for name in ("seed", "seeds", "device", "threads") if name in facts]
+    rows += [(name, str(facts[name])) for name in names if name in facts]
+    if run.resumed:
+        steps = ", ".join(f"{again['step']:,}" for again in run.resumed)
+        times = "once" if len(run.resumed) == 1 else f"{len(run.resumed)} times"
+        rows.append(("taken up again", f"{times}, after step {steps}"))
+    return rows

@@ -12,13 +12,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .gather import Curve
+from .curves import Curve, is_known
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#888888"  # told apart by the colour-blind too
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 BACKING = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}  # text over lines
+PHASES = {  # short names, for pictures
+    "supervised": "labels alone",
+    "pi_model": "Pi-model",
+    "temporal_ensembling": "temporal ensembling",
+    "mean_teacher": "Mean Teacher",
+    "lp": "label propagation",
+    "mt_lp": "Mean Teacher + propagation",
+}
 LONGEST_NAME = 14
 MOST_BARS = 40
+NARROW = 0.45  # share of the axis that a phase needs to hold its name
 
 
 def png(figure: Figure) -> bytes:
@@ -54,45 +63,119 @@ class Lines:
 
 
 def error_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
-    """Test error over all training steps. Repeats are thin, with their mean; otherwise each curve has its colour."""
+    """Test error over all training steps. Repeats are thin, with their mean; otherwise each curve has its colour.
+
+    Where a teacher averages, the error is the teacher's; for repeats the student's is drawn beside it.
+    """
     figure, axes = _panel("Test error, %", "training steps")
     known = [curve for curve in curves if curve.measured]
     points = [np.array(curve.measured, float) for curve in known]
     lines = Lines([at[:, 0] for at in points], [at[:, 1] for at in points], [curve.name for curve in known], repeats)
+    if repeats:
+        _draw_students(axes, known)
     _draw(axes, lines, (BLUE, *PALETTE[1:]))
     begun = int((points[0][:, 2] == 0).sum()) if known[0].first_of_last_phase else 0
     means = lines.means()
     of_last_phase = np.concatenate([line[max(0, begun - 1) :] for line in means.y])
     axes.set_ylim(0, max(5.0, min(100.0, 1.6 * float(of_last_phase.max()))))
-    if begun:
-        x = points[0][begun - 1, 0]
-        axes.axvline(x, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        for words, side in (("labels alone ", "right"), (" + propagation", "left")):
-            note = axes.text(x, 0.97, words, ha=side, va="top", fontsize=8, color=GREY, bbox=BACKING)
-            note.set_transform(axes.get_xaxis_transform())
+    _mark_phases(axes, known[0], names=True)
     if repeats:
         for place in {begun - 1, len(means.y[0]) - 1} - {-1}:
             _mark(axes, means.x[0][place], means.y[0][place])
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8, loc="lower left")
     return figure
+
+
+def _draw_students(axes: Axes, curves: Sequence[Curve]) -> None:
+    """The error of the network beside that of its teacher, from the first phase that has one."""
+    taught = [curve for curve in curves if is_known(curve.teacher_error)]
+    if not taught:
+        return
+    pairs = [[(x, y) for x, y in zip(curve.at, curve.error, strict=True) if y is not None] for curve in taught]
+    points = [np.array(pair, float) for pair in pairs]
+    lines = Lines([at[:, 0] for at in points], [at[:, 1] for at in points], [curve.name for curve in taught], True)
+    means = lines.means()
+    axes.plot(means.x[0], means.y[0], color=ORANGE, linewidth=1, alpha=0.8, label="student")
+    axes.plot([], [], color=BLUE, linewidth=1.8, label="teacher")
 
 
 def pseudo_labels_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
-    """Right pseudo-labels over the epochs of the last phase, as error_figure; for repeats mean certainty as well."""
-    figure, axes = _panel("Pseudo-labels, %" if repeats else "Right pseudo-labels, %", "epoch of label propagation")
+    """Right pseudo-labels over the epochs that had some, as error_figure; for repeats their certainty as well."""
+    figure, axes = _panel("Pseudo-labels, %" if repeats else "Right pseudo-labels, %", "epoch with pseudo-labels")
     names = [curve.name for curve in curves]
-    accuracy = [_numbers(curve.accuracy[curve.first_of_last_phase :]) for curve in curves]
-    certainty = [100 * _numbers(curve.certainty[curve.first_of_last_phase :]) for curve in curves]
-    for name, y, color in (("right", accuracy, GREEN), ("mean certainty", certainty, ORANGE)):
-        if np.isnan(np.concatenate(y)).all() or not (repeats or name == "right"):
+    for words, color, values in _of_pseudo_labels(curves):
+        if np.isnan(np.concatenate(values)).all() or not (repeats or words == "right"):
             continue
-        lines = Lines([np.arange(1, len(line) + 1) for line in y], y, names, repeats)
+        lines = Lines([np.arange(1, len(line) + 1) for line in values], values, names, repeats)
         _draw(axes, lines, (color,) if repeats else PALETTE)
         if repeats:
-            axes.lines[-1].set_label(f"{name}: {lines.means().y[0][-1]:.1f} at the end")
+            axes.lines[-1].set_label(f"{words}: {lines.means().y[0][-1]:.1f} at the end")
     axes.set_ylim(0, 104)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        axes.legend(frameon=False, fontsize=8, loc="best")
     return figure
+
+
+def _of_pseudo_labels(curves: Sequence[Curve]) -> list[tuple[str, str, list[np.ndarray]]]:
+    """(what, colour, percent for each curve): certainty of right and wrong ones apart where the truth is known."""
+    some = [[value is not None for value in curve.certainty] for curve in curves]
+
+    def each(name: str, scale: float) -> list[np.ndarray]:
+        return [scale * _numbers(getattr(curve, name))[at] for curve, at in zip(curves, some, strict=True)]
+
+    right = ("right", GREEN, each("accuracy", 1))
+    if not all(is_known(curve.certainty_right) for curve in curves):
+        return [right, ("mean certainty", ORANGE, each("certainty", 100))]
+    of_right = ("certainty of right ones", BLUE, each("certainty_right", 100))
+    return [right, of_right, ("certainty of wrong ones", ORANGE, each("certainty_wrong", 100))]
+
+
+def loss_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
+    """Mean loss of each epoch over all training steps, as error_figure. Losses of two phases are not of one kind."""
+    figure, axes = _panel("Loss, mean of each epoch", "training steps")
+    y = [_numbers(curve.loss) for curve in curves]
+    lines = Lines([np.array(curve.at) for curve in curves], y, [curve.name for curve in curves], repeats)
+    _draw(axes, lines, (BLUE, *PALETTE[1:]))
+    axes.set_ylim(0, 1.15 * float(np.nanmax(np.concatenate(y))))
+    _mark_phases(axes, curves[0], names=True)
+    return figure
+
+
+def schedule_figure(curve: Curve) -> Figure:
+    """Learning rate and, where there is one, weight of the teacher's word, each as a share of its maximum."""
+    figure, axes = _panel("Schedule, % of the maximum", "training steps")
+    named = (("learning rate", GREEN, curve.rate), ("weight of the teacher", ORANGE, curve.weight))
+    for name, color, values in named:
+        y = np.nan_to_num(_numbers(values))
+        if y.any():
+            axes.plot(curve.at, 100 * y / y.max(), color=color, linewidth=1.5, label=f"{name}, at most {y.max():.3g}")
+    axes.set_ylim(0, 130)
+    axes.set_yticks(range(0, 101, 20))
+    _mark_phases(axes, curve, names=False)
+    axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
+    return figure
+
+
+def _mark_phases(axes: Axes, curve: Curve, *, names: bool) -> None:
+    """A dashed line where each phase but the first begins; the names of the phases before and after it."""
+    called = [PHASES.get(method, method) for method in curve.methods]
+    for number, begin in enumerate(curve.begins[1:], 1):
+        share = curve.at[begin - 1] / max(curve.at)
+        axes.axvline(curve.at[begin - 1], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+        if not names:
+            continue
+        if number == 1 and share > NARROW / 2:
+            _name_phase(axes, curve.at[begin - 1], called[0], "right")
+        if share < 1 - NARROW:
+            _name_phase(axes, curve.at[begin - 1], called[number], "left")
+        else:
+            _name_phase(axes, max(curve.at), called[number], "right", 0.89)
+
+
+def _name_phase(axes: Axes, x: float, words: str, side: str, height: float = 0.97) -> None:
+    note = axes.text(x, height, f" {words} ", ha=side, va="top", fontsize=8, color=GREY, bbox=BACKING)
+    note.set_transform(axes.get_xaxis_transform())
 
 
 def _panel(title: str, x_label: str, size: tuple[float, float] = (5.2, 3.3)) -> tuple[Figure, Axes]:

@@ -9,8 +9,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from .curves import headline, is_known
 from .gather import Report, gather
-from .pictures import MOST_BARS, classes_figure, error_figure, histogram_figure, png, pseudo_labels_figure
+from .pictures import (
+    MOST_BARS,
+    classes_figure,
+    error_figure,
+    histogram_figure,
+    loss_figure,
+    png,
+    pseudo_labels_figure,
+    schedule_figure,
+)
 
 MOST_OPEN_ROWS = 13  # longer tables are folded
 TEMPLATES = Environment(
@@ -44,6 +54,11 @@ def _pictures(report: Report) -> dict[str, tuple[str, str]]:
     propagating = [curve for curve in report.curves if any(value is not None for value in curve.certainty)]
     if propagating:
         found["pseudo_labels"] = (_uri(pseudo_labels_figure(propagating, repeats=report.repeats)), _of_labels(report))
+    if report.curves and all(is_known(curve.loss) for curve in report.curves):
+        words = f"Loss by epoch, {_ends([curve.loss for curve in report.curves], '{:.3g}')}."
+        found["loss"] = (_uri(loss_figure(report.curves, repeats=report.repeats)), words)
+    if report.curves and report.repeats and is_known(report.curves[0].rate):
+        found["schedule"] = (_uri(schedule_figure(report.curves[0])), "Learning rate and weight of the teacher's word.")
     if report.histogram:
         found["histogram"] = (_uri(histogram_figure(report.histogram)), _of_histogram(report))
     if report.class_counts and report.class_names:
@@ -59,16 +74,16 @@ def _uri(figure: Figure) -> str:
 
 def _of_error(report: Report) -> str:
     epochs = max(len(curve.phase) for curve in report.curves)
-    return f"Test error over {epochs} epochs, {_ends([curve.error for curve in report.curves])}."
+    return f"Test error over {epochs} epochs, {_ends([headline(curve) for curve in report.curves])}."
 
 
 def _of_labels(report: Report) -> str:
     return f"Right pseudo-labels by epoch, {_ends([curve.accuracy for curve in report.curves])}."
 
 
-def _ends(lines: Sequence[Sequence[float | None]]) -> str:
+def _ends(lines: Sequence[Sequence[float | None]], form: str = "{:.1f} %") -> str:
     last = [line[-1] for line in lines if line and line[-1] is not None]
-    return f"at the end {', '.join(f'{value:.1f} %' for value in last)}" if last else "not known at the end"
+    return f"at the end {', '.join(form.format(value) for value in last)}" if last else "not known at the end"
 
 
 def _of_histogram(report: Report) -> str:

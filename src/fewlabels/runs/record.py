@@ -8,6 +8,7 @@ model.safetensors      weights, where the run trained a network; model.json says
 teacher.safetensors    weights of the averaging teacher, where there was one
 resumed.jsonl          one line for each time the run was taken up again: when, from which step, what was different
 rejected.csv           id,reason of inputs that could not be read, where there were any
+tensorboard/           event files for TensorBoard, where they were asked for
 report.html            the report
 manifest.json          size and SHA-256 of all of the above; written last, so a folder without one is unfinished
 """
@@ -18,8 +19,9 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ __all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "ref
 
 FORMAT = 1
 EVENTS = "events.jsonl"
+RESUMED = "resumed.jsonl"
 
 
 def free_name(wanted: str | Path) -> Path:
@@ -97,7 +100,7 @@ class RunWriter:
     def taken_up_from(self, step: int, differences: Sequence[object]) -> None:
         """Add a line to resumed.jsonl: when the run went on, from which step, and what was not as before."""
         facts = {"when": _now(), "step": step, "differences": [str(one) for one in differences]}
-        durable.append_line(self.folder / "resumed.jsonl", json.dumps(facts, ensure_ascii=False))
+        durable.append_line(self.folder / RESUMED, json.dumps(facts, ensure_ascii=False))
 
     def event(self, event: str, **values: Any) -> None:
         """Add one line to events.jsonl."""
@@ -144,6 +147,7 @@ class Run:
     facts: dict[str, Any]  # run.json
     events: list[dict[str, Any]]  # events.jsonl
     results: dict[str, Any]  # results.json; empty while unfinished
+    resumed: list[dict[str, Any]] = field(default_factory=list)  # resumed.jsonl
 
     @property
     def kind(self) -> str:
@@ -166,8 +170,8 @@ def first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:
     return _parsed(lines[:count], Path(folder) / EVENTS)
 
 
-def _lines(folder: Path) -> list[str]:
-    log = folder / EVENTS
+def _lines(folder: Path, name: str = EVENTS) -> list[str]:
+    log = folder / name
     return log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if log.is_file() else []
 
 
@@ -176,6 +180,13 @@ def _parsed(lines: Sequence[str], log: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
     except ValueError as error:
         raise RunError("K2", f"damaged line ({error})", where=log) from error
+
+
+def _whole(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Lines that can be read: a note on a resume may be torn by the next kill, and no result depends on it."""
+    for line in lines:
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 def _now() -> str:
@@ -202,7 +213,13 @@ def read_run(folder: str | Path) -> Run:
             "K6", f"run of format {facts.get('format')}, this version reads {FORMAT}", where=folder, do="upgrade"
         )
     results = root / "results.json"
-    return Run(root, facts, _parsed(_lines(root), root / EVENTS), _json(results) if results.is_file() else {})
+    return Run(
+        root,
+        facts,
+        _parsed(_lines(root), root / EVENTS),
+        _json(results) if results.is_file() else {},
+        list(_whole(_lines(root, RESUMED))),
+    )
 
 
 def verify_run(folder: str | Path) -> list[durable.Problem]:

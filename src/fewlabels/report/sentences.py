@@ -1,0 +1,138 @@
+"""Runs in words: what the methods are called, the headline, warnings, what happens where a phase begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..runs import Run
+from .curves import Curve, headline
+from .numbers import mean
+
+NAMES = {
+    "supervised": "training on the labels alone",
+    "pi_model": "the Pi-model",
+    "temporal_ensembling": "temporal ensembling",
+    "mean_teacher": "Mean Teacher",
+    "lp": "label propagation",
+    "mt_lp": "Mean Teacher with label propagation",
+}
+DOES = {
+    "supervised": "the network learns from the labelled images alone.",
+    "pi_model": "two random views of an image are to get the same answer.",
+    "temporal_ensembling": "an image is to get the answer that it had on average in earlier epochs.",
+    "mean_teacher": "the network is to answer as its teacher does, an average of its own earlier weights.",
+    "lp": "before every epoch, labels are spread over a graph of the network's own descriptors, and the network learns "
+    "from all images.",
+    "mt_lp": "before every epoch, labels are spread over a graph of the network's own descriptors; the network learns "
+    "from all images and from its teacher, an average of its own earlier weights.",
+}
+LAST = "last epoch, never the best one."
+MEANINGS = {
+    "supervised_error": ("Test error, labels alone", "%", "The same network trained on the given labels only."),
+    "pi_model_error": ("Test error, Pi-model", "%", f"After its phase; {LAST}"),
+    "temporal_ensembling_error": ("Test error, temporal ensembling", "%", f"After its phase; {LAST}"),
+    "mean_teacher_teacher_error": ("Test error, Mean Teacher", "%", f"The averaging teacher's; {LAST}"),
+    "mean_teacher_error": ("Mean Teacher, its student", "%", "Test error of the network that the teacher averages."),
+    "lp_error": ("Test error, label propagation", "%", f"After training on everything; {LAST}"),
+    "mt_lp_teacher_error": ("Test error, Mean Teacher with label propagation", "%", f"The averaging teacher's; {LAST}"),
+    "mt_lp_error": ("The same, its student", "%", "Test error of the network that the teacher averages."),
+    "pseudo_label_accuracy_first": ("Right at first", "%", "Pseudo-labels that were right when propagation began."),
+    "pseudo_label_accuracy_last": ("Right at the end", "%", "Pseudo-labels that are right among those written out."),
+    "certainty_right_first": ("Certainty of right ones at first", "", "Mean, 0 to 1, when propagation began."),
+    "certainty_wrong_first": ("Certainty of wrong ones at first", "", "Lower is better: they count for less."),
+    "certainty_right": ("Certainty of right ones", "", "Mean, 0 to 1, at the end."),
+    "certainty_wrong": ("Certainty of wrong ones", "", "Mean at the end: lower is better."),
+    "certainty": ("Mean certainty", "", "Over the propagated labels, 0 to 1. It orders guesses; it is no probability."),
+    "unreached": ("Unreached rows", "", "Rows that no label can get to on the graph; they stay without a label."),
+    "wall_seconds": ("Time", "s", "Wall time of the whole run."),
+}
+
+
+UP_AGAIN = 2.0  # times the learning rate before, where a phase begins
+SOON = 0.2  # share of a phase in which its beginning still shows
+
+
+def error_of(method: str, results: Mapping[str, Any]) -> float | None:
+    """A method's test error: of its averaging teacher where it has one, else of the network."""
+    taught = results.get(f"{method}_teacher_error")
+    error: float | None = results.get(f"{method}_error") if taught is None else taught
+    return error
+
+
+def sentence(runs: Sequence[Run], repeats: bool) -> str:
+    """What happened, in one sentence with the numbers that are known."""
+    if not repeats:
+        return f"{len(runs)} runs that differ in their settings or data, side by side."
+    results = runs[0].results
+    if not results:
+        return "This run has not ended: what is here is what it had written so far."
+    labels = f"{results['num_labeled']:,} labels"
+    over = f" on average over {len(runs)} runs" if len(runs) > 1 else ""
+    methods = [str(phase.get("method")) for phase in runs[0].settings.get("phases", [])]
+    errors = [_mean_error(runs, method) for method in methods]
+    if errors and errors[-1] is not None:
+        who = f"From {labels} for {results['num_rows']:,} images, {NAMES[methods[-1]]}"
+        if len(set(methods)) == 1 or errors[0] is None:
+            return f"{who} came to a test error of {errors[-1]:.1f} %{over}."
+        verb = "brought" if errors[-1] < errors[0] else "took"
+        return f"{who} {verb} the test error from {errors[0]:.1f} % to {errors[-1]:.1f} %{over}."
+    spread = results["num_rows"] - results["num_labeled"] - results["unreached"]
+    return f"{labels[0].upper()}{labels[1:]} were spread to {spread:,} other rows of {results['num_rows']:,}."
+
+
+def _mean_error(runs: Sequence[Run], method: str) -> float | None:
+    errors = [error for run in runs if (error := error_of(method, run.results)) is not None]
+    return mean(errors) if errors else None
+
+
+def warnings(run: Run) -> list[str]:
+    """What deserves a look, each with the name of the run."""
+    results, lines = run.results, []
+    if results.get("unreached"):
+        lines.append(
+            f"No label reaches {results['unreached']:,} of {results['num_rows']:,} rows. They have no label and "
+            "certainty 0. Label one in each group of them, or raise n_neighbors."
+        )
+    mode = run.settings.get("graph", {}).get("mode")
+    solved = results.get("solver", {}).get("converged", [])
+    if mode != "released" and not all(solved):  # released mode stops at 20 steps by design
+        lines.append(f"The solver stopped early for {solved.count(False)} of {len(solved)} classes: raise max_steps.")
+    if results.get("num_rejected"):
+        lines.append(f"{results['num_rejected']:,} images could not be read and are left out: see rejected.csv.")
+    lines += [f"Training looked wrong in {guard['message']}." for guard in run.of("guard")]
+    lines += [
+        f"It was taken up at step {again['step']:,} although {difference}: not to the byte an undisturbed run."
+        for again in run.resumed
+        for difference in again["differences"]
+    ]
+    return [f"{run.folder.name}: {line}" for line in lines]
+
+
+def phase_notes(curve: Curve) -> list[str]:
+    """One note for each phase: what happens in it, and what its beginning does to the error."""
+    notes = []
+    for number, (method, begin) in enumerate(zip(curve.methods, curve.begins, strict=True)):
+        if method in DOES:
+            name = NAMES[method]
+            notes.append(f"Phase {number + 1}, {name}: {DOES[method]}{_jump(curve, begin)}")
+    return notes
+
+
+def _jump(curve: Curve, begin: int) -> str:
+    """Why the error may rise where a phase begins; nothing if the learning rate does not."""
+    before, now = (curve.rate[begin - 1], curve.rate[begin]) if begin and curve.rate else (None, None)
+    if before is None or now is None or now < UP_AGAIN * before:
+        return ""
+    why = (
+        f" As it begins, the learning rate is back at its maximum ({now:.2g} after {before:.2g}) and weights move far "
+        "again, so the error may rise before it falls"
+    )
+    errors = headline(curve)
+    earlier = [error for error in errors[:begin] if error is not None]
+    end = next((place for place in curve.begins if place > begin), len(errors))
+    soon = begin + max(3, round(SOON * (end - begin)))
+    early = [error for error in errors[begin : min(soon, end)] if error is not None]
+    if earlier and early and max(early) > earlier[-1]:
+        return f"{why}: here from {earlier[-1]:.1f} % to {max(early):.1f} %."
+    return f"{why}."
