@@ -40,7 +40,7 @@ def test_a_terminal_gets_a_bar_with_the_note(monkeypatch):
     assert "loss 3" in shown
 
 
-NOTE = ("lp loss 0.523", "error 12.1 %", "labels right 83.4 %", "certainty 0.71")
+NOTE = ("lp loss 0.523", "error 12.1%", "labels right 83.4%", "certainty 0.71")
 
 
 def last_line(columns, monkeypatch, note):
@@ -83,7 +83,7 @@ def test_a_note_on_training_says_what_is_known_of_the_last_epoch():
     assert note([EPOCH]) == ("lp loss 0.523",)
     measured = EPOCH | {"test_error": 12.14, "teacher_test_error": None}
     assert note([measured, EPOCH | MORE]) == NOTE  # the error is measured now and then: the last one stands
-    assert note([measured | {"teacher_test_error": 9.0}])[1] == "error 9.0 %"
+    assert note([measured | {"teacher_test_error": 9.0}])[1] == "error 9.0%"
 
 
 def test_quiet_says_nothing(capsys):

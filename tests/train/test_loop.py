@@ -1,5 +1,6 @@
 """The training loop on a task of seconds: two kinds of stripes, a handful of labels."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +13,11 @@ from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.train.epoch import batch_size, steps_of
 from fewlabels.train.evaluate import error_percent, evaluate
+from fewlabels.train.execution import Execution
 from fewlabels.train.loop import train
 from fewlabels.train.methods import Labels
 from fewlabels.train.settings import Phase, TrainSettings
-from fewlabels.train.watch import Watch
+from fewlabels.train.watch import Watch, Wish
 
 SETTINGS = TrainSettings(
     phases=(Phase("supervised", 4, 0.05, 4), Phase("lp", 3, 0.05, 4, 12)),
@@ -118,6 +120,26 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(stripes):
     assert caught.value.exit_status == 5
     assert sorted(caught.value.rows) == [0, 1, 2, 3]
     assert torch.equal(before, network.trunk[0][0].weight)
+
+
+class LikeAGpu(Execution):
+    """Losses are looked at now and then, and a step goes on without looking."""
+
+    on_gpu = True
+
+    def algorithms(self):
+        return nullcontext()
+
+
+def test_a_loss_that_is_looked_at_later_names_the_first_step_that_was_not_finite(stripes):
+    images, labels, _ = stripes
+    saved = []
+    settings = replace(SETTINGS, phases=(Phase("lp", 1, 1e30, 4, 12),))
+    watch = Watch(wish=lambda: Wish.SAVE, save=saved.append)
+    with pytest.raises(NumericsError, match=r"FL-P22 the loss is .* in phase 0, epoch 0, step [1-4];") as caught:
+        train(builder(settings), images, labels, settings, LikeAGpu(images.device, captured=False), watch)
+    assert len(caught.value.rows) == 16
+    assert all(snapshot.values["place"]["done"] == 0 for snapshot in saved)
 
 
 def test_rows_without_truth_do_not_count_in_the_error():

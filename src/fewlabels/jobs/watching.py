@@ -234,8 +234,8 @@ def note(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     error = [found for epoch in epochs if (found := headline_error(epoch)) is not None]
     known = {
         "loss {:.3g}": last["loss"],
-        "error {:.1f} %": error[-1] if error else None,  # not measured after every epoch
-        "labels right {:.1f} %": last.get("pseudo_label_accuracy"),
+        "error {:.1f}%": error[-1] if error else None,  # not measured after every epoch
+        "labels right {:.1f}%": last.get("pseudo_label_accuracy"),
         "certainty {:.2f}": last.get("mean_certainty"),
     }
     loss, *others = [words.format(value) for words, value in known.items() if value is not None]
