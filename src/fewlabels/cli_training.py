@@ -149,8 +149,8 @@ def train(
             resume,
             allow_inexact,
             quiet,
-            on_collapse,
-            tensorboard,
+            on_collapse=on_collapse,
+            tensorboard=tensorboard,
         ),
     )
     if not leads():  # one of torchrun's processes speaks

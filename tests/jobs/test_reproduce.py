@@ -19,6 +19,9 @@ from fewlabels.main import run as run_command
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run, verify_run
 
+# A data set of a few images and one or two epochs: guards rightly say that little is learnt.
+pytestmark = pytest.mark.filterwarnings("ignore::fewlabels.errors.CollapseWarning")
+
 TINY = replace(CIFAR10, side=12, num_train=120, num_test=30)
 SMALL = Variant(scale=0.012, network=NetworkSettings("small", width=2, first_stride=2))  # two epochs a phase
 HOW = RunOptions(resume=True, quiet=True)

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import RunError
 from ..recipes.names import PHASES
 from ..recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
-from ..report.gather import deviation, mean
+from ..report.numbers import deviation, mean
 from ..runs import Run, read_run
 from ..train.identity import differences, plain
 from .cells import Cell, Variant
