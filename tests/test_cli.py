@@ -230,6 +230,17 @@ def test_train_takes_labels_from_sub_folders_and_measures_on_test_images(tmp_pat
     assert 0 <= results["lp_error"] <= 100
 
 
+def test_train_learns_by_the_method_and_on_the_network_asked_for(tmp_path, capsys):
+    for number in range(12):
+        photo(tmp_path / "data" / ("across" if number % 2 else "down") / f"{number}.png", number % 2, seed=number)
+        photo(tmp_path / "data" / "unlabeled" / f"{number}.png", number % 2, seed=100 + number)
+    options = ("--method", "mt", "--network", "resnet18", "--image-size", 32, "--out", "run", "--json", *FEW)
+    status, out, _ = run(capsys, "train", "data", "--test", "data", *options)
+    assert status == 0
+    assert {"mean_teacher_error", "mean_teacher_teacher_error"} <= set(json.loads(out))
+    assert json.loads(Path("run/model.json").read_text())["network"]["name"] == "resnet18"
+
+
 def test_train_reads_parquet_of_the_hub(photos, capsys):
     good = [path for path in sorted(photos.iterdir()) if path.name != "07.png"]
     images = [{"bytes": path.read_bytes(), "path": path.name} for path in good]

@@ -148,3 +148,14 @@ def test_the_python_of_the_page_on_networks_runs_and_its_table_is_what_is_built(
             network = build_network(NetworkSettings(name, heads=heads), names["cifar"], 10)
             assert count_parameters(network) == int(number.replace(",", "")), name
             assert network.fc1(torch.zeros(1, int(descriptor))).shape == (1, 10)
+
+
+def test_the_page_on_reproducing_names_only_options_that_exist(capsys):
+    page = (ROOT / "docs/reproducing.md").read_text()
+    commands = [line for block in blocks("sh", page) for line in block.splitlines()]
+    assert len(commands) == 5
+    assert run_command(["reproduce", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for command in commands:
+        assert command.startswith("fewlabels reproduce ")
+        assert all(word in shown for word in shlex.split(command) if word.startswith("--"))
