@@ -4,6 +4,7 @@
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (about ten minutes, after the install)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
 # make evidence   train on CIFAR-10 without a GPU, small and shortened (about an hour; needs CIFAR-10)
+# make bench-train   time the training loop against a plain PyTorch loop (about half an hour, after the install)
 # make accuracy   accuracy and calibration of pseudo-labels beside other methods (about half an hour; needs CIFAR-10)
 #
 # The virtual environment is .venv; VENV= picks another place, PYTHON= another interpreter (3.11 or later).
@@ -23,7 +24,7 @@ BENCH = $(BENCH_VENV)/bin/python
 # Options for all benchmarks, such as BENCH_ARGS="--limit 600".
 BENCH_ARGS ?=
 
-.PHONY: demo test test-slow lint format bench bench-full accuracy evidence pictures clean
+.PHONY: demo test test-slow lint format bench bench-full bench-train accuracy evidence pictures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
@@ -61,6 +62,9 @@ evidence: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence_runs.py --part 1/2 & \
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence_runs.py --part 2/2; wait
 	$(BIN)/python benchmarks/evidence.py runs/evidence
+
+bench-train: $(VENV)/.dev
+	$(BIN)/python benchmarks/train.py --resume $(BENCH_ARGS)
 
 accuracy: $(VENV)/.dev
 	$(BIN)/python benchmarks/descriptors.py

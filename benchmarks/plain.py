@@ -25,9 +25,9 @@ from fewlabels.data.batches import Epoch
 from fewlabels.nets import Output
 from fewlabels.nets.weight_norm import NormedConv2d, NormedLinear
 from fewlabels.train.epoch import batches
-from training import BATCH, WARM_UP, Case
+from training import BATCH, EVALUATED, WARM_UP, Case
 
-SHIFT, EVALUATED = 4, 512
+SHIFT, SIZE = 4, 512
 Batch = tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]
 
 
@@ -121,11 +121,11 @@ def _step(student: nn.Module, teacher: nn.Module | None, optimizer: torch.optim.
 def evaluate_plain(case: Case, pixels: np.ndarray, workers: int, seconds: float) -> float:
     """Images a second, descriptors kept."""
     network = plain_network(case).eval()
-    dataset = Images(pixels[:2048], case.targets(), 1, changed=False)
-    network(torch.zeros(EVALUATED, 3, 32, 32))
+    dataset = Images(pixels[:EVALUATED], case.targets(), 1, changed=False)
+    network(torch.zeros(SIZE, 3, 32, 32))
     begun, done = time.perf_counter(), 0
     while time.perf_counter() - begun < seconds:
-        loader = DataLoader(dataset, batch_size=EVALUATED, num_workers=workers)
+        loader = DataLoader(dataset, batch_size=SIZE, num_workers=workers)
         found = torch.cat([Output(*network(views[0])).descriptor for views, _, _ in loader])
         done += len(found)
     return done / (time.perf_counter() - begun)

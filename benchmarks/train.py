@@ -71,8 +71,13 @@ def measure(case: Case, way: str, options: argparse.Namespace) -> None:
         run = plain.evaluate_plain if case.task == "evaluate" else plain.train_plain
         report(seconds=options.seconds, rate=run(case, pixels, kind, options.seconds))
         return
+    import torch
+
+    from fewlabels.train.execution import Execution
+
+    execution = Execution(torch.device("cpu"), kind)  # type: ignore[arg-type]
     ours = training.evaluate_ours if case.task == "evaluate" else training.train_ours
-    report(seconds=options.seconds, rate=ours(case, pixels, kind, options.seconds))
+    report(seconds=options.seconds, rate=ours(case, pixels, execution, options.seconds))
 
 
 def cell(ledger: Ledger, case: Case, kind: str, options: argparse.Namespace) -> Record:

@@ -32,6 +32,15 @@ def test_a_shift_lets_zeros_in_where_it_is_told_to(down, right):
     assert (shift(RAMP + 1, torch.tensor([[down, right]]), "zeros")[0, :, :, 0].numpy() == expected).all()
 
 
+@pytest.mark.parametrize("pad", ["reflect", "zeros"])
+def test_an_image_is_mirrored_after_it_was_shifted(pad):
+    images = torch.arange(120, dtype=torch.uint8).reshape(2, 4, 5, 3)
+    offset, mirrored = torch.tensor([[1, -2], [-3, 1]]), torch.tensor([True, False])
+    shifted = shift(images, offset, pad)
+    expected = torch.stack([shifted[0].flip(1), shifted[1]])
+    assert torch.equal(shift(images, offset, pad, mirrored), expected)
+
+
 def turn(degrees):
     return torch.from_numpy(turned(np.deg2rad([degrees]), np.ones((1, 2))))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from torch.utils import deterministic
 
 from .distributed import ALONE, Group
 
@@ -34,9 +35,18 @@ class Execution:
     def on_gpu(self) -> bool:
         return self.device.type == "cuda"
 
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Whether the tensor lies on the device. "cuda" is the current GPU, and a tensor there says "cuda:0"."""
+        there = tensor.device
+        return there.type == self.device.type and self.device.index in (None, there.index)
+
     def autocast(self) -> torch.autocast:
-        """The context that a forward pass runs in."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.speed == "fast")
+        """The context that a forward pass runs in.
+
+        On a GPU without the cache of weights in bfloat16: a recorded step must not find one from before the recording.
+        """
+        fast, kind = self.speed == "fast", self.device.type
+        return torch.autocast(kind, dtype=torch.bfloat16, enabled=fast, cache_enabled=not self.on_gpu)
 
     @contextmanager
     def algorithms(self) -> Iterator[None]:
@@ -47,15 +57,21 @@ class Execution:
         before = torch.are_deterministic_algorithms_enabled()
         precision = torch.get_float32_matmul_precision()
         benchmark = torch.backends.cudnn.benchmark
+        filled = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
         if self.speed == "deterministic":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it first starts
         try:
             torch.use_deterministic_algorithms(self.speed == "deterministic")
+            # Filling new tensors with NaN is for finding reads of what was never written; it costs a tenth of a step.
+            deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
             torch.backends.cudnn.benchmark = self.speed == "fast"
             torch.set_float32_matmul_precision("high" if self.speed == "fast" else "highest")
-            with torch.random.fork_rng(devices=[self.device] if self.on_gpu else []):
+            # Streams are made on the current device: cuda:1 would otherwise be recorded by a stream of cuda:0.
+            here = torch.cuda.device(self.device) if self.on_gpu else nullcontext()
+            with here, torch.random.fork_rng(devices=[self.device] if self.on_gpu else []):
                 yield
         finally:
             torch.use_deterministic_algorithms(before)
+            deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
             torch.backends.cudnn.benchmark = benchmark
             torch.set_float32_matmul_precision(precision)

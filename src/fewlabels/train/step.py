@@ -40,14 +40,18 @@ class Learner:
 
 
 def make_optimizer(network: nn.Module, settings: Optimization, device: torch.device) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum or Adam, over all parameters; the learning rate is a tensor, written at every step."""
+    """SGD with Nesterov momentum or Adam, over all parameters; the learning rate is a tensor, written at every step.
+
+    Momentum is there from the start, all zeros, which makes the same first step: a head that gets its first gradient in
+    a later phase has some too, as the fused update demands.
+    """
     rate = torch.zeros((), device=device)
     parameters = [value for value in network.parameters() if value.requires_grad]
     if settings.optimizer == "adam":
         return torch.optim.Adam(
             parameters, rate, betas=(settings.momentum, 0.999), weight_decay=settings.weight_decay, fused=True
         )
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         parameters,
         rate,
         momentum=settings.momentum,
@@ -55,12 +59,16 @@ def make_optimizer(network: nn.Module, settings: Optimization, device: torch.dev
         nesterov=settings.momentum > 0,
         fused=True,
     )
+    if settings.momentum > 0:
+        for value in parameters:
+            optimizer.state[value]["momentum_buffer"] = torch.zeros_like(value, requires_grad=False)
+    return optimizer
 
 
 def forward(learner: Learner, plan: Plan, targets: BatchTargets, place: torch.Tensor) -> torch.Tensor:
     """The loss of the step at `place` (1,) int64, for this process's rows. targets: of all rows of the task."""
     rows = plan.rows.index_select(0, place)[0]
-    images = picked(learner.images, rows, learner.execution.device)
+    images = picked(learner.images, rows, learner.execution)
     with learner.execution.autocast():
         output = Output(*learner.network(augment(images, plan.views[0].at(place))))
         teaching = _taught(learner, images, rows, plan, place, output)
@@ -88,7 +96,7 @@ def update(learner: Learner, plan: Plan, place: torch.Tensor, loss: torch.Tensor
     loss.backward()  # type: ignore[no-untyped-call]
     mean = loss.detach()[None]
     learner.execution.group.average([mean, *_shared_by_processes(learner)])
-    losses.index_copy_(0, place, mean)
+    _note(losses, place, mean)
     if not learner.execution.on_gpu:
         demand_finite(losses, range(int(place), int(place) + 1))
     for settings in learner.optimizer.param_groups:
@@ -99,6 +107,16 @@ def update(learner: Learner, plan: Plan, place: torch.Tensor, loss: torch.Tensor
             learner.teacher.follow(plan.keep.index_select(0, place)[0])
 
 
+def _note(losses: torch.Tensor, place: torch.Tensor, loss: torch.Tensor) -> None:
+    """Write loss (1,) into losses (steps,) at place (1,).
+
+    Not by index_copy_: with deterministic algorithms on a GPU that is index_put_, which sorts, and in some versions of
+    torch waits for the largest index; a recording must not wait.
+    """
+    number = torch.arange(losses.shape[0], device=losses.device)
+    losses.copy_(torch.where(number == place, loss, losses))
+
+
 def _shared_by_processes(learner: Learner) -> list[torch.Tensor]:
     """Gradients, and batch norm's running statistics: with them the same, the processes stay the same."""
     gradients = [value.grad for value in learner.network.parameters() if value.grad is not None]
@@ -106,11 +124,11 @@ def _shared_by_processes(learner: Learner) -> list[torch.Tensor]:
     return gradients + [value for one in networks for value in one.buffers() if value.is_floating_point()]
 
 
-def picked(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
+def picked(images: torch.Tensor, rows: torch.Tensor, execution: Execution) -> torch.Tensor:
     """Images of the rows, on the device; all images may lie there, or in main memory where they do not fit."""
-    if images.device == device:
-        return images[rows]
-    return images[rows.to(images.device)].to(device, non_blocking=True)
+    if execution.holds(images):
+        return images.index_select(0, rows)
+    return images.index_select(0, rows.to(images.device)).to(execution.device)
 
 
 def stepper(learner: Learner, plan: Plan, targets: BatchTargets, losses: torch.Tensor) -> Callable[[int, int], None]:
@@ -124,11 +142,11 @@ def stepper(learner: Learner, plan: Plan, targets: BatchTargets, losses: torch.T
     def whole() -> None:
         update(learner, plan, place, forward(learner, plan, targets, place), losses)
 
-    run = _recorded(learner, whole) if _can_be_recorded(learner) else whole
+    run = _recorded(learner, losses, whole) if _can_be_recorded(learner) else whole
 
     def step(number: int, seed: int) -> None:
         place.fill_(number)
-        torch.manual_seed(seed)
+        torch.manual_seed(seed)  # a replay, too, draws from the seed that is set when it begins
         run()
 
     return step
@@ -151,15 +169,24 @@ def demand_finite(losses: torch.Tensor, steps: range) -> None:
 
 
 def _can_be_recorded(learner: Learner) -> bool:
-    execution = learner.execution
-    on_device = execution.on_gpu and learner.images.device == execution.device
-    return on_device and execution.captured and isinstance(learner.optimizer, torch.optim.SGD)
+    """SGD alone: Adam counts steps on the host. One process alone: what NCCL's watchdog asks of the GPU, from its own
+    thread, would break a recording.
+    """
+    execution, teacher = learner.execution, learner.teacher
+    on_device = execution.on_gpu and execution.holds(learner.images)
+    sorts = execution.speed == "deterministic" and teacher is not None and teacher.writes_rows
+    alone = execution.group.size == 1
+    return on_device and execution.captured and alone and not sorts and isinstance(learner.optimizer, torch.optim.SGD)
 
 
-def _recorded(learner: Learner, whole: Callable[[], None]) -> Callable[[], None]:
-    """The whole step as one CUDA graph. Warming up moves weights, so all state is put back afterwards."""
+def _recorded(learner: Learner, losses: torch.Tensor, whole: Callable[[], None]) -> Callable[[], None]:
+    """The whole step as one CUDA graph. Warming up moves weights, so all state is put back afterwards.
+
+    Before it: momentum exists, cuDNN has chosen its algorithms, and cuBLAS has its workspace. Gradients are set to None
+    by the step itself, so they are allocated in the graph's own memory.
+    """
     device = learner.execution.device
-    with _unchanged(learner):
+    with _unchanged(learner, losses):
         side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):
@@ -167,24 +194,20 @@ def _recorded(learner: Learner, whole: Callable[[], None]) -> Callable[[], None]
                 whole()
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # On the stream of the warm-up: autograd may remember the stream where it last left a gradient.
+        with torch.cuda.graph(graph, stream=side):
             whole()
     return graph.replay
 
 
 @contextmanager
-def _unchanged(learner: Learner) -> Iterator[None]:
-    """Weights, buffers, momentum and the teacher's state are afterwards what they were before."""
+def _unchanged(learner: Learner, losses: torch.Tensor) -> Iterator[None]:
+    """Weights, buffers, momentum, the teacher's state and the losses are afterwards what they were before."""
     modules = [learner.network, *([learner.teacher.state] if learner.teacher else [])]
-    tensors = [value for one in modules for value in (*one.parameters(), *one.buffers())]
+    tensors = [losses, *(value for one in modules for value in (*one.parameters(), *one.buffers()))]
+    tensors += [value for state in learner.optimizer.state.values() for value in state.values()]
     before = [value.detach().clone() for value in tensors]
-    momentum = {key: state["momentum_buffer"].clone() for key, state in learner.optimizer.state.items() if state}
     yield
     with torch.no_grad():
         for value, old in zip(tensors, before, strict=True):
             value.copy_(old)
-        for key, state in learner.optimizer.state.items():
-            if key in momentum:
-                state["momentum_buffer"].copy_(momentum[key])
-            else:
-                state["momentum_buffer"].zero_()

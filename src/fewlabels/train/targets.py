@@ -19,7 +19,7 @@ class BatchTargets(NamedTuple):
     weight: torch.Tensor
 
     def of(self, rows: torch.Tensor) -> BatchTargets:
-        return BatchTargets(self.label[rows], self.weight[rows])
+        return BatchTargets(self.label.index_select(0, rows), self.weight.index_select(0, rows))
 
 
 @dataclass(frozen=True)

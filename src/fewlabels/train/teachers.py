@@ -20,7 +20,7 @@ class Teacher:
     """teach: what it says of a batch. follow: called after each step with the share of the old that stays, () float32.
 
     state: what it remembers, for checkpoints. network: where it can be asked about any image; None where it cannot.
-    needs_second_view: whether `teach` looks at the images.
+    needs_second_view: whether `teach` looks at the images. writes_rows: whether it writes at row numbers (index_put_).
     """
 
     teach: Teach
@@ -28,6 +28,7 @@ class Teacher:
     state: nn.Module = field(default_factory=nn.Module)
     network: nn.Module | None = None
     needs_second_view: bool = True
+    writes_rows: bool = False
 
 
 def itself(student: nn.Module) -> Teacher:
@@ -83,7 +84,7 @@ def remembered(num_rows: int, num_classes: int, memory: float, device: torch.dev
         kept.count[rows] = count + 1
         return old
 
-    return Teacher(teach, state=kept, needs_second_view=False)
+    return Teacher(teach, state=kept, needs_second_view=False, writes_rows=True)
 
 
 def _probabilities(output: Output) -> torch.Tensor:
