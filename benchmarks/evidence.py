@@ -119,7 +119,7 @@ def draw(lines: Sequence[Record]) -> Figure:
     for axes, count in zip(figure.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
         for method in METHODS:
             draw_method(axes, of(lines, count, method), method)
-        axes.set(title=f"{count:,} labels", xlabel="images trained on", ylabel="test error, %")
+        axes.set(title=f"{count:,} labels", xlabel="million images trained on", ylabel="test error, %")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
     return figure
@@ -130,10 +130,11 @@ def draw_method(axes: Axes, lines: Sequence[Record], method: str) -> None:
     if not lines:
         return
     name, _, colour = METHODS[method]
+    seen = [images / 1e6 for images, _ in lines[0]["curve"]]
     for line in lines:
-        axes.plot(*zip(*line["curve"], strict=True), color=colour, linewidth=0.6, alpha=0.5)
+        axes.plot(seen, [error for _, error in line["curve"]], color=colour, linewidth=0.6, alpha=0.5)
     means = [statistics.mean(errors) for errors in zip(*([e for _, e in line["curve"]] for line in lines), strict=True)]
-    axes.plot([seen for seen, _ in lines[0]["curve"]], means, color=colour, linewidth=2, label=name)
+    axes.plot(seen, means, color=colour, linewidth=2, label=name)
 
 
 if __name__ == "__main__":
