@@ -71,12 +71,15 @@ def test_kills_at_random_moments_change_no_byte(children, undisturbed, tmp_path,
     print(f"seed {seed}: {fell.total()} kills, {fell.total()} times taken up, {runs} runs; in {dict(fell)}")
 
 
+ALL = [pytest.param(first, 4, marks=pytest.mark.slow) for first in (1, 2, 3, 4)]  # four parts are all calls
+
+
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("every", [60, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_kill_before_any_call_that_changes_the_disk_changes_no_byte(children, undisturbed, tmp_path, every):
+@pytest.mark.parametrize(("first", "every"), [(1, 60), *ALL])
+def test_a_kill_before_any_call_that_changes_the_disk_changes_no_byte(children, undisturbed, tmp_path, first, every):
     job = {"pair": PAIRS[1], "save_every": 0}
     expected, whole = undisturbed(**job)
-    numbers = range(1, whole.calls + 1, every)
+    numbers = range(first, whole.calls + 1, every)
     for number in numbers:
         folder = tmp_path / str(number)
         assert children.run(folder, **job, call=number).status == [-signal.SIGKILL]
