@@ -75,7 +75,7 @@ def prepare(rows: int, cache: Path) -> str:
     here = Path(os.environ.get("FEWLABELS_DATA", "absent")) / "cifar10"
     kind = "CIFAR-10" if here.is_dir() else "random pixels"
     marked = path.with_suffix(".txt")
-    if not path.is_file() or marked.read_text() != kind:
+    if not (path.is_file() and marked.is_file() and marked.read_text() == kind):
         cache.mkdir(parents=True, exist_ok=True)
         np.save(path, _cifar(rows) if here.is_dir() else _random(rows))
         marked.write_text(kind)
