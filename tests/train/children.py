@@ -42,6 +42,7 @@ class Children:
     """The server, from a test's side; a context."""
 
     def __enter__(self):
+        self._jobs = 0
         self._server = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
@@ -67,9 +68,13 @@ class Children:
         fault: a name of FAULTS. report: draw the real one. noted: tell hashes of weights and targets. plain: train a
             network without dropout and batch norm.
         """
-        self._server.stdin.write(json.dumps(job | {"folder": str(folder)}) + "\n")
+        self._jobs += 1
+        self._server.stdin.write(json.dumps(job | {"folder": str(folder), "job": self._jobs}) + "\n")
         self._server.stdin.flush()
-        return Ended(**json.loads(self._server.stdout.readline()))
+        answer = json.loads(self._server.stdout.readline())
+        while answer.pop("job") != self._jobs:  # of a job whose test ran out of time
+            answer = json.loads(self._server.stdout.readline())
+        return Ended(**answer)
 
 
 def remains(folder, hidden=()):
@@ -466,7 +471,8 @@ def serve():
     torch.use_deterministic_algorithms(False)  # loads what a run would load
     gc.freeze()
     for line in sys.stdin:
-        print(json.dumps(vars(attended(json.loads(line)))), flush=True)
+        job = json.loads(line)
+        print(json.dumps(vars(attended(job)) | {"job": job["job"]}), flush=True)
 
 
 if __name__ == "__main__":
