@@ -15,7 +15,7 @@ from PIL import Image
 from fewlabels.jobs import demo, images
 from fewlabels.main import run
 from fewlabels.recipes.digits import digits_lp
-from fewlabels.recipes.images import images_lp
+from fewlabels.recipes.images import image_settings
 from fewlabels.train import loop
 
 JOB = {"pair": ["mean_teacher", "mt_lp"], "save_every": 0}
@@ -101,7 +101,7 @@ def photos(tmp_path, monkeypatch):
         pixels = rng.integers(0, 100, (8, 8)) + 100 * (number % 2)
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(images, "images_lp", lambda *given: shortened(images_lp(*given)))
+    monkeypatch.setattr(images, "image_settings", lambda *given: shortened(image_settings(*given)))
     return ["train", "photos", "--n-neighbors", "5", "--device", "cpu", "-q"]
 
 
