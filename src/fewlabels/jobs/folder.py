@@ -8,16 +8,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ..runs import RunLock, RunWriter, refuse_used_folder
+from ..runs import RunLock, RunWriter, is_begun, refuse_used_folder
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import Group
 
 CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a run has ended there, and is sealed."""
-    return (folder / "manifest.json").is_file()
 
 
 def is_tidy(folder: Path) -> bool:
@@ -36,7 +31,7 @@ def alone_in(folder: Path, group: Group, device: str, *, resume: bool) -> Iterat
     """The folder, made and locked by the first process; if it cannot, all fail."""
 
     def entered() -> None:
-        if not (resume and (folder / "run.json").is_file()):
+        if not (resume and is_begun(folder)):
             refuse_used_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         held.enter_context(RunLock(folder))

@@ -11,7 +11,7 @@ import torch
 from ..data.datasets import Dataset, load_dataset
 from ..data.few_labels import Split, few_labels
 from ..errors import ConfigError
-from ..runs import read_run
+from ..runs import is_finished, read_run
 from ..train.identity import differences, plain
 from ..train.settings import TrainSettings
 from .cells import Cell, Variant, without_parts
@@ -66,7 +66,7 @@ def _is_known(cell: Cell, split: int, request: Request) -> bool:
 
 def _refuse_other_settings(folder: Path, settings: TrainSettings) -> None:
     """A finished run would be taken for this one by its name."""
-    if not (folder / "manifest.json").is_file():
+    if not is_finished(folder):
         return
     found = differences(read_run(folder).settings, plain(asdict(settings)))
     if found:

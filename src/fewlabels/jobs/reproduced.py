@@ -11,7 +11,7 @@ from ..errors import RunError
 from ..recipes.names import PHASES
 from ..recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
 from ..report.numbers import deviation, mean
-from ..runs import Run, read_run
+from ..runs import Run, is_finished, read_run
 from ..train.identity import differences, plain
 from .cells import Cell, Variant
 
@@ -82,7 +82,7 @@ def _ended(run: Run, cell: Cell, phase: int, split: int, variant: Variant) -> Ou
         split=split,
         student=mine[-1]["test_error"],
         teacher=mine[-1]["teacher_test_error"],
-        finished=(run.folder / "manifest.json").is_file(),
+        finished=is_finished(run.folder),
         before=earlier[-1] if earlier else None,
         first=errors[0],
         worst=max(errors, key=lambda one: one[1]),

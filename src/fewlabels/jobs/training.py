@@ -20,7 +20,7 @@ from ..errors import ConfigError, NumericsError
 from ..graph import Propagation, propagate
 from ..nets import ImageInput, build_network
 from ..report import report_html
-from ..runs import PseudoLabelTable, RunWriter, first_events, read_run
+from ..runs import PseudoLabelTable, RunWriter, first_events, is_begun, is_finished, read_run
 from ..runs.origin import versions
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import joined, leads, processes
@@ -32,7 +32,7 @@ from ..train.methods import Labels
 from ..train.settings import TrainSettings
 from ..train.snapshot import Snapshot
 from ..train.watch import Stopped
-from .folder import CHECKPOINTS, alone_in, command_to_go_on, is_finished, is_tidy, tidied
+from .folder import CHECKPOINTS, alone_in, command_to_go_on, is_tidy, tidied
 from .guards import OnCollapse
 from .measures import peak_memory_mib
 from .placement import placed
@@ -96,7 +96,7 @@ def run_training(
 
 def has_run(folder: Path, options: RunOptions) -> bool:
     """Whether there is a run to take up, and it is to be."""
-    return options.resume and (folder / "run.json").is_file()
+    return options.resume and is_begun(folder)
 
 
 class _Run:

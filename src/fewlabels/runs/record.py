@@ -162,6 +162,16 @@ class Run:
         return [line for line in self.events if line["event"] == event]
 
 
+def is_begun(folder: str | Path) -> bool:
+    """Whether there is a run, finished or not."""
+    return (Path(folder) / "run.json").is_file()
+
+
+def is_finished(folder: str | Path) -> bool:
+    """Whether a run has ended there, and is sealed."""
+    return (Path(folder) / durable.MANIFEST).is_file()
+
+
 def first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:
     """The first `count` events of an unfinished run; what was written later may be torn. Raises RunError (K2)."""
     lines = _lines(Path(folder))
@@ -205,7 +215,7 @@ def _json(path: Path) -> Any:
 def read_run(folder: str | Path) -> Run:
     """Read a run folder, finished or not. Raises RunError where it is not one, or a file of it is damaged."""
     root = Path(folder)
-    if not (root / "run.json").is_file():
+    if not is_begun(root):
         raise RunError("K4", "not a run folder: there is no run.json", where=folder, do="give a folder that a run made")
     facts = _json(root / "run.json")
     if facts.get("format") != FORMAT:

@@ -117,7 +117,11 @@ ALONE = Group()
 
 def processes() -> int:
     """How many torchrun has started; 1 without it."""
-    return int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else 1
+    return int(os.environ["WORLD_SIZE"]) if _by_torchrun() else 1
+
+
+def _by_torchrun() -> bool:
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def leads() -> bool:
@@ -147,7 +151,7 @@ def joined(device: str, timeout_seconds: float | None = None) -> Iterator[tuple[
     timeout_seconds: how long to wait for a silent process, TIMEOUT if None. Then, and at once where a process has
         ended, the others raise RunError (X13).
     """
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+    if not _by_torchrun():
         yield ALONE, device
         return
     on_gpu = device.startswith("cuda")

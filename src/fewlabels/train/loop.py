@@ -57,8 +57,8 @@ def train(
     labels: -1 where unlabelled; nothing else about these rows is used.
     start: a snapshot of this very run, to go on from.
     Raises NumericsError (P22) for a loss of NaN or infinity: on the CPU before the update that it would make, on a GPU
-    some steps later, but before anything is saved; Stopped once saved, if the
-    watch wishes to stop; ConfigError (C13) for a batch smaller than the number of processes.
+    some steps later, but before anything is saved; Stopped once saved, if the watch wishes to stop; ConfigError (C13)
+    for a batch smaller than the number of processes.
     """
     execution, watch = execution or Execution(images.device), watch or Watch()
     propagate = propagator(settings.graph, execution, _hearing_stops(execution, watch))
@@ -142,7 +142,6 @@ def _train_phase(run: _Run, state: State) -> None:
         began = time.perf_counter()
         _make_targets(run, state)
         plan = _plan(run, state)
-        losses_of(state, plan.num_steps)
         track = _Track(run, state, plan) if track is None else track
         track.turn_to(state, plan)
         for step in range(state.place.step, plan.num_steps):
