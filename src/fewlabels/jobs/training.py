@@ -222,7 +222,8 @@ class _Run:
 
     def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Propagation | None:
         """Labels for every row by the final network: the ones that are written. Only the first process has them."""
-        descriptors = evaluate(network, images, self.execution).descriptors.cpu().numpy()
+        with self.execution.algorithms():
+            descriptors = evaluate(network, images, self.execution).descriptors.cpu().numpy()
 
         def on_progress(stage: str, share: float) -> None:
             if stop.requested is not None:

@@ -109,9 +109,8 @@ def _begun(run: _Run, network: nn.Module, start: Snapshot | None) -> State:
 
 
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network itself, moved. Images come with channels last, so weights lie that way too."""
-    network.to(device).train()
-    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return,call-overload]
+    """The network itself, moved. How its weights lie in memory is for who built it to say."""
+    return network.to(device).train()
 
 
 def _next_phase(run: _Run, state: State) -> State:
