@@ -106,6 +106,19 @@ def test_propagate_reads_parquet_with_its_own_labels_and_writes_csv_and_json(emb
     assert lines[1]["id"] == "r1"
 
 
+def test_a_run_of_embeddings_tells_where_they_came_from(embeddings, tmp_path, capsys):
+    assert run(capsys, *PROPAGATE, "out.parquet", "-q")[0] == 0
+    assert json.loads(Path("out-run/run.json").read_text())["source"] == {
+        "kind": "embeddings",
+        "path": str(tmp_path / "embeddings.npy"),
+        "labels": str(tmp_path / "labels.csv"),
+        "by_position": False,
+        "columns": {"id": "id", "embedding": "embedding", "label": "label"},
+        "delimiter": ",",
+        "encoding": "utf-8",
+    }
+
+
 def test_propagate_never_writes_over_a_file(embeddings, capsys):
     Path("out.csv").write_text("mine")
     status, _, err = run(capsys, *PROPAGATE, "out.csv")
@@ -213,6 +226,14 @@ def test_train_learns_from_a_folder_with_a_broken_and_many_unlabelled_images(pho
     assert rejected[0] == "id,reason"
     assert rejected[1].startswith("07.png,")
     assert "unreadable images" in out
+    assert json.loads(Path("run/run.json").read_text())["source"] == {
+        "kind": "images",
+        "path": str(photos),
+        "labels": os.path.abspath("labels.csv"),
+        "delimiter": ",",
+        "encoding": "utf-8",
+        "image_size": 8,
+    }
     assert run(capsys, "verify", "run") == (0, "run: every file is as it was written\n", "")
 
 

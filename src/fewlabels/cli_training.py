@@ -139,7 +139,7 @@ def train(
     graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     given = read_labels(labels, delimiter=delimiter, encoding=encoding) if labels else None
     results = run_images(
-        ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids),
+        ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids, delimiter, encoding),
         ImageOptions(seed, epochs, flip, graph, method, network),
         folder,
         RunOptions(

@@ -84,7 +84,9 @@ def test_images_of_another_size_and_grey_ones_become_what_the_benchmark_has(tmp_
 def test_without_a_source_the_folder_of_data_sets_is_used(tmp_path, monkeypatch):
     hub_folder(tmp_path / "cifar10")
     monkeypatch.setenv("FEWLABELS_DATA", str(tmp_path))
-    assert len(load_dataset(TINY10).truth) == 20
+    found = load_dataset(TINY10)
+    assert len(found.truth) == 20
+    assert found.place == str(tmp_path / "cifar10")
     monkeypatch.delenv("FEWLABELS_DATA")
     with pytest.raises(ConfigError, match="FL-C55 where is cifar10\\?"):
         load_dataset(TINY10)

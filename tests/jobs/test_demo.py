@@ -29,6 +29,7 @@ def test_the_digits_are_split_once_and_labelled_by_seed():
     assert np.bincount(one.labels[one.labels >= 0]).tolist() == [3] * 10
     assert len(set(one.ids)) == 1347
     assert one.pixels.max() == 255
+    assert one.facts["source"] == {"kind": "digits"}
 
 
 def test_several_seeds_make_a_folder_each_and_a_table(tmp_path):

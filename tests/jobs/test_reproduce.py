@@ -40,6 +40,7 @@ def dataset():
         test_truth=np.arange(30) % 10,
         class_names=[f"class {code}" for code in range(10)],
         ids=[str(row) for row in range(120)],
+        place="/data/cifar10",
     )
 
 
@@ -72,6 +73,7 @@ def test_each_split_of_a_cell_is_a_whole_run_that_says_what_it_is(done):
     facts = read_run(folder).facts
     wanted = {"dataset": "cifar10", "num_labels": 20, "method": "mt+lp", "split": 11, "split_origin": "drawn"}
     assert facts["reproduces"].items() >= (wanted | {"mode": "released", "scale": 0.012}).items()
+    assert facts["source"] == {"kind": "dataset", "name": "cifar10", "data": "/data/cifar10"}
     assert facts["seed"] == 11
     assert facts["versions"]["commit"]
     assert "not the paper's protocol: network small, width 2" in facts["title"]

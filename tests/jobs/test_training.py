@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
-from fewlabels.graph import GraphSettings
+from fewlabels.graph import GraphSettings, propagate
 from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.runs import read_run, verify_run
@@ -28,6 +28,7 @@ WRITTEN = {
     "events.jsonl",
     "results.json",
     "pseudo_labels.parquet",
+    "descriptors.npy",
     "model.safetensors",
     "model.json",
     "report.html",
@@ -49,6 +50,16 @@ def test_a_run_ends_in_a_whole_folder(stripes, tmp_path):
     assert all(len(event["solver_steps"]) == 3 for event in run.of("epoch")[5:])
     assert run.settings["graph"]["n_neighbors"] == 12
     assert run.facts["class_names"] == ["rows", "columns", "plain"]
+
+
+def test_the_descriptors_that_the_labels_came_from_are_kept_in_the_order_of_the_table(stripes, tmp_path):
+    run_training(stripes, SETTINGS, tmp_path / "run", QUIET)
+    descriptors = np.load(tmp_path / "run" / "descriptors.npy", allow_pickle=False)
+    assert (descriptors.dtype, len(descriptors), descriptors.flags.c_contiguous) == (np.float32, 60, True)
+    found = propagate(descriptors, stripes.labels, SETTINGS.graph).pseudo_labels
+    table = pq.read_table(tmp_path / "run" / "pseudo_labels.parquet")
+    assert table["label"].to_pylist() == [stripes.class_names[number] for number in found.label]
+    assert table["certainty"].to_pylist() == pytest.approx(found.certainty, abs=1e-6)
 
 
 def test_the_table_has_every_image_with_its_given_or_propagated_label(stripes, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ class Dataset:
     pixels, test_pixels: (n, h, w, 3) uint8. truth, test_truth: (n,) int64 from 0 up. class_names: of these numbers.
     ids: n texts, unique, "class/file" where the source is a folder of images.
     splits: the folder of released splits that lies beside the images, if one does.
+    place: what `load_dataset` opens again: the absolute path of its folder, or "hub:owner/name"; None where unknown.
     """
 
     benchmark: Benchmark
@@ -41,6 +42,7 @@ class Dataset:
     class_names: list[str]
     ids: list[str]
     splits: Path | None = None
+    place: str | None = None
 
     @property
     def name(self) -> str:
@@ -71,7 +73,8 @@ def load_dataset(
     repository = hub_repository(place, wanted)
     found = _on_hub(repository, wanted, progress) if repository else _in_folder(place, wanted, progress)
     train, test = found.read() if cache is None or not found.files else kept(cache, wanted, found.files, found.read)
-    return _checked(train, test, wanted, place, found.splits)
+    again = f"hub:{repository}" if repository else os.path.abspath(place)
+    return replace(_checked(train, test, wanted, place, found.splits), place=again)
 
 
 @dataclass(frozen=True)

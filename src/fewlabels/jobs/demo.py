@@ -34,6 +34,7 @@ def digits_task(seed: int) -> Task:
         test_pixels=digits.test_pixels,
         test_truth=digits.test_truth,
         truth=digits.truth,
+        facts={"source": {"kind": "digits"}},
     )
 
 

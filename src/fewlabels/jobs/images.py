@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ class ImageSource:
 
     labels: joined to the images by id; None takes sub-folder names, or the label column.
     test: labelled images that only the test error is measured on.
+    delimiter, encoding: that `labels` was read with, to read it again.
     """
 
     data: Path
@@ -34,6 +36,19 @@ class ImageSource:
     image_size: int | None = None
     on_bad_image: str = "skip"
     ignore_unknown_ids: bool = False
+    delimiter: str = ","
+    encoding: str = "utf-8"
+
+    def facts(self) -> dict[str, Any]:
+        """How the images and labels are opened again, for run.json."""
+        return {
+            "kind": "images",
+            "path": os.path.abspath(self.data),
+            "labels": None if self.labels is None else os.path.abspath(self.labels.source),
+            "delimiter": self.delimiter,
+            "encoding": self.encoding,
+            "image_size": self.image_size,
+        }
 
     def read(self, path: Path, name: str, *, size: int | None, quiet: bool) -> Images:
         follow = following(f"reading {name}", quiet=quiet)
@@ -61,7 +76,15 @@ def run_images(
     if images.rejected:
         warnings.warn(_left_out(images), stacklevel=2)
     title = source.data.resolve().name
-    task = Task(images.pixels, given.codes, images.ids, given.class_names, title, rejected=images.rejected)
+    task = Task(
+        images.pixels,
+        given.codes,
+        images.ids,
+        given.class_names,
+        title,
+        rejected=images.rejected,
+        facts={"source": source.facts()},
+    )
     task = _with_test(task, source, quiet=quiet)
     settings = image_settings(num_labeled, len(images.ids) - num_labeled, images.pixels.shape[1], options)
     return run_training(task, settings, folder, how)

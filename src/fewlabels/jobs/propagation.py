@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -50,6 +51,18 @@ class Input:
     ignore_unknown_ids: bool = False
     explain: tuple[str, ...] = ()
 
+    def facts(self) -> dict[str, Any]:
+        """How the embeddings and labels are opened again, for run.json."""
+        return {
+            "kind": "embeddings",
+            "path": os.path.abspath(self.embeddings),
+            "labels": None if self.labels is None else os.path.abspath(self.labels),
+            "by_position": self.by_position,
+            "columns": asdict(self.columns or Columns()),
+            "delimiter": self.delimiter,
+            "encoding": self.encoding,
+        }
+
 
 def run_propagation(
     asked: Input,
@@ -76,7 +89,7 @@ def run_propagation(
     stages.start("read")
     values = source.read(lambda share: stages.advance("read", share))
     durable.make_folder(out.parent)  # may be refused: now, not after the work
-    facts = {"title": asked.embeddings.name, "class_names": given.class_names}
+    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
     writer = RunWriter(folder, "propagate", {"graph": asdict(settings)}, **facts)
     stages.attach(writer)
     found = propagate(values, given.codes, settings, class_names=given.class_names, on_progress=stages.advance)

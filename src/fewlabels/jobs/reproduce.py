@@ -101,5 +101,8 @@ def cell_task(dataset: Dataset, cell: Cell, given: Split, variant: Variant, devi
         truth=dataset.truth,
         mean=[255 * value for value in benchmark.mean],
         std=[255 * value for value in benchmark.std],
-        facts={"reproduces": facts},
+        facts={
+            "reproduces": facts,
+            "source": {"kind": "dataset", "name": benchmark.name, "data": dataset.place},
+        },
     )

@@ -122,7 +122,7 @@ class _Run:
             keeper.step = 0 if start is None else start.values["place"]["done"]
             try:
                 trained = self._trained(images, log, keeper, start)
-                final = self._final(trained.network, images, stop)
+                final, descriptors = self._final(trained.network, images, stop)
             except Stopped:
                 command = self.options.go_on or command_to_go_on(self.folder, group.size)
                 raise keeper.why_stopped(command) from None
@@ -132,7 +132,7 @@ class _Run:
                 log.close()
         results = {} if final is None else results_of(self.task, final, log.epochs)
         results |= {"wall_seconds": time.perf_counter() - begun, "peak_memory_mib": peak_memory_mib()}
-        group.by_leader(lambda: self._write(writer, trained, final, results), images.device)
+        group.by_leader(lambda: self._write(writer, trained, (final, descriptors), results), images.device)
         if group.leads:
             kept.remove_all()
         found: dict[str, Any] = json.loads(group.text_from_leader(json.dumps(results), images.device))
@@ -220,8 +220,13 @@ class _Run:
             torch.manual_seed(torch_seed(self.settings.seed, "weights" if purpose == "student" else purpose))
             return build_network(self.settings.network, self.image_input, len(self.task.class_names))
 
-    def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Propagation | None:
-        """Labels for every row by the final network: the ones that are written. Only the first process has them."""
+    def _final(
+        self, network: nn.Module, images: torch.Tensor, stop: StopRequested
+    ) -> tuple[Propagation | None, np.ndarray]:
+        """Labels for every row by the final network: the ones that are written. Only the first process has them.
+
+        And the descriptors (n, d) float32 that they come from.
+        """
         with self.execution.algorithms():
             descriptors = evaluate(network, images, self.execution).descriptors.cpu().numpy()
 
@@ -235,16 +240,22 @@ class _Run:
                 descriptors, self.task.labels, self.settings.graph, class_names=names, on_progress=on_progress
             )
 
-        return self.execution.group.by_leader(found, self.execution.device)
+        return self.execution.group.by_leader(found, self.execution.device), descriptors
 
     def _write(
-        self, writer: RunWriter | None, trained: Trained, final: Propagation | None, results: dict[str, Any]
+        self,
+        writer: RunWriter | None,
+        trained: Trained,
+        found: tuple[Propagation | None, np.ndarray],
+        results: dict[str, Any],
     ) -> None:
+        final, descriptors = found
         assert writer is not None
         assert final is not None
         task = self.task
         names = list(task.class_names)
         writer.pseudo_labels(table_of(final, task.labels, task.ids, names))
+        writer.descriptors(descriptors)
         config = {
             "network": asdict(self.settings.network),
             "image_input": asdict(self.image_input),

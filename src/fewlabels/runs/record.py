@@ -1,9 +1,10 @@
 """The run folder. This module is its only writer and its only reader.
 
-run.json               what was asked: command, kind, settings, versions, seed, class names; and when it started
+run.json               what was asked: command, kind, settings, versions, seed, class names, source; and when it started
 events.jsonl           one line per event, in order: {"event": "epoch", ...}; flushed line by line
 results.json           headline numbers and distributions, written at the end
 pseudo_labels.parquet  id, label, certainty, source, reached
+descriptors.npy        (n, d) float32 of the final network, in the order of pseudo_labels.parquet, where one was trained
 model.safetensors      weights, where the run trained a network; model.json says how to build it
 teacher.safetensors    weights of the averaging teacher, where there was one
 resumed.jsonl          one line for each time the run was taken up again: when, from which step, what was different
@@ -26,6 +27,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.lib import format as npy_format
+
 from .. import durable
 from ..errors import ConfigError, RunError
 from .origin import versions
@@ -36,6 +40,7 @@ __all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "ref
 FORMAT = 1
 EVENTS = "events.jsonl"
 RESUMED = "resumed.jsonl"
+DESCRIPTORS = "descriptors.npy"
 
 
 def free_name(wanted: str | Path) -> Path:
@@ -67,7 +72,8 @@ class RunWriter:
     def __init__(self, folder: str | Path, kind: str, settings: Mapping[str, Any], **facts: Any) -> None:
         """Make the folder and write run.json.
 
-        kind: "train", "propagate" or "seeds". facts: more for run.json, such as class_names or seed.
+        kind: "train", "propagate" or "seeds". facts: more for run.json, such as class_names or seed; `source` says how
+            the inputs are opened again: its kind (images, digits, dataset or embeddings) and absolute paths.
         Raises ConfigError where the folder exists and is not empty, StorageError where it cannot be written.
         """
         self.folder = Path(folder)
@@ -110,6 +116,11 @@ class RunWriter:
     def pseudo_labels(self, table: PseudoLabelTable) -> None:
         """Write pseudo_labels.parquet."""
         table.write(self.folder / "pseudo_labels.parquet")
+
+    def descriptors(self, values: np.ndarray) -> None:
+        """Write descriptors.npy. values: (n, d), one for each row of pseudo_labels.parquet; kept as float32."""
+        with durable.writing(self.folder / DESCRIPTORS) as file:
+            npy_format.write_array(file, np.ascontiguousarray(values, np.float32), allow_pickle=False)
 
     def model(self, weights: bytes, config: Mapping[str, Any]) -> None:
         """Write model.safetensors (its bytes) and model.json (how to build the network)."""
