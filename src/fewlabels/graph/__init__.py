@@ -5,6 +5,7 @@ from .cost import Cost, estimate
 from .explain import Explanation, explain, explain_rows
 from .given import graph_from_affinity, graph_from_neighbors
 from .graph import Graph, Search, build_graph
+from .leave_one_out import LeaveOneOut, leave_one_out
 from .neighbors import Neighbors, nearest_neighbors
 from .propagation import Propagation, propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
@@ -18,6 +19,7 @@ __all__ = [
     "Explanation",
     "Graph",
     "GraphSettings",
+    "LeaveOneOut",
     "Neighbors",
     "Propagation",
     "PseudoLabels",
@@ -34,6 +36,7 @@ __all__ = [
     "explain_rows",
     "graph_from_affinity",
     "graph_from_neighbors",
+    "leave_one_out",
     "nearest_neighbors",
     "normalize",
     "propagate",

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -145,6 +146,9 @@ def _degree_roots(graph: Graph) -> NDArray[np.float64]:
     return degree_roots(graph.affinity) if graph.layout is None else graph.layout.root_degree
 
 
+Solve = Callable[..., Solution]  # (y, start=None, on_progress=...), as `solve` without graph and settings
+
+
 def solve(
     graph: Graph,
     y: sp.csc_array,
@@ -153,33 +157,45 @@ def solve(
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Solution:
     """Z with (I - alpha W) Z = Y, in the precision of W. y: (m, c) sparse. start: (m, c) first guess."""
+    return prepared(graph, settings)(y, start, on_progress)
+
+
+def prepared(graph: Graph, settings: GraphSettings) -> Solve:
+    """`solve` for one graph and many right-hand sides: what does not depend on them is made once."""
     w = graph.affinity
-    if settings.dtype(y.shape[0]) == np.float32:
+    if settings.dtype(w.shape[0]) == np.float32:
         w = w.astype(np.float32, copy=False)
+    limits: Any = {"tol": settings.tol, "max_steps": settings.step_limit}
     if not fits_kernels(w):
-        with products(w) as times_w:
-            return conjugate_gradients(
-                lambda x: x - settings.alpha * times_w(x),
-                y.toarray(),
-                tol=settings.tol,
-                max_steps=settings.step_limit,
-                start=start,
-            )
+
+        def plain(
+            y: sp.csc_array,
+            start: NDArray[np.floating] | None = None,
+            on_progress: Callable[[float], None] = lambda share: None,
+        ) -> Solution:
+            with products(w) as times_w:
+                return conjugate_gradients(
+                    lambda x: x - settings.alpha * times_w(x), y.toarray(), start=start, **limits
+                )
+
+        return plain
     from .block_solver import System, coarse_space, solve_blocks
 
     layout, coarse = graph.layout, None
-    groups = even_groups(y.shape[0]) if layout is None else layout.groups
+    groups = even_groups(w.shape[0]) if layout is None else layout.groups
     # Released mode stops where plain steps from zero are after 20: it takes no other ones.
     if layout is not None and settings.mode == "paper" and groups.size > COARSE_FROM_GROUPS:
         coarse = coarse_space(w, settings.alpha, groups, layout.root_degree)
-    return solve_blocks(
-        System(w, settings.alpha, groups, coarse),
-        y,
-        on_progress=on_progress,
-        tol=settings.tol,
-        max_steps=settings.step_limit,
-        start=start,
-    )
+    system = System(w, settings.alpha, groups, coarse)
+
+    def compiled(
+        y: sp.csc_array,
+        start: NDArray[np.floating] | None = None,
+        on_progress: Callable[[float], None] = lambda share: None,
+    ) -> Solution:
+        return solve_blocks(system, y, start=start, on_progress=on_progress, **limits)
+
+    return compiled
 
 
 def warn_of_unreached(result: PseudoLabels, component: NDArray[np.int64]) -> None:
