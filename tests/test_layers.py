@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "report": SHARED | {"runs", "numpy", "matplotlib", "jinja2"},
     "jobs": SHARED
     | {"graph", "data", "nets", "train", "recipes", "runs", "report", "numpy", "torch", "safetensors", "tqdm"},
+    "jobs/embedding_map": SHARED | {"data", "numpy", "sklearn", "threadpoolctl"},
     "jobs/propagation": SHARED | {"graph", "data", "runs", "report", "durable", "numpy"},
     "options": {"errors", "graph", "typer"},
     "cli_app": {"graph", "typer"},

@@ -24,12 +24,14 @@ from ..report import report_html
 from ..runs import RunWriter
 from ..runs.table import PseudoLabelTable, table_kind
 from .explanations import record
+from .insights import Material, insights_of
 from .measures import certainty, class_counts, health, peak_memory_mib
 from .memory import GIB, available_bytes, demand_room, forecast
 from .progress import StageProgress
 
 MOST_EXPLAINED = 20
 SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
+INSIGHT_SECONDS = 3.0  # a map and the labels left out one by one, whatever the size
 SECONDS_PER_ROW = 4e-6  # of writing the tables and the report
 
 
@@ -95,6 +97,8 @@ def run_propagation(
     found = propagate(values, given.codes, settings, class_names=given.class_names, on_progress=stages.advance)
     stages.start("explain")
     explanations = explain_rows(found, given.codes, explained, settings, descriptors=values)
+    stages.start("insights")
+    insights = insights_of(_material(found, source, given, values, settings))
     stages.start("write")
     results = _results(found, given, cost) | {
         "wall_seconds": time.perf_counter() - start,
@@ -104,6 +108,7 @@ def run_propagation(
         results["explanations"] = [record(why, source.ids, given.class_names) for why in explanations]
     table = _table(found, source, given)
     writer.pseudo_labels(table)
+    writer.insights(insights)
     writer.results(results)
     writer.report(report_html([folder]))
     writer.finish()
@@ -172,6 +177,14 @@ def _results(found: Propagation, given: Labels, cost: Cost) -> dict[str, Any]:
     }
 
 
+def _material(
+    found: Propagation, source: EmbeddingSource, given: Labels, values: np.ndarray, settings: GraphSettings
+) -> Material:
+    """For the report. There is no truth, and rows have no images: they are shown by their ids."""
+    num_classes = len(given.class_names)
+    return Material(found, given.codes, None, num_classes, values, settings, lambda row: str(source.ids[row]))
+
+
 def _table(found: Propagation, source: EmbeddingSource, given: Labels) -> PseudoLabelTable:
     result, labelled = found.pseudo_labels, given.codes != UNLABELED
     return PseudoLabelTable(source.ids, result.label, result.certainty, labelled, result.reached, given.class_names)
@@ -185,6 +198,7 @@ class _Stages:
             "read": shape[0] * shape[1] * SECONDS_PER_NUMBER,
             **cost.stage_seconds,
             "explain": num_explained * cost.stage_seconds["solve"] / 4,
+            "insights": INSIGHT_SECONDS,
             "write": shape[0] * SECONDS_PER_ROW,
         }
         self.progress = StageProgress(seconds, "propagating", quiet=quiet)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..graph import Propagation
+from .insights import reliability_of
 from .measures import accuracy_percent, certainty, class_counts, health
 from .task import Task
 
@@ -14,6 +15,7 @@ def results_of(task: Task, final: Propagation, epochs: Sequence[dict[str, Any]])
     """The final pseudo-labels are made by the final network: they are the ones that are written."""
     spread = [epoch for epoch in epochs if "mean_certainty" in epoch]
     first = spread[0] if spread else {}
+    trust = reliability_of(final, task.labels, task.truth) or {}
     return {
         "class_names": list(task.class_names),
         "num_rows": len(task.labels),
@@ -27,6 +29,8 @@ def results_of(task: Task, final: Propagation, epochs: Sequence[dict[str, Any]])
         "pseudo_label_accuracy_last": accuracy_percent(final.pseudo_labels.label, task.labels, task.truth),
         "class_counts": class_counts(final.pseudo_labels.label, task.labels, len(task.class_names)),
         **certainty(final, task.labels, task.truth),
+        "certainty_auroc": trust.get("auroc"),
+        "certainty_ece": trust.get("ece"),
         **health(final),
     }
 

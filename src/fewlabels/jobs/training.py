@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import nn
 
-from ..conventions import UNLABELED
 from ..data.randomness import torch_seed
 from ..errors import ConfigError, NumericsError
-from ..graph import Propagation, propagate
+from ..graph import propagate
 from ..nets import ImageInput, build_network
 from ..report import report_html
-from ..runs import PseudoLabelTable, RunWriter, first_events, is_begun, is_finished, read_run
+from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
+from ..runs.insights import Insights
 from ..runs.origin import versions
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import joined, leads, processes
@@ -32,8 +30,10 @@ from ..train.methods import Labels
 from ..train.settings import TrainSettings
 from ..train.snapshot import Snapshot
 from ..train.watch import Stopped
+from .ending import Final, table_of, weights_of
 from .folder import CHECKPOINTS, alone_in, command_to_go_on, is_tidy, tidied
 from .guards import OnCollapse
+from .insights import insights_of
 from .measures import peak_memory_mib
 from .placement import placed
 from .progress import Progress
@@ -42,7 +42,7 @@ from .task import Task
 from .tensorboard import Board, need_tensorboard
 from .watching import Keeper, Keeping, Log, Watcher, images_before, total_images
 
-__all__ = ["RunOptions", "has_run", "leads", "processes", "run_training", "table_of"]
+__all__ = ["RunOptions", "has_run", "leads", "processes", "run_training"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class _Run:
             keeper.step = 0 if start is None else start.values["place"]["done"]
             try:
                 trained = self._trained(images, log, keeper, start)
-                final, descriptors = self._final(trained.network, images, stop)
+                final = self._final(trained.network, images, stop)
             except Stopped:
                 command = self.options.go_on or command_to_go_on(self.folder, group.size)
                 raise keeper.why_stopped(command) from None
@@ -130,9 +130,10 @@ class _Run:
                 raise self._with_ids(error) from error
             finally:
                 log.close()
-        results = {} if final is None else results_of(self.task, final, log.epochs)
+        results = {} if final is None else results_of(self.task, final.propagation, log.epochs)
+        insights = group.by_leader(lambda: self._insights(final), images.device)
         results |= {"wall_seconds": time.perf_counter() - begun, "peak_memory_mib": peak_memory_mib()}
-        group.by_leader(lambda: self._write(writer, trained, (final, descriptors), results), images.device)
+        group.by_leader(lambda: self._write(writer, trained, final, insights, results), images.device)
         if group.leads:
             kept.remove_all()
         found: dict[str, Any] = json.loads(group.text_from_leader(json.dumps(results), images.device))
@@ -220,13 +221,8 @@ class _Run:
             torch.manual_seed(torch_seed(self.settings.seed, "weights" if purpose == "student" else purpose))
             return build_network(self.settings.network, self.image_input, len(self.task.class_names))
 
-    def _final(
-        self, network: nn.Module, images: torch.Tensor, stop: StopRequested
-    ) -> tuple[Propagation | None, np.ndarray]:
-        """Labels for every row by the final network: the ones that are written. Only the first process has them.
-
-        And the descriptors (n, d) float32 that they come from.
-        """
+    def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Final | None:
+        """Labels for every row by the final network: the ones that are written. Only the first process has them."""
         with self.execution.algorithms():
             descriptors = evaluate(network, images, self.execution).descriptors.cpu().numpy()
 
@@ -234,56 +230,49 @@ class _Run:
             if stop.requested is not None:
                 raise Stopped
 
-        def found() -> Propagation:
-            names = self.task.class_names
-            return propagate(
-                descriptors, self.task.labels, self.settings.graph, class_names=names, on_progress=on_progress
-            )
+        def found() -> Final:
+            names, settings = self.task.class_names, self.settings.graph
+            labels = propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
+            return Final(labels, descriptors)
 
-        return self.execution.group.by_leader(found, self.execution.device), descriptors
+        return self.execution.group.by_leader(found, self.execution.device)
+
+    def _insights(self, final: Final | None) -> Insights:
+        assert final is not None
+        return insights_of(final.material(self.task, self.settings.graph))
 
     def _write(
         self,
         writer: RunWriter | None,
         trained: Trained,
-        found: tuple[Propagation | None, np.ndarray],
+        final: Final | None,
+        insights: Insights | None,
         results: dict[str, Any],
     ) -> None:
-        final, descriptors = found
         assert writer is not None
         assert final is not None
+        assert insights is not None
         task = self.task
         names = list(task.class_names)
-        writer.pseudo_labels(table_of(final, task.labels, task.ids, names))
-        writer.descriptors(descriptors)
+        writer.pseudo_labels(table_of(final.propagation, task.labels, task.ids, names))
+        writer.descriptors(final.descriptors)
+        writer.insights(insights)
         config = {
             "network": asdict(self.settings.network),
             "image_input": asdict(self.image_input),
             "class_names": names,
         }
-        writer.model(_weights(trained.network), config)
+        writer.model(weights_of(trained.network), config)
         if trained.teacher is not None:
-            writer.teacher(_weights(trained.teacher))
+            writer.teacher(weights_of(trained.teacher))
         writer.results(results)
         writer.report(report_html([self.folder]))
         writer.finish()
 
 
-def table_of(
-    propagation: Propagation, given: np.ndarray, ids: Sequence[str], class_names: Sequence[str]
-) -> PseudoLabelTable:
-    """The rows of a propagation as a table. given: (n,) int64, -1 where the label is not the user's."""
-    found = propagation.pseudo_labels
-    return PseudoLabelTable(ids, found.label, found.certainty, given != UNLABELED, found.reached, class_names)
-
-
 def _newest(kept: Checkpoints) -> Snapshot | None:
     found = kept.newest()
     return None if found is None else found[1]
-
-
-def _weights(network: nn.Module) -> bytes:
-    return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
 def _image_input(task: Task) -> ImageInput:

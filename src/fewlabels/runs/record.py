@@ -5,6 +5,9 @@ events.jsonl           one line per event, in order: {"event": "epoch", ...}; fl
 results.json           headline numbers and distributions, written at the end
 pseudo_labels.parquet  id, label, certainty, source, reached
 descriptors.npy        (n, d) float32 of the final network, in the order of pseudo_labels.parquet, where one was trained
+insights.json          what a report shows beyond results.json: reliability, confusion, graph; how the map was made
+map.parquet            row, x, y, label, certainty, given: some rows on a plane
+gallery.parquet        rows worth looking at, with small pictures: the most and least certain, and suspicious labels
 model.safetensors      weights, where the run trained a network; model.json says how to build it
 teacher.safetensors    weights of the averaging teacher, where there was one
 resumed.jsonl          one line for each time the run was taken up again: when, from which step, what was different
@@ -32,6 +35,7 @@ from numpy.lib import format as npy_format
 
 from .. import durable
 from ..errors import ConfigError, RunError
+from .insights import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from .origin import versions
 from .table import PseudoLabelTable
 
@@ -137,6 +141,13 @@ class RunWriter:
         csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *rejected])
         durable.write_text(self.folder / "rejected.csv", text.getvalue())
 
+    def insights(self, found: Insights) -> None:
+        """Write insights.json, gallery.parquet and, where there is one, map.parquet."""
+        durable.write_json(self.folder / INSIGHTS, found.values)
+        durable.write_bytes(self.folder / GALLERY, gallery_bytes(found.tiles))
+        if found.points is not None:
+            durable.write_bytes(self.folder / MAP, map_bytes(found.points))
+
     def results(self, results: Mapping[str, Any]) -> None:
         """Write results.json."""
         durable.write_json(self.folder / "results.json", dict(results))
@@ -159,6 +170,7 @@ class Run:
     events: list[dict[str, Any]]  # events.jsonl
     results: dict[str, Any]  # results.json; empty while unfinished
     resumed: list[dict[str, Any]] = field(default_factory=list)  # resumed.jsonl
+    insights: dict[str, Any] = field(default_factory=dict)  # insights.json; empty for a run without
 
     @property
     def kind(self) -> str:
@@ -233,13 +245,14 @@ def read_run(folder: str | Path) -> Run:
         raise RunError(
             "K6", f"run of format {facts.get('format')}, this version reads {FORMAT}", where=folder, do="upgrade"
         )
-    results = root / "results.json"
+    results, insights = root / "results.json", root / INSIGHTS
     return Run(
         root,
         facts,
         _parsed(_lines(root), root / EVENTS),
         _json(results) if results.is_file() else {},
         list(_whole(_lines(root, RESUMED))),
+        _json(insights) if insights.is_file() else {},
     )
 
 
