@@ -1,12 +1,15 @@
 """Run folders made by hand, so that every number in a report is known."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fewlabels.runs import RunWriter
+from fewlabels.runs.insights import Insights, MapPoints, Tile
 
 RESULTS = {
     "num_rows": 1200,
@@ -27,6 +30,22 @@ RESULTS = {
     "unreached": 0,
     "wall_seconds": 61.4,
 }
+VALUES = {
+    "reliability": {
+        "num_rows": 10,
+        "edges": [0.0, 0.5, 1.0],
+        "count": [4, 6],
+        "right": [0.25, 1.0],
+        "certainty": [0.3, 0.9],
+        "auroc": 0.875,
+        "ece": 0.08,
+    },
+    "confusion": {"num_rows": 10, "num_wrong": 3, "counts": [[4, 2, 0], [0, 3, 1]], "pairs": [[0, 1, 2], [1, -1, 1]]},
+    "degrees": {"edges": [0, 1, 2, 4, 8], "counts": [0, 0, 900, 300]},
+    "components": {"largest": [1190, 10], "num_without_label": 1, "rows_without_label": 10},
+    "map": {"method": "t-SNE", "num_rows": 1200, "num_shown": 3},
+    "suspicious": {"num_labelled": 6, "num_checked": 5, "num_contradicted": 1},
+}
 MakeRun = Callable[..., Path]
 
 
@@ -37,8 +56,32 @@ def results() -> dict[str, Any]:
 
 
 @pytest.fixture
+def insights() -> Callable[..., Insights]:
+    """insights(ids=, image=) -> what a run has found: three rows on the map, four in galleries, with these ids."""
+
+    def make(ids: tuple[str, ...] = ("a.png", "b.png", "c.png", "d.png"), image: bytes | None = b"\x89PNG") -> Insights:
+        points = MapPoints(
+            np.arange(3),
+            np.array([0.0, 1, 2], np.float32),
+            np.array([1.0, 0, 1], np.float32),
+            np.array([0, 1, -1]),
+            np.array([1.0, 0.5, 0], np.float32),
+            np.array([True, False, False]),
+        )
+        tiles = [
+            Tile("doubtful", 0, ids[0], 0, 1, 0.25, 0.75, image),
+            Tile("certain", 0, ids[1], 0, 0, 0.93, 0.93, image),
+            Tile("doubtful", 1, ids[2], 1, -1, 0.44, 0.56, image),
+            Tile("suspicious", 0, ids[3], 1, 1, 0.81, 0.7, image),
+        ]
+        return Insights(json.loads(json.dumps(VALUES)), points, tiles)
+
+    return make
+
+
+@pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """make_run(name, results, seed=, title=, class_names=, alpha=, epochs=, methods=, finished=) -> the run folder."""
+    """make_run(name, results, seed=, title=, class_names=, alpha=, epochs=, methods=, finished=, insights=) -> the run folder."""
 
     def make(
         name: str = "run",
@@ -51,6 +94,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         epochs: int = 4,
         methods: tuple[str, str] = ("supervised", "lp"),
         finished: bool = True,
+        insights: Insights | None = None,
     ) -> Path:
         phases = [{"epochs": epochs, "method": method} for method in methods]
         settings = {"seed": seed, "graph": {"alpha": alpha, "mode": "paper"}, "phases": phases}
@@ -67,6 +111,8 @@ def make_run(tmp_path: Path) -> MakeRun:
                 mean_certainty=0.5 + 0.1 * number if propagating else None,
             )
         if finished:
+            if insights is not None:
+                writer.insights(insights)
             writer.results(RESULTS if results is None else results)
             writer.finish()
         return tmp_path / name

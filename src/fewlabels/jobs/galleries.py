@@ -45,7 +45,9 @@ def extremes(rows: Rows) -> Iterator[Tile]:
     for number in range(min(rows.num_classes, MOST_TILES // 2)):
         own = order[ends[number] : ends[number + 1]]
         low, high = min(each, (own.size + 1) // 2), min(each, own.size // 2)
-        for group, some in ((DOUBTFUL, own[:low]), (CERTAIN, own[own.size - high :][::-1])):
+        top = own[own.size - high :]
+        top = top[np.lexsort((top, -rows.certainty[top]))]
+        for group, some in ((DOUBTFUL, own[:low]), (CERTAIN, top)):
             for row in some.tolist():
                 sure = rows.certainty[row]
                 score = sure if group == CERTAIN else 1 - sure

@@ -70,4 +70,4 @@ def confusion(label: np.ndarray, truth: np.ndarray, num_classes: int) -> dict[st
     pairs = [
         [int(true[at]), -1 if taken[at] == num_classes else int(taken[at]), int(number[at])] for at in first.tolist()
     ]
-    return {"num_rows": int(label.size), "counts": counts, "pairs": pairs}
+    return {"num_rows": int(label.size), "num_wrong": int((label != truth).sum()), "counts": counts, "pairs": pairs}

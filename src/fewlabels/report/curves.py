@@ -8,6 +8,8 @@ from itertools import accumulate
 
 from ..runs import Run
 
+MOST_EPOCHS = 12  # in the table beside the pictures
+
 Known = list[float | None]  # one for each epoch; None where a number is not known
 
 
@@ -88,6 +90,29 @@ def curve_of(run: Run) -> Curve:
         weight=each("consistency_weight"),
         methods=list({epoch["phase_index"]: str(epoch.get("phase", "")) for epoch in epochs}.values()),
     )
+
+
+def curve_rows(curve: Curve) -> list[list[str]]:
+    """A curve as a table: header, then a dozen of its epochs, evenly spread, and the last of each phase."""
+    last = [begin - 1 for begin in curve.begins[1:]] + [len(curve.phase) - 1]
+    step = max(1, -(-len(curve.phase) // MOST_EPOCHS))
+    chosen = sorted({*range(step - 1, len(curve.phase), step), *last})
+    columns = [
+        (name, form, values)
+        for name, form, values in (
+            ("test error", "{:.1f} %", headline(curve)),
+            ("right pseudo-labels", "{:.1f} %", curve.accuracy),
+            ("mean certainty", "{:.2f}", curve.certainty),
+            ("loss", "{:.3g}", curve.loss),
+        )
+        if is_known(values)
+    ]
+    rows = [["epoch", "phase", *(name for name, _, _ in columns)]]
+    for place in chosen:
+        cells = [(form, values[place]) for _, form, values in columns]
+        texts = ["-" if value is None else form.format(value) for form, value in cells]
+        rows.append([str(place + 1), str(curve.phase[place] + 1), *texts])
+    return rows
 
 
 def is_known(values: Sequence[float | None]) -> bool:

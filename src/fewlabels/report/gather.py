@@ -9,7 +9,9 @@ from typing import Any
 
 from ..errors import ConfigError, shown
 from ..runs import Run, read_run
-from .curves import Curve, curve_of
+from .curves import Curve, curve_of, curve_rows
+from .galleries import Galleries, galleries_of
+from .insights import Insights, component_rows, insights_of
 from .numbers import deviation, known, mean, number
 from .sentences import MEANINGS, phase_notes, sentence, warnings
 
@@ -42,6 +44,9 @@ class Report:
     differences: list[list[str]]  # runs that are no repeats: header, then a row for each setting that differs
     health: list[tuple[str, str]]
     solver: list[list[str]]  # header, then a row for each class
+    insights: Insights
+    galleries: Galleries | None
+    learning: list[list[str]]  # of one run: header, then some of its epochs
     settings: list[tuple[str, str]]
     versions: list[tuple[str, str]]
     origin: list[tuple[str, str]]  # command, start, seed
@@ -59,6 +64,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
     runs = [run for one in given for run in _expanded(one)]
     head = given[0]
     alone = runs[0] if len(runs) == 1 else None
+    names = [str(name) for name in runs[0].facts.get("class_names", [])]
     repeats = all(_but_seed(run) == _but_seed(runs[0]) for run in runs)
     curves = [curve for run in runs if (curve := curve_of(run)).phase]
     return Report(
@@ -71,12 +77,15 @@ def gather(folders: Sequence[str | Path]) -> Report:
         phases=phase_notes(curves[0]) if len(curves) == 1 else [],
         repeats=repeats,
         histogram=alone.results.get("certainty_histogram") if alone else None,
-        class_names=[str(name) for name in runs[0].facts.get("class_names", [])],
+        class_names=names,
         class_counts=alone.results.get("class_counts") if alone else None,
         table=[] if alone else _comparison(runs, repeats),
         differences=[] if repeats else _differences(runs),
-        health=_health(alone.results) if alone else [],
+        health=_health(alone) if alone else [],
         solver=_solver(alone) if alone else [],
+        insights=insights_of(alone, names) if alone else Insights(),
+        galleries=galleries_of(alone, names) if alone else None,
+        learning=curve_rows(curves[0]) if alone and curves else [],
         settings=_flat(runs[0].settings),
         versions=[(name, str(version)) for name, version in head.facts["versions"].items()],
         origin=_origin(head),
@@ -122,7 +131,8 @@ def _differences(runs: Sequence[Run]) -> list[list[str]]:
     return [["setting", *(run.folder.name for run in runs)], *(row for row in rows if len(set(row[1:])) > 1)]
 
 
-def _health(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _health(run: Run) -> list[tuple[str, str]]:
+    results = run.results
     graph = results.get("graph", {})
     names = {
         "num_nodes": "nodes (rows with equal descriptors share one)",
@@ -136,7 +146,8 @@ def _health(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [("rows", results.get("num_rows")), ("labelled", results.get("num_labeled"))]
     rows += [("rows that no label reaches", results.get("unreached"))]
     rows += [(text, graph.get(key)) for key, text in names.items()]
-    return [(text, f"{value:,g}") for text, value in rows if value is not None]
+    known_rows = [(text, f"{value:,g}") for text, value in rows if value is not None]
+    return known_rows + component_rows(run.insights.get("components"))
 
 
 def _solver(run: Run) -> list[list[str]]:

@@ -67,7 +67,7 @@ def error_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
 
     Where a teacher averages, the error is the teacher's; for repeats the student's is drawn beside it.
     """
-    figure, axes = _panel("Test error, %", "training steps")
+    figure, axes = panel("Test error, %", "training steps")
     known = [curve for curve in curves if curve.measured]
     points = [np.array(curve.measured, float) for curve in known]
     lines = Lines([at[:, 0] for at in points], [at[:, 1] for at in points], [curve.name for curve in known], repeats)
@@ -102,7 +102,7 @@ def _draw_students(axes: Axes, curves: Sequence[Curve]) -> None:
 
 def pseudo_labels_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
     """Right pseudo-labels over the epochs that had some, as error_figure; for repeats their certainty as well."""
-    figure, axes = _panel("Pseudo-labels, %" if repeats else "Right pseudo-labels, %", "epoch with pseudo-labels")
+    figure, axes = panel("Pseudo-labels, %" if repeats else "Right pseudo-labels, %", "epoch with pseudo-labels")
     names = [curve.name for curve in curves]
     for words, color, values in _of_pseudo_labels(curves):
         if np.isnan(np.concatenate(values)).all() or not (repeats or words == "right"):
@@ -133,7 +133,7 @@ def _of_pseudo_labels(curves: Sequence[Curve]) -> list[tuple[str, str, list[np.n
 
 def loss_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
     """Mean loss of each epoch over all training steps, as error_figure. Losses of two phases are not of one kind."""
-    figure, axes = _panel("Loss, mean of each epoch", "training steps")
+    figure, axes = panel("Loss, mean of each epoch", "training steps")
     y = [_numbers(curve.loss) for curve in curves]
     lines = Lines([np.array(curve.at) for curve in curves], y, [curve.name for curve in curves], repeats)
     _draw(axes, lines, (BLUE, *PALETTE[1:]))
@@ -144,7 +144,7 @@ def loss_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
 
 def schedule_figure(curve: Curve) -> Figure:
     """Learning rate and, where there is one, weight of the teacher's word, each as a share of its maximum."""
-    figure, axes = _panel("Schedule, % of the maximum", "training steps")
+    figure, axes = panel("Schedule, % of the maximum", "training steps")
     named = (("learning rate", GREEN, curve.rate), ("weight of the teacher", ORANGE, curve.weight))
     for name, color, values in named:
         y = np.nan_to_num(_numbers(values))
@@ -178,7 +178,7 @@ def _name_phase(axes: Axes, x: float, words: str, side: str, height: float = 0.9
     note.set_transform(axes.get_xaxis_transform())
 
 
-def _panel(title: str, x_label: str, size: tuple[float, float] = (5.2, 3.3)) -> tuple[Figure, Axes]:
+def panel(title: str, x_label: str, size: tuple[float, float] = (4.7, 3.1)) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -216,7 +216,7 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
 
 def histogram_figure(histogram: Mapping[str, Any]) -> Figure:
     """How many pseudo-labels have which certainty: right and wrong ones, or all where truth is unknown."""
-    figure, axes = _panel("Pseudo-labels by certainty", "certainty")
+    figure, axes = panel("Pseudo-labels by certainty", "certainty")
     edges = np.array(histogram["edges"])
     width = np.diff(edges)
     if histogram.get("right") is not None:
@@ -234,7 +234,7 @@ def classes_figure(class_names: Sequence[str], counts: Mapping[str, Sequence[int
     """Rows of each class, given and propagated; the first 40 classes."""
     names = [short(name) for name in class_names[:MOST_BARS]]
     given, spread = np.array(counts["given"][:MOST_BARS]), np.array(counts["propagated"][:MOST_BARS])
-    figure, axes = _panel("Rows of each class", "rows", (5.2, max(3.3, 0.9 + 0.24 * len(names))))
+    figure, axes = panel("Rows of each class", "rows", (4.7, max(3.1, 0.9 + 0.24 * len(names))))
     places = np.arange(len(names))
     axes.barh(places, given, color=GREY, label="given")
     axes.barh(places, spread, left=given, color=BLUE, label="propagated")

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from .curves import headline, is_known
 from .gather import Report, gather
+from .insight_pictures import confusion_figure, map_by_certainty, map_by_label, reliability_figure
+from .insights import Insights
 from .pictures import (
     MOST_BARS,
     classes_figure,
@@ -21,6 +23,7 @@ from .pictures import (
     pseudo_labels_figure,
     schedule_figure,
 )
+from .tables import tables
 
 MOST_OPEN_ROWS = 13  # longer tables are folded
 TEMPLATES = Environment(
@@ -43,7 +46,13 @@ def report_html(folders: Sequence[str | Path]) -> str:
 def render(report: Report) -> str:
     """The page of a gathered report."""
     page = TEMPLATES.get_template("report.html.j2")
-    return page.render(report=report, pictures=_pictures(report), most_open_rows=MOST_OPEN_ROWS, most_bars=MOST_BARS)
+    return page.render(
+        report=report,
+        pictures=_pictures(report) | _of_insights(report.insights, report.class_names),
+        tables=tables(report),
+        most_open_rows=MOST_OPEN_ROWS,
+        most_bars=MOST_BARS,
+    )
 
 
 def _pictures(report: Report) -> dict[str, tuple[str, str]]:
@@ -66,6 +75,27 @@ def _pictures(report: Report) -> dict[str, tuple[str, str]]:
         words = f"Rows of each class; by propagation between {min(spread):,} and {max(spread):,}."
         found["classes"] = (_uri(classes_figure(report.class_names, report.class_counts)), words)
     return found
+
+
+def _of_insights(found: Insights, class_names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The same for the insights of a run."""
+    pictures: dict[str, tuple[str, str]] = {}
+    if found.reliability:
+        bins = "; ".join(f"{row[3]} right of {row[1]} at {row[0]}" for row in found.reliability.table[1:])
+        pictures["reliability"] = (_uri(reliability_figure(found.reliability)), f"Right ones by certainty: {bins}.")
+    if found.confusion and found.confusion.counts:
+        words = f"Pseudo-labels by true class: {found.confusion.num_wrong:,} of {found.confusion.num_rows:,} are wrong."
+        pictures["confusion"] = (_uri(confusion_figure(found.confusion, class_names)), words)
+    if found.map:
+        count = f"{len(found.map.points.row):,} rows on a plane by {found.map.method}"
+        given = int(found.map.points.given.sum())
+        pictures["map_label"] = (_uri(map_by_label(found.map, class_names)), f"{count}, by label; {given} are given.")
+        sure = float(found.map.points.certainty.mean())
+        pictures["map_certainty"] = (
+            _uri(map_by_certainty(found.map)),
+            f"{count}, by certainty, {sure:.2f} on average.",
+        )
+    return pictures
 
 
 def _uri(figure: Figure) -> str:

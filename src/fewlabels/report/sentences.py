@@ -44,6 +44,16 @@ MEANINGS = {
     "certainty_right": ("Certainty of right ones", "", "Mean, 0 to 1, at the end."),
     "certainty_wrong": ("Certainty of wrong ones", "", "Mean at the end: lower is better."),
     "certainty": ("Mean certainty", "", "Over the propagated labels, 0 to 1. It orders guesses; it is no probability."),
+    "certainty_auroc": (
+        "Certainty tells right from wrong",
+        "",
+        "AUROC: how often a right pseudo-label is more certain than a wrong one. 0.5 is a coin, 1 is always.",
+    ),
+    "certainty_ece": (
+        "Certainty is off by",
+        "",
+        "ECE: mean distance of certainty from the share of right ones. Certainty is no probability: it need not be 0.",
+    ),
     "unreached": ("Unreached rows", "", "Rows that no label can get to on the graph; they stay without a label."),
     "wall_seconds": ("Time", "s", "Wall time of the whole run."),
 }
