@@ -87,6 +87,9 @@ def test_propagate_labels_every_row_and_writes_a_run_folder(embeddings, capsys):
         "events.jsonl",
         "results.json",
         "pseudo_labels.parquet",
+        "insights.json",
+        "map.parquet",
+        "gallery.parquet",
         "report.html",
         "manifest.json",
     }

@@ -34,5 +34,5 @@ def test_an_empty_gallery_and_no_file_at_all_are_no_rows(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PAR1 and no more", map_bytes(POINTS)])
 def test_a_damaged_table_is_an_error_that_names_it(tmp_path, content):
     (tmp_path / "gallery.parquet").write_bytes(content)
-    with pytest.raises(RunError, match="FL-K2 .*gallery.parquet|gallery.parquet.*FL-K2"):
+    with pytest.raises(RunError, match=r"FL-K2 damaged table .*gallery\.parquet|gallery\.parquet.*FL-K2"):
         read_gallery(tmp_path)

@@ -1,0 +1,160 @@
+"""What a report says of single rows: the parts, hostile names, and the page in a real browser."""
+
+import os
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewlabels.data.thumbnails import thumbnail
+from fewlabels.report import gather, report_html
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</style><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "<svg/onload=alert(1)>",
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    '<a href="javascript:alert(1)">x</a>',
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    "{{ ''.__class__ }}{% raw %}",
+    "<!--",
+    "]]><meta http-equiv=refresh content='0;url=//x'>",
+    "&lt;script&gt;",
+    "\u202egnp.exe\x00\x07",
+)
+CHROMIUM = "/usr/bin/chromium"
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, and all text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_shows_what_the_run_found(make_run, insights):
+    page = Page(report_html([make_run(insights=insights())]))
+    for text in (
+        "AUROC 0.88",
+        "3 of 10 pseudo-labels whose truth is known are wrong",
+        "3 of 1,200 rows on a plane, by t-SNE",
+        "Of 5 labels checked",
+        "(of 6: those",
+        "the others say wren",
+        "0.25, truly wren",
+        "1, with 10 rows",
+        "2 to 3",
+    ):
+        assert text in page.text, text
+    words = " ".join(attributes.get("alt", "") for tag, attributes in page.tags if tag == "img")
+    assert "25.0 % right of 4 at 0.0 to 0.5; 100.0 % right of 6 at 0.5 to 1.0" in words
+    assert "3 rows on a plane by t-SNE, by label; 1 are given" in words
+
+
+def test_rows_without_images_are_tables_of_ids(make_run, insights):
+    page = Page(report_html([make_run(insights=insights(image=None))]))
+    pictures = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
+    assert len(pictures) == 8  # four of the learning, and reliability, confusion, the map twice
+    for text in ("a.png", "b.png", "c.png", "d.png", "the others say wren"):
+        assert text in page.text
+
+
+def test_a_run_without_insights_has_none_of_these_parts(make_run):
+    report = gather([make_run()])
+    assert report.galleries is None
+    assert report.insights.map is report.insights.reliability is report.insights.confusion is None
+    text = Page(report_html([make_run("b")])).text
+    for words in ("Map of the descriptors", "Can certainty be trusted", "contradict", "certain of each class"):
+        assert words not in text
+
+
+def test_more_than_ten_classes_are_folded(make_run, insights):
+    found = insights()
+    tile = found.tiles[0]
+    tiles = [type(tile)("doubtful", number, f"r{number}", number, -1, 0.2, 0.8, b"") for number in range(12)]
+    shown = gather([make_run(insights=type(found)({"map": None}, None, tiles), class_names=tuple("abcdefghijkl"))])
+    assert [one.name for one in shown.galleries.open] == list("abcdefghij")
+    assert [one.name for one in shown.galleries.folded] == ["k", "l"]
+
+
+def test_long_ids_keep_their_ends(make_run, insights):
+    name = "photos/" + "x" * 100 + "/last.png"
+    (shown,) = gather([make_run(insights=insights((name, "b", "c", "d")))]).galleries.open[0].doubtful
+    assert shown.short_id.startswith("photos/")
+    assert shown.short_id.endswith("/last.png")
+    assert len(shown.short_id) <= 40
+
+
+def test_headings_are_in_order_and_every_picture_has_words_or_its_row_beside_it(make_run, insights):
+    page = Page(report_html([make_run(insights=insights())]))
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert all("alt" in attributes for tag, attributes in page.tags if tag == "img")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_and_ids_stay_text(make_run, insights, name):
+    folder = make_run(title=name, class_names=(name, name + "2"), insights=insights((name, "b", "c", name + "!")))
+    page = Page(report_html([folder]))
+    tags = [tag for tag, _ in page.tags]
+    assert not {"script", "iframe", "object", "embed", "link", "base", "form", "a", "svg"} & set(tags)
+    assert tags.count("style") == 1
+    metas = [attributes for tag, attributes in page.tags if tag == "meta"]
+    assert [meta["http-equiv"] for meta in metas if "http-equiv" in meta] == ["Content-Security-Policy"]
+    assert metas[1]["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    for tag, attributes in page.tags:
+        assert not [key for key in attributes if key.startswith("on") or key in ("href", "srcset", "srcdoc", "style")]
+        assert tag != "img" or attributes["src"].startswith("data:image/png;base64,")
+    assert page.text.count(name.replace("\x00", "�")) >= 3 or page.text.count(name) >= 3
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"needs {CHROMIUM}")
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if root else [])
+        yield found
+        found.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser_it_opens_without_an_error_or_a_request_and_fits_a_phone(
+    make_run, insights, browser, tmp_path, scheme
+):
+    image = thumbnail(np.zeros((8, 8, 1), np.uint8))
+    long = ("x" * 300 + ".png", "b", "c", HOSTILE[2])
+    file = tmp_path / "report.html"
+    file.write_text(report_html([make_run(class_names=("w" * 90, "wren"), insights=insights(long, image))]))
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("[...document.images].every(one => one.complete && one.naturalWidth > 0)")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
+    assert dark == (scheme == "dark")
+    page.close()
