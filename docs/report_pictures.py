@@ -35,7 +35,7 @@ def main(run: str) -> None:
             clip = {"x": 0, "y": top - 20, "width": WIDTH, "height": min(bottom - top, TALLEST)}
             shot = Image.open(io.BytesIO(page.screenshot(full_page=True, clip=clip)))
             file = io.BytesIO()
-            shot.convert("RGB").quantize(128).save(file, "PNG", optimize=True)
+            shot.convert("RGB").quantize(256).save(file, "PNG", optimize=True)
             durable.write_bytes(IMAGES / f"{name}.png", file.getvalue())
         browser.close()
 

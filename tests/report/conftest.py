@@ -81,7 +81,7 @@ def insights() -> Callable[..., Insights]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """make_run(name, results, seed=, title=, class_names=, alpha=, epochs=, methods=, finished=, insights=) -> folder."""
+    """make_run(name, results, *, seed, title, class_names, alpha, epochs, methods, finished, insights): a folder."""
 
     def make(
         name: str = "run",

@@ -20,8 +20,8 @@ from .embedding_map import Plane, plane
 from .galleries import Rows, extremes, suspicious
 from .reliability import confusion, reliability
 
-FEWEST_CHECKED, MOST_CHECKED = 32, 1000  # given labels: 32 are solved at once
-CHECKED_NODES = 16_000_000  # labels checked times nodes: a few seconds
+FEWEST_CHECKED, MOST_CHECKED = 8, 1000  # given labels
+CHECKED_NODES = 8_000_000  # labels checked times nodes: a few seconds
 LARGEST_COMPONENTS = 5
 
 
