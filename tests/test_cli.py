@@ -214,7 +214,7 @@ def test_explain_says_what_decided_a_row(embeddings, capsys):
 def test_the_stages_and_their_seconds_are_in_the_run_folder(embeddings, capsys):
     run(capsys, *PROPAGATE, "o.csv", "-q")
     events = [json.loads(line) for line in Path("o-run/events.jsonl").read_text().splitlines()]
-    names = ["read", "neighbors", "affinity", "solve", "pseudo_labels", "explain"]
+    names = ["read", "neighbors", "affinity", "solve", "pseudo_labels", "explain", "insights"]
     assert [event["name"] for event in events if event["event"] == "stage"] == names
     assert all(event["seconds"] >= 0 for event in events)
 
