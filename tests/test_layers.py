@@ -22,6 +22,8 @@ MAY_IMPORT = {
     "data/augment": SHARED | {"numpy", "torch", "data"},
     "data/dataset_cache": SHARED | {"numpy", "PIL", "durable"},
     "data/hub": SHARED | {"datasets"},
+    "data/decode_worker": {"data"},  # neither NumPy nor pyarrow: it is started for every folder of images
+    "data/decoders": SHARED | {"numpy", "subprocess", "queue"},
     "data/digits": {"numpy", "PIL", "sklearn", "data"},
     "nets": {"errors", "torch"},
     "nets/settings": {"errors"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 import warnings
 
 import numpy as np
@@ -15,8 +17,8 @@ from fewlabels.data.decode import BadImage, decode, read_header
 
 
 def decoded(content: bytes, size: int = 8) -> np.ndarray:
-    grey = read_header(lambda: io.BytesIO(content)).grey
-    return decode(lambda: io.BytesIO(content), size, grey)
+    grey = read_header(content).grey
+    return np.asarray(decode(content, size, grey)).reshape(size, size, -1)
 
 
 def palette_with_transparency() -> bytes:
@@ -158,8 +160,17 @@ def test_refuses_an_image_with_the_reason(case, content, reason):
     assert " at 0x" not in str(caught.value)
 
 
+def test_a_file_without_permission_is_refused_with_the_systems_words(monkeypatch):
+    def refusing(path, flags):  # as the file's mode would; but tests may run as root, who may read everything
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(BadImage, match=r"^Permission denied$"):
+        read_header("a.png")
+
+
 def test_an_image_cut_in_half_has_a_good_header():
-    assert read_header(lambda: io.BytesIO(cut_in_half())).width == 64
+    assert read_header(cut_in_half()).width == 64
 
 
 def test_every_cut_of_a_file_is_a_reason_and_never_a_crash():

@@ -1,15 +1,22 @@
-"""One image file to a square uint8 array: every step is defined, and whatever goes wrong is a reason, not a crash."""
+"""One image file to a square picture: every step is defined, and whatever goes wrong is a reason, not a crash.
+
+NumPy is imported where it is needed only: most processes that decode (decode_worker.py) start in half the time.
+"""
 
 from __future__ import annotations
 
+import io
+import os
+import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import TiffImagePlugin as _tiff  # noqa: F401  else Pillow loads all its kinds to find these two
+from PIL import WebPImagePlugin as _webp  # noqa: F401
 
 # Pillow knows more than forty kinds; most of its security holes are in the ones left out.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -23,7 +30,7 @@ SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 GREY = ("1", "L", "LA", "La", *SIXTEEN_BIT)
 COLOURED = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
 
-OpenFile = Callable[[], BinaryIO]
+ImageFile = str | bytes | None  # its path; or its content, None where a table has no bytes
 
 
 class BadImage(Exception):
@@ -39,34 +46,32 @@ class Header:
     grey: bool
 
 
-def read_header(open_file: OpenFile) -> Header:
+def read_header(file: ImageFile) -> Header:
     """Size and kind of an image, without decoding its pixels. Raises BadImage."""
-    with _opened(open_file) as image:
+    with _opened(file) as image:
         return Header(*image.size, image.mode in GREY)
 
 
-def decode(open_file: OpenFile, size: int, grey: bool) -> np.ndarray:
-    """(size, size, 1 if grey else 3) uint8: the centred square of the upright first frame. Raises BadImage.
+def decode(file: ImageFile, size: int, grey: bool) -> Image.Image:
+    """The centred square of the upright first frame, size x size, mode L if grey else RGB. Raises BadImage.
 
     16 bits are scaled to 8, transparency becomes white, CMYK and palettes become RGB.
     """
-    with _opened(open_file) as image:
+    with _opened(file) as image:
         image.load()  # all of it: a file cut in half fails only here
         picture = _eight_bit(_upright(image)).convert("L" if grey else "RGB")
-        if picture.size != (size, size):
-            picture = ImageOps.fit(picture, (size, size), method=RESAMPLING)
-        return np.asarray(picture).reshape(size, size, -1)
+        return picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), method=RESAMPLING)
 
 
 @contextmanager
-def _opened(open_file: OpenFile) -> Iterator[Image.Image]:
+def _opened(source: ImageFile) -> Iterator[Image.Image]:
     """The image, its header checked. All that goes wrong inside the block becomes BadImage.
 
     Warnings are silenced: Pillow warns about odd EXIF and TIFF tags, which do not matter for the pixels, and about
     sizes, which are checked here.
     """
     try:
-        with warnings.catch_warnings(), open_file() as file:
+        with warnings.catch_warnings(), _bytes_of(source) as file:
             warnings.simplefilter("ignore")
             _check_start(file)
             with Image.open(file, formats=FORMATS) as image:
@@ -82,6 +87,20 @@ def _opened(open_file: OpenFile) -> Iterator[Image.Image]:
         raise BadImage(problem.strerror or str(problem)) from problem
     except Exception as problem:  # decoders of damaged files raise nearly anything
         raise BadImage(f"{type(problem).__name__}: {problem}") from problem
+
+
+def _bytes_of(source: ImageFile) -> BinaryIO:
+    """A regular file, opened without following a link and without waiting for the other end of a FIFO; or its bytes."""
+    if source is None:
+        raise BadImage("no image bytes (null)")
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(source, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise BadImage("not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _check_start(file: BinaryIO) -> None:
@@ -116,22 +135,25 @@ def _upright(image: Image.Image) -> Image.Image:
 def _eight_bit(image: Image.Image) -> Image.Image:
     """The image as L or RGB, or another 8-bit mode that Pillow turns into RGB without a choice to make."""
     if image.mode in SIXTEEN_BIT:
-        return _scaled(np.asarray(image))
+        return _scaled(image)
     if image.mode in ("LA", "La") or (image.mode == "L" and image.has_transparency_data):
         image = image.convert("LA")
         white = Image.new("L", image.size, 255)
         white.paste(image.getchannel("L"), mask=image.getchannel("A"))
         return white
     if image.has_transparency_data and image.mode != "1":
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")  # which copies: 256 MB of the largest
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image.getchannel("A"))
         return white
     return image
 
 
-def _scaled(values: np.ndarray) -> Image.Image:
+def _scaled(image: Image.Image) -> Image.Image:
     """0..65535 to 0..255, rounded: Pillow's own conversion would cut all above 255 to white."""
+    import numpy as np
+
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise BadImage(f"whole numbers from {values.min()} to {values.max()}; expected 0 to 65535")
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, ImageError, shown
 from .benchmarks import Benchmark
-from .decode import OpenFile
-from .image_sources import BATCH_ROWS, IMAGE_COLUMNS, LABEL_COLUMNS, Source, open_bytes
+from .decode import ImageFile
+from .image_sources import BATCH_ROWS, IMAGE_COLUMNS, LABEL_COLUMNS, Source
 
 HUB = "hub"
 
@@ -69,10 +68,10 @@ def _source(part: Any, repository: str) -> Source:
     names = list(features[label].names)
     labels = [names[code] if code is not None and code >= 0 else None for code in encoded[label]]
     ids = [str(row) for row in range(len(labels))]
-    return Source(ids, labels, lambda: _openers(encoded, image), names)
+    return Source(ids, labels, lambda: _files(encoded, image), names)
 
 
-def _openers(encoded: Any, image: str) -> Iterator[OpenFile]:
+def _files(encoded: Any, image: str) -> Iterator[ImageFile]:
     for batch in encoded.select_columns([image]).iter(BATCH_ROWS):
         for value in batch[image]:
-            yield partial(open_bytes, value and value["bytes"])
+            yield value and value["bytes"]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import stat
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import ImageError, InputWarning, listed
-from .decode import BadImage, OpenFile
+from .decode import ImageFile
 from .paths import PARQUET, archive_kind, first_bytes, local_path, unreadable
 from .tables import Table, id_texts, is_whole, label_texts, open_table, part_files, plain, plain_type, repeats
 
@@ -33,13 +30,13 @@ BATCH_ROWS = 64  # images of a Parquet file held in memory at a time
 class Source:
     """Images that can be walked through more than once.
 
-    ids, names: one for each image, in order. openers: starts a walk, which gives a way to open each file, in order.
+    ids, names: one for each image, in order. files: starts a walk through the image files, in order.
     refused: reasons against images, by position, that were known before opening them.
     """
 
     ids: list[str]
     names: list[str | None]
-    openers: Callable[[], Iterator[OpenFile]]
+    files: Callable[[], Iterator[ImageFile]]
     class_names: list[str] | None = None
     refused: dict[int, str] = field(default_factory=dict)
 
@@ -92,7 +89,7 @@ def _folder_source(root: Path) -> Source:
     return Source(
         [file.id for file in files],
         names,
-        lambda: (partial(_open_regular, file.path) for file in files),
+        lambda: (file.path for file in files),
         refused={at: file.refused for at, file in enumerate(files) if file.refused},
     )
 
@@ -147,16 +144,6 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _open_regular(path: str) -> BinaryIO:
-    """A regular file, opened without following a link and without waiting for the other end of a FIFO."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise BadImage("not a regular file")
-    return os.fdopen(descriptor, "rb")
-
-
 def _parquet_source(files: list[Path]) -> Source:
     """Images in a column image or img: binary, or a struct of bytes and path. Labels and ids from their columns."""
     table = open_table(files, ImageError)
@@ -178,7 +165,7 @@ def _parquet_source(files: list[Path]) -> Source:
         names = [None if whole and name == "-1" else name for name in label_texts(table, label)]
     else:
         names = _named(table, label, class_names)
-    return Source(_ids(table, image, kind), names, lambda: _parquet_openers(table, image), class_names)
+    return Source(_ids(table, image, kind), names, lambda: _parquet_images(table, image), class_names)
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -225,16 +212,10 @@ def _named(table: Table, label: str, class_names: list[str]) -> list[str | None]
     return [class_names[code] if code >= 0 else None for code in codes]
 
 
-def _parquet_openers(table: Table, image: str) -> Iterator[OpenFile]:
+def _parquet_images(table: Table, image: str) -> Iterator[ImageFile]:
     for batch in table.batches([image], BATCH_ROWS):
         column = plain(batch.column(0))
         if pa.types.is_struct(column.type):
             column = pc.struct_field(column, "bytes")  # null, too, where the struct is
         for value in column:
-            yield partial(open_bytes, value.as_py())
-
-
-def open_bytes(data: bytes | None) -> BinaryIO:
-    if data is None:
-        raise BadImage("no image bytes (null)")
-    return io.BytesIO(data)
+            yield value.as_py()

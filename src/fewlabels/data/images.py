@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError, ImageError
-from .decode import BadImage, Header, decode, read_header
+from .decode import BadImage, Header, ImageFile
+from .decoders import Answer, Decoders
 from .image_sources import Source, open_source
 
 LARGEST_OWN_SIZE = 96  # images that share a square size up to this keep it
@@ -55,11 +56,13 @@ def read_images(
     _check_options(image_size, on_bad_image)
     source = open_source(path)
     rejected = dict(source.refused)
-    headers = _headers(source, rejected)
-    _check_rejected(source, rejected, on_bad_image, path)
-    size = image_size or _own_size(list(headers.values()))
-    grey = all(header.grey for header in headers.values())
-    pixels, kept = _decoded(source, rejected, size, grey, progress)
+    with Decoders() as decoders:
+        headers = _headers(source, rejected, decoders)
+        _check_rejected(source, rejected, on_bad_image, path)
+        size = image_size or _own_size(headers)
+        grey = all(header.grey for header in headers)
+        squares = decoders.answers(_not_in(rejected, source), size, grey)
+        pixels, kept = _decoded(source, rejected, squares, (size, size, 1 if grey else 3), progress)
     _check_rejected(source, rejected, on_bad_image, path)
     return Images(
         pixels,
@@ -77,7 +80,9 @@ def read_colour(source: Source, size: int, progress: Progress | None, where: obj
     """
     rejected = dict(source.refused)
     _check_rejected(source, rejected, "fail", where)
-    pixels, _ = _decoded(source, rejected, size, False, progress)
+    with Decoders() as decoders:
+        squares = decoders.answers(source.files(), size)
+        pixels, _ = _decoded(source, rejected, squares, (size, size, 3), progress)
     _check_rejected(source, rejected, "fail", where)
     return Images(pixels, source.ids, source.names, source.class_names, [])
 
@@ -92,16 +97,24 @@ def _check_options(image_size: int | None, on_bad_image: str) -> None:
         raise ConfigError("C20", what, where="image_size", do="pass such a number, or None to choose by the images")
 
 
-def _headers(source: Source, rejected: dict[int, str]) -> dict[int, Header]:
-    """Headers by position. Needed before decoding: the size and the channels of the array depend on all of them."""
-    headers: dict[int, Header] = {}
-    for at, open_file in enumerate(source.openers()):
-        if at in rejected:
-            continue
-        try:
-            headers[at] = read_header(open_file)
-        except BadImage as problem:
-            rejected[at] = str(problem)
+def _not_in(rejected: dict[int, str], source: Source) -> Iterator[ImageFile]:
+    """The files of the images that are not rejected yet."""
+    known = frozenset(rejected)
+    return (file for at, file in enumerate(source.files()) if at not in known)
+
+
+def _headers(source: Source, rejected: dict[int, str], decoders: Decoders) -> list[Header]:
+    """Headers of the images that have one; others are added to `rejected`.
+
+    Needed before decoding: the size and the channels of the array depend on all of them.
+    """
+    headers: list[Header] = []
+    places = [at for at in range(len(source.ids)) if at not in rejected]
+    for at, found in zip(places, decoders.answers(_not_in(rejected, source)), strict=True):
+        if isinstance(found, Header):
+            headers.append(found)
+        else:
+            rejected[at] = str(found)
     return headers
 
 
@@ -112,21 +125,23 @@ def _own_size(headers: list[Header]) -> int:
 
 
 def _decoded(
-    source: Source, rejected: dict[int, str], size: int, grey: bool, progress: Progress | None
+    source: Source,
+    rejected: dict[int, str],
+    squares: Iterable[Answer],
+    shape: tuple[int, int, int],
+    progress: Progress | None,
 ) -> tuple[np.ndarray, list[int]]:
     """(pixels, positions of the images in it); images that fail are added to `rejected`."""
-    count = len(source.ids) - len(rejected)
-    pixels = _allocated((count, size, size, 1 if grey else 3))
+    places = [at for at in range(len(source.ids)) if at not in rejected]
+    pixels = _allocated((len(places), *shape))
     kept: list[int] = []
-    walk: Iterable[Any] = enumerate(source.openers())
-    for at, open_file in progress(walk, len(source.ids)) if progress else walk:
-        if at in rejected:
-            continue
-        try:
-            pixels[len(kept)] = decode(open_file, size, grey)
+    walk: Iterable[Any] = zip(places, squares, strict=True)
+    for at, found in progress(walk, len(places)) if progress else walk:
+        if isinstance(found, BadImage):
+            rejected[at] = str(found)
+        else:
+            pixels[len(kept)] = found
             kept.append(at)
-        except BadImage as problem:
-            rejected[at] = str(problem)
     return pixels[: len(kept)], kept
 
 

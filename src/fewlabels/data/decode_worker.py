@@ -1,0 +1,123 @@
+"""The process that decodes images: whatever a file does to its decoder happens here, and to nobody else.
+
+`decoders` starts it as `python -m fewlabels.data.decode_worker SECONDS BYTES` and talks to it through its standard
+input and output: a request is a few files, an answer is what became of one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from .decode import BadImage, ImageFile, decode, read_header
+
+if sys.platform != "win32":
+    import resource
+
+READY = b"\n"  # the first thing it says
+REQUEST = struct.Struct("<III")  # number of files, size (0: headers only), grey
+PART = struct.Struct("<cQ")  # kind and number of bytes of a file or an answer
+HEADER = struct.Struct("<II?")
+PATH, CONTENT, NOTHING = b"p", b"c", b"n"
+SQUARE, FACTS, REASON = b"s", b"h", b"r"
+
+
+class Request(NamedTuple):
+    """size: of the squares, 0 for headers only. grey: one channel instead of three."""
+
+    files: Sequence[ImageFile]
+    size: int
+    grey: bool
+
+
+def write_request(file: IO[bytes], request: Request) -> None:
+    parts = [REQUEST.pack(len(request.files), request.size, request.grey)]
+    for one in request.files:
+        kind = NOTHING if one is None else CONTENT if isinstance(one, bytes) else PATH
+        data = os.fsencode(one) if isinstance(one, str) else one or b""
+        parts += [PART.pack(kind, len(data)), data]
+    file.write(b"".join(parts))
+    file.flush()
+
+
+def read_request(file: IO[bytes]) -> Request | None:
+    """The next request; None where there are no more."""
+    head = file.read(REQUEST.size)
+    if len(head) < REQUEST.size:
+        return None
+    count, size, grey = REQUEST.unpack(head)
+    files: list[ImageFile] = []
+    for _ in range(count):
+        kind, length = PART.unpack(file.read(PART.size))
+        data = file.read(length)
+        files.append(None if kind == NOTHING else data if kind == CONTENT else os.fsdecode(data))
+    return Request(files, size, bool(grey))
+
+
+def write_answer(file: IO[bytes], kind: bytes, data: bytes) -> None:
+    file.write(PART.pack(kind, len(data)) + data)
+    file.flush()  # each at once: the first file without an answer is the one that ended the process
+
+
+def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
+    """Kind and content of the next answer; None where the process ended before it was whole."""
+    head = file.read(PART.size)
+    if len(head) < PART.size:
+        return None
+    kind, length = PART.unpack(head)
+    data = file.read(length)
+    return (kind, data) if len(data) == length else None
+
+
+def answer_to(file: ImageFile, size: int, grey: bool) -> tuple[bytes, bytes]:
+    """Kind and content: SQUARE and its pixels, FACTS and a packed Header, or REASON and why it is a bad image."""
+    try:
+        if size:
+            return SQUARE, decode(file, size, grey).tobytes()
+        found = read_header(file)
+        return FACTS, HEADER.pack(found.width, found.height, found.grey)
+    except BadImage as problem:
+        return REASON, str(problem)[:1000].encode("utf-8", "backslashreplace")
+    except MemoryError:
+        return REASON, b"decoding it takes too much memory"
+
+
+def serve(questions: IO[bytes], answers: IO[bytes], seconds: float) -> None:
+    """Answer requests until there are no more. seconds: of processor time for a file; the process ends beyond it."""
+    answers.write(READY)
+    answers.flush()
+    while request := read_request(questions):
+        for file in request.files:
+            if sys.platform != "win32":
+                signal.setitimer(signal.ITIMER_PROF, seconds)  # counts work, so a busy machine rejects nothing
+            write_answer(answers, *answer_to(file, request.size, request.grey))
+
+
+def confine(room: int) -> None:
+    """From here on `room` bytes more of memory, no core file, no file written: limits that a system does not have are
+    left out.
+    """
+    if sys.platform == "win32":
+        return
+    for what in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(what, (0, 0))
+    statm = Path("/proc/self/statm")
+    if statm.exists():  # Linux; others do not keep to a limit of the address space
+        most = int(statm.read_text().split()[0]) * resource.getpagesize() + room
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    confine(int(sys.argv[2]))
+    serve(sys.stdin.buffer, answers, float(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Image files -> headers or pixels, decoded in processes that may die of a file without anybody else noticing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Timer
+from types import TracebackType
+
+import numpy as np
+
+from ..errors import StorageError
+from .decode import BadImage, Header, ImageFile
+from .decode_worker import FACTS, HEADER, READY, SQUARE, Request, read_answer, write_request
+
+Answer = np.ndarray | Header | BadImage
+
+COMMAND = [sys.executable, "-P", "-m", "fewlabels.data.decode_worker"]
+SECONDS = 5.0  # of processor time for one file
+ROOM = 1 << 30  # bytes of memory for one file
+PATIENCE = 120.0  # seconds that a process may keep silent: only one that is stuck does
+MOST_PROCESSES = 8
+FILES = 32  # in a request, and
+BYTES = 1 << 20  # of content, whichever comes first
+TRIES = 2  # of a file that ends its process: somebody else may have ended it
+
+
+class Decoders:
+    """Processes that decode, started when there is work for them; a context.
+
+    A file that ends its process (a crash, more than 5 s of processor time) or asks for more than 1 GiB becomes a
+    BadImage like any other; the process is started again. Answers come in the order of the files.
+    """
+
+    def __init__(self) -> None:
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._count = min(count, MOST_PROCESSES)
+        self._threads = ThreadPoolExecutor(self._count)
+        self._idle: SimpleQueue[_Process] = SimpleQueue()
+        self._running: set[_Process] = set()
+        self._closed = False
+
+    def __enter__(self) -> Decoders:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._closed = True
+        for process in list(self._running):
+            process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for process in self._running:
+            process.wait()
+
+    def answers(self, files: Iterable[ImageFile], size: int = 0, grey: bool = False) -> Iterator[Answer]:
+        """For each file its Header, or where a size is given its (size, size, 1 or 3) uint8 square; else a BadImage.
+
+        Raises StorageError (I14) where no process can be started.
+        """
+        waiting: deque[Future[list[Answer]]] = deque()
+        for batch in _batches(files):
+            waiting.append(self._threads.submit(self._decoded, Request(batch, size, grey)))
+            if len(waiting) > 2 * self._count:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+    def _decoded(self, request: Request) -> list[Answer]:
+        found: list[Answer] = []
+        deaths = 0  # of the file that comes next
+        while len(found) < len(request.files):
+            process = self._process()
+            asked = request._replace(files=request.files[len(found) :])
+            new = process.answers(asked)
+            found += new
+            if len(new) == len(asked.files):
+                self._idle.put(process)
+                break
+            deaths = 1 if new else deaths + 1
+            reason = process.wait()
+            self._running.discard(process)
+            if self._closed:
+                raise InterruptedError("the decoders were closed")
+            if deaths == TRIES:
+                found.append(BadImage(reason))
+                deaths = 0
+        return found
+
+    def _process(self) -> _Process:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            process = _Process()
+            self._running.add(process)
+            return process
+
+
+def _batches(files: Iterable[ImageFile]) -> Iterator[list[ImageFile]]:
+    batch: list[ImageFile] = []
+    size = 0
+    for file in files:
+        batch.append(file)
+        size += len(file) if isinstance(file, bytes) else 0
+        if len(batch) == FILES or size > BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+class _Process:
+    """One process, ready to be asked."""
+
+    def __init__(self) -> None:
+        paths = os.pathsep.join(path for path in sys.path if path)
+        one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        try:
+            self._process = subprocess.Popen(
+                [*COMMAND, str(SECONDS), str(ROOM)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # decoders complain there, of files that are named anyway
+                env=os.environ | one_thread | {"PYTHONPATH": paths},
+                start_new_session=True,  # Ctrl-C is for us; our end is its end, as it reads no more
+            )
+        except OSError as problem:
+            raise _not_started(problem.strerror or str(problem)) from problem
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._questions, self._answers = self._process.stdin, self._process.stdout
+        if self._answers.read(len(READY)) != READY:
+            raise _not_started(self.wait())
+
+    def answers(self, request: Request) -> list[Answer]:
+        """The answers in order; fewer than were asked for where the process ended."""
+        found: list[Answer] = []
+        timer = Timer(PATIENCE + SECONDS * len(request.files), self.kill)
+        timer.start()
+        try:
+            write_request(self._questions, request)
+            while len(found) < len(request.files) and (one := read_answer(self._answers)) is not None:
+                found.append(_answer(*one, request.size))
+        except BrokenPipeError:
+            pass
+        finally:
+            timer.cancel()
+        return found
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> str:
+        """Wait for its end, which has begun, and say what it was."""
+        with suppress(BrokenPipeError):
+            self._questions.close()
+        status = self._process.wait()
+        self._answers.close()
+        if status == -getattr(signal, "SIGPROF", 0):
+            return f"decoding it took more than {SECONDS:g} s"
+        return f"its decoder crashed ({_name(status)})"
+
+
+def _answer(kind: bytes, data: bytes, size: int) -> Answer:
+    if kind == SQUARE:
+        return np.frombuffer(data, np.uint8).reshape(size, size, -1)
+    return Header(*HEADER.unpack(data)) if kind == FACTS else BadImage(data.decode())
+
+
+def _name(status: int) -> str:
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"exit status {status}"
+
+
+def _not_started(reason: str) -> StorageError:
+    do = "check the limits on processes and memory"
+    return StorageError("I14", f"the process that decodes images cannot be started: {reason}", do=do)
