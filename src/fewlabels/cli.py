@@ -61,6 +61,7 @@ def propagate(
     encoding: Encoding = "utf-8",
     ignore_unknown_ids: IgnoreUnknown = False,
     memory_limit: options.MemoryLimit = None,
+    excel_safe: options.ExcelSafe = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -89,6 +90,7 @@ def propagate(
         folder,
         options.refined(shared, metric, recall, seed, precision, refinement),
         memory_limit=memory_limit,
+        excel_safe=excel_safe,
         quiet=quiet,
     )
     if as_json:

@@ -28,6 +28,10 @@ Explain = Annotated[
 MemoryLimit = Annotated[
     float | None, typer.Option(metavar="GIB", help="Memory it may take, in GiB; default: what is free.")
 ]
+ExcelSafe = Annotated[
+    bool,
+    typer.Option("--excel-safe", help="In CSV, put ' before an id or label that a spreadsheet takes for a formula."),
+]
 MetricName = Literal["cosine", "inner_product"]
 PrecisionName = Literal["auto", "single", "double"]
 Metric = Annotated[MetricName, typer.Option(help="What makes rows similar; inner_product: length counts too.")]

@@ -81,7 +81,6 @@ def test_refuses_a_csv_file_with_the_line_at_fault(tmp_path, case, content, frag
         ("L7", "\ufeffid,label\na,x\n", "a", "x"),
         ("L7", '\ufeff"id",label\na,x\n', "a", "x"),
         ("L11", "\n\nid,label\n\na,x\n   \nb,y\n\n", "ab", "xy"),
-        ("L13", "id,label\na,x\nb,y\na,x\n", "ab", "xy"),
         ("L22", "id,label\na,1.0\nb,True\nc,2.5\n", "abc", ["1.0", "True", "2.5"]),
         ("L26", "id,label\na,=1+1\nb,@x\n", "ab", ["=1+1", "@x"]),
         ("L27", "id,label\na,../../etc\nb,<script>\nc,\U0001f431\n", "abc", ["../../etc", "<script>", "\U0001f431"]),
@@ -91,6 +90,12 @@ def test_refuses_a_csv_file_with_the_line_at_fault(tmp_path, case, content, frag
 def test_reads_every_cell_as_text(tmp_path, case, content, ids, labels):
     found = read_labels(csv_file(tmp_path, content))
     assert (found.ids, found.labels) == (list(ids), list(labels))
+
+
+def test_an_id_twice_with_one_label_counts_once_and_is_told(tmp_path):
+    with pytest.warns(InputWarning, match=r"^FL-L13 1 row repeats an id with the same label at .*labels.csv$"):
+        found = read_labels(csv_file(tmp_path, "id,label\na,x\nb,y\na,x\n"))
+    assert (found.ids, found.labels) == (["a", "b"], ["x", "y"])
 
 
 def test_lines_are_those_of_the_file(tmp_path):

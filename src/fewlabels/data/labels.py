@@ -51,7 +51,7 @@ def read_labels(path: str | os.PathLike[str], *, delimiter: str = ",", encoding:
     """The labels in a CSV, Parquet or Arrow file with the columns id and label; other columns are left out.
 
     CSV: every cell is text; an empty label cell is unlabelled. Tables: whole numbers become text, 1.0 becomes "1",
-    null is unlabelled. The same id twice with the same label counts once.
+    null is unlabelled. The same id twice with the same label counts once, with a warning (L13).
     Raises LabelError (L4-L14, L22, L28, L29 and L30-L33), StorageError where the file cannot be read.
     """
     file = label_file(path)
@@ -110,6 +110,8 @@ def _once_each(rows: list[Row], source: str) -> LabelFile:
         do = "keep one label for each id"
         raise LabelError("L14", "an id with two different labels", where=f"{source}:{place}", rows=conflicts, do=do)
     kept = list(first.values())
+    if again := len(rows) - len(kept):
+        _warn("L13", f"{again} {'row repeats' if again == 1 else 'rows repeat'} an id with the same label at {source}")
     return LabelFile([r.id for r in kept], [r.label for r in kept], source, [r.place for r in kept])
 
 

@@ -47,7 +47,7 @@ def part_batches(path: Path, columns: list[str], size: int | None, error: type[I
     """
     with read_errors(path, error):
         if part_kind(path) == "Parquet":
-            with pq.ParquetFile(path, buffer_size=1 << 20) as part:
+            with pq.ParquetFile(path, buffer_size=1 << 20, page_checksum_verification=True) as part:
                 yield from part.iter_batches(batch_size=size or BATCH_ROWS, columns=columns, use_threads=True)
             return
         with pa.memory_map(str(path)) as source:

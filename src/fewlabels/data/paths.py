@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
-from ..errors import InputError, StorageError
+from ..errors import InputError, RunError, StorageError
 
 # The first bytes of files that are often handed in by mistake. We never unpack archives.
 ARCHIVES = {
@@ -18,6 +19,7 @@ ARCHIVES = {
     b"\x28\xb5\x2f\xfd": "a zstd archive",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
 }
+ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # s3://bucket, of which Path leaves s3:/bucket; no drive letter
 PARQUET = b"PAR1"
 ARROW_FILE, ARROW_STREAM, FEATHER_1 = b"ARROW1", b"\xff\xff\xff\xff", b"FEA1"
 
@@ -29,7 +31,7 @@ def local_path(path: str | os.PathLike[str], error: type[InputError], case: str)
     block or never end), and StorageError where the path cannot be looked at.
     """
     text = os.fspath(path)
-    if "://" in text:
+    if ADDRESS.match(text):
         raise error(case, "an address; only local files are read", where=text, do="download it first")
     try:
         mode = os.stat(text).st_mode
@@ -50,6 +52,25 @@ def first_bytes(path: Path, count: int = 512) -> bytes:
             return file.read(count)
     except OSError as problem:
         raise unreadable(path, problem) from problem
+
+
+FileStates = dict[Path, tuple[int, int, int]]
+
+
+def file_states(path: Path) -> FileStates:
+    """Number, size and time of change of a file, or of each file in a folder. Raises StorageError."""
+    try:
+        files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+        return {file: (found.st_ino, found.st_size, found.st_mtime_ns) for file in files for found in [file.stat()]}
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
+
+
+def demand_unchanged(before: FileStates) -> None:
+    """Raise RunError (E24) where one of these files is not as it was: what was read of it may be of both states."""
+    for file, state in before.items():
+        if not file.is_file() or file_states(file)[file] != state:
+            raise RunError("E24", "the file changed while it was read", where=file, do="wait for its writer; run again")
 
 
 def archive_kind(head: bytes) -> str | None:

@@ -11,9 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..errors import ConfigError, InputWarning, LabelError
+from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError
 from ..graph import Graph, GraphSettings, Refinement, comparable_rows, graph_from_affinity, spread, unit_rows
 from ..graph.given import edge_weights
 from ..graph.graph import graph_of_rows
@@ -112,8 +112,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             raise LabelError("L16", f"{name} requires y to be passed, but the target y is None")
         settings = self._settings()
         X = self._validated(X, reset=True)
-        labels, weight = code_labels(y, self.unlabeled), None
-        check_consistent_length(X, labels.codes)
+        labels, weight = code_labels(y, self.unlabeled, X.shape[0]), None
         absent = np.zeros(labels.codes.size, bool)
         if sample_weight is not None:
             weight = checked_weights(sample_weight, labels.codes.size, self.mode)
@@ -216,7 +215,11 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         """X as an array, or CSR where sparse is allowed. NaN is refused later, with the numbers of its rows."""
         given = self.metric == "precomputed"
         finite = given and not reset  # there scikit-learn wants NaN found before a wrong shape
-        return validate_data(self, X, reset=reset, accept_sparse="csr" if given else False, ensure_all_finite=finite)
+        sparse = "csr" if given else False
+        try:
+            return validate_data(self, X, reset=reset, accept_sparse=sparse, ensure_all_finite=finite)
+        except ValueError as problem:
+            raise EmbeddingError("E9", " ".join(str(problem).split())) from problem
 
     def _graph_of(
         self, X: Any, absent: NDArray[np.bool_], settings: GraphSettings

@@ -71,18 +71,19 @@ MARKERS: dict[str, Callable[[object], bool]] = {
 }
 
 
-def code_labels(y: object, unlabeled: object = AUTO) -> CodedLabels:
-    """Class numbers of y, (n,) of integers, whole floats, booleans or strings.
+def code_labels(y: object, unlabeled: object = AUTO, num_rows: int | None = None) -> CodedLabels:
+    """Class numbers of y, (n,) of integers, whole floats, booleans or strings. num_rows: that there must be.
 
     unlabeled: the one value that means "no label" (NaN and None count as such a value); "auto" takes -1, NaN, None or
     "", whichever occurs. Two of these in one y are refused (L19); exactly the labels -1 and 1 are two classes, and a
     warning says so (L20).
-    Raises LabelError for continuous or mixed labels (L22), for y without any label (L16).
+    Raises LabelError for continuous or mixed labels (L22), for y without any label (L16), for another number or shape
+    (L23).
     """
-    array = np.asarray(y, object) if _is_object(y) else np.asarray(y)
-    if array.dtype.kind not in "biufOUS":
-        raise LabelError("L22", f"labels have type {array.dtype}, expected integers, strings or booleans")
-    array = column_or_1d(array, warn=True)
+    array = _column(y)
+    if num_rows not in (None, array.size):
+        what = f"{array.size} labels for {num_rows} rows (inconsistent numbers of samples)"
+        raise LabelError("L23", what, do="give one label for each row")
     missing, marker = _missing(array, unlabeled)
     if missing.all():
         raise LabelError("L16", f"0 labelled of {array.size} rows", do="label at least one row of each class")
@@ -96,6 +97,19 @@ def code_labels(y: object, unlabeled: object = AUTO) -> CodedLabels:
     codes = np.full(array.shape, UNLABELED, np.int64)
     codes[~missing] = numbers
     return CodedLabels(codes, _plain_type(classes), marker)
+
+
+def _column(y: object) -> NDArray[Any]:
+    """y as an array of one dimension. Raises LabelError for any other shape (L23), and for a type that is no label."""
+    try:
+        array = np.asarray(y, object) if _is_object(y) else np.asarray(y)
+        if array.dtype.kind not in "biufOUS":
+            raise LabelError("L22", f"labels have type {array.dtype}, expected integers, strings or booleans")
+        return np.asarray(column_or_1d(array, warn=True))
+    except LabelError:
+        raise
+    except ValueError as problem:
+        raise LabelError("L23", " ".join(str(problem).split()), do="give one label for each row") from problem
 
 
 def labelled(y: object, unlabeled: object = AUTO, classes: NDArray[Any] | tuple[()] = ()) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from .neighbors import even_groups
 from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
-from .rows import comparable_rows
+from .rows import comparable_rows, warn_of_rounding
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
 from .sources import CheckedLabels, checked_labels, checked_weight, sources
@@ -84,6 +84,8 @@ def propagate(
     del rows  # as large as the descriptors
     graph = connected(neighbors, settings, on_progress)
     del neighbors
+    if settings.rules.merge_duplicates:
+        warn_of_rounding(descriptors, graph.node)
     return _spread(graph, checked, settings, None, on_progress)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EmbeddingError
+from ..errors import EmbeddingError, InputWarning
 from .compiled import instructions
 from .settings import Metric
 
 BLOCK_BYTES = 64 * 2**20
+ROUNDING = 1e-14  # of directions in float64: below, two rows are multiples of each other
+MOST_LOST = 0.01  # of the rows, before differences that float32 does not have are worth a word
 
 
 def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine") -> NDArray[np.float32]:
@@ -113,6 +116,32 @@ def distinct_rows(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tupl
     representative[others] = others[at[group]]
     leads = representative == everyone
     return np.flatnonzero(leads), (np.cumsum(leads) - 1)[representative]
+
+
+def warn_of_rounding(descriptors: NDArray[np.generic], node: NDArray[np.int64]) -> None:
+    """InputWarning (E11) where more than 1 % of float64 rows are one node with a row of another direction.
+
+    node: (n,) the node of each row, numbered from 0 without gaps.
+    """
+    array = np.asarray(descriptors)
+    if array.dtype != np.float64:
+        return
+    first = np.unique(node, return_index=True)[1][node]
+    merged = np.flatnonzero(first != np.arange(node.size))
+    lost = 0
+    for part in _slices(merged.size, array.shape[1]):
+        here, there = (_directions(array[rows[part]]) for rows in (merged, first[merged]))
+        lost += int((np.abs(here - there).max(axis=1) > ROUNDING).sum())
+    if lost > MOST_LOST * node.size:
+        what = f"FL-E11 {lost} of {node.size} rows differ from another row by less than float32 can hold"
+        warnings.warn(InputWarning(f"{what}: they count as equal to it; scale or centre the columns"), stacklevel=3)
+
+
+def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of length 1, in float64; none of them all zeros."""
+    wide = rows / np.abs(rows).max(axis=1, keepdims=True)
+    directions: NDArray[np.float64] = wide / np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
+    return directions
 
 
 def _of_one_hash(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

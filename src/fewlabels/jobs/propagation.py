@@ -17,6 +17,7 @@ from ..conventions import UNLABELED
 from ..data.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids
 from ..data.label_rows import read_labels_by_position
 from ..data.labels import Labels, encode_column, join_labels, read_labels
+from ..data.paths import demand_unchanged, file_states
 from ..errors import ConfigError, LabelError
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.threads import num_threads
@@ -73,17 +74,21 @@ def run_propagation(
     settings: GraphSettings,
     *,
     memory_limit: float | None = None,
+    excel_safe: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Read, propagate, write the table to `out` and a run folder beside it. Returns the results.
 
-    memory_limit: GiB that it may take; None: what is available. Whatever is wrong with the input is said before
-    anything is written. `out` is written last and at once: it is there whole or not at all.
-    Raises what the readers and `propagate` raise, and StorageError (G21) where it does not fit into memory.
+    memory_limit: GiB that it may take; None: what is available. excel_safe: see PseudoLabelTable.write.
+    Whatever is wrong with the input is said before anything is written. `out` is written last and at once: it is there
+    whole or not at all.
+    Raises what the readers and `propagate` raise, StorageError (G21) where it does not fit into memory, and RunError
+    (E24) where the embeddings changed meanwhile.
     """
     start = time.perf_counter()
     table_kind(out)  # refuse the name before the work
     source = open_embeddings(asked.embeddings, asked.columns)
+    before = file_states(source.path)
     given = _given(source, asked)
     explained = _rows_to_explain(source, asked.explain)
     cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet)
@@ -99,6 +104,7 @@ def run_propagation(
     explanations = explain_rows(found, given.codes, explained, settings, descriptors=values)
     stages.start("insights")
     insights = insights_of(_material(found, source, given, values, settings))
+    demand_unchanged(before)
     stages.start("write")
     results = _results(found, given, cost) | {
         "wall_seconds": time.perf_counter() - start,
@@ -112,7 +118,7 @@ def run_propagation(
     writer.results(results)
     writer.report(report_html([folder]))
     writer.finish()
-    table.write(out)
+    table.write(out, excel_safe=excel_safe)
     stages.close()
     return results
 

@@ -37,7 +37,7 @@ from .. import durable
 from ..errors import ConfigError, RunError
 from .insights import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from .origin import versions
-from .table import PseudoLabelTable
+from .table import FORMULA, PseudoLabelTable
 
 __all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "refuse_used_folder", "verify_run"]
 
@@ -136,9 +136,13 @@ class RunWriter:
         durable.write_bytes(self.folder / "teacher.safetensors", weights)
 
     def rejected(self, rejected: Sequence[tuple[str, str]]) -> None:
-        """Write rejected.csv with the id and the reason of every input that could not be read."""
+        """Write rejected.csv with the id and the reason of every input that could not be read.
+
+        It is for people to look at: an id that a spreadsheet would take for a formula gets a `'` before it.
+        """
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *rejected])
+        rows = [("'" * id.startswith(tuple(FORMULA)) + id, reason) for id, reason in rejected]
+        csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *rows])
         durable.write_text(self.folder / "rejected.csv", text.getvalue())
 
     def insights(self, found: Insights) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from .. import durable
 from ..errors import ConfigError
 
+FORMULA = "=+-@\t\r"  # a spreadsheet calculates a cell that begins with one of these
 GIVEN, PROPAGATED, NONE = "given", "propagated", "none"
 
 
@@ -48,17 +51,27 @@ class PseudoLabelTable:
             }
         )
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, *, excel_safe: bool = False) -> None:
         """Write Parquet (.parquet) or CSV (.csv), all or nothing.
 
+        excel_safe: in CSV an id or label that a spreadsheet would take for a formula gets a `'` before it.
         Raises ConfigError for another ending, StorageError where the file cannot be written.
         """
         kind = table_kind(path)
         with durable.writing(path) as file:
             if kind == "csv":
-                pyarrow.csv.write_csv(self.to_arrow(), file)
+                table = self.to_arrow()
+                pyarrow.csv.write_csv(_without_formulas(table) if excel_safe else table, file)
             else:
-                pq.write_table(self.to_arrow(), file, compression="zstd")
+                pq.write_table(self.to_arrow(), file, compression="zstd", write_page_checksum=True)
+
+
+def _without_formulas(table: pa.Table) -> pa.Table:
+    for at, name in enumerate(("id", "label")):
+        texts = table[name]
+        risky = pc.match_substring_regex(texts, f"^[{re.escape(FORMULA)}]")
+        table = table.set_column(at, name, pc.if_else(risky, pc.binary_join_element_wise("'", texts, ""), texts))
+    return table
 
 
 def _texts(code: np.ndarray, names: Sequence[str]) -> pa.Array:

@@ -1,0 +1,363 @@
+"""E: embeddings in files and in Python."""
+
+import os
+import pickle
+import struct
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from catalogue import Family
+
+from fewlabels import GraphSettings, propagate
+from fewlabels.data.embeddings import read_embeddings
+from fewlabels.estimator import LabelPropagationClassifier
+from fewlabels.jobs import propagation
+
+CASES = cases = Family()
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+CLASSES = {str(row): ("ant", "bee", "cat")[row // 10] for row in range(30)}
+
+
+def spoiled(rows, value, at=17):
+    rows = rows.astype(np.float32)
+    rows[at, 3] = value
+    return rows
+
+
+def settings(k=5):
+    return GraphSettings(k)
+
+
+for id, value in (("E1", np.nan), ("E2", np.inf), ("E2", -np.inf)):
+
+    @cases.refused(id, f"{value} in a .npy", code="E1", place="at bad.npy; 1 such row (17)")
+    def _(work, value=value):
+        np.save("bad.npy", spoiled(work.rows, value))
+        return work.propagate("bad.npy")
+
+    @cases.refused(id, f"{value} in a table", code="E1", place="1 such row (r17)")
+    def _(work, value=value):
+        work.table(id=[f"r{row}" for row in range(30)], embedding=list(spoiled(work.rows, value)))
+        work.write("labels.csv", "id,label\nr0,ant\nr10,bee\n")
+        return work.propagate("rows.parquet")
+
+    @cases.refused(id, f"{value} in an array", code="E1", place="1 such row (17)")
+    def _(work, value=value):
+        return lambda: propagate(spoiled(work.rows, value), work.codes, settings())
+
+
+@cases.accepted("E3", "values whose squares overflow or vanish")
+def _(work):
+    for scale in (3e38, 1e-38):
+        rows = (work.rows / np.abs(work.rows).max() * scale).astype(np.float32)
+        found = work.call(lambda rows=rows: propagate(rows, work.codes, settings(12))).pseudo_labels
+        assert np.isfinite(found.distribution).all()
+        assert found.label.tolist() == [row // 10 for row in range(30)]
+
+
+@cases.accepted("E4", "an all-zero row", warns=["G1"])
+def _(work):
+    rows = work.rows.copy()
+    rows[17] = 0
+    found = work.call(lambda: propagate(rows, work.codes, settings(12))).pseudo_labels
+    assert np.flatnonzero(~found.reached).tolist() == [17]
+    assert (found.label[17], found.certainty[17]) == (-1, 0)
+
+
+@cases.refused("E4", "too many all-zero rows", place="12 such rows (first 5: 0, 1, 2, 3, 4)")
+def _(work):
+    rows = np.vstack([np.zeros((12, 8)), work.rows])
+    return lambda: propagate(rows, np.append(np.full(12, -1), work.codes), settings())
+
+
+@cases.accepted("E5", "all rows equal", warns=["E7"])
+def _(work):
+    found = work.call(lambda: propagate(np.ones((30, 8)), work.codes, settings())).pseudo_labels
+    assert found.reached.all()
+    np.testing.assert_allclose(found.distribution, 1 / 3, atol=1e-6)  # a vote of one each
+    assert found.num_tied == 27
+
+
+@cases.accepted("E6", "each row k + 5 times")
+def _(work):
+    rows, codes = np.repeat(work.rows, 10, axis=0), np.repeat(work.codes, 10)
+    found = work.call(lambda: propagate(rows, codes, settings())).pseudo_labels
+    alone = propagate(work.rows, work.codes, settings()).pseudo_labels
+    assert found.reached.all() == alone.reached.all()
+    assert found.label.tolist() == np.repeat(alone.label, 10).tolist()
+
+
+@cases.accepted("E7", "no more rows than neighbours", warns=["E7"])
+def _(work):
+    found = work.call(lambda: propagate(work.rows, work.codes, settings(50))).pseudo_labels
+    assert found.label.tolist() == [row // 10 for row in range(30)]
+
+
+for shape in ((0, 8), (8, 0)):
+
+    @cases.refused("E8", f"shape {shape}", place=f"shape {shape}")
+    def _(work, shape=shape):
+        np.save("none.npy", np.zeros(shape))
+        return work.propagate("none.npy")
+
+
+@cases.accepted("E8", "one row, two rows, one column, a million columns", warns=["E7"])
+def _(work):
+    rng = np.random.default_rng(0)
+    for shape in ((1, 3), (2, 3), (5, 1), (2, 1_000_000)):
+        codes = np.where(np.arange(shape[0]) == 0, 0, -1)
+        rows = rng.uniform(0.1, 1, shape)
+        found = work.call(lambda rows=rows, codes=codes: propagate(rows, codes, settings())).pseudo_labels
+        assert found.label.tolist() == [0] * shape[0]
+    work.caught = [one for one in work.caught if "FL-L17 " not in str(one.message)]
+
+
+@cases.refused("E8", "more columns than there is memory for", code="G21", status=4, place="at wide.npy")
+def _(work):
+    header = {"descr": "<f4", "fortran_order": False, "shape": (30, 10**6)}
+    with open("wide.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 4 * 30 * 10**6)  # a sparse file
+    return work.propagate("wide.npy", "--memory-limit", "0.1")
+
+
+for shape in ((30,), (30, 2, 4)):
+
+    @cases.refused("E9", f"a file of shape {shape}", place=f"shape {shape}")
+    def _(work, shape=shape):
+        np.save("odd.npy", np.ones(shape))
+        return work.propagate("odd.npy")
+
+    @cases.refused("E9", f"an array of shape {shape}", place=f"shape {shape}")
+    def _(work, shape=shape):
+        return lambda: propagate(np.ones(shape), work.codes, settings())
+
+
+@cases.refused("E9", "another width at predict", place="X has 7 features")
+def _(work):
+    model = LabelPropagationClassifier(12).fit(work.rows, work.codes)
+    return lambda: model.predict(work.rows[:, :7])
+
+
+@cases.refused("E9", "one dimension at fit", place="got 1D array instead")
+def _(work):
+    return lambda: LabelPropagationClassifier(5).fit(np.ones(30), work.codes)
+
+
+@cases.refused("E10", "float16 that overflowed", code="E1", place="17")
+def _(work):
+    with np.errstate(over="ignore"):
+        np.save("half.npy", spoiled(work.rows, 1e6).astype(np.float16))
+    return work.propagate("half.npy")
+
+
+for name, kind in (("complex", np.complex128), ("text", str)):
+
+    @cases.refused("E10", f"numbers as {name}", place="expected real numbers")
+    def _(work, kind=kind):
+        np.save("odd.npy", work.rows.astype(kind))
+        return work.propagate("odd.npy")
+
+
+@cases.accepted("E10", "float16, int8 and bool")
+def _(work):
+    for kind in (np.float16, np.int8, bool):
+        rows = (work.rows * 100 * (np.abs(work.rows) > 0.5)).astype(kind)
+        np.save(f"{kind.__name__}.npy", rows)
+        assert work.labels(work.propagate(f"{kind.__name__}.npy"), "o.csv") == CLASSES
+        Path("o.csv").unlink()
+
+
+@cases.accepted("E11", "differences that float32 does not have", warns=["E11"])
+def _(work):
+    rows = np.repeat(work.rows[::2], 2, axis=0)
+    rows[1::2] *= 1 + 1e-12 * np.arange(8)
+    found = work.call(lambda: propagate(rows, work.codes, settings(12))).pseudo_labels
+    assert np.isfinite(found.distribution).all()
+    assert "15 of 30 rows" in str(work.caught[0].message)
+
+
+@cases.refused("E12", "a .npy that was cut off", code="E14", place="the file has 500 at cut.npy")
+def _(work):
+    work.write("cut.npy", Path("embeddings.npy").read_bytes()[:500])
+    return work.propagate("cut.npy")
+
+
+for name, content in (("empty", b""), ("text", b"0.1,0.2\n"), ("cut in its header", b"\x93NUMPY\x01\0v\0{'descr'")):
+
+    @cases.refused("E12", f"a .npy that is {name}", place="at bad.npy")
+    def _(work, content=content):
+        work.write("bad.npy", content)
+        return work.propagate("bad.npy")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.mkdir, ("canary",))
+
+
+@cases.refused("E13", "an array of Python objects", place="an array of Python objects; expected numbers at bad.npy")
+def _(work):
+    np.save("bad.npy", np.array([Bomb()] * 30, object), allow_pickle=True)
+    return work.propagate("bad.npy")
+
+
+@cases.refused("E13", "a pickle", code="E12", place="bad.npy")
+def _(work):
+    work.write("bad.npy", pickle.dumps(Bomb()))
+    return work.propagate("bad.npy")
+
+
+@cases.refused("E14", "a header of 1.6 PiB", place="bad.npy")
+def _(work):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 225000), }"
+    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
+    work.write("bad.npy", b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header + bytes(8))
+    return work.propagate("bad.npy")
+
+
+@cases.accepted("E15", "every version, byte order and memory order of .npy")
+def _(work):
+    rows, forms = work.rows.astype(np.float32), {}
+    for version in ((1, 0), (2, 0), (3, 0)):
+        forms[f"{version[0]}.npy"] = (rows, version)
+    forms |= {"big.npy": (rows.astype(">f4"), None), "fortran.npy": (np.asfortranarray(rows), None)}
+    for name, (array, version) in forms.items():
+        with open(name, "wb") as file:
+            np.lib.format.write_array(file, array, version)
+        found = read_embeddings(name).values
+        np.testing.assert_array_equal(found, rows)
+        assert work.labels(work.propagate(name, out=f"{name}.csv"), f"{name}.csv") == CLASSES
+    mapped = np.load("1.npy", mmap_mode="r")
+    alone = propagate(rows, work.codes, settings()).pseudo_labels.distribution
+    np.testing.assert_array_equal(propagate(mapped, work.codes, settings()).pseudo_labels.distribution, alone)
+
+
+@cases.refused("E16", "several arrays in an .npz", place="an .npz or zip archive; expected one array at all.npz")
+def _(work):
+    np.savez_compressed("all.npz", a=work.rows, b=np.zeros(10**7))  # which would unpack to a thousand times its size
+    return work.propagate("all.npz")
+
+
+for name, bad in (("a short row", [1.0, 2.0]), ("a missing row", None), ("a missing number", [None] + [1.0] * 7)):
+
+    @cases.refused("E17", f"a table with {name}", place="1 such row (r17)")
+    def _(work, bad=bad):
+        rows = [bad if row == 17 else values for row, values in enumerate(work.rows.astype(np.float32).tolist())]
+        work.table(id=[f"r{row}" for row in range(30)], embedding=pa.array(rows, pa.list_(pa.float32())))
+        work.write("labels.csv", "id,label\nr0,ant\n")
+        return work.propagate("rows.parquet")
+
+
+for name, damage in (
+    ("cut off", lambda data: data[:-100]),
+    ("empty", lambda data: b""),
+    ("of another kind", lambda data: b"PAR2" + data[4:-4] + b"PAR2"),
+):
+
+    @cases.refused("E18", f"a table that is {name}", place="at rows.parquet")
+    def _(work, damage=damage):
+        path = Path(work.table())
+        path.write_bytes(damage(path.read_bytes()))
+        return work.propagate("rows.parquet")
+
+
+@cases.refused("E19", "a flipped byte in a column of a table of ours", code="E18", place="at ours.parquet")
+def _(work):
+    assert work.run(work.propagate(out="ours.parquet")).status == 0
+    column = pq.read_metadata("ours.parquet").row_group(0).column(1)
+    data = bytearray(Path("ours.parquet").read_bytes())
+    data[column.dictionary_page_offset + column.total_compressed_size - 1] ^= 1
+    Path("ours.parquet").write_bytes(data)
+    return work.propagate(labels="ours.parquet", out="again.csv")
+
+
+def parts(work, change=lambda part, columns: columns):
+    Path("parts").mkdir()
+    for part in range(3):
+        rows = slice(10 * part, 10 * part + 10)
+        columns = {"id": [str(row) for row in range(30)[rows]], "embedding": list(work.rows.astype(np.float32)[rows])}
+        pq.write_table(pa.table(change(part, columns)), f"parts/part-{part}.parquet")
+
+
+for name, change, place in (
+    ("another type of numbers", lambda c: c | {"embedding": [row.astype(float) for row in c["embedding"]]}, "double"),
+    ("another type of ids", lambda c: c | {"id": [int(id) for id in c["id"]]}, "int64"),
+    ("no ids", lambda c: {"embedding": c["embedding"]}, "no column 'id'"),
+):
+
+    @cases.refused("E20", f"a part with {name}", place=place)
+    def _(work, change=change):
+        parts(work, lambda part, columns: change(columns) if part == 1 else columns)
+        return work.propagate("parts")
+
+
+@cases.refused("E20", "a part of another width", code="E17", place="(first 5: 20, 21, 22, 23, 24)")
+def _(work):
+    parts(work, lambda part, c: c | {"embedding": [row[:7] for row in c["embedding"]]} if part == 2 else c)
+    return work.propagate("parts")
+
+
+@cases.refused("E21", "an id in two parts", place="1 such row (3)")
+def _(work):
+    parts(work, lambda part, c: c | {"id": ["3", *c["id"][1:]]} if part == 2 else c)
+    return work.propagate("parts")
+
+
+@cases.accepted("E21", "rows in another order than labels")
+def _(work):
+    order = np.random.default_rng(0).permutation(30)
+    work.table(id=[str(row) for row in order], embedding=list(work.rows.astype(np.float32)[order]))
+    assert work.labels(work.propagate("rows.parquet")) == CLASSES
+
+
+class Foreign(pa.ExtensionType):
+    def __init__(self):
+        super().__init__(pa.list_(pa.float32()), "somebody.elses")
+
+    def __arrow_ext_serialize__(self):
+        return b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type, serialized):
+        raise AssertionError("code attached to a type was run")
+
+
+@cases.accepted("E22", "a type that nobody here knows")
+def _(work):
+    storage = pa.array(work.rows.astype(np.float32).tolist(), pa.list_(pa.float32()))
+    work.table(embedding=pa.ExtensionArray.from_storage(Foreign(), storage))
+    assert work.labels(work.propagate("rows.parquet")) == CLASSES
+    needs = tomllib.loads(PROJECT.read_text())["project"]["dependencies"]
+    assert [one.split(",")[0] for one in needs if one.startswith("pyarrow")] == ["pyarrow>=18"]  # 14.0.1 at least
+
+
+@cases.accepted("E23", "files of other programs beside the parts")
+def _(work):
+    parts(work)
+    for name in ("_SUCCESS", ".part-0.parquet.crc", "part-9.parquet.tmp", ".hidden.parquet", "_x.parquet"):
+        work.write(f"parts/{name}", b"x")
+    assert work.labels(work.propagate("parts")) == CLASSES
+
+
+@cases.refused("E24", "a file that is changed while it is read", status=3, place="at moved.npy", leaves=["o-run"])
+def _(work):
+    np.save("moved.npy", work.rows)
+    real = propagation.propagate
+
+    def changed(*given, **more):
+        os.utime("moved.npy", ns=(1, 1))
+        return real(*given, **more)
+
+    work.monkeypatch.setattr(propagation, "propagate", changed)
+    return work.propagate("moved.npy")
+
+
+for path in ("file:///embeddings.npy", "s3://bucket/e.npy", "~/e.npy", "-", "//host/share/e.npy", "e\n.npy", "$(date)"):
+
+    @cases.refused("E25", f"the path {path!r}", code="E32", place=str(Path(path)).replace("\n", "\\n"))
+    def _(work, path=path):
+        return [word if word != "SOURCE" else path for word in work.propagate("SOURCE")]

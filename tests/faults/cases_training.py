@@ -1,0 +1,3 @@
+from catalogue import Family
+
+CASES = cases = Family()
