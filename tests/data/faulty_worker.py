@@ -41,17 +41,20 @@ def once(mark):
 
 
 ORDERS = {order.__name__: order for order in (crash, leave, loop, sleep, memory, write, once)}
-decode = decode_worker.decode
 
 
-def obey(file, size, grey):
-    content = Path(file).read_bytes() if isinstance(file, str) else file
-    order, _, rest = content.decode("latin-1").partition(" ")
-    if order in ORDERS:
-        ORDERS[order](*[rest] * bool(rest))
-        file = None
-    return decode(file, size, grey)
+def obeying(function):
+    def obey(file, *rest):
+        content = Path(file).read_bytes() if isinstance(file, str) else file
+        order, _, argument = content.decode("latin-1").partition(" ")
+        if order in ORDERS:
+            ORDERS[order](*[argument] * bool(argument))
+            file = None
+        return function(file, *rest)
+
+    return obey
 
 
-decode_worker.decode = obey
+decode_worker.decode = obeying(decode_worker.decode)
+decode_worker.read_header = obeying(decode_worker.read_header)
 decode_worker.main()

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fewlabels.data.labels import join_labels, read_labels
-from fewlabels.errors import LabelError
+from fewlabels.errors import InputWarning, LabelError
 
 LONG = "12345678901234567890123"
 

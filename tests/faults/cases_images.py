@@ -1,3 +1,316 @@
+"""I: images in folders and tables. What is wrong with one image is a reason in `rejected`, and rejected.csv."""
+
+import csv
+import os
+import socket
+import sys
+import tarfile
+import time
+import tomllib
+import tracemalloc
+import unicodedata
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import PIL
 from catalogue import Family
+from image_files import cut_in_half, encoded, noise, png_claiming, solid
+from PIL import Image, PngImagePlugin
+
+from fewlabels.data import decode, decoders
+from fewlabels.data.image_sources import open_source
+from fewlabels.data.images import read_images
 
 CASES = cases = Family()
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+WORKER = Path(__file__).parents[1] / "data" / "faulty_worker.py"
+GOOD = encoded(noise(8, 8))
+SIXTEEN_BIT = Image.fromarray(np.full((8, 8), 257 * 100, np.uint16))
+
+
+def album(work, files=(), root="photos"):
+    """A folder of two good images and these files."""
+    for name, content in ({"good 1.png": GOOD, "good 2.png": encoded(noise(8, 8, seed=1))} | dict(files)).items():
+        work.write(f"{root}/{name}", content)
+    return root
+
+
+def read(work, files=(), **options):
+    return work.call(lambda: read_images(album(work, files), image_size=8, **options))
+
+
+def rejects(work, content, reason, name="bad.png"):
+    """The image is left out with this reason, and the others are there."""
+    found = read(work, {name: content})
+    assert found.ids == ["good 1.png", "good 2.png"]
+    ((id, why),) = found.rejected
+    assert id == name
+    assert reason in why
+    assert "\n" not in why
+
+
+def is_read(work, content, pixel=None, name="one.png"):
+    found = read(work, {name: content})
+    assert found.rejected == []
+    assert name in found.ids
+    if pixel is not None:
+        np.testing.assert_array_equal(found.pixels[found.ids.index(name), 0, 0], pixel)
+
+
+def padded(chunk, data):
+    """A good PNG with another chunk before its pixels."""
+    header, pixels = GOOD[:33], GOOD[33:]
+    return header + len(data).to_bytes(4, "big") + chunk + data + bytes(4) + pixels
+
+
+def text_bomb():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "x" * (64 << 20), zip=True)
+    return encoded(solid(0), pnginfo=info)
+
+
+BAD = [
+    ("I1", "a JPEG cut in half", cut_in_half("JPEG"), "truncated"),
+    ("I2", "a JPEG without its last two bytes", encoded(noise(), "JPEG")[:-2], "truncated"),
+    ("I3", "0 bytes", b"", "an empty file (0 bytes)"),
+    ("I3", "an HTML page", b"<!DOCTYPE html><title>404</title>", "HTML, SVG or XML text, not an image"),
+    ("I4", "400 million pixels", png_claiming(20_000, 20_000), "more than 64,000,000 pixels"),
+    ("I5", "144 million pixels", png_claiming(12_000, 12_000), "more than 64,000,000 pixels"),
+    ("I6", "1 x 1", encoded(solid(0, "L", (1, 1))), "both sides need at least 2"),
+    ("I6", "1 x 20,000", encoded(solid(0, "L", (1, 20_000))), "both sides need at least 2"),
+    ("I6", "0 x 8", png_claiming(0, 8), "not an image, or damaged"),
+    ("I8", "floating point", encoded(Image.new("F", (8, 8)), "TIFF"), "mode 'F'"),
+    *(("I11", kind, encoded(solid(0), kind), "not an image") for kind in ("EPS", "PDF", "PPM", "TGA", "ICO", "SGI")),
+    ("I11", "FITS", b"SIMPLE  =                    T" + bytes(2850), "not an image"),
+    ("I11", "PSD", b"8BPS\0\1" + bytes(300), "not an image"),
+    ("I12", "an SVG", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "HTML, SVG or XML text"),
+    ("I13", "a text of 64 MiB in 64 kB", text_bomb(), "Decompressed data too large"),
+]
+for id, name, content, reason in BAD:
+
+    @cases.accepted(id, name)
+    def _(work, content=content, reason=reason):
+        rejects(work, content, reason)
+
+
+@cases.accepted("I1", "a run lists what it left out")
+def _(work):
+    work.monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 2)
+    work.monkeypatch.setattr("fewlabels.recipes.images.LP_STEPS", 2)
+    work.monkeypatch.setattr("fewlabels.jobs.training.report_html", lambda folders: "<html></html>")
+    files = {f"{n}.png": encoded(noise(8, 8, seed=n)) for n in range(12)}
+    album(work, files | {"=cut.jpg": cut_in_half(), "two\nlines.png": b""})
+    work.write("labels.csv", "id,label\n0.png,ant\n1.png,bee\n")
+    outcome = work.run(work.train("--labels", "labels.csv", "--out", "run", "--image-size", "8"))
+    assert (outcome.status, outcome.err) == (0, "")
+    with open("run/rejected.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows] == ["id", "'=cut.jpg", "two\nlines.png"]
+    assert all(row[1] for row in rows)
+
+
+@cases.refused("I1", "a broken image that is to stop", place="at photos; 1 such row (bad.png: an empty file (0 bytes))")
+def _(work):
+    album(work, {"bad.png": b""})
+    return work.train("--on-bad-image", "fail", "--out", "run")
+
+
+@cases.refused("I3", "more than half of the files are none", code="I35", place="3 of 5 images cannot be used")
+def _(work):
+    album(work, {f"{n}.png": b"" for n in range(3)})
+    return work.train("--out", "run")
+
+
+@cases.accepted("I7", "photos that lie on their side")
+def _(work):
+    picture = Image.new("RGB", (16, 16), "white")
+    picture.paste("black", (0, 0, 8, 16))
+    dark = {2: "right", 3: "right", 4: "left", 5: "top", 6: "top", 7: "bottom", 8: "bottom"}
+    sides = {"left": (4, 0), "right": (4, 7), "top": (0, 4), "bottom": (7, 4)}
+    files = {}
+    for orientation in dark:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        files[f"{orientation}.png"] = encoded(picture, "PNG", exif=exif)
+    found = read(work, files)
+    for orientation, side in dark.items():
+        square = found.pixels[found.ids.index(f"{orientation}.png")]
+        assert {name for name, at in sides.items() if square[at].max() == 0} == {side}, orientation
+
+
+for name, content, pixel in (
+    ("CMYK", encoded(solid((0, 255, 255, 0), "CMYK"), "TIFF"), [255, 0, 0]),
+    ("grey", encoded(solid(77, "L")), [77] * 3),
+    ("grey and clear", encoded(solid((0, 128), "LA")), [127] * 3),
+    ("1 bit", encoded(solid(1, "1")), [255] * 3),
+    ("16 bit", encoded(SIXTEEN_BIT), [100] * 3),
+    ("a palette with a clear colour", encoded(solid((1, 2, 3)).quantize(2), transparency=0), [255] * 3),
+):
+
+    @cases.accepted("I8", name)
+    def _(work, content=content, pixel=pixel):
+        is_read(work, content, pixel)
+
+
+for kind in ("GIF", "WEBP", "PNG", "TIFF"):
+
+    @cases.accepted("I9", f"several frames or pages in a {kind}", warns=["I9"])
+    def _(work, kind=kind):
+        frames = [solid("black"), solid("white")]
+        is_read(work, encoded(frames[0], kind, save_all=True, append_images=frames[1:]), [0, 0, 0])
+        assert "1 such row (one.png)" in str(work.caught[0].message)
+
+
+@cases.accepted("I10", "a PNG named .jpg")
+def _(work):
+    is_read(work, encoded(solid((1, 2, 3))), [1, 2, 3], "one.jpg")
+
+
+@cases.accepted("I11", "no other kinds are opened, by a Pillow without known holes")
+def _(work):
+    assert decode.FORMATS == ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+    needs = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]["train"]
+    assert "pillow>=13.0" in needs
+    assert int(PIL.__version__.split(".")[0]) >= 13
+
+
+@cases.accepted("I13", "a colour profile and a comment of 8 MiB")
+def _(work):
+    begun = time.monotonic()
+    read(work, {f"{chunk.decode()}.png": padded(chunk, b"x" * (8 << 20)) for chunk in (b"iCCP", b"eXIf")})
+    assert time.monotonic() - begun < 60
+
+
+for id, order, reason in (
+    ("I13", b"memory", "decoding it takes too much memory"),
+    ("I13", b"loop", "decoding it took more than 0.3 s"),
+    ("I14", b"crash", "its decoder crashed (SIGSEGV)"),
+    ("I14", b"leave", "its decoder crashed (exit status 7)"),
+):
+
+    @cases.accepted(id, f"a decoder that meets a {order.decode()}")
+    def _(work, order=order, reason=reason):
+        work.monkeypatch.setattr(decoders, "COMMAND", [sys.executable, "-P", str(WORKER)])
+        work.monkeypatch.setattr(decoders, "SECONDS", 0.3)
+        rejects(work, order, reason)
+
+
+@cases.accepted("I15", "hidden files and files of the system")
+def _(work):
+    names = (".DS_Store", "._a.png", ".ipynb_checkpoints/a.png", "__MACOSX/a.png", "cat/.x.png", "cat/Thumbs.db")
+    for name in (*names, "cat/a.png"):
+        work.write(f"animals/{name}", GOOD)
+    found = work.call(lambda: read_images("animals"))
+    assert (found.ids, found.names, found.rejected) == (["cat/a.png"], ["cat"], [])
+
+
+@cases.accepted("I16", "a class folder without images", warns=["I16"])
+def _(work):
+    work.write("animals/cat/a.png", GOOD)
+    work.write("animals/dog/notes.txt", "")
+    assert work.call(lambda: read_images("animals")).names == ["cat"]
+    assert "1 such row (dog)" in str(work.caught[0].message)
+
+
+@cases.refused("I17", "images beside class folders", place="at photos; 2 such rows (good 1.png, good 2.png)")
+def _(work):
+    album(work, {"cat/a.png": GOOD})
+    return work.train("--out", "run")
+
+
+@cases.accepted("I17", "a folder for the unlabelled and folders in folders")
+def _(work):
+    found = read(work, {"unlabeled/a.png": GOOD})
+    assert set(found.names) == {None}
+    work.write("deep/cat/x/y/a.png", GOOD)
+    assert work.call(lambda: read_images("deep")).names == ["cat"]
+
+
+@cases.accepted("I18", "names that other systems cannot tell apart or not write")
+def _(work):
+    decomposed = unicodedata.normalize("NFD", "\xe9.png")
+    names = ["A.png", "a.png", "\xe9.png", decomposed, "a\nb.png", "x" * 251 + ".png", " a .png", "=1.png"]
+    for name in names:
+        work.write(f"photos/{name}", GOOD)
+    Path(os.fsdecode(b"photos/\xff.png")).write_bytes(GOOD)
+    found = work.call(lambda: read_images("photos"))
+    assert sorted(found.ids) == sorted([*names, r"\xff.png"])
+    assert found.rejected == []
+
+
+@cases.accepted("I19", "links, a loop, a FIFO and a socket")
+def _(work):
+    work.write("outside/secret.png", GOOD)
+    good = [f"{number}.png" for number in range(8)]
+    album(work, dict.fromkeys(good, GOOD))
+    os.symlink("../outside/secret.png", "photos/link.png")
+    os.symlink("nowhere", "photos/dangling.png")
+    os.symlink(".", "photos/loop")
+    os.symlink("/dev/zero", "photos/zero.png")
+    os.mkfifo("photos/fifo.png")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("photos/socket.png")
+        found = work.call(lambda: read_images("photos"))
+    assert found.ids == [*good, "good 1.png", "good 2.png"]
+    odd = ["dangling.png", "fifo.png", "link.png", "loop", "socket.png", "zero.png"]
+    assert sorted(name for name, _ in found.rejected) == odd
+
+
+@cases.refused(
+    "I20", "a zip archive", place="a zip archive (or an Excel workbook); archives are not unpacked at all.zip"
+)
+def _(work):
+    with zipfile.ZipFile("all.zip", "w") as archive:
+        archive.writestr("../../escaped.png", GOOD)
+    return work.train("--out", "run", data="all.zip")
+
+
+@cases.refused("I20", "a tar archive", place="archives are not unpacked at all.tgz")
+def _(work):
+    work.write("a.png", GOOD)
+    with tarfile.open("all.tgz", "w:gz") as archive:
+        archive.add("a.png", "../escaped.png")
+    return work.train("--out", "run", data="all.tgz")
+
+
+@cases.accepted("I21", "an image in two classes, and one in training and test", warns=["I21"])
+def _(work):
+    work.monkeypatch.setattr("fewlabels.jobs.images.run_training", lambda task, *rest: {"num_rows": len(task.ids)})
+    work.monkeypatch.setattr("fewlabels.jobs.tables.training_table", lambda results: "")
+    for name in ("cat/a", "dog/b", "unlabeled/c"):
+        work.write(f"animals/{name}.png", GOOD)
+    work.write("animals/dog/d.png", encoded(noise(8, 8, seed=1)))
+    work.write("test/dog/e.png", GOOD)
+    outcome = work.run(work.loud(work.train("--test", "test", "--out", "run", data="animals")))
+    assert outcome.status == 0
+    said = [str(one.message) for one in work.caught]
+    assert "1 such row (cat/a.png 'cat' and dog/b.png 'dog')" in said[0]
+    assert "1 of 1 test images are among the training images" in said[1]
+
+
+@cases.accepted("I22", "a file that may not be read, and one that vanishes")
+def _(work):
+    album(work, {"gone.png": GOOD})
+
+    def progress(walk, total):
+        os.rename("photos/gone.png", "elsewhere.png")
+        return walk
+
+    before = read_images("photos", image_size=8)
+    found = read_images("photos", image_size=8, progress=progress)
+    assert found.rejected == [("gone.png", "No such file or directory")]
+    assert len(found.ids) == len(before.ids) - 1
+
+
+@cases.accepted("I23", "a folder of very many files")
+def _(work):
+    os.mkdir("many")
+    for number in range(20_000):
+        os.mknod(f"many/{number}.png")
+    tracemalloc.start()
+    found = open_source("many").ids
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == sorted(f"{number}.png" for number in range(20_000))
+    assert peak < 20_000 * 1500

@@ -39,17 +39,18 @@ class BadImage(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """What an image's header says about its pixels."""
+    """What an image's header says about its pixels. more: there are frames or pages after the first, which counts."""
 
     width: int
     height: int
     grey: bool
+    more: bool = False
 
 
 def read_header(file: ImageFile) -> Header:
     """Size and kind of an image, without decoding its pixels. Raises BadImage."""
     with _opened(file) as image:
-        return Header(*image.size, image.mode in GREY)
+        return Header(*image.size, image.mode in GREY, _has_more(image))
 
 
 def decode(file: ImageFile, size: int, grey: bool) -> Image.Image:
@@ -122,6 +123,18 @@ def _check_header(image: Image.Image) -> None:
         raise BadImage(f"{width} x {height} pixels; one side is more than {MAX_ASPECT} times the other")
     if image.mode not in GREY + COLOURED:
         raise BadImage(f"pixels of mode {image.mode!r} (such as floating point) have no defined grey value")
+
+
+def _has_more(image: Image.Image) -> bool:
+    if image.format == "MPO":  # a photo with its preview
+        return False
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    except Exception:  # noqa: BLE001  damaged, and not the frame that counts
+        return True
+    return True
 
 
 def _upright(image: Image.Image) -> Image.Image:

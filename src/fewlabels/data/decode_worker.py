@@ -22,7 +22,7 @@ if sys.platform != "win32":
 READY = b"\n"  # the first thing it says
 REQUEST = struct.Struct("<III")  # number of files, size (0: headers only), grey
 PART = struct.Struct("<cQ")  # kind and number of bytes of a file or an answer
-HEADER = struct.Struct("<II?")
+HEADER = struct.Struct("<II??")
 PATH, CONTENT, NOTHING = b"p", b"c", b"n"
 SQUARE, FACTS, REASON = b"s", b"h", b"r"
 
@@ -80,7 +80,7 @@ def answer_to(file: ImageFile, size: int, grey: bool) -> tuple[bytes, bytes]:
         if size:
             return SQUARE, decode(file, size, grey).tobytes()
         found = read_header(file)
-        return FACTS, HEADER.pack(found.width, found.height, found.grey)
+        return FACTS, HEADER.pack(found.width, found.height, found.grey, found.more)
     except BadImage as problem:
         return REASON, str(problem)[:1000].encode("utf-8", "backslashreplace")
     except MemoryError:

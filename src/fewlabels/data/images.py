@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, ImageError
+from ..errors import ConfigError, ImageError, InputWarning, listed
 from .decode import BadImage, Header, ImageFile
 from .decoders import Answer, Decoders
 from .image_sources import Source, open_source
@@ -51,6 +52,7 @@ def read_images(
     with a readable header share if they are squares of at most 96 pixels, else 64.
     on_bad_image: "skip" lists unreadable images in `rejected`; "fail" raises ImageError I1.
     progress(iterable, total) is laid around the decoding, such as tqdm.
+    Warns (I9) of images of which only the first frame or page is used.
     Raises ImageError (I1, I17, I20, I30-I36, E18, E20, E21, L22), ConfigError for an option out of range.
     """
     _check_options(image_size, on_bad_image)
@@ -109,12 +111,17 @@ def _headers(source: Source, rejected: dict[int, str], decoders: Decoders) -> li
     Needed before decoding: the size and the channels of the array depend on all of them.
     """
     headers: list[Header] = []
+    animated: list[str] = []
     places = [at for at in range(len(source.ids)) if at not in rejected]
     for at, found in zip(places, decoders.answers(_not_in(rejected, source)), strict=True):
         if isinstance(found, Header):
             headers.append(found)
+            animated += [source.ids[at]] * found.more
         else:
             rejected[at] = str(found)
+    if animated:
+        what = f"FL-I9 of images with several frames or pages the first one is used: {listed(animated)}"
+        warnings.warn(InputWarning(what), stacklevel=3)
     return headers
 
 

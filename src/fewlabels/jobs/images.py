@@ -16,6 +16,7 @@ from ..data.labels import LabelFile, Labels, encode_labels, join_labels
 from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_used_folder
+from .copies import warn_of_copies
 from .progress import following
 from .task import Task
 from .training import RunOptions, run_training
@@ -86,6 +87,7 @@ def run_images(
         facts={"source": source.facts()},
     )
     task = _with_test(task, source, quiet=quiet)
+    warn_of_copies(task)
     settings = image_settings(num_labeled, len(images.ids) - num_labeled, images.pixels.shape[1], options)
     return run_training(task, settings, folder, how)
 
