@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "jobs/embedding_map": SHARED | {"data", "numpy", "sklearn", "threadpoolctl"},
     "jobs/propagation": SHARED | {"graph", "data", "runs", "report", "durable", "numpy"},
     "options": {"errors", "graph", "typer"},
-    "cli_app": {"graph", "typer"},
+    "cli_app": {"errors", "graph", "typer"},
     "cli": {"errors", "cli_app", "options", "graph", "data", "runs", "report", "jobs", "durable", "typer"},
     "cli_training": {"errors", "cli_app", "data", "recipes", "runs", "jobs", "typer"},
     "cli_reproduce": {"errors", "cli_app", "cli_training", "data", "nets", "jobs", "typer"},

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from .errors import ConfigError
+
 if TYPE_CHECKING:
     from .graph import GraphSettings
+
+THREADS = re.compile("[1-9][0-9]*(,[1-9][0-9]*)*")  # of OpenMP: one number for each level of nesting
 
 app = typer.Typer(
     name="fewlabels",
@@ -53,7 +59,10 @@ def _options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    pass
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads and not THREADS.fullmatch(threads):  # which every library would take for something else
+        what = f"OMP_NUM_THREADS is {threads!r}, expected a whole number from 1 up"
+        raise ConfigError("C14", what, do="correct it, or unset it")
 
 
 def graph_settings(

@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 import warnings
+from itertools import pairwise
 from types import FrameType
 from typing import NoReturn
 
@@ -70,12 +71,22 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
         return 141
+    except OSError as error:  # what nobody expected, such as a name that is too long or too many open files
+        place = "" if error.filename is None else f" at {shown(error.filename)}"
+        return _failed(f"FL-D10 {error.strerror or error}{place}; check the name, and limits with `ulimit -a`", 4)
     except MemoryError:
         return _failed("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)
     except USAGE_ERROR as error:
-        text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        text = " ".join(error.format_message().split()) + _given(error, arguments)  # type: ignore[attr-defined]
         command = next((word for word in arguments if word in COMMANDS), "")
         return _failed(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
+
+
+def _given(error: Exception, arguments: list[str]) -> str:
+    """What came as the value of the option at fault; nothing where that is not known or said already."""
+    names = getattr(getattr(error, "param", None), "opts", ())
+    values = [value for name, value in pairwise(arguments) if name in names]
+    return f", not {shown(values[-1])!r}" if values and repr(values[-1]) not in str(error) else ""
 
 
 def _interrupted() -> int:

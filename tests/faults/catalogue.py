@@ -89,6 +89,8 @@ class Workplace:
         self.codes = np.full(30, -1)
         self.codes[[0, 10, 20]] = [0, 1, 2]
         self.caught = []
+        self.new = []
+        self.on_end = lambda: None
 
     def write(self, name, content):
         path = Path(name)

@@ -50,6 +50,7 @@ def test_bad_input_keeps_the_contract(case, tmp_path, monkeypatch, capsys):
     asked = case.do(work)
     if case.code:
         outcome = work.call(asked) if callable(asked) else work.run(asked)
+        work.on_end()
         demand(case, work, outcome)
     else:
         assert asked is None

@@ -85,8 +85,6 @@ class Decoders:
             deaths = 1 if new else deaths + 1
             reason = process.wait()
             self._running.discard(process)
-            if self._closed:
-                raise InterruptedError("the decoders were closed")
             if deaths == TRIES:
                 found.append(BadImage(reason))
                 deaths = 0
@@ -96,6 +94,8 @@ class Decoders:
         try:
             return self._idle.get_nowait()
         except Empty:
+            if self._closed:
+                raise InterruptedError("the decoders were closed") from None
             process = _Process()
             self._running.add(process)
             return process
@@ -150,6 +150,7 @@ class _Process:
             pass
         finally:
             timer.cancel()
+            timer.join()
         return found
 
     def kill(self) -> None:

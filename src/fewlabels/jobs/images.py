@@ -15,7 +15,7 @@ from ..data.images import Images, read_images
 from ..data.labels import LabelFile, Labels, encode_labels, join_labels
 from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings
-from ..runs import refuse_used_folder
+from ..runs import refuse_inside, refuse_used_folder
 from .copies import warn_of_copies
 from .progress import following
 from .task import Task
@@ -62,6 +62,7 @@ def run_images(
     """Read, train, propagate, write the run folder. Returns the results."""
     how = how or RunOptions()
     quiet = how.quiet
+    refuse_inside(folder, (source.data, source.test))
     if not how.resume:
         refuse_used_folder(folder)  # before minutes of reading
     images = source.read(source.data, "images", size=source.image_size, quiet=quiet)

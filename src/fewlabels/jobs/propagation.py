@@ -22,7 +22,7 @@ from ..errors import ConfigError, LabelError
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.threads import num_threads
 from ..report import report_html
-from ..runs import RunWriter
+from ..runs import RunWriter, refuse_inside
 from ..runs.table import PseudoLabelTable, table_kind
 from .explanations import record
 from .insights import Material, insights_of
@@ -86,7 +86,9 @@ def run_propagation(
     (E24) where the embeddings changed meanwhile.
     """
     start = time.perf_counter()
-    table_kind(out)  # refuse the name before the work
+    table_kind(out)  # refuse the names before the work
+    for place in (out, folder):
+        refuse_inside(place, [asked.embeddings])
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given = _given(source, asked)
@@ -95,7 +97,7 @@ def run_propagation(
     stages = _Stages(cost, source.shape, len(explained), quiet)
     stages.start("read")
     values = source.read(lambda share: stages.advance("read", share))
-    durable.make_folder(out.parent)  # may be refused: now, not after the work
+    durable.demand_writable(out.parent)  # now, not after the work
     facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
     writer = RunWriter(folder, "propagate", {"graph": asdict(settings)}, **facts)
     stages.attach(writer)

@@ -10,6 +10,7 @@ from .record import (
     is_begun,
     is_finished,
     read_run,
+    refuse_inside,
     refuse_used_folder,
     verify_run,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "is_begun",
     "is_finished",
     "read_run",
+    "refuse_inside",
     "refuse_used_folder",
     "verify_run",
 ]

@@ -23,7 +23,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,7 +39,16 @@ from .insights import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from .origin import versions
 from .table import FORMULA, PseudoLabelTable
 
-__all__ = ["PseudoLabelTable", "Run", "RunWriter", "free_name", "read_run", "refuse_used_folder", "verify_run"]
+__all__ = [
+    "PseudoLabelTable",
+    "Run",
+    "RunWriter",
+    "free_name",
+    "read_run",
+    "refuse_inside",
+    "refuse_used_folder",
+    "verify_run",
+]
 
 FORMAT = 1
 EVENTS = "events.jsonl"
@@ -68,6 +77,14 @@ def refuse_used_folder(folder: str | Path) -> None:
         raise ConfigError(
             "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
         )
+
+
+def refuse_inside(out: str | Path, inputs: Iterable[Path | None]) -> None:
+    """Raise ConfigError (C10) where `out` is in one of the input folders, or is one: later runs would read it."""
+    for source in inputs:
+        if source is not None and source.is_dir() and Path(out).resolve().is_relative_to(source.resolve()):
+            do = f"nothing was changed: name a place outside of {source}"
+            raise ConfigError("C10", "the output is in the folder of the input", where=out, do=do)
 
 
 class RunWriter:
