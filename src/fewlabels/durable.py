@@ -208,9 +208,11 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 def demand_writable(folder: str | os.PathLike[str]) -> None:
     """Make the folder, and write, flush, rename and remove a file there: the only test that permissions cannot fool."""
     probe = make_folder(folder) / f".probe.{os.getpid()}"
-    write_bytes(probe, b"")
     with storage_errors(probe):
-        _unlink(probe)
+        try:
+            write_bytes(probe, b"")
+        finally:
+            _unlink(probe)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

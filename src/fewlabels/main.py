@@ -63,14 +63,18 @@ def run(arguments: list[str]) -> int:
         arguments = ["--help"]
     try:
         result = app(args=arguments, prog_name="fewlabels", standalone_mode=False)
+        sys.stdout.flush()  # here a reader who went away is noticed
         return _interrupted() if result == 130 else result if isinstance(result, int) else 0
     except FewlabelsError as error:
         return _failed(str(error), error.exit_status)
     except KeyboardInterrupt:
         return _interrupted()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
-        return 141
+        return _without_reader()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer makes this of it
+            return _without_reader()
+        raise
     except OSError as error:  # what nobody expected, such as a name that is too long or too many open files
         place = "" if error.filename is None else f" at {shown(error.filename)}"
         return _failed(f"FL-D10 {error.strerror or error}{place}; check the name, and limits with `ulimit -a`", 4)
@@ -80,6 +84,12 @@ def run(arguments: list[str]) -> int:
         text = " ".join(error.format_message().split()) + _given(error, arguments)  # type: ignore[attr-defined]
         command = next((word for word in arguments if word in COMMANDS), "")
         return _failed(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
+
+
+def _without_reader() -> int:
+    sys.stdout = sys.__stdout__
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]  # else exit complains
+    return 141
 
 
 def _given(error: Exception, arguments: list[str]) -> str:

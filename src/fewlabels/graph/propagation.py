@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
-from ..errors import ConvergenceWarning, GraphError, UnreachedWarning
+from ..errors import ConvergenceWarning, GraphError, InputWarning, UnreachedWarning, listed
 from .compiled import fits_kernels
 from .far import fill_far_nodes
 from .graph import Graph, Progress, connected, no_progress, searched
@@ -69,7 +69,8 @@ def propagate(
 
     Solves (I - alpha W) Z = Y, released code lp/db_semisuper.py:261-339; neither argument is changed.
     Raises EmbeddingError, LabelError or GraphError for input that cannot be used, each naming the rows.
-    Warns (UnreachedWarning) of rows that no label reaches, (ConvergenceWarning) of classes not solved to `tol`.
+    Warns (UnreachedWarning) of rows that no label reaches, (ConvergenceWarning) of classes not solved to `tol`,
+    (InputWarning) of equal rows with different labels (G15) and of differences that float32 does not have (E11).
 
     >>> import numpy as np
     >>> corners = np.array([[0, 1.0], [0.1, 1], [1, 0], [1, 0.1]])
@@ -129,6 +130,7 @@ def _spread(
 ) -> Propagation:
     on_progress("solve", 0.0)
     y = sources(checked, graph.node, graph.affinity.shape[0], settings.rules)
+    warn_of_contradictions(checked.label, graph.node)
 
     def solved(y: sp.csc_array, start: NDArray[np.floating] | None) -> tuple[Solution, NDArray[np.floating]]:
         solution = solve(graph, y, settings, start, lambda share: on_progress("solve", share))
@@ -214,6 +216,18 @@ def warn_of_unreached(result: PseudoLabels, component: NDArray[np.int64]) -> Non
         ),
         stacklevel=4,
     )
+
+
+def warn_of_contradictions(label: NDArray[np.int64], node: NDArray[np.int64]) -> None:
+    """InputWarning (G15) of rows that are one node and have different labels; both labels stay."""
+    given = np.flatnonzero(label != UNLABELED)
+    rows = given[np.argsort(node[given], kind="stable")]
+    first, second = rows[:-1], rows[1:]
+    odd = (node[first] == node[second]) & (label[first] != label[second])
+    if odd.any():
+        pairs = [f"{one} and {other}" for one, other in zip(first[odd], second[odd], strict=True)]
+        what = f"FL-G15 equal rows with different labels, which count half each around them: {listed(pairs)}"
+        warnings.warn(InputWarning(what), stacklevel=4)
 
 
 def warn_of_unsolved(solution: Solution, settings: GraphSettings) -> None:

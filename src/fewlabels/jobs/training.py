@@ -15,6 +15,7 @@ from torch import nn
 from ..data.randomness import torch_seed
 from ..errors import ConfigError, NumericsError
 from ..graph import propagate
+from ..graph.sources import checked_labels
 from ..nets import ImageInput, build_network
 from ..report import report_html
 from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
@@ -78,12 +79,13 @@ def run_training(
     """Train, propagate once more with the final network, and write it all to a run folder. Returns its results.
 
     Under torchrun every process calls it; the first one writes. Raises Interrupted where a signal asked to stop, once
-    all is saved; NumericsError P22 for a loss of NaN or infinity, P23 for a collapse; ConfigError C9 for a folder in
+    all is saved; LabelError L18 for a class without a label; NumericsError P22 for a loss of NaN or infinity, P23 for a collapse; ConfigError C9 for a folder in
     use, C11 where another process writes there, C12 where the run to take up is another one, C66 without TensorBoard.
     """
     options, root = options or RunOptions(), Path(folder)
     if options.resume and is_finished(root) and is_tidy(root):
         return read_run(root).results
+    checked_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
     if options.tensorboard:
         need_tensorboard()
     with joined(options.device) as (group, device), alone_in(root, group, device, resume=options.resume):
