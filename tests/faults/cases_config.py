@@ -1,10 +1,12 @@
 """C: settings, options, and the place that a command runs in."""
 
+import json
 import os
 import resource
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from catalogue import Family
@@ -13,6 +15,7 @@ from stores import IDENTITY, state
 
 from fewlabels import GraphSettings, propagate
 from fewlabels.runs import RunLock
+from fewlabels.runs.lock import this_process
 from fewlabels.train.checkpoint import Checkpoints
 from fewlabels.train.settings import Phase, TrainSettings
 
@@ -140,13 +143,11 @@ def _(work):
 
 @cases.accepted("C11", "a lock that a dead process left")
 def _(work):
-    os.mkdir("run")
-    with open("run/.lock", "w") as file:
-        file.write('{"pid": 2, "host": "here", "boot": "another"}')
-    if os.name == "posix":
-        os.remove("run/.lock")
+    dead = this_process() | {"pid": 2**22 + 1}  # beyond the largest number of a process
+    work.write("run/.lock", json.dumps(dead))
     with RunLock("run"):
-        assert os.path.exists("run/.lock")
+        assert json.loads(Path("run/.lock").read_text())["pid"] == os.getpid()
+    assert not Path("run/.lock").exists()
 
 
 for key, change in (

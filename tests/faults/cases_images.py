@@ -1,15 +1,9 @@
-"""I: images in folders and tables. What is wrong with one image is a reason in `rejected`, and rejected.csv."""
+"""I: single images. What is wrong with one is a reason in `rejected`, and rejected.csv."""
 
 import csv
-import os
-import socket
 import sys
-import tarfile
 import time
 import tomllib
-import tracemalloc
-import unicodedata
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +13,6 @@ from image_files import cut_in_half, encoded, noise, png_claiming, solid
 from PIL import Image, PngImagePlugin
 
 from fewlabels.data import decode, decoders
-from fewlabels.data.image_sources import open_source
 from fewlabels.data.images import read_images
 
 CASES = cases = Family()
@@ -194,123 +187,3 @@ for id, order, reason in (
         work.monkeypatch.setattr(decoders, "COMMAND", [sys.executable, "-P", str(WORKER)])
         work.monkeypatch.setattr(decoders, "SECONDS", 0.3)
         rejects(work, order, reason)
-
-
-@cases.accepted("I15", "hidden files and files of the system")
-def _(work):
-    names = (".DS_Store", "._a.png", ".ipynb_checkpoints/a.png", "__MACOSX/a.png", "cat/.x.png", "cat/Thumbs.db")
-    for name in (*names, "cat/a.png"):
-        work.write(f"animals/{name}", GOOD)
-    found = work.call(lambda: read_images("animals"))
-    assert (found.ids, found.names, found.rejected) == (["cat/a.png"], ["cat"], [])
-
-
-@cases.accepted("I16", "a class folder without images", warns=["I16"])
-def _(work):
-    work.write("animals/cat/a.png", GOOD)
-    work.write("animals/dog/notes.txt", "")
-    assert work.call(lambda: read_images("animals")).names == ["cat"]
-    assert "1 such row (dog)" in str(work.caught[0].message)
-
-
-@cases.refused("I17", "images beside class folders", place="at photos; 2 such rows (good 1.png, good 2.png)")
-def _(work):
-    album(work, {"cat/a.png": GOOD})
-    return work.train("--out", "run")
-
-
-@cases.accepted("I17", "a folder for the unlabelled and folders in folders")
-def _(work):
-    found = read(work, {"unlabeled/a.png": GOOD})
-    assert set(found.names) == {None}
-    work.write("deep/cat/x/y/a.png", GOOD)
-    assert work.call(lambda: read_images("deep")).names == ["cat"]
-
-
-@cases.accepted("I18", "names that other systems cannot tell apart or not write")
-def _(work):
-    decomposed = unicodedata.normalize("NFD", "\xe9.png")
-    names = ["A.png", "a.png", "\xe9.png", decomposed, "a\nb.png", "x" * 251 + ".png", " a .png", "=1.png"]
-    for name in names:
-        work.write(f"photos/{name}", GOOD)
-    Path(os.fsdecode(b"photos/\xff.png")).write_bytes(GOOD)
-    found = work.call(lambda: read_images("photos"))
-    assert sorted(found.ids) == sorted([*names, r"\xff.png"])
-    assert found.rejected == []
-
-
-@cases.accepted("I19", "links, a loop, a FIFO and a socket")
-def _(work):
-    work.write("outside/secret.png", GOOD)
-    good = [f"{number}.png" for number in range(8)]
-    album(work, dict.fromkeys(good, GOOD))
-    os.symlink("../outside/secret.png", "photos/link.png")
-    os.symlink("nowhere", "photos/dangling.png")
-    os.symlink(".", "photos/loop")
-    os.symlink("/dev/zero", "photos/zero.png")
-    os.mkfifo("photos/fifo.png")
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind("photos/socket.png")
-        found = work.call(lambda: read_images("photos"))
-    assert found.ids == [*good, "good 1.png", "good 2.png"]
-    odd = ["dangling.png", "fifo.png", "link.png", "loop", "socket.png", "zero.png"]
-    assert sorted(name for name, _ in found.rejected) == odd
-
-
-@cases.refused(
-    "I20", "a zip archive", place="a zip archive (or an Excel workbook); archives are not unpacked at all.zip"
-)
-def _(work):
-    with zipfile.ZipFile("all.zip", "w") as archive:
-        archive.writestr("../../escaped.png", GOOD)
-    return work.train("--out", "run", data="all.zip")
-
-
-@cases.refused("I20", "a tar archive", place="archives are not unpacked at all.tgz")
-def _(work):
-    work.write("a.png", GOOD)
-    with tarfile.open("all.tgz", "w:gz") as archive:
-        archive.add("a.png", "../escaped.png")
-    return work.train("--out", "run", data="all.tgz")
-
-
-@cases.accepted("I21", "an image in two classes, and one in training and test", warns=["I21"])
-def _(work):
-    work.monkeypatch.setattr("fewlabels.jobs.images.run_training", lambda task, *rest: {"num_rows": len(task.ids)})
-    work.monkeypatch.setattr("fewlabels.jobs.tables.training_table", lambda results: "")
-    for name in ("cat/a", "dog/b", "unlabeled/c"):
-        work.write(f"animals/{name}.png", GOOD)
-    work.write("animals/dog/d.png", encoded(noise(8, 8, seed=1)))
-    work.write("test/dog/e.png", GOOD)
-    outcome = work.run(work.loud(work.train("--test", "test", "--out", "run", data="animals")))
-    assert outcome.status == 0
-    said = [str(one.message) for one in work.caught]
-    assert "1 such row (cat/a.png 'cat' and dog/b.png 'dog')" in said[0]
-    assert "1 of 1 test images are among the training images" in said[1]
-
-
-@cases.accepted("I22", "a file that may not be read, and one that vanishes")
-def _(work):
-    album(work, {"gone.png": GOOD})
-
-    def progress(walk, total):
-        os.rename("photos/gone.png", "elsewhere.png")
-        return walk
-
-    before = read_images("photos", image_size=8)
-    found = read_images("photos", image_size=8, progress=progress)
-    assert found.rejected == [("gone.png", "No such file or directory")]
-    assert len(found.ids) == len(before.ids) - 1
-
-
-@cases.accepted("I23", "a folder of very many files")
-def _(work):
-    os.mkdir("many")
-    for number in range(20_000):
-        os.mknod(f"many/{number}.png")
-    tracemalloc.start()
-    found = open_source("many").ids
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert found == sorted(f"{number}.png" for number in range(20_000))
-    assert peak < 20_000 * 1500

@@ -67,7 +67,7 @@ class Family(list):
 
 @dataclass(frozen=True)
 class Outcome:
-    """status: exit status. error: the last line of stderr or the text of the exception; all: of stderr."""
+    """status: exit status. out, err: what was printed, of a call what the command would print. code: of the error."""
 
     status: int
     out: str

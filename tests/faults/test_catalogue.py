@@ -4,9 +4,12 @@ from collections import Counter
 
 import cases_config
 import cases_disk
+import cases_embedding_tables
 import cases_embeddings
 import cases_graph
+import cases_image_folders
 import cases_images
+import cases_label_values
 import cases_labels
 import cases_runs
 import cases_training
@@ -17,8 +20,11 @@ FAMILIES = {"L": 29, "E": 25, "I": 23, "C": 15, "K": 15, "D": 12, "G": 21, "X": 
 IDS = [f"{family}{number}" for family, count in FAMILIES.items() for number in range(1, count + 1)]
 MODULES = (
     cases_labels,
+    cases_label_values,
     cases_embeddings,
+    cases_embedding_tables,
     cases_images,
+    cases_image_folders,
     cases_config,
     cases_runs,
     cases_disk,

@@ -79,8 +79,9 @@ def run_training(
     """Train, propagate once more with the final network, and write it all to a run folder. Returns its results.
 
     Under torchrun every process calls it; the first one writes. Raises Interrupted where a signal asked to stop, once
-    all is saved; LabelError L18 for a class without a label; NumericsError P22 for a loss of NaN or infinity, P23 for a collapse; ConfigError C9 for a folder in
-    use, C11 where another process writes there, C12 where the run to take up is another one, C66 without TensorBoard.
+    all is saved; LabelError L18 for a class without a label; NumericsError P22 for a loss of NaN or infinity, P23 for a
+    collapse; ConfigError C9 for a folder in use, C11 where another process writes there, C12 where the run to take up
+    is another one, C66 without TensorBoard.
     """
     options, root = options or RunOptions(), Path(folder)
     if options.resume and is_finished(root) and is_tidy(root):
