@@ -19,6 +19,7 @@ from .decode import BadImage, ImageFile, decode, read_header
 if sys.platform != "win32":
     import resource
 
+BUFFER = 1 << 16
 READY = b"\n"  # the first thing it says
 REQUEST = struct.Struct("<III")  # number of files, size (0: headers only), grey
 PART = struct.Struct("<cQ")  # kind and number of bytes of a file or an answer
@@ -59,11 +60,6 @@ def read_request(file: IO[bytes]) -> Request | None:
     return Request(files, size, bool(grey))
 
 
-def write_answer(file: IO[bytes], kind: bytes, data: bytes) -> None:
-    file.write(PART.pack(kind, len(data)) + data)
-    file.flush()  # each at once: the first file without an answer is the one that ended the process
-
-
 def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
     """Kind and content of the next answer; None where the process ended before it was whole."""
     head = file.read(PART.size)
@@ -95,7 +91,9 @@ def serve(questions: IO[bytes], answers: IO[bytes], seconds: float) -> None:
         for file in request.files:
             if sys.platform != "win32":
                 signal.setitimer(signal.ITIMER_PROF, seconds)  # counts work, so a busy machine rejects nothing
-            write_answer(answers, *answer_to(file, request.size, request.grey))
+            kind, data = answer_to(file, request.size, request.grey)
+            answers.write(PART.pack(kind, len(data)) + data)
+        answers.flush()  # not each at once, which would cost as much as decoding a small image
 
 
 def confine(room: int) -> None:
@@ -113,7 +111,7 @@ def confine(room: int) -> None:
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "wb")
+    answers = os.fdopen(os.dup(1), "wb", BUFFER)
     os.dup2(2, 1)  # what a library prints is no answer
     confine(int(sys.argv[2]))
     serve(sys.stdin.buffer, answers, float(sys.argv[1]))

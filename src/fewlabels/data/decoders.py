@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import StorageError
 from .decode import BadImage, Header, ImageFile
-from .decode_worker import FACTS, HEADER, READY, SQUARE, Request, read_answer, write_request
+from .decode_worker import BUFFER, FACTS, HEADER, READY, SQUARE, Request, read_answer, write_request
 
 Answer = np.ndarray | Header | BadImage
 
@@ -29,7 +29,6 @@ PATIENCE = 120.0  # seconds that a process may keep silent: only one that is stu
 MOST_PROCESSES = 8
 FILES = 32  # in a request, and
 BYTES = 1 << 20  # of content, whichever comes first
-TRIES = 2  # of a file that ends its process: somebody else may have ended it
 
 
 class Decoders:
@@ -72,23 +71,22 @@ class Decoders:
             yield from waiting.popleft().result()
 
     def _decoded(self, request: Request) -> list[Answer]:
-        found: list[Answer] = []
-        deaths = 0  # of the file that comes next
-        while len(found) < len(request.files):
-            process = self._process()
-            asked = request._replace(files=request.files[len(found) :])
-            new = process.answers(asked)
-            found += new
-            if len(new) == len(asked.files):
-                self._idle.put(process)
-                break
-            deaths = 1 if new else deaths + 1
-            reason = process.wait()
-            self._running.discard(process)
-            if deaths == TRIES:
-                found.append(BadImage(reason))
-                deaths = 0
+        found, _ = self._asked(request)
+        for file in request.files[len(found) :]:  # each alone: it ends its process once more, or another file did
+            answer, reason = self._asked(request._replace(files=[file]))
+            found += answer or [BadImage(reason)]
         return found
+
+    def _asked(self, request: Request) -> tuple[list[Answer], str]:
+        """The answers; where they are fewer than the files, how the process ended."""
+        process = self._process()
+        found = process.answers(request)
+        if len(found) == len(request.files):
+            self._idle.put(process)
+            return found, ""
+        reason = process.wait()
+        self._running.discard(process)
+        return found, reason
 
     def _process(self) -> _Process:
         try:
@@ -125,6 +123,7 @@ class _Process:
                 [*COMMAND, str(SECONDS), str(ROOM)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                bufsize=BUFFER,
                 stderr=subprocess.DEVNULL,  # decoders complain there, of files that are named anyway
                 env=os.environ | one_thread | {"PYTHONPATH": paths},
                 start_new_session=True,  # Ctrl-C is for us; our end is its end, as it reads no more
