@@ -19,7 +19,7 @@ from disk import error_at, faulty
 from fewlabels import durable
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.jobs import propagation
-from fewlabels.runs import RunWriter
+from fewlabels.runs import RunWriter, place
 
 CASES = cases = Family()
 SOURCE = Path(__file__).parents[2] / "src" / "fewlabels"
@@ -174,6 +174,17 @@ for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGK
         assert "Traceback" not in err
         assert not Path("o.csv").exists()
         assert work.run(["verify", "o-run"]).code == "FL-K4"  # and says that it is not whole
+
+
+@cases.accepted("D8", "a run on a network file system", warns=["D8"])
+def _(work):
+    lines = ["1 0 0:1 / / rw - ext4 /dev/sda rw", rf"2 1 0:2 / {work.folder}/far\040away rw - nfs4 host:/x rw"]
+    work.write("mounts", "\n".join(lines))
+    work.monkeypatch.setattr(place, "MOUNTS", work.folder / "mounts")
+    work.call(lambda: RunWriter("near", "train", {}))
+    assert work.caught == []
+    work.call(lambda: RunWriter("far away/run", "train", {}))
+    assert "(nfs4)" in str(work.caught[0].message)
 
 
 @cases.refused("D9", "the run folder is taken away meanwhile", code="D1", place="No such file or directory at o-run")

@@ -37,7 +37,6 @@ NO_CLUSTER = "there is no Dask or Ray: work is spread over threads, and over pro
 NOT_APPLICABLE = {
     "L25": "labels are classes; there are no soft labels to hand in",
     "C5": "there are no configuration files; settings are options, or Python values",
-    "D8": "the kind of a file system is not asked for; where it has no locks, the holder's process is looked up",
     **dict.fromkeys((f"X{number}" for number in (1, 2, 3, 4, 5, 7, 10, 11, 12)), NO_CLUSTER),
     "X6": "processes of one run are started by one torchrun from one installation",
     "X8": "nothing is decided by a clock or a name of a machine but whether a lock's holder may live (C11)",

@@ -37,6 +37,7 @@ from .. import durable
 from ..errors import ConfigError, RunError
 from .insights import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from .origin import versions
+from .place import warn_of_network
 from .table import FORMULA, PseudoLabelTable
 
 __all__ = [
@@ -100,6 +101,7 @@ class RunWriter:
         self.folder = Path(folder)
         refuse_used_folder(self.folder)
         durable.make_folder(self.folder)
+        warn_of_network(self.folder)
         durable.remove_leftovers(self.folder)
         durable.write_json(
             self.folder / "run.json",
