@@ -90,13 +90,14 @@ class Decoders:
 
     def _process(self) -> _Process:
         try:
-            return self._idle.get_nowait()
+            process = self._idle.get_nowait()
         except Empty:
-            if self._closed:
-                raise InterruptedError("the decoders were closed") from None
             process = _Process()
             self._running.add(process)
-            return process
+        if self._closed:  # asked after it is known to `__exit__`, which kills all that it knows: none is missed
+            process.kill()
+            raise InterruptedError("the decoders were closed")
+        return process
 
 
 def _batches(files: Iterable[ImageFile]) -> Iterator[list[ImageFile]]:

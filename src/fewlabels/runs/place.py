@@ -16,9 +16,7 @@ def warn_of_network(folder: str | Path) -> None:
     """InputWarning (D8) where the folder is on a file system of another machine."""
     kind = kind_of(Path(folder).resolve())
     if kind in NETWORK:
-        what = (
-            f"FL-D8 {folder} is on a network file system ({kind}): what was flushed may get lost with it"
-        )
+        what = f"FL-D8 {folder} is on a network file system ({kind}): what was flushed may get lost with it"
         warnings.warn(InputWarning(f"{what}, and locks may not hold: keep the run on a local disk"), stacklevel=3)
 
 
