@@ -14,7 +14,7 @@ from .benchmarks import BENCHMARKS, Benchmark
 from .cifar_files import Part, find_cifar, read_cifar
 from .dataset_cache import kept
 from .hub import hub_repository, open_hub
-from .image_sources import Source, open_source
+from .image_sources import Source, open_source, pixel_source
 from .images import Progress, read_colour
 from .paths import local_path, unreadable
 from .tables import part_files
@@ -75,6 +75,24 @@ def load_dataset(
     train, test = found.read() if cache is None or not found.files else kept(cache, wanted, found.files, found.read)
     again = f"hub:{repository}" if repository else os.path.abspath(place)
     return replace(_checked(train, test, wanted, place, found.splits), place=again)
+
+
+def training_images(benchmark: str | Benchmark, source: str | os.PathLike[str] | None = None) -> Source:
+    """The training images of a benchmark, to be opened one by one, with the ids of `load_dataset`; nothing is counted.
+
+    Raises what `load_dataset` raises where it finds no data set.
+    """
+    wanted = _benchmark(benchmark)
+    place = _place(source, wanted)
+    if repository := hub_repository(place, wanted):
+        return open_hub(repository, wanted)[0]
+    folder = local_path(place, ImageError, "I30")
+    if cifar := find_cifar(folder, wanted):
+        train, _ = read_cifar(*cifar, wanted)
+        return pixel_source(train.pixels, train.ids)
+    if found := _parquet_patterns(folder, wanted) or _image_folders(folder, wanted):
+        return open_source(found[0])
+    raise _nothing_found(folder, wanted)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import TiffImagePlugin as _tiff  # noqa: F401  else Pillow loads all its kinds to find these two
 from PIL import WebPImagePlugin as _webp  # noqa: F401
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Pillow knows more than forty kinds; most of its security holes are in the ones left out.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -62,6 +65,31 @@ def decode(file: ImageFile, size: int, grey: bool) -> Image.Image:
         image.load()  # all of it: a file cut in half fails only here
         picture = _eight_bit(_upright(image)).convert("L" if grey else "RGB")
         return picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), method=RESAMPLING)
+
+
+def small_png(file: ImageFile, longest: int) -> bytes:
+    """The whole image, upright, as a PNG with no side longer than `longest`; never enlarged. Raises BadImage.
+
+    Made of pixels alone: no profile, note or other byte of the file is in it.
+    """
+    with _opened(file) as image:
+        image.draft(None, (longest, longest))  # JPEG: decodes an eighth, a quarter or a half, where that is enough
+        image.load()
+        picture = _eight_bit(_upright(image))
+        picture = picture.convert("L" if picture.mode in GREY else "RGB")
+        picture.thumbnail((longest, longest), RESAMPLING)
+        return _as_png(picture)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """(h, w), (h, w, 1) or (h, w, 3) uint8 as a PNG file."""
+    return _as_png(Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels))
+
+
+def _as_png(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
 
 
 @contextmanager

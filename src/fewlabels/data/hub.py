@@ -68,7 +68,13 @@ def _source(part: Any, repository: str) -> Source:
     names = list(features[label].names)
     labels = [names[code] if code is not None and code >= 0 else None for code in encoded[label]]
     ids = [str(row) for row in range(len(labels))]
-    return Source(ids, labels, lambda: _files(encoded, image), names)
+    return Source(
+        ids,
+        labels,
+        lambda: _files(encoded, image),
+        names,
+        file=lambda at: (encoded[at][image] or {}).get("bytes"),
+    )
 
 
 def _files(encoded: Any, image: str) -> Iterator[ImageFile]:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import ImageError, InputWarning, listed
-from .decode import ImageFile
+from .decode import BadImage, ImageFile, png
+from .parquet_rows import ParquetRows, image_bytes
 from .paths import PARQUET, archive_kind, first_bytes, local_path, unreadable
-from .tables import Table, id_texts, is_whole, label_texts, open_table, part_files, plain, plain_type, repeats
+from .tables import Table, id_texts, is_whole, label_texts, open_table, part_files, plain_type, repeats
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SYSTEM_NAMES = ("__MACOSX", "Thumbs.db")
@@ -32,6 +34,7 @@ class Source:
 
     ids, names: one for each image, in order. files: starts a walk through the image files, in order.
     refused: reasons against images, by position, that were known before opening them.
+    file: gives the image file at a position, or raises BadImage; None where a source can only be walked through.
     """
 
     ids: list[str]
@@ -39,6 +42,7 @@ class Source:
     files: Callable[[], Iterator[ImageFile]]
     class_names: list[str] | None = None
     refused: dict[int, str] = field(default_factory=dict)
+    file: Callable[[int], ImageFile] | None = None
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
@@ -63,6 +67,15 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         raise ImageError("I20", f"{kind}; archives are not unpacked", where=source, do="unpack it, pass the folder")
     kind = "a single image" if source.suffix.lower() in ENDINGS else "neither a folder nor a Parquet file"
     raise ImageError("I31", kind, where=source, do="pass the folder that holds the images, or a Parquet file")
+
+
+def pixel_source(pixels: np.ndarray, ids: list[str]) -> Source:
+    """Images that are arrays already: (n, h, w, 1 or 3) uint8."""
+
+    def file(at: int) -> ImageFile:
+        return png(pixels[at])
+
+    return Source(ids, [None] * len(ids), lambda: map(file, range(len(ids))), file=file)
 
 
 class _File(NamedTuple):
@@ -91,6 +104,7 @@ def _folder_source(root: Path) -> Source:
         names,
         lambda: (file.path for file in files),
         refused={at: file.refused for at, file in enumerate(files) if file.refused},
+        file=lambda at: _path_below(root.resolve(), files[at]),
     )
 
 
@@ -144,6 +158,15 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def _path_below(root: Path, file: _File) -> str:
+    """The path, long after the folder was listed: a folder on the way may have become a link to outside."""
+    if file.refused:
+        raise BadImage(file.refused)
+    if not Path(file.path).resolve().is_relative_to(root):
+        raise BadImage("outside of the folder of images")
+    return file.path
+
+
 def _parquet_source(files: list[Path]) -> Source:
     """Images in a column image or img: binary, or a struct of bytes and path. Labels and ids from their columns."""
     table = open_table(files, ImageError)
@@ -165,7 +188,8 @@ def _parquet_source(files: list[Path]) -> Source:
         names = [None if whole and name == "-1" else name for name in label_texts(table, label)]
     else:
         names = _named(table, label, class_names)
-    return Source(_ids(table, image, kind), names, lambda: _parquet_images(table, image), class_names)
+    rows = ParquetRows(table.files, image)
+    return Source(_ids(table, image, kind), names, lambda: _parquet_images(table, image), class_names, file=rows.file)
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -214,8 +238,5 @@ def _named(table: Table, label: str, class_names: list[str]) -> list[str | None]
 
 def _parquet_images(table: Table, image: str) -> Iterator[ImageFile]:
     for batch in table.batches([image], BATCH_ROWS):
-        column = plain(batch.column(0))
-        if pa.types.is_struct(column.type):
-            column = pc.struct_field(column, "bytes")  # null, too, where the struct is
-        for value in column:
+        for value in image_bytes(batch.column(0)):
             yield value.as_py()

@@ -1,0 +1,91 @@
+"""Images by row number, one at a time and small, for pages that show them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import FewlabelsError
+from .datasets import training_images
+from .decode import BadImage, png, small_png
+from .digits import load_digits
+from .image_sources import Source, open_source, pixel_source
+
+LONGEST = 320  # pixels
+KEPT_BYTES = 64 << 20
+
+__all__ = ["BadImage", "Pictures", "open_pictures", "placeholder"]
+
+
+class Pictures:
+    """Images by row. Threads may share it."""
+
+    def __init__(self, source: Source, ids: Sequence[str]) -> None:
+        """ids: of the rows; each is looked for among those of the source, which may have more, or no longer have it."""
+        place = {id: at for at, id in enumerate(source.ids)}
+        self._places = np.array([place.get(id, -1) for id in ids], np.int64)
+        self._source = source
+        self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def png(self, row: int, longest: int = LONGEST) -> bytes:
+        """The image of a row as a PNG, uncropped, upright, no side longer than `longest`. Raises BadImage."""
+        with self._lock:
+            if (row, longest) in self._kept:
+                self._kept.move_to_end((row, longest))
+                return self._kept[row, longest]
+        made = self._made(row, longest)
+        with self._lock:
+            self._keep((row, longest), made)
+        return made
+
+    def _made(self, row: int, longest: int) -> bytes:
+        at = int(self._places[row])
+        if at < 0:
+            raise BadImage("no longer among the images")
+        assert self._source.file is not None
+        try:
+            return small_png(self._source.file(at), longest)
+        except FewlabelsError as problem:  # of a table that was changed meanwhile
+            raise BadImage(problem.what) from problem
+
+    def _keep(self, key: tuple[int, int], made: bytes) -> None:
+        self._size += len(made) - len(self._kept.pop(key, b""))
+        self._kept[key] = made
+        while self._size > KEPT_BYTES:
+            _, old = self._kept.popitem(last=False)
+            self._size -= len(old)
+
+
+def open_pictures(facts: Mapping[str, Any], ids: Sequence[str]) -> Pictures:
+    """The images that a run was made from.
+
+    facts: `source` of run.json, of kind images (path), dataset (name, data) or digits. ids: of the run's rows, which
+    are matched by id, never by position. Raises ImageError or ConfigError where they can no longer be found.
+    """
+    return Pictures(_source(facts), ids)
+
+
+def _source(facts: Mapping[str, Any]) -> Source:
+    if facts["kind"] == "digits":
+        digits = load_digits()
+        return pixel_source(digits.pixels, digits.ids)
+    if facts["kind"] == "dataset":
+        return training_images(facts["name"], facts["data"])
+    assert facts["kind"] == "images", facts["kind"]
+    return open_source(facts["path"])
+
+
+def placeholder(side: int = 96) -> bytes:
+    """A PNG that stands for an image that cannot be shown: a grey square with a diagonal cross."""
+    rows, columns = np.indices((side, side))
+    is_cross = (abs(rows - columns) < 2) | (abs(rows + columns - side + 1) < 2)
+    return png(np.where(is_cross, 110, 200).astype(np.uint8))
