@@ -41,6 +41,10 @@ MAY_IMPORT = {
     "runs": {"errors", "durable", "numpy", "pyarrow"},
     "runs/lock": {"errors", "durable", "fcntl", "msvcrt", "socket"},
     "runs/origin": {"subprocess"},
+    "review": SHARED | {"runs", "graph", "data", "durable", "numpy", "pyarrow"},
+    "review/server": SHARED | {"review", "fastapi", "pydantic", "starlette"},
+    "review/server_models": {"pydantic"},
+    "review/server_run": SHARED | {"review", "h11", "uvicorn"},
     "report": SHARED | {"runs", "numpy", "matplotlib", "jinja2"},
     "jobs": SHARED
     | {"graph", "data", "nets", "train", "recipes", "runs", "report", "numpy", "torch", "safetensors", "tqdm"},
@@ -58,6 +62,7 @@ MAY_IMPORT = {
 STANDARD = {
     "__future__",
     "ast",
+    "asyncio",
     "codecs",
     "collections",
     "concurrent",
@@ -69,6 +74,7 @@ STANDARD = {
     "dataclasses",
     "datetime",
     "hashlib",
+    "hmac",
     "html",
     "importlib",
     "io",
@@ -85,6 +91,7 @@ STANDARD = {
     "shlex",
     "shutil",
     "signal",
+    "sqlite3",
     "stat",
     "struct",
     "sys",
@@ -99,6 +106,9 @@ STANDARD = {
     "pickletools",
     "base64",
     "unittest",
+    "urllib",
+    "webbrowser",
+    "logging",
 }
 
 

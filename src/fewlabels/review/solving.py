@@ -1,0 +1,112 @@
+"""The one thread that uses the engine: takes all answers that wait together, solves, publishes what moved."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .refusals import Refused
+
+T = TypeVar("T")
+SHOWN = 60  # rows that a page is told have moved
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The graph after an event. moved: (row, class before, class after, certainty now) of the first rows whose label
+    changed in the last solution; count: of all of them. seconds: that it took. estimate: engine.estimate().
+    """
+
+    event: int
+    seconds: float
+    count: int
+    moved: tuple[tuple[int, int, int, float], ...]
+    estimate: Any
+
+
+class Solving:
+    """Owns the engine's thread. `snapshot` is replaced whole, and may be read by anybody."""
+
+    def __init__(self, engine: Any, event: int) -> None:
+        self.snapshot = Snapshot(event, 0.0, 0, (), engine.estimate())
+        self.failure = ""
+        self._engine = engine
+        self._thread = ThreadPoolExecutor(1, "fewlabels-solver")
+        self._lock = threading.Lock()
+        self._changes: dict[int, int] = {}
+        self._event = event
+        self._waiting: list[Future[None]] = []
+
+    def take(self, event: int, changes: Mapping[int, int]) -> None:
+        """Row -> number of the class, -1 where an answer was taken back. Returns at once; the thread solves."""
+        with self._lock:
+            self._changes.update(changes)
+            self._event = event
+        self._thread.submit(self._solve)
+
+    def call(self, function: Callable[[Any], T]) -> Future[T]:
+        """function(engine), on its thread."""
+        return self._thread.submit(function, self._engine)
+
+    async def after(self, event: int, seconds: float) -> Snapshot:
+        """The first snapshot that has taken in the event; the newest there is when the time is up.
+
+        Raises Refused (W22) where the graph cannot be solved.
+        """
+        ends = asyncio.get_running_loop().time() + seconds
+        while True:
+            moved = self._next()
+            if self.failure:
+                raise Refused(503, "W22", f"the graph cannot be solved; answers are still saved ({self.failure})")
+            left = ends - asyncio.get_running_loop().time()
+            if self.snapshot.event >= event or left <= 0:
+                return self.snapshot
+            try:
+                await asyncio.wait_for(asyncio.wrap_future(moved), left)
+            except TimeoutError:
+                return self.snapshot
+
+    def close(self) -> None:
+        """End the thread; what waits is left out, for the store has it."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _next(self) -> Future[None]:
+        """Done when there is news. Asked for before looking, so that none is missed."""
+        with self._lock:
+            self._waiting = [future for future in self._waiting if not future.done()]
+            self._waiting.append(Future())
+            return self._waiting[-1]
+
+    def _solve(self) -> None:
+        with self._lock:
+            changes, self._changes, event = self._changes, {}, self._event
+        if event == self.snapshot.event:  # the solution before took it along
+            return
+        try:
+            self.snapshot = self._solved(changes, event)
+            self.failure = ""
+        except Exception as problem:  # noqa: BLE001  the page is told, and answers go on being saved
+            traceback.print_exc()
+            self.failure = f"{type(problem).__name__}: {problem}"
+            with self._lock:
+                self._changes = {**changes, **self._changes}  # the next answer tries again with all
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if future.set_running_or_notify_cancel():
+                future.set_result(None)
+
+    def _solved(self, changes: Mapping[int, int], event: int) -> Snapshot:
+        if not changes:  # an undo that found nothing
+            old = self.snapshot
+            return Snapshot(event, 0.0, 0, (), old.estimate)
+        moved = self._engine.answer(changes, event)
+        certainty = self._engine.state.certainty
+        first = zip(moved.rows[:SHOWN], moved.before[:SHOWN], moved.after[:SHOWN], strict=True)
+        shown = tuple((int(row), int(before), int(after), float(certainty[row])) for row, before, after in first)
+        return Snapshot(event, float(moved.seconds), int(moved.count), shown, self._engine.estimate())

@@ -1,0 +1,133 @@
+"""The file of a review: where it lies, whether it can be trusted, and whose answers it has."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import durable
+from ..errors import ConfigError, RunError, StorageError
+from .mounts import network_file_system
+from .store import Store
+
+NAME = "review.sqlite"
+APPLICATION = 0x464C5256  # "FLRV", in the header of the file
+VERSION = 1
+BUSY_SECONDS = 5.0  # how long another program, such as a backup, may hold the file
+TABLES = """
+CREATE TABLE review (run TEXT NOT NULL) STRICT;
+CREATE TABLE events (
+    event INTEGER PRIMARY KEY, client TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
+    at TEXT NOT NULL, undoes INTEGER UNIQUE, answered INTEGER NOT NULL, UNIQUE (client, seq)
+) STRICT;
+CREATE TABLE changes (
+    event INTEGER NOT NULL, row INTEGER NOT NULL, version INTEGER NOT NULL,
+    label_before TEXT, skipped_before INTEGER NOT NULL, base_before INTEGER NOT NULL,
+    label TEXT, skipped INTEGER NOT NULL, base INTEGER NOT NULL, UNIQUE (row, version)
+) STRICT;
+CREATE INDEX changes_of_event ON changes (event);
+CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT raise(ABORT, 'history is append-only'); END;
+CREATE TRIGGER events_remain BEFORE DELETE ON events BEGIN SELECT raise(ABORT, 'history is append-only'); END;
+CREATE TRIGGER changes_stay BEFORE UPDATE ON changes BEGIN SELECT raise(ABORT, 'history is append-only'); END;
+CREATE TRIGGER changes_remain BEFORE DELETE ON changes BEGIN SELECT raise(ABORT, 'history is append-only'); END;
+"""
+
+
+def review_folder(run: str | Path) -> Path:
+    """The folder of a run's review, beside the run, which is sealed: `<run>.review`."""
+    folder = Path(run).absolute()
+    return folder.with_name(f"{folder.name}.review")
+
+
+def run_identity(run: str | Path) -> str:
+    """SHA-256 of the run's manifest, which has the hash of all its files; of run.json where it is unfinished."""
+    folder = Path(run)
+    sealed = folder / durable.MANIFEST
+    return durable.sha256(sealed if sealed.is_file() else folder / "run.json")
+
+
+def local_folder(folder: Path) -> Path:
+    """The folder, made if need be. Raises ConfigError C75 on a network file system, StorageError D1."""
+    if kind := network_file_system(folder):
+        what = f"a network file system ({kind}): there no database can promise that an answer is on the disk"
+        raise ConfigError("C75", what, where=folder, do="copy the run to a local disk and review it there")
+    return durable.make_folder(folder)
+
+
+def open_store(folder: Path, run: str) -> Store:
+    """The answers in `folder`, checked, or none yet. run: identity of the run that they must be of.
+
+    Raises RunError C76 for a file of another version, C77 for answers to another run, C78 for a damaged file;
+    StorageError D1 where it cannot be opened.
+    """
+    path = folder / NAME
+    with _opening(path):
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            _set_up(connection)
+            _check(connection, path, run)
+            return Store(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as problem:
+        if problem.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise _damaged(path, str(problem)) from problem
+        do = "check permissions and free space; another program may hold the file"
+        raise StorageError("D1", f"the answers cannot be opened ({problem})", where=path, do=do) from problem
+    except ValueError as problem:
+        raise _damaged(path, str(problem)) from problem
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    """A commit returns when the data, and the removal of the journal that could undo it, are on the disk."""
+    for setting, expected in (("journal_mode = DELETE", "delete"), ("synchronous = EXTRA", None)):
+        answer = connection.execute(f"PRAGMA {setting}").fetchone()
+        assert expected is None or answer == (expected,), answer
+    assert connection.execute("PRAGMA synchronous").fetchone() == (3,)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+
+
+def _check(connection: sqlite3.Connection, path: Path, run: str) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if (application, version, num_tables) == (0, 0, 0):
+        return _create(connection, run)
+    if (application, version) != (APPLICATION, VERSION):
+        what = f"answers of version {version}, this fewlabels reads {VERSION}"
+        raise RunError("C76", what, where=path, do=f"use the version that wrote them, or move {path.parent.name}/ away")
+    (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if result != "ok":
+        raise _damaged(path, result)
+    (owner,) = connection.execute("SELECT run FROM review").fetchone()
+    if owner != run:
+        what = "these are the answers to another run than the one beside them"
+        do = f"give the folders back their names, or move {path.parent.name}/ away to begin a new review"
+        raise RunError("C77", what, where=path, do=do)
+    return None
+
+
+def _create(connection: sqlite3.Connection, run: str) -> None:
+    """All or nothing: a kill leaves an empty file, which is created anew."""
+    statements = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; {TABLES}"
+    connection.executescript(f"BEGIN IMMEDIATE; {statements}")
+    connection.execute("INSERT INTO review VALUES (?)", (run,))
+    connection.execute("COMMIT")
+
+
+def _damaged(path: Path, reason: str) -> RunError:
+    do = (
+        f"nothing was changed. Copy {path.parent} somewhere safe first; then restore {path.name} from a backup, or "
+        "move the folder away to begin a new review"
+    )
+    return RunError("C78", f"the answers are damaged ({reason})", where=path, do=do)
