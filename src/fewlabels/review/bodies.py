@@ -1,0 +1,62 @@
+"""The body of a request: small, on time, and JSON that means one thing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from .refusals import Refused
+from .strict_json import parsed
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+BODY_LIMIT = 64 * 1024  # bytes
+BODY_SECONDS = 10.0
+
+
+async def checked_body(announced: str | None, receive: Receive) -> bytes:
+    """The whole body. announced: the header Content-Length, if there is one.
+
+    Raises Refused: 413 for more than BODY_LIMIT bytes, 408 for one that is not whole after BODY_SECONDS, 422 for
+    what strict_json refuses; ConnectionError where the client leaves in the middle.
+    """
+    if announced is not None and announced.isdecimal() and int(announced[:10]) > BODY_LIMIT:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _whole(receive)
+    except TimeoutError as problem:
+        raise Refused(408, "W15", f"the body was not whole after {BODY_SECONDS:.0f} s") from problem
+    parsed(body)
+    return body
+
+
+async def _whole(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError("the client left")
+        body += message.get("body", b"")
+        if len(body) > BODY_LIMIT:
+            raise _too_large()
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Gives the body at once, then what the server says further, such as that the client left."""
+    parts = [body]
+
+    async def receiving() -> Message:
+        if parts:
+            return {"type": "http.request", "body": parts.pop(), "more_body": False}
+        return await receive()
+
+    return receiving
+
+
+def _too_large() -> Refused:
+    return Refused(413, "W15", f"a request has at most {BODY_LIMIT} bytes; send fewer answers at a time")

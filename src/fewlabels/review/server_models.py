@@ -1,0 +1,246 @@
+"""What the page may send, and what it gets: shapes that every request is held against, and the schema of the API."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+LARGEST = 2**53 - 1  # whole numbers up to here are the same in JavaScript
+MOST_ANSWERS = 500
+MOST_ROWS = 500  # of one page
+
+
+def whole(text: Any) -> Any:
+    """ASCII digits as a number; anything else stays as it is, and is refused."""
+    if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 15:
+        return int(text)
+    return text
+
+
+def _number(text: Any) -> Any:
+    """A number in [0, 1] written plainly, or nothing."""
+    if text in ("", None):
+        return None
+    plain = isinstance(text, str) and text.isascii() and all(c in "0123456789.e-" for c in text) and len(text) <= 40
+    value = float(text) if plain else math.nan  # a ValueError is told like any other
+    if not 0 <= value <= 1:
+        raise ValueError("expected a number from 0 to 1")
+    return value
+
+
+def _none_if_empty(text: Any) -> Any:
+    return None if text == "" else text
+
+
+Whole = Annotated[int, BeforeValidator(whole), Field(ge=0, le=LARGEST, strict=True)]
+Share = Annotated[float | None, BeforeValidator(_number), Field(ge=0, le=1)]
+Words = Annotated[str | None, BeforeValidator(_none_if_empty), Field(max_length=1000)]
+Client = Annotated[str, Field(pattern=r"\A[A-Za-z0-9_-]{1,64}\z")]
+Order = Literal["queue", "doubtful", "certain", "row", "suspicious"]
+Source = Literal["given", "propagated", "none", "answered", "skipped"]
+
+
+class Asked(BaseModel):
+    """Nothing that is not named may be sent."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=False)
+
+
+class RowsAsked(Asked):
+    order: Order = "queue"
+    class_name: Words = Field(None, alias="class")
+    source: Annotated[Source | None, BeforeValidator(_none_if_empty)] = None
+    min_certainty: Share = None
+    max_certainty: Share = None
+    text: Words = None
+    first: Whole = 0
+    count: Annotated[Whole, Field(ge=1, le=MOST_ROWS)] = 60
+
+
+class HistoryAsked(Asked):
+    first: Whole = 0
+    count: Annotated[Whole, Field(ge=1, le=MOST_ROWS)] = 60
+
+
+class GraphAsked(Asked):
+    after: Whole = 0
+
+
+class ExportAsked(Asked):
+    format: Literal["csv", "parquet", "label-studio"] = "csv"
+
+
+class Sent(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OneAnswer(Sent):
+    row: int = Field(ge=0, le=LARGEST)
+    action: Literal["label", "skip", "clear"]
+    label: str | None = Field(None, min_length=1, max_length=1000)
+    version: int = Field(ge=0, le=LARGEST)
+
+    @model_validator(mode="after")
+    def _has_a_label_or_not(self) -> OneAnswer:
+        if (self.action == "label") != (self.label is not None):
+            raise ValueError('a label is sent with the action "label", and with no other')
+        return self
+
+
+def _each_row_once(answers: list[OneAnswer]) -> list[OneAnswer]:
+    if len({answer.row for answer in answers}) < len(answers):
+        raise ValueError("a row occurs twice")
+    return answers
+
+
+class Answers(Sent):
+    client: Client
+    seq: int = Field(ge=0, le=LARGEST)
+    answers: Annotated[list[OneAnswer], Field(min_length=1, max_length=MOST_ANSWERS), AfterValidator(_each_row_once)]
+
+
+class Undo(Sent):
+    client: Client
+    seq: int = Field(ge=0, le=LARGEST)
+
+
+class Estimate(BaseModel):
+    num: int
+    right: int
+    percent: float | None
+    low: float | None
+    high: float | None
+
+
+class Session(BaseModel):
+    title: str
+    run: str
+    kind: Literal["images", "rows"]
+    classes: list[str]
+    counts: list[int]
+    rows: int
+    answered: int
+    skipped: int
+    event: int
+    columns: list[str]
+    estimate: Estimate
+
+
+class Row(BaseModel):
+    row: int
+    id: str
+    label: str | None
+    certainty: float
+    source: Literal["given", "propagated", "none", "answered"]
+    reached: bool
+    answer: str | None
+    skipped: bool
+    version: int
+    columns: dict[str, Any]
+
+
+class Rows(BaseModel):
+    total: int
+    event: int
+    rows: list[Row]
+
+
+class ClassShare(BaseModel):
+    label: str
+    share: float
+
+
+class Labelled(BaseModel):
+    row: int
+    id: str
+    label: str
+    share: float
+
+
+class Neighbour(BaseModel):
+    row: int
+    id: str
+    label: str | None
+    certainty: float
+    share: float
+
+
+class WhyLabel(BaseModel):
+    row: int
+    label: str | None
+    certainty: float
+    shares: list[ClassShare]
+    labelled: list[Labelled]
+    neighbours: list[Neighbour]
+
+
+class Applied(BaseModel):
+    row: int
+    answer: str | None
+    skipped: bool
+    version: int
+
+
+class Saved(BaseModel):
+    event: int
+    applied: list[Applied]
+    answered: int
+    nothing: bool = False
+
+
+class Moved(BaseModel):
+    row: int
+    id: str
+    before: str | None
+    after: str | None
+    certainty: float
+
+
+class Graph(BaseModel):
+    event: int
+    seconds: float
+    count: int
+    counts: list[int]
+    moved: list[Moved]
+    estimate: Estimate
+
+
+class PastRow(BaseModel):
+    row: int
+    id: str
+    before: str | None
+    after: str | None
+
+
+class PastEvent(BaseModel):
+    event: int
+    when: str
+    kind: Literal["answers", "undo"]
+    rows: list[PastRow]
+
+
+class History(BaseModel):
+    total: int
+    events: list[PastEvent]
+
+
+class ErrorText(BaseModel):
+    code: str
+    message: str
+
+
+class Failure(BaseModel):
+    error: ErrorText
+
+
+class Clash(BaseModel):
+    row: int
+    yours: str | None
+    theirs: str | None
+    version: int
+
+
+class ConflictFailure(Failure):
+    conflicts: list[Clash]

@@ -1,0 +1,179 @@
+"""The review page's process: its address, the browser, the stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ..errors import ConfigError, shown
+from .security import Access, App
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HEADER_BYTES = 16 * 1024
+HEADER_SECONDS = 10.0
+CONNECTIONS = 512  # more are answered 503: it is one person's page
+STOP_SECONDS = 2  # for requests under way
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where the page is served. port: 0 for a free one. usual_port: tried first then, 0 for none: a page that lost its
+    server finds the next one, and what it still has to send, under the same address.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    usual_port: int = 0
+    browser: bool = True
+
+    @property
+    def is_local(self) -> bool:
+        return self.host in LOOPBACK
+
+
+def listening(door: Door) -> socket.socket:
+    """A socket that listens there. Raises ConfigError C79 where that cannot be had."""
+    ports = [door.port] if door.port else [door.usual_port, 0] if door.usual_port else [0]
+    for port in ports:
+        try:
+            return _bound(door.host, port)
+        except OSError as problem:
+            last = problem
+    what = f"cannot listen ({last.strerror or last})"
+    do = "another program, perhaps another review, has the port: leave --port out, or choose another"
+    raise ConfigError("C79", what, where=f"{door.host}:{door.port}", do=do) from last
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    found = socket.socket(kind, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # elsewhere it would let two servers have one port
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(1024)
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
+def access_to(door: Door, port: int) -> Access:
+    """Who may ask: exact names of this server, with its port."""
+    names = {"127.0.0.1", "localhost"}
+    if door.host == "::1":
+        names = {"[::1]", "localhost"}
+    elif not door.is_local:
+        names |= {f"[{name}]" if ":" in name else name for name in (door.host, *_own_names())}
+    return Access(frozenset(f"{name}:{port}" for name in names), port)
+
+
+def _own_names() -> list[str]:
+    name = socket.gethostname()
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError:
+        found = []
+    return [name.lower(), *(str(address[0]).partition("%")[0] for *_, address in found)]
+
+
+def page_address(door: Door, port: int, token: str) -> str:
+    """The address to open."""
+    name = "localhost" if door.host == "localhost" else "[::1]" if door.host == "::1" else "127.0.0.1"
+    if not door.is_local and door.host not in ("0.0.0.0", "::"):
+        name = f"[{door.host}]" if ":" in door.host else door.host
+    return f"http://{name}:{port}/?token={token}"
+
+
+def serve(app: App, door: Door, access: Access, place: socket.socket, say: Callable[[str], Any] = print) -> None:
+    """Serve until SIGINT or SIGTERM. Says the address once requests are answered, and opens the browser."""
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # requests that are no HTTP are the client's affair
+    config = uvicorn.Config(
+        app,
+        http=PunctualProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # addresses have the token
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+    )
+    server = _Server(config, lambda: _opened(door, access, say))
+    with suppress(KeyboardInterrupt, SystemExit):  # uvicorn raises the signal again that it has ended for
+        server.run(sockets=[place])
+
+
+def _opened(door: Door, access: Access, say: Callable[[str], Any]) -> None:
+    say(page_address(door, access.port, access.token))
+    sys.stdout.flush()
+    if door.browser:
+        address = page_address(door, access.port, access.once)
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+class PunctualProtocol(H11Protocol):
+    """Ends connections whose request has no whole head after HEADER_SECONDS; uvicorn itself would wait for ever."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:  # the head of the next request is not whole
+            self._expect()
+        else:
+            self._settled()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._settled()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def _settled(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+def warning_of(door: Door) -> str:
+    """What to know before others than this machine can reach the page."""
+    return (
+        f"FL-C80 the page can be reached from other machines through {shown(door.host)}: whoever sees its address can "
+        "read the images and write answers, and nothing on the way is encrypted. An SSH tunnel to 127.0.0.1 is better"
+    )
