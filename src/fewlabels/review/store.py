@@ -64,7 +64,7 @@ class Request:
     @property
     def digest(self) -> str:
         """SHA-256 of what was asked, whatever the order of keys in which it was sent."""
-        asked = self.answers and [(a.row, a.action, a.label, a.version) for a in self.answers]
+        asked = None if self.answers is None else [(a.row, a.action, a.label, a.version) for a in self.answers]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
@@ -131,6 +131,15 @@ class Store:
     def answers(self) -> dict[int, str | None]:
         """row -> name of the class, None where it was skipped or taken back."""
         return {row: mark.label for row, mark in self.marks.items()}
+
+    def check(self) -> None:
+        """Raise ValueError where what a request did is not what was asked: SQLite has no checksums of its own."""
+        changes = groupby(self._changes(), key=lambda pair: pair[0])
+        done = {event: tuple(_asked(change) for _, change in some) for event, some in changes}
+        for event, kind, digest in self._connection.execute("SELECT event, kind, digest FROM events"):
+            asked = done.get(event, ()) if kind == "answers" else None
+            if Request("", 0, asked).digest != digest:
+                raise ValueError(f"event {event} is not what was sent")
 
     def write(self, requests: Sequence[Request]) -> list[Outcome]:
         """Carry out requests in order, each whole or not at all. They are on disk when this returns."""
@@ -262,6 +271,13 @@ class _Staged:
     def take_effect(self) -> None:
         self._store.marks.update(self._marks)
         self._store.event, self._store.answered, self._store.skipped = self.event, self.answered, self.skipped
+
+
+def _asked(change: _Change) -> Answer:
+    """The answer that made a change."""
+    after = change.after
+    action: Action = "skip" if after.skipped else "clear" if after.label is None else "label"
+    return Answer(change.row, action, after.label, change.before.version)
 
 
 def _columns(mark: Mark) -> tuple[str | None, bool, int]:

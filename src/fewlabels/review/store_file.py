@@ -68,7 +68,9 @@ def open_store(folder: Path, run: str) -> Store:
         try:
             _set_up(connection)
             _check(connection, path, run)
-            return Store(connection)
+            store = Store(connection)
+            store.check()
+            return store
         except BaseException:
             connection.close()
             raise

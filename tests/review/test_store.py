@@ -1,0 +1,345 @@
+"""The file of answers: what is acknowledged stays, what is refused leaves no trace, and who may open it."""
+
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from fewlabels.errors import ConfigError, RunError, StorageError
+from fewlabels.review import store_file
+from fewlabels.review.mounts import network_file_system, type_of
+from fewlabels.review.store import Answer, Conflict, Mark, Request, Reused, Written
+from fewlabels.review.store_file import local_folder, open_store, review_folder, run_identity
+
+CLIENTS = st.sampled_from(["tab-1", "tab-2"])
+
+
+def label(row, name, version):
+    return Answer(row, "label", name, version)
+
+
+def one(store, client, seq, *answers):
+    (outcome,) = store.write([Request(client, seq, answers or None)])
+    return outcome
+
+
+@pytest.fixture
+def store(tmp_path):
+    found = open_store(tmp_path, "run")
+    yield found
+    found.close()
+
+
+class Reviewing(RuleBasedStateMachine):
+    """Two tabs, retries, crashes and a full disk against a dict: row -> (label, skipped, version, state), where a
+    state is an object of its own that an undo brings back."""
+
+    @initialize()
+    def begin(self):
+        self.folder = Path(tempfile.mkdtemp())
+        self.store = self.opened()
+        self.rows, self.sent, self.undoable = {}, [], {"tab-1": [], "tab-2": []}
+
+    def opened(self):
+        found = open_store(self.folder, "run")
+        found._connection.execute("PRAGMA synchronous = OFF")  # the logic is tested here, by hundreds of commits
+        return found
+
+    def teardown(self):
+        if hasattr(self, "store"):
+            self.store.close()
+            shutil.rmtree(self.folder)
+
+    def now(self, row):
+        return self.rows.get(row, (None, False, 0, "blank"))
+
+    @rule(
+        client=CLIENTS,
+        wanted=st.dictionaries(
+            st.integers(0, 3), st.sampled_from([("label", "a"), ("label", "b"), ("skip", None), ("clear", None)])
+        ).filter(bool),
+        late=st.sampled_from([0, 0, 0, -1, 1]),
+    )
+    def answer(self, client, wanted, late):
+        seq = len(self.sent)
+        answers = tuple(Answer(row, *what, max(0, self.now(row)[2] + late)) for row, what in wanted.items())
+        request = Request(client, seq, answers)
+        (outcome,) = self.store.write([request])
+        stale = {a.row for a in answers if a.version != self.now(a.row)[2]}
+        self.sent.append((request, outcome))
+        if stale:
+            assert isinstance(outcome, Conflict)
+            assert {row for row, _, _ in outcome.rows} == stale
+            return
+        before = {a.row: self.now(a.row) for a in answers}
+        for a in answers:
+            self.rows[a.row] = (a.label, a.action == "skip", a.version + 1, (seq, a.row))
+        self.undoable[client].append((before, seq))
+        self.check(outcome, before)
+
+    @rule(client=CLIENTS)
+    def undo(self, client):
+        seq = len(self.sent)
+        request = Request(client, seq, None)
+        (outcome,) = self.store.write([request])
+        self.sent.append((request, outcome))
+        if not self.undoable[client]:
+            assert outcome.nothing
+            return
+        before, undone = self.undoable[client][-1]
+        lost = {row for row in before if self.now(row)[3] != (undone, row)}
+        if lost:
+            assert isinstance(outcome, Conflict)
+            assert {row for row, _, _ in outcome.rows} == lost
+            return
+        self.undoable[client].pop()
+        for row, (name, skipped, _, state) in before.items():
+            self.rows[row] = (name, skipped, self.now(row)[2] + 1, state)
+        self.check(outcome, before)
+
+    def check(self, outcome, rows):
+        assert isinstance(outcome, Written)
+        assert {row: (m.label, m.skipped, m.version) for row, m in outcome.applied} == {
+            row: self.now(row)[:3] for row in rows
+        }
+        assert outcome.answered == self.store.answered
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def retry(self, data):
+        written = [pair for pair in self.sent if isinstance(pair[1], Written)]
+        if not written:
+            return
+        request, outcome = data.draw(st.sampled_from(written))
+        (again,) = self.store.write([request])
+        assert again == replace(outcome, is_new=False)
+        other = replace(request, answers=(label(0, "another", 99),))
+        assert self.store.write([other]) == [Reused()]
+
+    @rule()
+    def crash(self):
+        self.store.close()
+        self.store = self.opened()
+
+    @rule(client=CLIENTS)
+    def full_disk(self, client):
+        pages = self.store._connection.execute("PRAGMA page_count").fetchone()[0]
+        self.store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        answers = tuple(label(row, "x" * 5000, 0) for row in range(100, 110))
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            self.store.write([Request(client, len(self.sent), answers)])
+        self.store._connection.execute("PRAGMA max_page_count = 1000000")
+
+    @invariant()
+    def the_store_is_the_model(self):
+        if hasattr(self, "store"):
+            self.store._know()  # after a failed commit it asks the file
+            assert {row: (m.label, m.skipped, m.version) for row, m in self.store.marks.items()} == {
+                row: now[:3] for row, now in self.rows.items()
+            }
+            assert self.store.answered == sum(now[0] is not None for now in self.rows.values())
+            assert self.store.skipped == sum(now[1] for now in self.rows.values())
+            written = [outcome for _, outcome in self.sent if isinstance(outcome, Written)]
+            assert self.store.history(0, 1000)[0] == len(written) == self.store.event
+
+
+TestReviewing = Reviewing.TestCase
+TestReviewing.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+class LongReviewing(Reviewing):
+    """The same, longer."""
+
+
+TestLongReviewing = pytest.mark.slow(LongReviewing.TestCase)
+TestLongReviewing.settings = settings(
+    max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+def test_requests_that_wait_together_each_see_those_before_them(store):
+    outcomes = store.write(
+        [
+            Request("a", 1, (label(3, "cat", 0),)),
+            Request("b", 1, (label(3, "dog", 0),)),  # knew nothing of it
+            Request("a", 2, (label(3, "dog", 1), Answer(4, "skip", None, 0))),
+            Request("a", 2, (label(3, "dog", 1), Answer(4, "skip", None, 0))),
+        ]
+    )
+    assert outcomes[1] == Conflict(((3, "dog", Mark("cat", False, 1, 1)),))
+    assert outcomes[3] == replace(outcomes[2], is_new=False)
+    assert store.answers() == {3: "dog", 4: None}
+
+
+def test_a_conflict_in_one_row_writes_none_of_the_request(store):
+    one(store, "a", 1, label(1, "cat", 0))
+    assert isinstance(one(store, "b", 1, label(0, "dog", 0), label(1, "dog", 0)), Conflict)
+    assert store.answers() == {1: "cat"}
+    assert store.history(0, 10)[0] == 1
+
+
+def test_two_undos_go_back_two_requests(store):
+    one(store, "a", 1, label(1, "cat", 0))
+    one(store, "a", 2, label(1, "dog", 1))
+    assert one(store, "a", 3).applied == ((1, Mark("cat", False, 3, 1)),)
+    assert one(store, "a", 4).applied == ((1, Mark(None, False, 4, 0)),)
+    assert one(store, "a", 5).nothing
+
+
+def test_an_undo_of_what_somebody_else_has_changed_is_a_conflict(store):
+    one(store, "a", 1, label(1, "cat", 0))
+    one(store, "b", 1, label(1, "dog", 1))
+    assert isinstance(one(store, "a", 2), Conflict)
+    assert one(store, "b", 2).applied[0][1].label == "cat"
+    assert one(store, "a", 3).applied[0][1].label is None  # b took it back: now it can be
+
+
+def test_history_cannot_be_rewritten_even_with_another_program(store, tmp_path):
+    one(store, "a", 1, label(1, "cat", 0))
+    other = sqlite3.connect(tmp_path / store_file.NAME)
+    for statement in ("DELETE FROM events", "UPDATE changes SET label = 'dog'", "DELETE FROM changes"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            other.execute(statement)
+    other.close()
+
+
+def test_a_second_writer_cannot_lose_an_update(store, tmp_path):
+    other = open_store(tmp_path, "run")
+    one(store, "a", 1, label(1, "cat", 0))
+    with pytest.raises(sqlite3.IntegrityError):
+        one(other, "b", 1, label(1, "dog", 0))  # it still believes version 0
+    assert isinstance(one(other, "b", 1, label(1, "dog", 0)), Conflict)  # and then asks the file
+    other.close()
+
+
+def test_a_commit_is_flushed_before_it_returns(store):
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (3,)  # EXTRA
+
+
+def test_a_file_that_is_removed_while_open_takes_no_more_answers(store, tmp_path):
+    one(store, "a", 1, label(1, "cat", 0))
+    (tmp_path / store_file.NAME).unlink()
+    with pytest.raises(sqlite3.OperationalError):
+        one(store, "a", 2, label(2, "cat", 0))
+
+
+def test_answers_to_another_run_are_refused(tmp_path):
+    open_store(tmp_path, "run").close()
+    with pytest.raises(RunError, match=r"FL-C77 .*move .* away to begin a new review"):
+        open_store(tmp_path, "another")
+
+
+@pytest.mark.parametrize("pragma", ["user_version = 2", "application_id = 7"])
+def test_a_file_of_another_version_or_program_is_refused(tmp_path, pragma):
+    open_store(tmp_path, "run").close()
+    other = sqlite3.connect(tmp_path / store_file.NAME)
+    other.execute(f"PRAGMA {pragma}")
+    other.close()
+    with pytest.raises(RunError, match="FL-C76"):
+        open_store(tmp_path, "run")
+
+
+def damaged(folder, spoil):
+    found = open_store(folder, "run")
+    found.write([Request("a", seq, (label(seq, "cat" * 50, 0),)) for seq in range(200)])
+    found.close()
+    path = folder / store_file.NAME
+    path.write_bytes(spoil(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: b"not a database at all" * 500,
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:4096] + bytes(4096) + data[8192:],
+        lambda data: data.replace(b"cat" * 50, b"dog" * 50, 1),
+    ],
+    ids=["other file", "cut off", "zeros", "another label"],
+)
+def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path, spoil):
+    damaged(tmp_path, spoil)
+    before = (tmp_path / store_file.NAME).read_bytes()
+    with pytest.raises(RunError, match=r"FL-C78 .*Copy .* first; then restore"):
+        open_store(tmp_path, "run")
+    assert (tmp_path / store_file.NAME).read_bytes() == before
+
+
+def test_changes_that_do_not_follow_from_each_other_are_damage(tmp_path):
+    found = open_store(tmp_path, "run")
+    one(found, "a", 1, label(1, "cat", 0))
+    found._connection.execute("INSERT INTO changes VALUES (1, 1, 2, 'dog', 0, 1, 'cat', 0, 2)")
+    found.close()
+    with pytest.raises(RunError, match=r"FL-C78 .*does not follow"):
+        open_store(tmp_path, "run")
+
+
+def test_a_file_that_cannot_be_made_says_so(tmp_path):
+    (tmp_path / store_file.NAME).mkdir()
+    with pytest.raises(StorageError, match="FL-D1"):
+        open_store(tmp_path, "run")
+
+
+def test_a_kill_while_the_file_is_made_leaves_one_that_is_made_anew(tmp_path):
+    (tmp_path / store_file.NAME).touch()
+    open_store(tmp_path, "run").close()
+
+
+def test_the_review_lies_beside_the_sealed_run_and_knows_it_by_its_hashes(tmp_path):
+    run = tmp_path / "demo"
+    run.mkdir()
+    assert review_folder(run) == tmp_path / "demo.review"
+    (run / "run.json").write_text("{}")
+    unfinished = run_identity(run)
+    (run / "manifest.json").write_text("{ }")
+    assert len({unfinished, run_identity(run)}) == 2
+
+
+MOUNTS = r"""/dev/vda / ext4 rw 0 0
+proc /proc proc rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/vdb /home/local ext4 rw 0 0
+//nas/share /mnt/my\040share cifs rw 0 0
+me@host:/ /mnt/ssh fuse.sshfs rw 0 0
+/dev/vdc /mnt/ssh/over ext4 rw 0 0
+torn
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/data", "ext4"),
+        ("/home/me/run.review", "nfs4"),
+        ("/home", "nfs4"),
+        ("/homes", "ext4"),
+        ("/home/local/run", "ext4"),
+        ("/mnt/my share/run", "cifs"),
+        ("/mnt/ssh/run", "fuse.sshfs"),
+        ("/mnt/ssh/over/run", "ext4"),
+    ],
+)
+def test_the_longest_mount_point_says_the_file_system(path, kind):
+    assert type_of(path, MOUNTS) == kind
+    assert type_of(path, MOUNTS + f"none {path.replace(' ', chr(92) + '040')} tmpfs rw 0 0\n") == "tmpfs"
+
+
+def test_a_review_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    table = tmp_path / "mounts"
+    table.write_text(f"/dev/vda / ext4 rw 0 0\nserver:/x {tmp_path.resolve()} nfs rw 0 0\n")
+    assert network_file_system(tmp_path / "run.review", table) == "nfs"
+    assert network_file_system("/elsewhere", table) is None
+    assert network_file_system(tmp_path, tmp_path / "no such table") is None
+    monkeypatch.setattr(store_file, "network_file_system", lambda path: network_file_system(path, table))
+    with pytest.raises(ConfigError, match=r"FL-C75 .*local disk"):
+        local_folder(tmp_path / "run.review")
+    assert not (tmp_path / "run.review").exists()
