@@ -22,7 +22,7 @@ async def checked_body(announced: str | None, receive: Receive) -> bytes:
     Raises Refused: 413 for more than BODY_LIMIT bytes, 408 for one that is not whole after BODY_SECONDS, 422 for
     what strict_json refuses; ConnectionError where the client leaves in the middle.
     """
-    if announced is not None and announced.isdecimal() and int(announced[:10]) > BODY_LIMIT:
+    if announced is not None and announced.isascii() and announced.isdecimal() and int(announced[:10]) > BODY_LIMIT:
         raise _too_large()
     try:
         async with asyncio.timeout(BODY_SECONDS):

@@ -134,7 +134,7 @@ def _row(text: str) -> int:
     """The number of a row, in ASCII digits only. What looks like another number is told so; what does not is no row."""
     if text.isascii() and text.isdecimal() and len(text) <= 15:
         return int(text)
-    if re.search(r"\d", text):
+    if re.search(r"\d", text) and not re.search(r"[%/\\]|\.\.", text):
         raise Refused(422, "W6", f"{text[:40]!r} is no row: a whole number from 0 up was expected")
     raise Refused(404, "W5", "there is no such thing")
 

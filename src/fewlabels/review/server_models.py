@@ -35,8 +35,8 @@ def _none_if_empty(text: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(whole), Field(ge=0, le=LARGEST, strict=True)]
-Share = Annotated[float | None, BeforeValidator(_number), Field(ge=0, le=1)]
-Words = Annotated[str | None, BeforeValidator(_none_if_empty), Field(max_length=1000)]
+Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_number)]
+Words = Annotated[Annotated[str, Field(max_length=1000)] | None, BeforeValidator(_none_if_empty)]
 Client = Annotated[str, Field(pattern=r"\A[A-Za-z0-9_-]{1,64}\z")]
 Order = Literal["queue", "doubtful", "certain", "row", "suspicious"]
 Source = Literal["given", "propagated", "none", "answered", "skipped"]

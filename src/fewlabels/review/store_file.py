@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import durable
-from ..errors import ConfigError, RunError, StorageError
+from ..errors import ConfigError, RunError, StorageError, shown
 from .mounts import network_file_system
 from .store import Store
 
@@ -132,4 +132,4 @@ def _damaged(path: Path, reason: str) -> RunError:
         f"nothing was changed. Copy {path.parent} somewhere safe first; then restore {path.name} from a backup, or "
         "move the folder away to begin a new review"
     )
-    return RunError("C78", f"the answers are damaged ({reason})", where=path, do=do)
+    return RunError("C78", f"the answers are damaged ({shown(' '.join(reason.split()))})", where=path, do=do)

@@ -1,0 +1,184 @@
+"""What the page's API answers, with an engine that takes no time."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from review_fakes import BROKEN, CLASSES, FakePictures, fake_desk
+from starlette.testclient import TestClient
+
+from fewlabels.review.server import api
+
+
+def answer(row, label="cat", version=0, action="label"):
+    return {"row": row, "action": action, "label": label, "version": version}
+
+
+def save(page, *answers, client="tab", seq=1):
+    return page.post("/api/answers", json={"client": client, "seq": seq, "answers": list(answers)})
+
+
+def test_a_session_says_what_is_reviewed_and_how_far_it_is(page):
+    save(page, answer(1), answer(2, "dog"), answer(3, None, action="skip"))
+    page.get("/api/graph", params={"after": 1})
+    found = page.get("/api/session").json()
+    assert (found["title"], found["kind"], found["rows"]) == ("a run", "images", 50)
+    assert (found["classes"], sum(found["counts"])) == (list(CLASSES), 50)
+    assert (found["answered"], found["skipped"], found["event"]) == (2, 1, 1)
+    assert found["estimate"] == {"num": 2, "right": 2, "percent": 100.0, "low": None, "high": None}
+
+
+def test_an_answer_is_applied_and_the_graph_moves(page):
+    before = page.get("/api/rows/1").json()
+    assert (before["label"], before["answer"], before["version"]) == ("dog", None, 0)
+    saved = save(page, answer(1, "cat")).json()
+    assert saved == {
+        "event": 1,
+        "applied": [{"row": 1, "answer": "cat", "skipped": False, "version": 1}],
+        "answered": 1,
+    }
+    graph = page.get("/api/graph", params={"after": 1}).json()
+    assert (graph["event"], graph["count"]) == (1, 1)
+    moved = {key: graph["moved"][0][key] for key in ("row", "id", "before", "after")}
+    assert moved == {"row": 1, "id": "img/1.png", "before": "dog", "after": "cat"}
+    after = page.get("/api/rows/1").json()
+    assert (after["label"], after["answer"], after["source"], after["version"]) == ("cat", "cat", "answered", 1)
+
+
+def test_skip_clear_and_undo(page):
+    save(page, answer(4), seq=1)
+    save(page, answer(4, None, 1, "skip"), seq=2)
+    assert page.get("/api/rows/4").json()["skipped"]
+    save(page, answer(4, None, 2, "clear"), seq=3)
+    row = page.get("/api/rows/4").json()
+    assert (row["answer"], row["skipped"], row["version"]) == (None, False, 3)
+    undone = page.post("/api/undo", json={"client": "tab", "seq": 4}).json()
+    assert undone["applied"] == [{"row": 4, "answer": None, "skipped": True, "version": 4}]
+    nothing = page.post("/api/undo", json={"client": "other-tab", "seq": 1}).json()
+    assert (nothing["nothing"], nothing["applied"]) == (True, [])
+
+
+def test_the_queue_leaves_out_what_was_skipped_and_skipped_rows_can_be_asked_for(page):
+    save(page, answer(7, None, action="skip"), answer(9, None, action="skip"))
+    queue = page.get("/api/rows", params={"order": "queue", "count": 500}).json()
+    assert queue["total"] == 48
+    assert {7, 9}.isdisjoint(row["row"] for row in queue["rows"])
+    skipped = page.get("/api/rows", params={"source": "skipped"}).json()
+    assert [row["row"] for row in skipped["rows"]] == [7, 9]
+
+
+def test_rows_come_in_pages_and_empty_filters_filter_nothing(page):
+    empty = {"class": "", "source": "", "min_certainty": "", "max_certainty": "", "text": ""}
+    found = page.get("/api/rows", params={**empty, "order": "row", "first": 10, "count": 3}).json()
+    assert (found["total"], [row["row"] for row in found["rows"]]) == (50, [10, 11, 12])
+    assert page.get("/api/rows", params={"class": "no such class"}).json()["total"] == 0
+
+
+def test_why_names_the_rows_that_decided(page):
+    why = page.get("/api/rows/3/why").json()
+    assert why["shares"] == [{"label": "cat", "share": 0.75}, {"label": "dog", "share": 0.25}]
+    assert why["labelled"][0]["id"] == "img/0.png"
+    assert why["neighbours"][0]["row"] == 4
+
+
+def test_history_is_there_to_look_at_the_newest_first(page):
+    save(page, answer(1), seq=1)
+    save(page, answer(1, "dog", 1), seq=2)
+    page.post("/api/undo", json={"client": "tab", "seq": 3})
+    history = page.get("/api/history", params={"count": 2}).json()
+    assert history["total"] == 3
+    assert [event["kind"] for event in history["events"]] == ["undo", "answers"]
+    assert history["events"][0]["rows"] == [{"row": 1, "id": "img/1.png", "before": "dog", "after": "cat"}]
+    assert page.get("/api/history", params={"first": 3}).json()["events"] == []
+
+
+def test_an_image_is_a_png_and_one_that_cannot_be_shown_has_a_stand_in(page):
+    found = page.get("/api/rows/3/image")
+    assert (found.status_code, found.headers["content-type"]) == (200, "image/png")
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(found.content))), 3)
+    broken = page.get(f"/api/rows/{BROKEN}/image")
+    assert (broken.status_code, broken.headers["content-type"]) == (404, "image/png")
+    assert Image.open(io.BytesIO(broken.content)).size == (96, 96)
+
+
+def test_rows_without_images_have_their_columns_as_text(tmp_path):
+    texts = {"note": ["<b>", None, *["x"] * 48], "length": np.arange(50)}
+    desk = fake_desk(tmp_path, kind="rows", pictures=None, texts=texts)
+    page = TestClient(api(desk))
+    assert page.get("/api/session").json()["columns"] == ["note", "length"]
+    assert page.get("/api/rows/0").json()["columns"] == {"note": "<b>", "length": "0"}
+    assert page.get("/api/rows/1").json()["columns"] == {"note": None, "length": "1"}
+    assert page.get("/api/rows/0/image").status_code == 404
+    desk.close()
+
+
+def test_the_graph_is_waited_for_no_longer_than_agreed(page, monkeypatch):
+    monkeypatch.setattr("fewlabels.review.desk.WAIT_SECONDS", 0.05)
+    assert page.get("/api/graph", params={"after": 99}).json()["event"] == 0
+
+
+def test_where_the_graph_fails_answers_are_still_saved_and_it_is_said(tmp_path, capsys):
+    desk = fake_desk(tmp_path, fail_at=2)
+    page = TestClient(api(desk))
+    save(page, answer(1), seq=1)
+    assert page.get("/api/graph", params={"after": 1}).status_code == 200
+    assert save(page, answer(2), seq=2).status_code == 200
+    failed = page.get("/api/graph", params={"after": 2})
+    assert (failed.status_code, failed.json()["error"]["code"]) == (503, "FL-W22")
+    assert "no solution" in failed.json()["error"]["message"]
+    assert page.get("/api/rows/2").json()["answer"] == "cat"
+    desk._engine.fail_at = None
+    save(page, answer(3), seq=3)  # the next answer tries again, with all that waits
+    assert page.get("/api/graph", params={"after": 3}).json()["event"] == 3
+    assert set(desk._engine.answers) == {1, 2, 3}
+    desk.close()
+
+
+def test_an_engine_that_cannot_choose_rows_is_no_crash(tmp_path):
+    desk = fake_desk(tmp_path)
+    desk._engine.select = lambda *asked: 1 / 0
+    assert TestClient(api(desk)).get("/api/rows").status_code == 503
+    desk.close()
+
+
+def test_a_review_that_is_opened_again_has_all_answers_in_graph_and_table(tmp_path):
+    first = fake_desk(tmp_path)
+    save(TestClient(api(first)), answer(1), answer(2, "dog"))
+    first.close()
+    second = fake_desk(tmp_path)
+    page = TestClient(api(second))
+    assert page.get("/api/session").json()["answered"] == 2
+    assert page.get("/api/graph", params={"after": 1}).json()["event"] == 1
+    assert second._engine.answers == {1: 0, 2: 1}
+    second.close()
+
+
+def test_answers_that_come_while_the_graph_is_solved_are_taken_together(tmp_path):
+    desk = fake_desk(tmp_path)
+    page = TestClient(api(desk))
+    import threading
+
+    free = threading.Event()
+    blocked = desk._solving.call(lambda engine: free.wait(10))
+    for seq in range(1, 6):
+        save(page, answer(10 + seq), seq=seq)
+    free.set()
+    assert page.get("/api/graph", params={"after": 5}).json()["event"] == 5
+    assert blocked.result() is True
+    assert [set(changes) for changes, _ in desk._engine.calls] == [{11, 12, 13, 14, 15}]
+    desk.close()
+
+
+def test_pictures_are_not_decoded_on_the_servers_own_thread(page, monkeypatch):
+    import threading
+
+    seen = []
+    monkeypatch.setattr(FakePictures, "png", lambda self, row: seen.append(threading.current_thread().name) or b"x")
+    page.get("/api/rows/1/image")
+    assert seen[0].startswith("fewlabels-images")
+
+
+@pytest.mark.parametrize("name", ["/static/../server.py", "/static/server.py", "/static/", "/static/app.js.map"])
+def test_only_files_of_the_page_are_served(page, name):
+    assert page.get(name).status_code == 404
