@@ -114,12 +114,15 @@ def fake_desk(folder, num_rows=50, fail_at=None, **changes):
     return Desk(Run("a run", str(folder)), items, store, engine)
 
 
-def main(folder, num_rows, port):
-    """Serve it: python review_fakes.py FOLDER ROWS PORT"""
+def main(folder, num_rows, port, fault=""):
+    """Serve it: python review_fakes.py FOLDER ROWS PORT [FAULT of review_faults.py]"""
+    from review_faults import FAULTS
+
     from fewlabels.review.server import review_app
     from fewlabels.review.server_run import Door, access_to, listening, serve
     from fewlabels.runs import RunLock
 
+    FAULTS.get(fault, lambda: None)()
     local_folder(Path(folder))
     with RunLock(folder):
         desk = fake_desk(folder, int(num_rows))

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import warnings
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +19,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..errors import ConfigError, shown
+from ..errors import ConfigError, InputWarning, shown
 from .security import Access, App
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -42,6 +43,19 @@ class Door:
     @property
     def is_local(self) -> bool:
         return self.host in LOOPBACK
+
+
+def check_host(door: Door, *, understood: bool) -> None:
+    """Raises ConfigError C80 where others than this machine can reach the page; understood: only warns."""
+    if door.is_local:
+        return
+    what = (
+        f"the page could be reached from other machines through {shown(door.host)}: whoever sees its address can read "
+        "the images and write answers, and nothing on the way is encrypted"
+    )
+    if not understood:
+        raise ConfigError("C80", what, do="leave --host out and use an SSH tunnel, or add --i-understand")
+    warnings.warn(InputWarning(f"FL-C80 {what}"), stacklevel=3)
 
 
 def listening(door: Door) -> socket.socket:
@@ -169,11 +183,3 @@ class PunctualProtocol(H11Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
-
-
-def warning_of(door: Door) -> str:
-    """What to know before others than this machine can reach the page."""
-    return (
-        f"FL-C80 the page can be reached from other machines through {shown(door.host)}: whoever sees its address can "
-        "read the images and write answers, and nothing on the way is encrypted. An SSH tunnel to 127.0.0.1 is better"
-    )

@@ -1,0 +1,61 @@
+"""The commands for a person's answers: the review page, and what is done with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .cli_app import Json, Quiet, app, hush, print_json
+from .errors import ConfigError
+
+EXAMPLES = """Example: fewlabels review runs/demo
+
+Example: fewlabels review runs/demo --no-browser --port 8765 --labels reviewed.csv"""
+
+
+@app.command(short_help="Label together with the graph, on a local page.", epilog=EXAMPLES)
+def review(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="0: that of the last review of this run, or a free one.")
+    ] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine reach 0.0.0.0.")
+    ] = "127.0.0.1",
+    understood: Annotated[
+        bool, typer.Option("--i-understand", help="Serve to other machines, unencrypted, to whoever has the address.")
+    ] = False,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    labels: Annotated[
+        Path | None, typer.Option(help="Table of labels to write at the end: .csv, .parquet or .json (Label Studio).")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Serve a page on which a person answers what the graph would learn most from, and sees what each answer moves.
+
+    Answers are saved one by one in RUN.review/, beside the run. Ctrl-C ends it.
+    """
+    need_review_packages()
+    from .jobs.review import Review, reviewed_json, reviewed_text, run_review
+    from .review.server_run import Door
+
+    hush(quiet)
+    reviewed = run_review(run, Review(Door(host, port, browser=browser), understood, labels))
+    if as_json:
+        print_json(reviewed_json(reviewed))
+    else:
+        print(reviewed_text(reviewed))
+
+
+def need_review_packages() -> None:
+    """Raises ConfigError C81 where the packages of the page are missing."""
+    try:
+        import fastapi
+        import uvicorn
+    except ImportError as error:
+        what = f"the packages of the review page are missing ({error.name})"
+        raise ConfigError("C81", what, do="install them with: pip install 'fewlabels[review]'") from error
+    del fastapi, uvicorn

@@ -1,0 +1,61 @@
+"""Seeded faults of the store: what the load lane must catch. Each changes the server's process and nothing else."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from fewlabels.review import store_file
+from fewlabels.review.store import Conflict, Store
+
+
+def early():
+    """Acknowledges before the commit, which comes with some later request."""
+
+    @contextmanager
+    def begun(self):
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
+        yield
+        if self.event % 8 == 0:
+            self._connection.execute("COMMIT")
+
+    Store._transaction = begun
+
+
+def overwriting():
+    """Does not look at versions: the last one wins."""
+    plain = Store._planned
+
+    def planned(self, request, staged):
+        undone, changes, _ = plain(self, request, staged)
+        return undone, changes, []
+
+    Store._planned = planned
+
+
+def doubling():
+    """Does not know a request again."""
+
+    def one(self, request, staged):
+        undone, changes, conflicts = self._planned(request, staged)
+        return Conflict(tuple(conflicts)) if conflicts else self._append(request, undone, changes, staged)
+
+    Store._one = one
+    store_file.TABLES = store_file.TABLES.replace(", UNIQUE (client, seq)", "")
+
+
+def tearing():
+    """Writes the first row of a request and acknowledges all of them."""
+    plain = Store._append
+
+    def append(self, request, undone, changes, staged):
+        written = plain(self, request, undone, changes[:1], staged)
+        for change in changes[1:]:
+            staged.change(change)
+        applied = tuple((change.row, change.after) for change in changes)
+        return type(written)(written.event, applied, staged.answered, written.nothing, True)
+
+    Store._append = append
+
+
+FAULTS = {"early": early, "overwriting": overwriting, "doubling": doubling, "tearing": tearing}

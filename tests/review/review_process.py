@@ -1,0 +1,41 @@
+"""The review's server as a process of its own, to be stopped and killed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PLACE = Path(__file__).parent
+ADDRESS = re.compile(r"(http://\S+:(\d+))/\?token=(\S+)")
+ROWS = 500
+SCRIPT = "from review_fakes import main; main(*sys.argv[1:])"
+
+
+class Server:
+    """A server over a folder. address, port, token: as it printed them."""
+
+    def __init__(self, folder, *, rows=ROWS, port=0, fault="", before=""):
+        """before: Python that its process runs first."""
+        self.folder = folder
+        script = f"import sys; sys.path.insert(0, {str(PLACE)!r})\n{before}\n{SCRIPT}"
+        command = [sys.executable, "-c", script, str(folder), str(rows), str(port), fault]
+        self.log = (Path(folder).parent / f"{Path(folder).name}.log").open("ab")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        found = ADDRESS.match(self.process.stdout.readline())
+        if not found:
+            self.process.wait()
+            raise RuntimeError(self.errors())
+        self.address, self.port, self.token = found[1], int(found[2]), found[3]
+
+    def errors(self):
+        return Path(self.log.name).read_text()
+
+    def stop(self, number):
+        """Send a signal and wait; the exit status."""
+        self.process.send_signal(number)
+        status = self.process.wait(30)
+        self.process.stdout.close()
+        self.log.close()
+        return status
