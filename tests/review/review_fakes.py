@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -122,6 +123,7 @@ def main(folder, num_rows, port, fault=""):
     from fewlabels.review.server_run import Door, access_to, listening, serve
     from fewlabels.runs import RunLock
 
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # as the command does
     FAULTS.get(fault, lambda: None)()
     local_folder(Path(folder))
     with RunLock(folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 PLACE = Path(__file__).parent
@@ -21,11 +22,13 @@ class Server:
         self.folder = folder
         script = f"import sys; sys.path.insert(0, {str(PLACE)!r})\n{before}\n{SCRIPT}"
         command = [sys.executable, "-c", script, str(folder), str(rows), str(port), fault]
-        self.log = (Path(folder).parent / f"{Path(folder).name}.log").open("ab")
+        self.log = (Path(folder).parent / f"{time.time_ns()}.log").open("ab")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         found = ADDRESS.match(self.process.stdout.readline())
         if not found:
             self.process.wait()
+            self.process.stdout.close()
+            self.log.close()
             raise RuntimeError(self.errors())
         self.address, self.port, self.token = found[1], int(found[2]), found[3]
 

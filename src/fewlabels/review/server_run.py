@@ -26,7 +26,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADER_BYTES = 16 * 1024
 HEADER_SECONDS = 10.0
 CONNECTIONS = 512  # more are answered 503: it is one person's page
-STOP_SECONDS = 2  # for requests under way
+STOP_SECONDS = 1  # for requests under way
 
 
 @dataclass(frozen=True)
