@@ -14,7 +14,7 @@ MOST_ROWS = 500  # of one page
 
 def whole(text: Any) -> Any:
     """ASCII digits as a number; anything else stays as it is, and is refused."""
-    if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 15:
+    if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 16:
         return int(text)
     return text
 
@@ -37,7 +37,7 @@ def _none_if_empty(text: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(whole), Field(ge=0, le=LARGEST, strict=True)]
 Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_number)]
 Words = Annotated[Annotated[str, Field(max_length=1000)] | None, BeforeValidator(_none_if_empty)]
-Client = Annotated[str, Field(pattern=r"\A[A-Za-z0-9_-]{1,64}\z")]
+Client = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Order = Literal["queue", "doubtful", "certain", "row", "suspicious"]
 Source = Literal["given", "propagated", "none", "answered", "skipped"]
 
