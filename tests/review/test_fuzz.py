@@ -61,7 +61,6 @@ def strategies(schema, mode):
 
 def check(fuzzed, mode, count):
     schema, headers, statuses = fuzzed
-    checks = [*CHECKS, negative_data_rejection] if mode is GenerationMode.NEGATIVE else CHECKS
 
     @settings(
         max_examples=count,
@@ -74,7 +73,9 @@ def check(fuzzed, mode, count):
     def one(case):
         response = case.call(headers=headers, base_url=f"http://{HOST}")
         statuses[mode.name, case.operation.label, response.status_code] += 1
-        case.validate_response(response, checks=checks)
+        is_refused_unread = response.status_code == 413  # which the schema cannot say of a body
+        strict = [] if mode is GenerationMode.POSITIVE or is_refused_unread else [negative_data_rejection]
+        case.validate_response(response, checks=[*CHECKS, *strict])
 
     one()
 

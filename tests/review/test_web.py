@@ -7,6 +7,7 @@ Elsewhere: W10, W11 (test_load.py), W15, W18, W19 with a real server (test_proce
 import asyncio
 import hmac
 import json
+import sqlite3
 from itertools import product
 
 import pytest
@@ -16,7 +17,7 @@ from starlette.testclient import TestClient
 from fewlabels.review import bodies, security
 from fewlabels.review.refusals import Refused
 from fewlabels.review.security import Access, Guard
-from fewlabels.review.server import review_app
+from fewlabels.review.server import api, review_app
 from fewlabels.review.strict_json import parsed
 
 HOME = "127.0.0.1:8765"
@@ -448,7 +449,22 @@ def test_w12_on_a_full_disk_nothing_is_acknowledged_and_the_next_answer_is_taken
     assert page.post("/api/answers", json={"client": "tab", "seq": seq, "answers": some}).status_code == 200
 
 
-def test_w13_a_file_that_is_locked_or_gone_is_told_and_nothing_is_acknowledged(page, desk, tmp_path):
+def test_w13_a_file_that_another_program_holds_is_told_and_taken_up_when_it_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr("fewlabels.review.store_file.BUSY_SECONDS", 0.05)
+    desk = fake_desk(tmp_path / "busy.review")
+    page = TestClient(api(desk))
+    other = sqlite3.connect(tmp_path / "busy.review/review.sqlite")
+    other.execute("BEGIN EXCLUSIVE")
+    held = page.post("/api/answers", json=SENT)
+    assert (held.status_code, held.json()["error"]["code"]) == (503, "FL-W13")
+    assert page.get("/api/history").status_code == 503
+    other.close()
+    assert page.post("/api/answers", json=SENT).status_code == 200
+    assert page.get("/api/history").json()["total"] == 1
+    desk.close()
+
+
+def test_w13_a_file_that_is_gone_is_told_and_nothing_is_acknowledged(page, desk, tmp_path):
     page.post("/api/answers", json=SENT)
     (tmp_path / "run.review/review.sqlite").unlink()
     other = {**SENT, "client": "other", "answers": [SENT["answers"][0] | {"row": 2}]}
