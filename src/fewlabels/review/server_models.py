@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 LARGEST = 2**53 - 1  # whole numbers up to here are the same in JavaScript
 MOST_ANSWERS = 500
@@ -35,11 +35,24 @@ def _none_if_empty(text: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(whole), Field(ge=0, le=LARGEST, strict=True)]
-Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_number)]
-Words = Annotated[Annotated[str, Field(max_length=1000)] | None, BeforeValidator(_none_if_empty)]
+Share = Annotated[
+    Annotated[float, Field(ge=0, le=1)] | None,
+    BeforeValidator(_number),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"const": ""}]}),
+]
+Words = Annotated[
+    Annotated[str, Field(max_length=1000)] | None,
+    BeforeValidator(_none_if_empty),
+    WithJsonSchema({"type": "string", "maxLength": 1000}),
+]
 Client = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Order = Literal["queue", "doubtful", "certain", "row", "suspicious"]
-Source = Literal["given", "propagated", "none", "answered", "skipped"]
+SOURCES = ("given", "propagated", "none", "answered", "skipped")
+Source = Annotated[
+    Literal["given", "propagated", "none", "answered", "skipped"] | None,
+    BeforeValidator(_none_if_empty),
+    WithJsonSchema({"enum": ["", *SOURCES]}),
+]
 
 
 class Asked(BaseModel):
@@ -51,7 +64,7 @@ class Asked(BaseModel):
 class RowsAsked(Asked):
     order: Order = "queue"
     class_name: Words = Field(None, alias="class")
-    source: Annotated[Source | None, BeforeValidator(_none_if_empty)] = None
+    source: Source = None
     min_certainty: Share = None
     max_certainty: Share = None
     text: Words = None
