@@ -108,11 +108,15 @@ def numbers(answers):
     return {row: -1 if name is None else CLASSES.index(name) for row, name in answers.items()}
 
 
+def fake_export(answers, state, kind):
+    return f"{kind} {sorted(answers.items())} {len(state.label)}".encode()
+
+
 def fake_desk(folder, num_rows=50, fail_at=None, **changes):
     store = open_store(local_folder(Path(folder)), "a run")
     items = replace(FakeItems([f"img/{row}.png" for row in range(num_rows)]), **changes)
     engine = FakeEngine(num_rows, numbers(store.answers()), fail_at)
-    return Desk(Run("a run", str(folder)), items, store, engine)
+    return Desk(Run("a run", str(folder)), items, store, engine, fake_export)
 
 
 def main(folder, num_rows, port, fault=""):

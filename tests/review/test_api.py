@@ -93,6 +93,23 @@ def test_history_is_there_to_look_at_the_newest_first(page):
     assert page.get("/api/history", params={"first": 3}).json()["events"] == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "media", "ending"),
+    [
+        ("csv", "text/csv; charset=utf-8", "csv"),
+        ("parquet", "application/vnd.apache.parquet", "parquet"),
+        ("label-studio", "application/json", "json"),
+    ],
+)
+def test_w21_an_export_has_all_answers_up_to_the_event_that_it_is_named_after(page, kind, media, ending):
+    save(page, answer(1), seq=1)
+    save(page, answer(2, "dog"), answer(3, None, action="skip"), seq=2)
+    found = page.get("/api/export", params={"format": kind})
+    assert found.text == f"{kind} [(1, 'cat'), (2, 'dog'), (3, None)] 50"
+    assert found.headers["content-type"] == media
+    assert found.headers["content-disposition"] == f'attachment; filename="reviewed-2.{ending}"'
+
+
 def test_an_image_is_a_png_and_one_that_cannot_be_shown_has_a_stand_in(page):
     found = page.get("/api/rows/3/image")
     assert (found.status_code, found.headers["content-type"]) == (200, "image/png")

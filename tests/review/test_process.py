@@ -188,6 +188,11 @@ def test_w19_a_port_that_is_taken_is_an_error_and_the_usual_port_is_only_tried(s
         assert place.getsockname()[1] == free
 
 
+def test_answers_do_not_wait_for_the_acknowledgement_of_their_first_half():
+    with listening(Door()) as place:
+        assert place.proto == socket.IPPROTO_TCP  # or asyncio leaves TCP_NODELAY out, and each answer takes 40 ms
+
+
 def test_w19_a_host_that_is_not_of_this_machine_is_an_error():
     with pytest.raises(ConfigError, match="FL-C79"):
         listening(Door(host="192.0.2.1"))

@@ -1,7 +1,7 @@
 """Hostile requests, case by case of the catalogue of bad input (W1 to W21), as far as no server process is needed.
 
 Elsewhere: W10, W11 (test_load.py), W15, W18, W19 with a real server (test_process.py), W13 at the start
-(test_store.py), W14 and W20 in the page itself (tests of the page in a browser), W21 (the export names its event).
+(test_store.py), W14 and W20 in the page itself (tests of the page in a browser), W21 (test_api.py).
 """
 
 import asyncio

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import StorageError
+from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine import Engine
-from ..review.export import write_export
+from ..review.export import exported
 from ..review.items import Items, open_items
 from ..review.server import review_app
 from ..review.server_run import Door, access_to, check_host, listening, serve
@@ -49,6 +50,7 @@ def run_review(run: Path, asked: Review) -> Reviewed:
     this review; what `open_items` and `open_store` raise.
     """
     check_host(asked.door, understood=asked.understood)
+    kind = _kind(asked.labels)
     facts = read_run(run).facts
     folder = local_folder(review_folder(run))
     with RunLock(folder):
@@ -56,7 +58,8 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         try:
             items = open_items(run)
             engine = Engine(items, _numbers(store, items))
-            desk = Desk(Run(str(facts.get("title") or run.name), str(run.absolute())), items, store, engine)
+            shown = Run(str(facts.get("title") or run.name), str(run.absolute()))
+            desk = Desk(shown, items, store, engine, partial(exported, items))
         except BaseException:
             store.close()
             raise
@@ -65,8 +68,20 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         finally:
             desk.close()
         if asked.labels is not None:
-            write_export(asked.labels, items, store.answers(), engine.state)
+            durable.write_bytes(asked.labels, exported(items, store.answers(), engine.state, kind))
         return Reviewed(run, store.answered, store.skipped, store.event, asked.labels)
+
+
+def _kind(labels: Path | None) -> str:
+    """What kind of table --labels is, by its ending."""
+    kinds = {"": "csv", ".csv": "csv", ".parquet": "parquet", ".json": "label-studio"}
+    ending = "" if labels is None else labels.suffix.lower()
+    if labels is not None and (not ending or ending not in kinds):
+        do = "give the output such a name"
+        raise ConfigError("C16", "a table of labels ends in .csv, .parquet or .json", where=labels, do=do)
+    if labels is not None and labels.exists():
+        raise ConfigError("C9", "the output exists", where=labels, do="choose another name; nothing was changed")
+    return kinds[ending]
 
 
 def _numbers(store: Store, items: Items) -> dict[int, int]:

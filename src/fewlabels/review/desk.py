@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ from .solving import Snapshot, Solving
 from .store import Answer, Conflict, Mark, Request, Reused, Store, Written
 from .wanted import SOURCES, Wanted
 from .writing import Writing
+
+Export = Callable[[Mapping[int, str | None], Any, str], bytes]
 
 WAIT_SECONDS = 10.0  # for the graph
 DECODERS = 2  # images decoded at a time: each may need hundreds of megabytes for a moment
@@ -38,10 +40,14 @@ class Picture(NamedTuple):
 class Desk:
     """One review, open. Its methods are called on the server's event loop; `close` when that has ended."""
 
-    def __init__(self, run: Run, items: Any, store: Store, engine: Any) -> None:
-        """engine: has taken in the store's answers. All three belong to the desk from now on."""
+    def __init__(self, run: Run, items: Any, store: Store, engine: Any, export: Export) -> None:
+        """engine: has taken in the store's answers. Store and engine belong to the desk from now on.
+
+        export: (row -> class or None, engine.state, "csv", "parquet" or "label-studio") -> the file's bytes.
+        """
         self._run, self._items, self._store, self._engine = run, items, store, engine
         self._number = {name: number for number, name in enumerate(items.class_names)}
+        self._export = export
         self._solving = Solving(engine, store.event)
         self._writing = Writing(store, self._pass_on)
         self._decoding = ThreadPoolExecutor(DECODERS, "fewlabels-images")
@@ -176,6 +182,13 @@ class Desk:
                 for event in events
             ],
         }
+
+    async def exported(self, kind: str) -> tuple[int, bytes]:
+        """(event, file of labels) with all answers up to that event, whether the graph has taken them in or not."""
+        read = self._writing.read(lambda: (self._store.event, self._store.answers()))
+        event, answers = await asyncio.wrap_future(read)
+        loop = asyncio.get_running_loop()
+        return event, await loop.run_in_executor(self._decoding, self._export, answers, self._engine.state, kind)
 
     async def image(self, row: int) -> Picture:
         """The picture of a row, or what stands for it. Raises Refused where the rows have none."""

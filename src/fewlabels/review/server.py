@@ -20,6 +20,11 @@ from .store import Answer
 from .wanted import Wanted
 
 KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+FILES = {
+    "csv": ("text/csv; charset=utf-8", "csv"),
+    "parquet": ("application/vnd.apache.parquet", "parquet"),
+    "label-studio": ("application/json", "json"),
+}
 STATIC_NAME = re.compile(r"[a-z_]+\.(html|js|css)")
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": models.Failure} for status in (400, 401, 403, 404, 408, 413, 415, 422, 503)
@@ -98,6 +103,13 @@ def _add_reading(app: FastAPI, desk: Desk) -> None:
     @app.get("/api/graph", responses={**FAILURES, 200: {"model": models.Graph}})
     async def graph(asked: Annotated[models.GraphAsked, Query()]) -> Response:
         return JSONResponse(await desk.graph(asked.after))
+
+    @app.get("/api/export", responses={**FAILURES, 200: {"content": {kind: {} for kind, _ in FILES.values()}}})
+    async def export(asked: Annotated[models.ExportAsked, Query()]) -> Response:
+        event, content = await desk.exported(asked.format)
+        kind, ending = FILES[asked.format]
+        name = {"Content-Disposition": f'attachment; filename="reviewed-{event}.{ending}"'}
+        return Response(content, media_type=kind, headers=name)
 
     @app.get("/api/history", responses={**FAILURES, 200: {"model": models.History}})
     async def history(asked: Annotated[models.HistoryAsked, Query()]) -> Response:

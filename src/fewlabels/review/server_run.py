@@ -73,7 +73,8 @@ def listening(door: Door) -> socket.socket:
 
 def _bound(host: str, port: int) -> socket.socket:
     kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    found = socket.socket(kind, socket.SOCK_STREAM)
+    # The protocol by name: for others asyncio does not set TCP_NODELAY, and each answer waits 40 ms for an ACK.
+    found = socket.socket(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":  # elsewhere it would let two servers have one port
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
