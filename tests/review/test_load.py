@@ -54,7 +54,10 @@ def test_w11_a_server_that_is_killed_loses_nothing_acknowledged(tmp_path, plan):
     assert shown_labels(tmp_path / "run.review") == (replayed, len(seen.acknowledged))
 
 
-@pytest.mark.parametrize("fault", ["early", "overwriting", "doubling", "tearing"])
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("overwriting", "tearing")]
+
+
+@pytest.mark.parametrize("fault", ["early", "doubling", *OTHERS])
 def test_a_seeded_fault_of_the_store_is_seen(tmp_path, fault):
     kills = 2 if fault == "early" else 0
     seen, found, _ = run(tmp_path, Plan(150, most_kills=kills, pause=(0.15, 0.3), full_disk=False, clients=8), fault)

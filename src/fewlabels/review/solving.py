@@ -34,7 +34,7 @@ class Solving:
 
     def __init__(self, engine: Any, event: int) -> None:
         self.snapshot = Snapshot(event, 0.0, 0, (), engine.estimate())
-        self.failure = ""
+        self.failure = (0, "")  # up to which event the graph could not be solved, and why
         self._engine = engine
         self._thread = ThreadPoolExecutor(1, "fewlabels-solver")
         self._lock = threading.Lock()
@@ -61,11 +61,12 @@ class Solving:
         ends = asyncio.get_running_loop().time() + seconds
         while True:
             moved = self._next()
-            if self.failure:
-                raise Refused(503, "W22", f"the graph cannot be solved; answers are still saved ({self.failure})")
             left = ends - asyncio.get_running_loop().time()
-            if self.snapshot.event >= event or left <= 0:
+            failed, reason = self.failure
+            if self.snapshot.event >= event or (left <= 0 and failed < event):
                 return self.snapshot
+            if failed >= event:
+                raise Refused(503, "W22", f"the graph cannot be solved; answers are still saved ({reason})")
             try:
                 await asyncio.wait_for(asyncio.wrap_future(moved), left)
             except TimeoutError:
@@ -89,10 +90,10 @@ class Solving:
             return
         try:
             self.snapshot = self._solved(changes, event)
-            self.failure = ""
+            self.failure = (0, "")
         except Exception as problem:  # noqa: BLE001  the page is told, and answers go on being saved
             traceback.print_exc()
-            self.failure = f"{type(problem).__name__}: {problem}"
+            self.failure = (event, f"{type(problem).__name__}: {problem}")
             with self._lock:
                 self._changes = {**changes, **self._changes}  # the next answer tries again with all
         with self._lock:
