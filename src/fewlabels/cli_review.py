@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +45,10 @@ def review(
     from .review.server_run import Door
 
     hush(quiet)
-    reviewed = run_review(run, Review(Door(host, port, browser=browser), understood, labels))
+    if not quiet:
+        print(f"opening {run}; Ctrl-C ends the review, answers are saved as they are given", file=sys.stderr)
+    say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
+    reviewed = run_review(run, Review(Door(host, port, browser=browser), understood, labels, say))
     if as_json:
         print_json(reviewed_json(reviewed))
     else:

@@ -135,7 +135,7 @@ def main(folder, num_rows, port, fault=""):
         door = Door(port=int(port), browser=False)
         place = listening(door)
         access = access_to(door, place.getsockname()[1])
-        serve(review_app(desk, access), door, access, place)
+        serve(review_app(desk, access), door, access, place, lambda address: print(address, flush=True))
         desk.close()
 
 

@@ -29,9 +29,10 @@ def job(monkeypatch):
 
     served = []
 
-    def serve(app, door, access, place):
+    def serve(app, door, access, place, say):
         port = place.getsockname()[1]
         place.close()
+        say("the address")
         page = TestClient(app, base_url=f"http://127.0.0.1:{port}", headers={"Origin": f"http://127.0.0.1:{port}"})
         page.get("/", params={"token": access.token}, follow_redirects=False)
         version = page.get("/api/rows/1").json()["version"]
@@ -56,6 +57,7 @@ def run(tmp_path):
 def test_a_review_is_served_and_says_what_to_do_with_the_answers(job, run, capsys):
     assert run_command(["review", str(run), "--no-browser"]) == 0
     told = capsys.readouterr().out
+    assert told.startswith("the address\n")
     assert "1 answers, 0 rows skipped" in told
     assert f"fewlabels export {run} --out reviewed.csv" in told
     assert f"--continue-from {run} --labels reviewed.csv" in told
@@ -92,7 +94,7 @@ def test_the_labels_are_written_at_the_end_where_that_was_asked_for(job, run, tm
 def test_an_option_that_cannot_be_is_told_before_anything_is_served(job, run, options, code, capsys, monkeypatch):
     monkeypatch.chdir(run.parent)
     assert run_command(["review", str(run), "--no-browser", *options]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {code} ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {code} ")
     assert job.served == []
 
 

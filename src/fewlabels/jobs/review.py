@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,11 +26,15 @@ PORT = "port"  # file beside the answers: where the page was served last
 
 @dataclass(frozen=True)
 class Review:
-    """understood: that others may reach the page (`--i-understand`). labels: table of labels to write at the end."""
+    """understood: that others may reach the page (`--i-understand`). labels: table of labels to write at the end.
+
+    say: is told the address, once the page is served.
+    """
 
     door: Door
     understood: bool = False
     labels: Path | None = None
+    say: Callable[[str], None] = print
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Reviewed:
 
 
 def run_review(run: Path, asked: Review) -> Reviewed:
-    """Serve the page of a run until SIGINT or SIGTERM. Prints its address to stdout.
+    """Serve the page of a run until SIGINT or SIGTERM.
 
     Raises ConfigError C79 for a port that is taken, C80 for a host that others can reach, C11 where another server has
     this review; what `open_items` and `open_store` raise.
@@ -64,7 +69,7 @@ def run_review(run: Path, asked: Review) -> Reviewed:
             store.close()
             raise
         try:
-            _serve(desk, asked.door, folder)
+            _serve(desk, asked, folder)
         finally:
             desk.close()
         if asked.labels is not None:
@@ -90,14 +95,14 @@ def _numbers(store: Store, items: Items) -> dict[int, int]:
     return {row: -1 if name is None else number[name] for row, name in store.answers().items()}
 
 
-def _serve(desk: Desk, door: Door, folder: Path) -> None:
+def _serve(desk: Desk, asked: Review, folder: Path) -> None:
     last = folder / PORT
     usual = int(last.read_text()) if last.is_file() and last.read_text().strip().isdecimal() else 0
-    place = listening(replace(door, usual_port=usual if usual < 65536 else 0))
-    access = access_to(door, place.getsockname()[1])
+    place = listening(replace(asked.door, usual_port=usual if usual < 65536 else 0))
+    access = access_to(asked.door, place.getsockname()[1])
     with suppress(StorageError):  # the next review has another address then; nothing else is lost
         durable.write_text(last, f"{access.port}\n")
-    serve(review_app(desk, access), door, access, place)
+    serve(review_app(desk, access), asked.door, access, place, asked.say)
 
 
 def reviewed_text(reviewed: Reviewed) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import socket
-import sys
 import threading
 import warnings
 import webbrowser
@@ -113,7 +112,7 @@ def page_address(door: Door, port: int, token: str) -> str:
     return f"http://{name}:{port}/?token={token}"
 
 
-def serve(app: App, door: Door, access: Access, place: socket.socket, say: Callable[[str], Any] = print) -> None:
+def serve(app: App, door: Door, access: Access, place: socket.socket, say: Callable[[str], Any]) -> None:
     """Serve until SIGINT or SIGTERM. Says the address once requests are answered, and opens the browser."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # requests that are no HTTP are the client's affair
     config = uvicorn.Config(
@@ -138,7 +137,6 @@ def serve(app: App, door: Door, access: Access, place: socket.socket, say: Calla
 
 def _opened(door: Door, access: Access, say: Callable[[str], Any]) -> None:
     say(page_address(door, access.port, access.token))
-    sys.stdout.flush()
     if door.browser:
         address = page_address(door, access.port, access.once)
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
