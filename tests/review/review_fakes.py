@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from fewlabels.data.decode import BadImage, png
+from fewlabels.errors import ConfigError
 from fewlabels.review.desk import Desk, Run
 from fewlabels.review.store_file import local_folder, open_store
 
@@ -85,8 +86,9 @@ class FakeEngine:
             kept[list(wanted.only)] = True
         kept[list(wanted.leave_out)] = False
         if wanted.class_name is not None:
-            number = CLASSES.index(wanted.class_name) if wanted.class_name in CLASSES else -2
-            kept &= self.state.label == number
+            if wanted.class_name not in CLASSES:
+                raise ConfigError("C1", f"no class {wanted.class_name!r}")
+            kept &= self.state.label == CLASSES.index(wanted.class_name)
         rows = np.flatnonzero(kept)
         return rows[first : first + count], len(rows)
 

@@ -72,7 +72,9 @@ def test_rows_come_in_pages_and_empty_filters_filter_nothing(page):
     empty = {"class": "", "source": "", "min_certainty": "", "max_certainty": "", "text": ""}
     found = page.get("/api/rows", params={**empty, "order": "row", "first": 10, "count": 3}).json()
     assert (found["total"], [row["row"] for row in found["rows"]]) == (50, [10, 11, 12])
-    assert page.get("/api/rows", params={"class": "no such class"}).json()["total"] == 0
+    assert page.get("/api/rows", params={"class": "cat"}).json()["total"] == 25
+    unknown = page.get("/api/rows", params={"class": "no such class"})
+    assert (unknown.status_code, unknown.json()["error"]["message"]) == (422, "no class 'no such class'")
 
 
 def test_why_names_the_rows_that_decided(page):

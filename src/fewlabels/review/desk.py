@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import InputError
 from .refusals import Refused
 from .solving import Snapshot, Solving
 from .store import Answer, Conflict, Mark, Request, Reused, Store, Written
@@ -212,8 +213,8 @@ class Desk:
     async def _ask(self, function: Any) -> Any:
         try:
             return await asyncio.wrap_future(self._solving.call(function))
-        except Refused:
-            raise
+        except InputError as problem:  # such as a class that there is not
+            raise Refused(422, "W7", problem.what) from problem
         except Exception as problem:
             what = f"the graph cannot answer; answers are still saved ({type(problem).__name__}: {problem})"
             raise Refused(503, "W22", what) from problem
