@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections import deque
@@ -111,7 +112,7 @@ def numbers(answers):
 
 
 def fake_export(answers, state, kind):
-    return f"{kind} {sorted(answers.items())} {len(state.label)}".encode()
+    return json.dumps([kind, sorted(answers.items()), len(state.label)]).encode()
 
 
 def fake_desk(folder, num_rows=50, fail_at=None, **changes):

@@ -1,6 +1,7 @@
 """What the page's API answers, with an engine that takes no time."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_w21_an_export_has_all_answers_up_to_the_event_that_it_is_named_after(pa
     save(page, answer(1), seq=1)
     save(page, answer(2, "dog"), answer(3, None, action="skip"), seq=2)
     found = page.get("/api/export", params={"format": kind})
-    assert found.text == f"{kind} [(1, 'cat'), (2, 'dog'), (3, None)] 50"
+    assert json.loads(found.text) == [kind, [[1, "cat"], [2, "dog"], [3, None]], 50]
     assert found.headers["content-type"] == media
     assert found.headers["content-disposition"] == f'attachment; filename="reviewed-2.{ending}"'
 
