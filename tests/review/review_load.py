@@ -90,7 +90,7 @@ class Lane:
             self.is_up.set()
 
     def _restarted(self):
-        return asyncio.to_thread(Server, self.folder, port=self.server.port, fault=self.fault)
+        return asyncio.to_thread(Server, self.folder, fault=self.fault)
 
     def _limit(self, size):
         resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
