@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "runs/lock": {"errors", "durable", "fcntl", "msvcrt", "socket"},
     "runs/origin": {"subprocess"},
     "review": SHARED | {"runs", "graph", "data", "durable", "numpy", "pyarrow"},
+    "review/incremental": SHARED | {"graph", "numpy", "scipy"},
     "review/server": SHARED | {"review", "fastapi", "pydantic", "starlette"},
     "review/server_models": {"pydantic"},
     "review/server_run": SHARED | {"review", "h11", "socket", "uvicorn"},

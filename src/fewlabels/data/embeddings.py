@@ -56,6 +56,16 @@ class EmbeddingSource:
     _stored: np.ndarray | tuple[Table, Layout]
     _label_column: str
 
+    @property
+    def table(self) -> Table | None:
+        """The table that the embeddings are in; None for .npy."""
+        return None if isinstance(self._stored, np.ndarray) else self._stored[0]
+
+    @property
+    def number_columns(self) -> list[str]:
+        """The columns of it that hold the embeddings."""
+        return [] if isinstance(self._stored, np.ndarray) else list(self._stored[1].columns)
+
     def names(self) -> pa.ChunkedArray | None:
         """The label column as text, null = unlabelled; None where there is none. Raises EmbeddingError L22."""
         if isinstance(self._stored, np.ndarray) or self._label_column not in self._stored[0].names:

@@ -97,10 +97,10 @@ def leave_one_out(
         mass = mass[others] if weight is None else mass[others] * weight
         totals[number] = np.bincount(classes[others], mass, totals.shape[1])
     count = np.bincount(classes, minlength=totals.shape[1])
-    return _judged(asked, given, totals, count, settings.rules.divide_by_class_size)
+    return judged(asked, given, totals, count, settings.rules.divide_by_class_size)
 
 
-def _judged(
+def judged(
     rows: NDArray[np.int64], given: NDArray[np.integer], totals: Float, count: NDArray[np.int64], divided: bool
 ) -> LeaveOneOut:
     """totals: (r, c) mass that arrives from each class. count: (c,) its labels. divided: whether totals are by it."""

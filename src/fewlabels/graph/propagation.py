@@ -137,7 +137,7 @@ def _spread(
         return solution, fill_far_nodes(graph, solution, y, settings)
 
     num_rows = np.bincount(graph.node, minlength=y.shape[0])
-    roots = partial(_degree_roots, graph)
+    roots = partial(degree_roots_of, graph)
     solution, z, refined = solve_refined(solved, y, start, settings.refinement, roots, num_rows)
     on_progress("pseudo_labels", 0.0)
     result = pseudo_labels(z[graph.node], checked.label, settings.rules)
@@ -146,7 +146,7 @@ def _spread(
     return Propagation(result, graph, z, solution, refined)
 
 
-def _degree_roots(graph: Graph) -> NDArray[np.float64]:
+def degree_roots_of(graph: Graph) -> NDArray[np.float64]:
     return degree_roots(graph.affinity) if graph.layout is None else graph.layout.root_degree
 
 

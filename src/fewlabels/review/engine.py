@@ -1,0 +1,139 @@
+"""The graph of a review: takes in answers, says what moved, what to ask next, why, and how good the labels are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..conventions import UNLABELED
+from ..errors import ConfigError
+from ..graph import Graph, build_graph
+from ..graph.leave_one_out import judged
+from . import queue
+from .estimate import Estimate, estimate_of, interleaved, random_order, sampled
+from .incremental import Spread, Spreading
+from .items import Items
+from .select import Texts, is_plain, passing
+from .state import Moved, State, Why
+from .wanted import SOURCES, Wanted
+from .why import why_of
+
+__all__ = ["SOURCES", "Engine", "Estimate", "Moved", "State", "Wanted", "Why"]
+
+SUSPECTS = 256  # given labels that are looked at, those with the least share first: each is a solve, once
+
+
+class Engine:
+    """One review's graph. One thread at a time may use it; `state` is a snapshot that anybody may read.
+
+    An answered row counts as labelled by the person, also where it had a given label.
+    """
+
+    def __init__(self, items: Items, answers: Mapping[int, int] | None = None, graph: Graph | None = None) -> None:
+        """answers: row -> class number, -1 for none. graph: of the items' descriptors, if it was built before."""
+        self.items = items
+        self.graph = build_graph(items.descriptors, items.settings) if graph is None else graph
+        self._spreading = Spreading(self.graph, items.settings, len(items.class_names))
+        self._answers: NDArray[np.int64] = np.full(len(items.ids), UNLABELED)
+        self._order = random_order(items.given, items.settings.seed)
+        self._texts, self._passed = Texts(items), frozenset[int]()
+        self._queue: tuple[State, NDArray[np.int64]] | None = None
+        self._take(dict(answers or {}))
+        self.state = self._solved(0)
+
+    def answer(self, changes: Mapping[int, int], version: int) -> Moved:
+        """Take in answers, row -> class number, -1 to take one back; solve from the last solution.
+
+        Raises ConfigError (C88) for rows and classes that do not exist; nothing is changed then.
+        """
+        start, before = time.perf_counter(), self.state
+        self._take(changes)
+        self.state = self._solved(version)
+        rows = np.flatnonzero(before.label != self.state.label)
+        rows = rows[np.argsort(-self.state.certainty[rows], kind="stable")]
+        seconds = time.perf_counter() - start
+        return Moved(version, rows, before.label[rows], self.state.label[rows], rows.size, seconds)
+
+    def select(self, wanted: Wanted, first: int = 0, count: int = 60) -> tuple[NDArray[np.int64], int]:
+        """Rows `first` to `first + count` in the order that is wanted, and how many there are in all.
+
+        queue: rows that nobody labelled, by what an answer is worth, every fifth of them a sampled one. doubtful,
+        certain: by certainty. row: as they come. suspicious: given labels that the others contradict, most first.
+        Raises ConfigError (C87) for an unknown order, class or source.
+        """
+        rows = passing(wanted, self.state, self.items, self._texts)
+        if wanted.order == "queue":
+            self._passed = frozenset(int(row) for row in wanted.leave_out)
+            rows = self._in_queue(rows, wanted)
+        elif wanted.order == "suspicious":
+            rows = self._suspicious(rows)
+        elif wanted.order != "row":
+            sign = 1 if wanted.order == "doubtful" else -1
+            rows = rows[np.argsort(sign * self.state.certainty[rows], kind="stable")]
+        return rows[first : first + count], rows.size
+
+    def why(self, row: int) -> Why:
+        """What decided the label of a row. Raises ConfigError (C88) for one that does not exist."""
+        if not 0 <= row < len(self.items.ids):
+            raise ConfigError("C88", f"there is no row {row}; rows are 0 to {len(self.items.ids) - 1}")
+        return why_of(row, self._spreading, self._spread, self.state)
+
+    def estimate(self) -> Estimate:
+        """How many pseudo-labels are right, by the sampled answers."""
+        rows = self._sample()
+        if not rows.size:
+            return estimate_of(np.zeros(0, bool))
+        masses = self._spreading.without_own(rows)
+        says = np.where(masses.any(axis=1), masses.argmax(axis=1), UNLABELED)
+        return estimate_of(says == self._answers[rows])
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(n,) class numbers of given and answered rows, -1 elsewhere; an answer counts before a given label."""
+        return np.where(self._answers != UNLABELED, self._answers, self.items.given)
+
+    def _take(self, changes: Mapping[int, int]) -> None:
+        rows = np.fromiter(changes.keys(), np.int64, len(changes))
+        classes = np.fromiter(changes.values(), np.int64, len(changes))
+        bad = (rows < 0) | (rows >= self._answers.size) | (classes < UNLABELED)
+        bad |= classes >= len(self.items.class_names)
+        if bad.any():
+            raise ConfigError("C88", "answers for rows or classes that do not exist", rows=rows[bad].tolist())
+        self._answers = self._answers.copy()
+        self._answers[rows] = classes
+
+    def _sample(self) -> NDArray[np.int64]:
+        return sampled(self._order, self._answers != UNLABELED, self._passed)
+
+    def _solved(self, version: int) -> State:
+        labels = self.labels
+        self._spread: Spread = self._spreading.change(labels, known=self._sample().tolist())
+        found = self._spread.labels
+        source = np.where(labels != UNLABELED, SOURCES.index("given"), SOURCES.index("propagated"))
+        source[~found.reached] = SOURCES.index("none")
+        source[self._answers != UNLABELED] = SOURCES.index("answered")
+        score = queue.scores(self._spreading, self._spread)
+        return State(found.label, found.certainty, found.reached, source.astype(np.int8), score, version)
+
+    def _in_queue(self, rows: NDArray[np.int64], wanted: Wanted) -> NDArray[np.int64]:
+        free = rows[self._spreading.label[rows] == UNLABELED]
+        ordered = queue.in_order(self.state.score, free, self.graph, self.state.reached)
+        if not is_plain(wanted):
+            return ordered
+        open_rows = np.zeros(self._answers.size, bool)
+        open_rows[free] = True
+        return interleaved(ordered, self._order[open_rows[self._order]])
+
+    def _suspicious(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows whose label is given or answered, by how much more another class got from all other labels."""
+        label, spread = self._spreading.label, self._spread
+        rows = rows[label[rows] != UNLABELED]
+        share = spread.labels.distribution[rows, label[rows]]
+        looked = np.sort(rows[np.argsort(share, kind="stable")[:SUSPECTS]])
+        count = np.bincount(label[label != UNLABELED], minlength=len(self.items.class_names))
+        divided = self._spreading.settings.rules.divide_by_class_size
+        found = judged(looked, label, self._spreading.without_own(looked), count, divided)
+        return looked[np.argsort(-found.suspicion, kind="stable")]

@@ -1,0 +1,56 @@
+"""What the review knows of every row at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class State:
+    """A snapshot; nothing in it is changed afterwards, so any thread may read it.
+
+    label: (n,) int64 class numbers, -1 where no label reaches. certainty: (n,) 0 to 1; 1 where given or answered.
+    reached: (n,) bool. source: (n,) int8, a place in SOURCES. score: (n,) what an answer is worth, larger is more; only
+    its order means something. version: the event that it has taken in.
+    """
+
+    label: NDArray[np.int64]
+    certainty: NDArray[np.float64]
+    reached: NDArray[np.bool_]
+    source: NDArray[np.int8]
+    score: NDArray[np.floating]
+    version: int
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a change did. rows: whose label is another now, the most certain first; before, after: their class numbers,
+    -1 for none. count: how many. seconds: of solving and scoring.
+    """
+
+    version: int
+    rows: NDArray[np.int64]
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a row has its label.
+
+    label: -1 for none. shares: (class, share) of the largest, most first. labelled: (row, class, share) of the labelled
+    rows that brought most to it, share of what all of them brought. neighbours: (row, label, certainty, share) of its
+    strongest edges, share of the weight of all of its edges.
+    """
+
+    row: int
+    label: int
+    certainty: float
+    shares: tuple[tuple[int, float], ...]
+    labelled: tuple[tuple[int, int, float], ...]
+    neighbours: tuple[tuple[int, int, float, float], ...]

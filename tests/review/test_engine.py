@@ -1,0 +1,241 @@
+"""The engine of a review: answers in, labels, queue and reasons out."""
+
+import numpy as np
+import pytest
+
+from fewlabels.errors import ConfigError
+from fewlabels.graph import GraphSettings, Refinement, propagate
+from fewlabels.review.engine import SOURCES, Engine, Wanted
+from fewlabels.review.items import Items
+
+NAMES = ("a", "b", "c")
+
+
+def items_of(n=300, seed=0, labelled=6, spread=0.6, **settings):
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % 3
+    rows = rng.normal(size=(3, 6))[truth] + spread * rng.normal(size=(n, 6))
+    given = np.where(np.arange(n) < labelled, truth, -1)
+    texts = {"note": [f"Row {row} of class {truth[row]}" for row in range(n)]}
+    graph = GraphSettings(**{"n_neighbors": 10, **settings})
+    return Items([f"id{row}" for row in range(n)], NAMES, given, rows, graph, truth, texts=texts)
+
+
+def fresh(items, labels, settings=None):
+    return propagate(items.descriptors, labels, settings or items.settings, class_names=NAMES).pseudo_labels
+
+
+def test_without_answers_the_engine_says_what_propagate_says():
+    items = items_of()
+    engine = Engine(items, {})
+    expected = fresh(items, items.given)
+    np.testing.assert_array_equal(engine.state.label, expected.label)
+    np.testing.assert_allclose(engine.state.certainty, expected.certainty, atol=1e-5)
+    assert engine.state.version == 0
+
+
+@pytest.mark.parametrize("mode", ["paper", "released"])
+@pytest.mark.parametrize("n", [300, 2400])  # float64, and float32 with the compiled solver
+def test_many_answers_one_by_one_end_where_a_fresh_propagation_does(mode, n):
+    items = items_of(n, mode=mode, max_steps=1000, allow_empty_classes=True)
+    engine, rng = Engine(items, {}), np.random.default_rng(1)
+    labels = items.given.copy()
+    for version in range(1, 151):
+        row, label = int(rng.integers(n)), int(rng.integers(-1, 3))
+        engine.answer({row: label}, version)
+        labels[row] = label if label >= 0 else items.given[row]
+    expected = fresh(items, labels)
+    np.testing.assert_array_equal(engine.labels, labels)
+    np.testing.assert_allclose(engine.state.certainty, expected.certainty, atol=1e-4)
+    sure = np.sort(expected.distribution, axis=1)
+    sure = sure[:, -1] - sure[:, -2] > 1e-4
+    np.testing.assert_array_equal(engine.state.label[sure], expected.label[sure])
+
+
+def test_answers_at_once_and_one_by_one_are_the_same():
+    items, answers = items_of(), {20: 1, 40: 0, 2: 1, 77: 2}
+    engine = Engine(items, {})
+    for version, (row, label) in enumerate(answers.items(), 1):
+        engine.answer({row: label}, version)
+    np.testing.assert_allclose(engine.state.certainty, Engine(items, answers).state.certainty, atol=1e-5)
+
+
+def test_refinements_are_kept_in_a_review():
+    items = items_of(refinement=Refinement(prior=(0.5, 0.3, 0.2)))
+    engine = Engine(items, {})
+    engine.answer({50: 2}, 1)
+    labels = items.given.copy()
+    labels[50] = 2
+    np.testing.assert_array_equal(engine.state.label, fresh(items, labels).label)
+
+
+def test_moved_names_the_rows_whose_label_changed():
+    items = items_of(spread=0.9)
+    engine = Engine(items, {})
+    before = engine.state
+    moved = engine.answer({30: (before.label[30] + 1) % 3}, 7)
+    changed = np.flatnonzero(before.label != engine.state.label)
+    assert sorted(moved.rows) == changed.tolist()
+    assert moved.count == changed.size > 0
+    np.testing.assert_array_equal(moved.before, before.label[moved.rows])
+    np.testing.assert_array_equal(moved.after, engine.state.label[moved.rows])
+    assert (moved.version, engine.state.version, moved.seconds > 0) == (7, 7, True)
+    assert before.label[30] != engine.state.label[30]  # the snapshot from before is as it was
+
+
+def test_an_answer_corrects_a_given_label_and_can_be_taken_back():
+    engine = Engine(items_of(), {})
+    before = engine.state
+    engine.answer({0: 2}, 1)
+    assert (engine.state.label[0], SOURCES[engine.state.source[0]]) == (2, "answered")
+    engine.answer({0: -1}, 2)
+    assert (engine.state.label[0], SOURCES[engine.state.source[0]]) == (0, "given")
+    np.testing.assert_allclose(engine.state.certainty, before.certainty, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{300: 0}, {-1: 0}, {0: 3}, {0: -2}])
+def test_answers_for_what_does_not_exist_change_nothing(changes):
+    engine = Engine(items_of(), {})
+    with pytest.raises(ConfigError, match="FL-C88"):
+        engine.answer(changes | {5: 1}, 1)
+    assert engine.labels[5] == engine.items.given[5]
+
+
+def test_all_answers_may_be_taken_back_where_nothing_was_given():
+    items = items_of(labelled=0)
+    engine = Engine(items, {4: 1})
+    assert engine.state.reached.all()
+    engine.answer({4: -1}, 1)
+    assert not engine.state.reached.any()
+    assert (engine.state.label == -1).all()
+    assert engine.select(Wanted(), 0, 10)[1] == 300
+
+
+def test_the_queue_holds_every_row_that_nobody_labelled_once():
+    engine = Engine(items_of(), {10: 1, 0: 2})
+    rows, total = engine.select(Wanted(leave_out=[11, 12]), 0, 1000)
+    assert sorted(rows) == sorted(set(range(6, 300)) - {10, 11, 12})
+    assert total == rows.size
+    page = engine.select(Wanted(leave_out=[11, 12]), 60, 60)[0]
+    np.testing.assert_array_equal(page, rows[60:120])
+
+
+def test_rows_that_no_label_reaches_head_the_queue_by_the_size_of_their_part():
+    items = items_of(n=90)
+    wide = np.zeros((90 + 40, 10))
+    wide[:90, :6] = items.descriptors
+    rng = np.random.default_rng(3)
+    wide[90:102, 6:8] = rng.uniform(0.5, 1, (12, 2))
+    wide[102:, 8:] = rng.uniform(0.5, 1, (28, 2))
+    given = np.concatenate([items.given, np.full(40, -1)])
+    engine = Engine(Items([str(i) for i in range(130)], NAMES, given, wide, GraphSettings(n_neighbors=8)), {})
+    assert (engine.state.label[90:] == -1).all()
+    component = engine.graph.component[engine.graph.node]
+    parts, sizes = np.unique(component[90:], return_counts=True)
+    head = engine.select(Wanted(), 0, parts.size)[0]
+    assert parts.size >= 2
+    assert sorted(component[head]) == parts.tolist()
+    by_part = dict(zip(parts.tolist(), sizes.tolist(), strict=True))
+    assert [by_part[part] for part in component[head].tolist()] == sorted(sizes.tolist(), reverse=True)
+    moved = engine.answer({int(head[0]): 1}, 1)
+    assert np.flatnonzero(component == component[head[0]]).tolist() == sorted(set(moved.rows) & set(range(90, 130)))
+
+
+def test_a_page_of_the_queue_is_not_one_clump():
+    """A third of the rows lie in one doubtful heap between two classes; plain scores fill the page with them."""
+    rng = np.random.default_rng(0)
+    centres = np.array([[1, 0, 0.0], [0, 1, 0], [0.7, 0.7, 0], [0, 0, 1]])
+    where = rng.permutation(np.repeat(np.arange(4), 100))
+    rows = centres[where] + 0.15 * rng.normal(size=(400, 3))
+    given = np.full(400, -1)
+    for label, heap in enumerate((0, 1, 3)):
+        given[np.flatnonzero(where == heap)[:2]] = label
+    engine = Engine(Items([str(i) for i in range(400)], NAMES, given, rows, GraphSettings(n_neighbors=15)), {})
+    page = engine.select(Wanted(class_name=None, min_certainty=0.0), 0, 20)[0]
+    by_score = np.argsort(-np.where(given < 0, engine.state.score, -1), kind="stable")[:20]
+    node, w = engine.graph.node, engine.graph.affinity
+
+    def edges_within(rows):
+        return (w[node[rows]][:, node[rows]] > 0).sum()
+
+    assert edges_within(page) < edges_within(by_score) / 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Wanted(order="row", source="given"), range(6)),
+        (Wanted(order="row", source="answered"), [10]),
+        (Wanted(order="row", text="ID29"), [29, *range(290, 300)]),
+        (Wanted(order="row", text="row 7 of"), [7]),
+        (Wanted(order="row", only=[5, 3, 290]), [3, 5, 290]),
+        (Wanted(order="row", only=[5, 3], leave_out=[3]), [5]),
+    ],
+)
+def test_filters_let_through_what_they_name(wanted, expected):
+    assert Engine(items_of(), {10: 1}).select(wanted, 0, 1000)[0].tolist() == list(expected)
+
+
+def test_orders_by_certainty_and_filters_by_class_and_certainty():
+    engine = Engine(items_of(), {})
+    state = engine.state
+    rows = engine.select(Wanted(order="doubtful", class_name="b"), 0, 1000)[0]
+    assert (state.label[rows] == 1).all()
+    assert (np.diff(state.certainty[rows]) >= 0).all()
+    rows, total = engine.select(Wanted(order="certain", min_certainty=0.01, max_certainty=0.5), 0, 1000)
+    assert total == ((state.certainty >= 0.01) & (state.certainty <= 0.5)).sum() > 0
+    assert (np.diff(state.certainty[rows]) <= 0).all()
+
+
+@pytest.mark.parametrize("wanted", [Wanted(order="best"), Wanted(class_name="z"), Wanted(source="mine")])
+def test_an_unknown_order_class_or_source_is_refused(wanted):
+    with pytest.raises(ConfigError, match="FL-C87"):
+        Engine(items_of(), {}).select(wanted, 0, 10)
+
+
+def test_a_wrong_given_label_is_the_most_suspicious():
+    items = items_of(labelled=60, spread=0.3)
+    given = items.given.copy()
+    given[33] = (given[33] + 1) % 3
+    engine = Engine(Items(items.ids, NAMES, given, items.descriptors, items.settings), {})
+    rows, total = engine.select(Wanted(order="suspicious"), 0, 5)
+    assert rows[0] == 33
+    assert total == 60
+
+
+@pytest.mark.parametrize("mode", ["paper", "released"])
+def test_why_names_the_labelled_rows_and_neighbours_that_decided(mode):
+    items = items_of(mode=mode, max_steps=1000)
+    engine = Engine(items, {9: 0})
+    why = engine.why(100)
+    inverse = np.linalg.inv(np.eye(300) - items.settings.alpha * engine.graph.affinity.toarray())
+    labelled = np.flatnonzero(engine.labels >= 0)
+    mass = inverse[engine.graph.node[100], engine.graph.node[labelled]]
+    if mode == "released":
+        mass = mass / np.bincount(engine.labels[labelled])[engine.labels[labelled]]
+    expected = dict(zip(labelled.tolist(), mass / mass.sum(), strict=True))
+    assert sum(share for _, _, share in why.labelled) == pytest.approx(1)
+    for row, label, share in why.labelled:
+        assert label == engine.labels[row]
+        assert share == pytest.approx(expected[row], abs=1e-4)
+    assert why.label == why.shares[0][0] == engine.state.label[100]
+    assert sum(share for _, share in why.shares) == pytest.approx(1)
+    assert why.neighbours[0][3] == max(share for *_, share in why.neighbours)
+    edges = engine.graph.affinity[[engine.graph.node[100]]].indices
+    assert all(engine.graph.node[row] in edges for row, *_ in why.neighbours)
+
+
+def test_why_of_a_row_that_no_label_reaches_says_nothing():
+    engine = Engine(items_of(labelled=0), {})
+    why = engine.why(3)
+    assert (why.label, why.certainty, why.shares, why.labelled) == (-1, 0, (), ())
+    with pytest.raises(ConfigError, match="FL-C88"):
+        engine.why(300)
+
+
+def test_copies_of_a_row_are_asked_for_once_before_the_others():
+    items = items_of(n=60)
+    twice = np.repeat(items.descriptors, 2, axis=0)
+    engine = Engine(Items([str(i) for i in range(120)], NAMES, np.repeat(items.given, 2), twice, items.settings), {})
+    rows = engine.select(Wanted(min_certainty=0.0), 0, 54)[0]
+    assert np.unique(engine.graph.node[rows]).size == 54
