@@ -111,8 +111,8 @@ def numbers(answers):
     return {row: -1 if name is None else CLASSES.index(name) for row, name in answers.items()}
 
 
-def fake_export(answers, state, kind):
-    return json.dumps([kind, sorted(answers.items()), len(state.label)]).encode()
+def fake_export(state, labels, kind, event):
+    return json.dumps([kind, event, sorted(labels.items()), len(state.label)]).encode()
 
 
 def fake_desk(folder, num_rows=50, fail_at=None, **changes):

@@ -77,7 +77,7 @@ def test_the_next_review_of_the_run_has_the_answers_and_the_address_of_the_last(
 def test_the_labels_are_written_at_the_end_where_that_was_asked_for(job, run, tmp_path, capsys):
     out = tmp_path / "reviewed.json"
     assert run_command(["review", str(run), "--no-browser", "--labels", str(out)]) == 0
-    assert json.loads(out.read_text()) == ["label-studio", [[1, "cat"]], 20]
+    assert json.loads(out.read_text()) == ["label-studio", 1, [[1, "cat"]], 20]
     assert "fewlabels export" not in capsys.readouterr().out
 
 

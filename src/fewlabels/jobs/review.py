@@ -73,7 +73,7 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         finally:
             desk.close()
         if asked.labels is not None:
-            durable.write_bytes(asked.labels, exported(items, store.answers(), engine.state, kind))
+            durable.write_bytes(asked.labels, exported(items, engine.state, store.labels(), kind, store.event))
         return Reviewed(run, store.answered, store.skipped, store.event, asked.labels)
 
 

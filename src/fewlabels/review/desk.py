@@ -17,7 +17,7 @@ from .store import Answer, Conflict, Mark, Request, Reused, Store, Written
 from .wanted import SOURCES, Wanted
 from .writing import Writing
 
-Export = Callable[[Mapping[int, str | None], Any, str], bytes]
+Export = Callable[[Any, Mapping[int, str], str, int], bytes]
 
 WAIT_SECONDS = 10.0  # for the graph
 DECODERS = 2  # images decoded at a time: each may need hundreds of megabytes for a moment
@@ -44,7 +44,7 @@ class Desk:
     def __init__(self, run: Run, items: Any, store: Store, engine: Any, export: Export) -> None:
         """engine: has taken in the store's answers. Store and engine belong to the desk from now on.
 
-        export: (row -> class or None, engine.state, "csv", "parquet" or "label-studio") -> the file's bytes.
+        export: (engine.state, row -> class, "csv", "parquet" or "label-studio", event) -> the file's bytes.
         """
         self._run, self._items, self._store, self._engine = run, items, store, engine
         self._number = {name: number for number, name in enumerate(items.class_names)}
@@ -186,10 +186,10 @@ class Desk:
 
     async def exported(self, kind: str) -> tuple[int, bytes]:
         """(event, file of labels) with all answers up to that event, whether the graph has taken them in or not."""
-        read = self._writing.read(lambda: (self._store.event, self._store.answers()))
-        event, answers = await asyncio.wrap_future(read)
+        read = self._writing.read(lambda: (self._store.event, self._store.labels()))
+        event, labels = await asyncio.wrap_future(read)
         loop = asyncio.get_running_loop()
-        return event, await loop.run_in_executor(self._decoding, self._export, answers, self._engine.state, kind)
+        return event, await loop.run_in_executor(self._decoding, self._export, self._engine.state, labels, kind, event)
 
     async def image(self, row: int) -> Picture:
         """The picture of a row, or what stands for it. Raises Refused where the rows have none."""

@@ -132,6 +132,10 @@ class Store:
         """row -> name of the class, None where it was skipped or taken back."""
         return {row: mark.label for row, mark in self.marks.items()}
 
+    def labels(self) -> dict[int, str]:
+        """row -> name of the class, of answered rows."""
+        return {row: mark.label for row, mark in self.marks.items() if mark.label is not None}
+
     def check(self) -> None:
         """Raise ValueError where what a request did is not what was asked: SQLite has no checksums of its own."""
         changes = groupby(self._changes(), key=lambda pair: pair[0])
