@@ -79,7 +79,10 @@ class Lane:
         if self.plan.full_disk:
             await asyncio.sleep(0.2)
             self._limit(4096)
-            await asyncio.sleep(0.3)
+            for _ in range(100):
+                await asyncio.sleep(0.1)
+                if self.seen.statuses[507]:
+                    break
             self._limit(resource.RLIM_INFINITY)
         while self.seen.kills < self.plan.most_kills:
             await asyncio.sleep(self.random.uniform(*self.plan.pause))

@@ -50,6 +50,7 @@ def test_w11_a_server_that_is_killed_loses_nothing_acknowledged(tmp_path, plan):
     assert found == []
     assert seen.kills >= 1
     assert seen.conflicts
+    assert seen.statuses[507]
     assert not [status for status in seen.statuses if status not in (200, 401, 409, 507)]
     assert shown_labels(tmp_path / "run.review") == (replayed, len(seen.acknowledged))
 
