@@ -17,14 +17,14 @@ from typing import NoReturn
 
 import typer
 
-from . import cli, cli_reproduce, cli_review, cli_training
+from . import cli, cli_export, cli_reproduce, cli_review, cli_training
 from .cli_app import app
 from .errors import CheckpointWarning, CollapseWarning, FewlabelsError, shown
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
 SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while another program has a core (LOG.md)
-HOMES = (cli_training, cli_reproduce, cli_review, cli)  # importing them gave the app its commands
-COMMANDS = ("demo", "train", "reproduce", "propagate", "report", "review", "verify")  # in the order of --help
+HOMES = (cli_training, cli_reproduce, cli_review, cli_export, cli)  # importing them gave the app its commands
+COMMANDS = ("demo", "train", "reproduce", "propagate", "report", "review", "export", "verify")  # in the order of --help
 app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))  # type: ignore[union-attr]
 
 

@@ -2,23 +2,12 @@
 
 import numpy as np
 import pytest
+from review_items import NAMES, items_of
 
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings, Refinement, propagate
 from fewlabels.review.engine import SOURCES, Engine, Wanted
 from fewlabels.review.items import Items
-
-NAMES = ("a", "b", "c")
-
-
-def items_of(n=300, seed=0, labelled=6, spread=0.6, **settings):
-    rng = np.random.default_rng(seed)
-    truth = np.arange(n) % 3
-    rows = rng.normal(size=(3, 6))[truth] + spread * rng.normal(size=(n, 6))
-    given = np.where(np.arange(n) < labelled, truth, -1)
-    texts = {"note": [f"Row {row} of class {truth[row]}" for row in range(n)]}
-    graph = GraphSettings(**{"n_neighbors": 10, **settings})
-    return Items([f"id{row}" for row in range(n)], NAMES, given, rows, graph, truth, texts=texts)
 
 
 def fresh(items, labels, settings=None):

@@ -91,6 +91,11 @@ class Engine:
         return estimate_of(says == self._answers[rows])
 
     @property
+    def spread(self) -> Spread:
+        """What the graph says now, with the distributions."""
+        return self._spread
+
+    @property
     def labels(self) -> NDArray[np.int64]:
         """(n,) class numbers of given and answered rows, -1 elsewhere; an answer counts before a given label."""
         return np.where(self._answers != UNLABELED, self._answers, self.items.given)

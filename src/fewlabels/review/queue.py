@@ -1,4 +1,4 @@
-"""Which rows are worth a person's answer most: how unsure the graph is of them, times what their label would move."""
+"""Which rows are worth a person's answer most: unsure ones, whose label would move much, of classes with few labels."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ def doubt(distribution: Float) -> Float:
 
 
 def scores(spreading: Spreading, spread: Spread) -> Float:
-    """(n,) what an answer for each row is worth, from 0 up: its doubt, times what a label there would move.
+    """(n,) what an answer for each row is worth, from 0 up: its doubt, times what a label there would move, divided by
+    the labels that its class has.
 
     A label at row i brings (I - alpha W)^-1_ij to row j, where `mass` of labels is already: it moves the share of j by
     about their ratio. Summed over the doubts of all rows, and by symmetry of the matrix, that is one solution for
     all i: (I - alpha W)^-1 (doubt / mass).
+    In paper mode a class spreads in proportion to its labels, so unequal numbers cost more than any single row can
+    bring: the class that the graph says now stands for the one that the person will say (docs/review.md has figures).
     Rows of a part of the graph without a label come before all others, the largest part first: nothing else gives them
     a label. Lone rows without an edge come last.
     """
@@ -45,7 +48,9 @@ def scores(spreading: Spreading, spread: Spread) -> Float:
     mass = np.where(reached, mass + typical, typical)
     target = np.bincount(node, unsure, num_nodes) / mass
     moved = spreading.arriving(target)
-    value = unsure * moved[node]
+    label = spreading.label[spreading.label >= 0]
+    count = np.bincount(label, minlength=spreading.num_classes)
+    value = unsure * moved[node] / (1 + count[np.maximum(spread.labels.label, 0)])
     return _with_parts(value, graph, reached)
 
 

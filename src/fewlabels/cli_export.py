@@ -1,0 +1,41 @@
+"""The command that takes the labels of a review out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .cli_app import Json, app, print_json
+
+EXAMPLES = """Example: fewlabels export runs/demo --out reviewed.csv
+
+Example: fewlabels export runs/demo --out all.parquet --all"""
+
+
+@app.command(short_help="Write a run's given and answered labels to a file.", epilog=EXAMPLES)
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder, reviewed or not.")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet or .json (Label Studio tasks).")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every row, with certainty and source; not only given and answered ones.")
+    ] = False,
+    excel_safe: Annotated[
+        bool | None,
+        typer.Option(
+            "--excel-safe/--no-excel-safe",
+            help="Put ' before CSV cells that a spreadsheet would run as formulas. Default: with --all only, because "
+            "ids must stay as they are to be read again.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the labels by id: those that were given, and those that a person answered, which count first."""
+    from .jobs.export import run_export
+
+    found = run_export(run, out, everything=everything, excel_safe=excel_safe)
+    if as_json:
+        print_json(found)
+    else:
+        print(f"{found['labelled']} labels: {found['given']} given, {found['answered']} answered\nlabels  {out}")

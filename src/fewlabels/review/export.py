@@ -1,0 +1,118 @@
+"""Labels of a reviewed run as a file: CSV or Parquet, which `train` and `propagate` take, or Label Studio's JSON.
+
+Rows are named by their ids, never by position. An answer counts before a given label.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..errors import ConfigError
+from .items import Items
+from .state import State
+from .wanted import SOURCES
+
+KINDS = ("csv", "parquet", "label-studio")
+RISKY = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that starts so for a formula
+CONTROL, MODEL = "label", "fewlabels"
+LABELED = (SOURCES.index("given"), SOURCES.index("answered"))
+
+
+def exported(
+    items: Items,
+    state: State,
+    answers: Mapping[int, str],
+    kind: str,
+    event: int = 0,
+    *,
+    everything: bool = False,
+    excel_safe: bool | None = None,
+) -> bytes:
+    """The bytes of the file.
+
+    answers: row -> name of its class, as saved; they count even where `state` has not taken them in yet.
+    csv, parquet: id,label of given and answered rows, in their order. everything: of every row, with certainty and
+    source (given, answered, propagated or none); the label is empty (null) where there is none.
+    label-studio: a task for every row: its id and texts as data, an annotation where a person labelled it, else a
+    prediction with the certainty as score. event: the last one that is in `answers`; it names the predictions' model.
+    excel_safe: put ' before cells of a CSV that a spreadsheet would run as formulas. None: for `everything`, which
+    people look at; not for labels alone, whose ids must stay as they are to be read again.
+    Raises ConfigError (C89) for another kind.
+    """
+    source = state.source.copy()
+    source[np.isin(source, LABELED[1:])] = SOURCES.index("propagated")  # taken back meanwhile, unless it is in answers
+    source[items.given >= 0] = SOURCES.index("given")
+    source[list(answers)] = SOURCES.index("answered")
+    labels = _names(items, state, answers, source)
+    if kind == "label-studio":
+        return _label_studio(items, state, labels, source, event)
+    rows = (np.arange(len(labels)) if everything else np.flatnonzero(np.isin(source, LABELED))).tolist()
+    columns: dict[str, list[Any]] = {"id": [items.ids[row] for row in rows], "label": [labels[row] for row in rows]}
+    certainty = np.where(np.isin(source, LABELED), 1.0, state.certainty)
+    if everything:
+        columns["certainty"] = certainty[rows].astype(np.float32).tolist()
+        columns["source"] = [SOURCES[code] for code in source[rows]]
+    if kind == "parquet":
+        return _parquet(columns)
+    if kind == "csv":
+        return _csv(columns, everything if excel_safe is None else excel_safe)
+    raise ConfigError("C89", f"no export of kind {kind!r}; there are {', '.join(KINDS)}")
+
+
+def _names(items: Items, state: State, answers: Mapping[int, str], source: NDArray[np.int8]) -> list[str | None]:
+    """The label of every row: of the answer, as given, or as propagated; None where there is none."""
+    codes = np.where(items.given >= 0, items.given, state.label)
+    codes[source == SOURCES.index("none")] = -1
+    names = list(items.class_names)
+    found: list[str | None] = [names[code] if code >= 0 else None for code in codes.tolist()]
+    for row, name in answers.items():
+        found[row] = name
+    return found
+
+
+def _csv(columns: Mapping[str, list[Any]], excel_safe: bool) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
+    for cells in zip(*columns.values(), strict=True):
+        shown = ["" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells]
+        writer.writerow([_safe(cell) for cell in shown] if excel_safe else shown)
+    return text.getvalue().encode("utf-8", "surrogatepass")
+
+
+def _safe(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(RISKY) else cell
+
+
+def _parquet(columns: Mapping[str, list[Any]]) -> bytes:
+    kinds = {"certainty": pa.float32()}
+    table = pa.table({name: pa.array(cells, kinds.get(name, pa.string())) for name, cells in columns.items()})
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    return file.getvalue()
+
+
+def _label_studio(items: Items, state: State, labels: list[str | None], source: NDArray[np.int8], event: int) -> bytes:
+    """Tasks for a configuration with <Choices name="label" toName="image"> (toName="text" for rows without images)."""
+    to_name = "image" if items.kind == "images" else "text"
+    tasks = []
+    for row, (id, name) in enumerate(zip(items.ids, labels, strict=True)):
+        data = {"id": id, to_name: id, **{key: texts[row] for key, texts in items.texts.items() if key != "id"}}
+        task: dict[str, Any] = {"data": data}
+        result = [{"from_name": CONTROL, "to_name": to_name, "type": "choices", "value": {"choices": [name]}}]
+        if name is not None and source[row] in LABELED:
+            task["annotations"] = [{"result": result, "ground_truth": False, "was_cancelled": False}]
+        elif name is not None:
+            score = round(float(state.certainty[row]), 6)
+            task["predictions"] = [{"model_version": f"{MODEL}-{event}", "score": score, "result": result}]
+        tasks.append(task)
+    return json.dumps(tasks, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass")
