@@ -78,7 +78,8 @@ def demo(
 
 @app.command(
     short_help="Train on images with few labels.",
-    epilog="Example: fewlabels train photos/ --labels labels.csv --out runs/photos",
+    epilog="Example: fewlabels train photos/ --labels labels.csv --out runs/photos\n\n"
+    "Example: fewlabels train photos/ --continue-from runs/photos --labels reviewed.csv",
 )
 def train(
     data: Annotated[Path, typer.Argument(help="Folder of images, or Parquet with image bytes.")],
@@ -87,6 +88,10 @@ def train(
     test: Annotated[
         Path | None,
         typer.Option(help="Labelled images (class folders, or Parquet) that only the test error is measured on."),
+    ] = None,
+    continue_from: Annotated[
+        Path | None,
+        typer.Option(help="Finished run whose network this one starts from, such as with reviewed labels."),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=4, help="Pixels along a side; default: as they are, or 64 if they differ.")
@@ -139,7 +144,9 @@ def train(
     graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     given = read_labels(labels, delimiter=delimiter, encoding=encoding) if labels else None
     results = run_images(
-        ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids, delimiter, encoding),
+        ImageSource(
+            data, given, test, image_size, on_bad_image, ignore_unknown_ids, delimiter, encoding, continue_from
+        ),
         ImageOptions(seed, epochs, flip, graph, method, network),
         folder,
         RunOptions(

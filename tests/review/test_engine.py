@@ -85,7 +85,7 @@ def test_an_answer_corrects_a_given_label_and_can_be_taken_back():
 @pytest.mark.parametrize("changes", [{300: 0}, {-1: 0}, {0: 3}, {0: -2}])
 def test_answers_for_what_does_not_exist_change_nothing(changes):
     engine = Engine(items_of(), {})
-    with pytest.raises(ConfigError, match="FL-C88"):
+    with pytest.raises(ConfigError, match="FL-C87"):
         engine.answer(changes | {5: 1}, 1)
     assert engine.labels[5] == engine.items.given[5]
 
@@ -218,7 +218,7 @@ def test_why_of_a_row_that_no_label_reaches_says_nothing():
     engine = Engine(items_of(labelled=0), {})
     why = engine.why(3)
     assert (why.label, why.certainty, why.shares, why.labelled) == (-1, 0, (), ())
-    with pytest.raises(ConfigError, match="FL-C88"):
+    with pytest.raises(ConfigError, match="FL-C87"):
         engine.why(300)
 
 

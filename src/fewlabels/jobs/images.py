@@ -16,6 +16,7 @@ from ..data.labels import LabelFile, Labels, encode_labels, join_labels
 from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_inside, refuse_used_folder
+from .continued import continued, demand_network, in_order_of, read_start, size_of
 from .copies import warn_of_copies
 from .progress import following
 from .task import Task
@@ -29,6 +30,7 @@ class ImageSource:
     labels: joined to the images by id; None takes sub-folder names, or the label column.
     test: labelled images that only the test error is measured on.
     delimiter, encoding: that `labels` was read with, to read it again.
+    continue_from: finished run whose network the new one starts from.
     """
 
     data: Path
@@ -39,6 +41,7 @@ class ImageSource:
     ignore_unknown_ids: bool = False
     delimiter: str = ","
     encoding: str = "utf-8"
+    continue_from: Path | None = None
 
     def facts(self) -> dict[str, Any]:
         """How the images and labels are opened again, for run.json."""
@@ -65,8 +68,14 @@ def run_images(
     refuse_inside(folder, (source.data, source.test))
     if not how.resume:
         refuse_used_folder(folder)  # before minutes of reading
+    start = None if source.continue_from is None else read_start(source.continue_from)
+    if start is not None:
+        demand_network(start, options.network, ImageOptions.network)
+        source = replace(source, image_size=size_of(start, source.image_size))
     images = source.read(source.data, "images", size=source.image_size, quiet=quiet)
     given = _given(images, source)
+    if start is not None:
+        given = in_order_of(start, given)
     num_labeled = int((given.codes != UNLABELED).sum())
     if num_labeled == len(images.ids):
         raise LabelError(
@@ -90,6 +99,8 @@ def run_images(
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
     settings = image_settings(num_labeled, len(images.ids) - num_labeled, images.pixels.shape[1], options)
+    if start is not None:
+        task, settings = continued(task, settings, start)
     return run_training(task, settings, folder, how)
 
 

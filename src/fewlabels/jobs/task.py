@@ -22,6 +22,7 @@ class Task:
     title: one line that names the task in the report. rejected: (id, reason) of inputs left out.
     mean, std: of pixel values, one for each channel, that the network works with; None: those of all images.
     facts: more for run.json, such as where the labels come from.
+    start_weights: safetensors that the network starts from; None: weights drawn from the seed.
     """
 
     pixels: np.ndarray
@@ -36,6 +37,7 @@ class Task:
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    start_weights: bytes | None = None
 
     @property
     def num_labeled(self) -> int:
@@ -51,6 +53,8 @@ class Task:
         arrays |= {"test_pixels": self.test_pixels, "test_truth": self.test_truth}
         texts = {"ids": self.ids, "class_names": self.class_names}
         hashes = {name: None if array is None else _hash(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        if self.start_weights is not None:
+            hashes["start_weights"] = _hash(self.start_weights)
         return hashes | {name: _hash("\0".join(text).encode("utf-8", "surrogatepass")) for name, text in texts.items()}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load
 from torch import nn
 
 from ..data.randomness import torch_seed
@@ -219,10 +220,13 @@ class _Run:
             progress.close()
 
     def _network(self, purpose: str) -> nn.Module:
-        """A fresh network, its weights drawn from the seed and the purpose."""
+        """A network with weights drawn from the seed and the purpose, or those that the task starts from."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(self.settings.seed, "weights" if purpose == "student" else purpose))
-            return build_network(self.settings.network, self.image_input, len(self.task.class_names))
+            network = build_network(self.settings.network, self.image_input, len(self.task.class_names))
+        if self.task.start_weights is not None:
+            network.load_state_dict(load(self.task.start_weights))
+        return network
 
     def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Final | None:
         """Labels for every row by the final network: the ones that are written. Only the first process has them."""

@@ -47,7 +47,7 @@ class Engine:
     def answer(self, changes: Mapping[int, int], version: int) -> Moved:
         """Take in answers, row -> class number, -1 to take one back; solve from the last solution.
 
-        Raises ConfigError (C88) for rows and classes that do not exist; nothing is changed then.
+        Raises ConfigError (C87) for rows and classes that do not exist; nothing is changed then.
         """
         start, before = time.perf_counter(), self.state
         self._take(changes)
@@ -76,9 +76,9 @@ class Engine:
         return rows[first : first + count], rows.size
 
     def why(self, row: int) -> Why:
-        """What decided the label of a row. Raises ConfigError (C88) for one that does not exist."""
+        """What decided the label of a row. Raises ConfigError (C87) for one that does not exist."""
         if not 0 <= row < len(self.items.ids):
-            raise ConfigError("C88", f"there is no row {row}; rows are 0 to {len(self.items.ids) - 1}")
+            raise ConfigError("C87", f"there is no row {row}; rows are 0 to {len(self.items.ids) - 1}")
         return why_of(row, self._spreading, self._spread, self.state)
 
     def estimate(self) -> Estimate:
@@ -106,7 +106,7 @@ class Engine:
         bad = (rows < 0) | (rows >= self._answers.size) | (classes < UNLABELED)
         bad |= classes >= len(self.items.class_names)
         if bad.any():
-            raise ConfigError("C88", "answers for rows or classes that do not exist", rows=rows[bad].tolist())
+            raise ConfigError("C87", "answers for rows or classes that do not exist", rows=rows[bad].tolist())
         self._answers = self._answers.copy()
         self._answers[rows] = classes
 

@@ -1,0 +1,105 @@
+"""`fewlabels train --continue-from RUN`: a new run whose network starts from the weights of a finished one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..conventions import UNLABELED
+from ..data.labels import Labels
+from ..errors import ConfigError, RunError, shown
+from ..nets import ImageInput, NetworkSettings
+from ..runs import is_finished, read_run, verify_run
+from ..train.settings import LABELED_ONLY, TrainSettings
+from .task import Task
+
+STUDENT, TEACHER, CONFIG = "model.safetensors", "teacher.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a network starts. weights: safetensors; of the teacher where the run has one, as its error is the lower.
+
+    class_names: of the last layer, in its order. folder, file: where the weights are from.
+    """
+
+    weights: bytes
+    network: NetworkSettings
+    image_input: ImageInput
+    class_names: list[str]
+    folder: Path
+    file: str
+
+
+def read_start(run: str | Path) -> Start:
+    """The network of a finished run. Raises ConfigError (C88) where it has none, RunError (K2) for a damaged one."""
+    folder = Path(run)
+    read_run(folder)
+    file = TEACHER if (folder / TEACHER).is_file() else STUDENT
+    if not is_finished(folder) or not (folder / file).is_file():
+        do = "give a finished run of train, demo or reproduce; for several seeds, one of its runs"
+        raise ConfigError("C88", "a run without a network to continue from", where=folder, do=do)
+    damaged = [problem for problem in verify_run(folder) if problem.name in (file, CONFIG)]
+    if damaged:
+        raise RunError("K2", f"damaged: {damaged[0].reason}", where=folder / damaged[0].name)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return Start(
+        (folder / file).read_bytes(),
+        NetworkSettings(**config["network"]),
+        ImageInput(**config["image_input"]),
+        [str(name) for name in config["class_names"]],
+        folder,
+        file,
+    )
+
+
+def in_order_of(start: Start, given: Labels) -> Labels:
+    """The labels with the classes of the network, in its order. Raises ConfigError (C88) for a class it has not."""
+    place = {name: number for number, name in enumerate(start.class_names)}
+    new = [name for name in given.class_names if name not in place]
+    if new:
+        what = f"{len(new)} classes that the network of {start.folder.name} does not know, such as {shown(new[0])!r}"
+        raise ConfigError("C88", what, do="train a new network on all labels: leave out --continue-from")
+    codes = np.array([place[name] for name in given.class_names] + [UNLABELED], np.int64)
+    return Labels(codes[given.codes], start.class_names)
+
+
+def demand_network(start: Start, network: str, usual: str) -> None:
+    """Raise ConfigError (C88) where another network than the run's is asked for by name."""
+    if network not in (usual, start.network.name):
+        what = f"network {network!r}, and the run that is continued has {start.network.name!r}"
+        raise ConfigError("C88", what, do="leave out --network, or --continue-from")
+
+
+def continued(task: Task, settings: TrainSettings, start: Start) -> tuple[Task, TrainSettings]:
+    """The task and settings of the new run: the network and its pixel scale are the old run's.
+
+    Phases on the labelled rows alone are left out where others follow: their work is in the weights already, and
+    fitting the few labels again would undo some of what all images taught.
+    Raises ConfigError (C88) for images with other channels.
+    """
+    if task.pixels.shape[3] != start.image_input.channels:
+        what = f"images with {task.pixels.shape[3]} channels, and the network takes {start.image_input.channels}"
+        raise ConfigError("C88", what, do="continue with images like those it was trained on")
+    phases = tuple(phase for phase in settings.phases if phase.method not in LABELED_ONLY) or settings.phases
+    facts = {**task.facts, "continued_from": _facts(start)}
+    task = replace(
+        task, mean=start.image_input.mean, std=start.image_input.std, start_weights=start.weights, facts=facts
+    )
+    return task, replace(settings, network=start.network, phases=phases)
+
+
+def _facts(start: Start) -> dict[str, Any]:
+    digest = hashlib.sha256(start.weights).hexdigest()
+    return {"run": os.path.abspath(start.folder), "file": start.file, "sha256": digest}
+
+
+def size_of(start: Start, asked: int | None) -> int:
+    """Pixels along a side of the images: the network's, unless others are asked for."""
+    return start.image_input.size if asked is None else asked
