@@ -1,0 +1,127 @@
+"""A run folder -> what is reviewed; and the command that takes its labels out."""
+
+import csv
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fewlabels import durable
+from fewlabels.errors import ConfigError
+from fewlabels.graph import GraphSettings, Refinement
+from fewlabels.jobs.export import run_export
+from fewlabels.jobs.propagation import Input, run_propagation
+from fewlabels.main import run
+from fewlabels.review.engine import Engine
+from fewlabels.review.items import graph_settings_of, open_items
+from fewlabels.review.store import Answer, Request
+from fewlabels.review.store_file import local_folder, open_store, review_folder, run_identity
+
+SETTINGS = GraphSettings(n_neighbors=8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A finished run of `propagate` on a Parquet table with metadata."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(90) % 3
+    rows = (rng.normal(size=(3, 5))[truth] + 0.4 * rng.normal(size=(90, 5))).astype(np.float32)
+    names = ["cat", "dog", "=cow"]
+    columns = {
+        "id": [f"row {row}" for row in range(90)],
+        "embedding": list(rows),
+        "label": [names[truth[row]] if row < 6 else None for row in range(90)],
+        "title": [f"title {row} " + "x" * 300 for row in range(90)],
+        "year": [2000 + row if row else None for row in range(90)],
+        "bytes": [b"\0"] * 90,
+        "empty": [""] * 90,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "data.parquet")
+    run_propagation(Input(tmp_path / "data.parquet"), tmp_path / "out.csv", tmp_path / "run", SETTINGS, quiet=True)
+    return tmp_path / "run"
+
+
+def test_a_run_of_propagate_opens_with_its_embeddings_and_metadata(folder):
+    items = open_items(folder)
+    assert (items.kind, items.pictures, items.settings) == ("rows", None, SETTINGS)
+    assert items.ids[:2] == ["row 0", "row 1"]
+    names = [items.class_names[code] for code in items.given[:6]]
+    assert names == ["cat", "dog", "=cow", "cat", "dog", "=cow"]
+    assert (items.given[6:] == -1).all()
+    assert list(items.texts) == ["title", "year"]
+    assert (items.texts["year"][0], items.texts["year"][1]) == ("", "2001")
+    assert len(items.texts["title"][5]) == 200
+    table = pq.read_table(folder / "pseudo_labels.parquet")
+    assert [items.class_names[code] for code in Engine(items, {}).state.label] == table["label"].to_pylist()
+
+
+def changed(folder, **facts):
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    (folder / "manifest.json").unlink()
+    durable.write_manifest(folder)
+
+
+def test_a_run_of_an_earlier_version_is_refused(folder):
+    changed(folder, source=None)
+    with pytest.raises(ConfigError, match="FL-C85"):
+        open_items(folder)
+    changed(folder, source={"kind": "images", "path": "/nowhere"})  # and no descriptors.npy
+    with pytest.raises(ConfigError, match="FL-C85"):
+        open_items(folder)
+
+
+def test_a_run_that_is_not_finished_is_refused(folder):
+    (folder / "manifest.json").unlink()
+    with pytest.raises(ConfigError, match="FL-C84"):
+        open_items(folder)
+
+
+def test_embeddings_that_are_gone_or_others_are_refused(folder, tmp_path):
+    table = pq.read_table(tmp_path / "data.parquet")
+    pq.write_table(table.take(pa.array(range(89, -1, -1))), tmp_path / "data.parquet")
+    with pytest.raises(ConfigError, match=r"FL-C86 .*ids"):
+        open_items(folder)
+    (tmp_path / "data.parquet").unlink()
+    with pytest.raises(ConfigError, match="FL-C86"):
+        open_items(folder)
+
+
+def test_graph_settings_come_back_from_json():
+    settings = GraphSettings(n_neighbors=7, mode="paper", refinement=Refinement(prior=(0.25, 0.75), calibrate=True))
+    assert graph_settings_of(json.loads(json.dumps(asdict(settings)))) == settings
+
+
+def answered(folder):
+    store = open_store(local_folder(review_folder(folder)), run_identity(folder))
+    answers = (Answer(50, "label", "dog", 0), Answer(0, "label", "=cow", 0), Answer(51, "skip", None, 0))
+    store.write([Request("client", 1, answers)])
+    store.close()
+
+
+def test_export_writes_given_and_answered_labels(folder, tmp_path):
+    answered(folder)
+    found = run_export(folder, tmp_path / "reviewed.csv")
+    assert (found["labelled"], found["given"], found["answered"], found["event"]) == (7, 6, 2, 1)
+    with (tmp_path / "reviewed.csv").open(newline="") as file:
+        rows = {row["id"]: row["label"] for row in csv.DictReader(file)}
+    assert len(rows) == 7
+    assert (rows["row 50"], rows["row 0"], rows["row 1"]) == ("dog", "=cow", "dog")
+    with pytest.raises(ConfigError, match="FL-C9"):
+        run_export(folder, tmp_path / "reviewed.csv")
+    with pytest.raises(ConfigError, match="FL-C16"):
+        run_export(folder, tmp_path / "reviewed.xlsx")
+
+
+def test_the_command_exports_a_run_that_was_never_reviewed(folder, tmp_path, capsys):
+    assert run(["export", str(folder), "--out", str(tmp_path / "all.csv"), "--all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["labelled"] == 6
+    text = (tmp_path / "all.csv").read_text()
+    assert text.count("\n") == 91
+    assert "'=cow" in text
+    assert run(["export", str(folder), "--out", str(tmp_path / "tasks.json")]) == 0
+    assert "6 labels" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "tasks.json").read_text())) == 90
