@@ -1,0 +1,134 @@
+/** Answers: made from keys and clicks, put into the outbox, shown as saved only when the server says so. */
+
+import { notice, showUnsaved } from "./banners.js";
+import { askConflict, resolved } from "./conflict.js";
+import { counted } from "./dom.js";
+import { answersIn, createOutbox, leftBehind } from "./outbox.js";
+import { focusOn } from "./selection.js";
+
+const ANSWERS = "/api/answers";
+const UNDO = "/api/undo";
+
+/** What was saved, in words. */
+function saying(entry, reply) {
+  if (entry.path === UNDO) return reply.nothing ? "Nothing of this tab's is left to undo." : `${counted(reply.applied.length, "row")} undone.`;
+  const { action, label } = entry.body.answers[0];
+  const same = entry.body.answers.every((answer) => answer.action === action && answer.label === label);
+  const rows = counted(entry.body.answers.length, "row");
+  if (action === "skip") return `${rows} skipped, saved.`;
+  if (action === "clear") return `${rows} taken back, saved.`;
+  return same ? `${rows} labelled ${label}, saved.` : `${rows} labelled as shown, saved.`;
+}
+
+/**
+ * @param {object} parts {identity, list(): the rows on the page, post, get, say(text), saved(entry, reply), kind, number, prefix}
+ */
+export function createAnswers({ identity, list, post, get, say, saved, kind, number, prefix }) {
+  const hear = {
+    changed: () => {
+      showUnsaved(outbox);
+      list()?.paint();
+    },
+    saved(entry, reply) {
+      list().applied(reply.applied ?? []);
+      say(saying(entry, reply));
+      if (entry.path === UNDO) returnTo(reply.applied ?? []);
+      saved(entry, reply);
+    },
+    conflict: (entry, body) => meet(entry, body.conflicts ?? []),
+    refused(entry, error) {
+      if (error.body.error?.code === "FL-W8") {
+        // The number was used for something else: nothing was written, and another number can be taken.
+        outbox.replace(entry, [{ path: entry.path, body: { ...entry.body, seq: identity.next() } }]);
+        return;
+      }
+      const text = `The server refused ${entry.path === UNDO ? "an undo" : counted(entry.body.answers.length, "answer")}: ${error.message}. Nothing of it was written.`;
+      notice(text, "bad", [["Try again", () => outbox.replace(entry, [entry])], ["Give it up", () => outbox.replace(entry, [])]]);
+    },
+  };
+  const outbox = createOutbox(localStorage, prefix + identity.client, post, hear);
+
+  function returnTo(applied) {
+    const place = list().selection.order.indexOf(applied[0]?.row);
+    if (place >= 0) list().select(focusOn(list().selection, place));
+  }
+
+  /** The conflicts with both answers as they are meant: a row that was skipped has no label, and is no empty answer. */
+  async function understood(entry, conflicts) {
+    const rows = await Promise.all(conflicts.map(({ row }) => get(`/api/rows/${row}`).catch(() => null)));
+    list().update(rows.filter((row) => row !== null));
+    const own = new Map((entry.body.answers ?? []).map((answer) => [answer.row, answer]));
+    const theirs = (row, told) => (row?.skipped ? { action: "skip" } : told);
+    return conflicts.map((one, place) => ({ ...one, yours: own.get(one.row) ?? null, theirs: theirs(rows[place], one.theirs) }));
+  }
+
+  /** Rows where both gave the same answer need no question. */
+  const agrees = ({ yours, theirs }) => yours.action === "label" ? yours.label === theirs : yours.action === "skip" && theirs?.action === "skip";
+
+  async function meet(entry, conflicts) {
+    const known = await understood(entry, conflicts);
+    if (entry.path === UNDO) {
+      outbox.replace(entry, []);
+      notice("Not undone: these rows have been answered again since, here or elsewhere. Their newest answers stand.");
+      return;
+    }
+    const idOf = (row) => list().rows.get(row)?.id ?? `row ${row}`;
+    const open = known.filter((conflict) => !agrees(conflict));
+    const mine = open.length ? await askConflict(open, { kind, number, idOf }) : new Set();
+    const bodies = resolved(entry.body, conflicts, mine, identity);
+    outbox.replace(entry, bodies.map((body) => ({ path: ANSWERS, body })));
+    say(mine.size ? `Your answer is sent for ${counted(mine.size, "row")}.` : "The answers given elsewhere stand.");
+  }
+
+  /** The version that a row will have once all that waits is written. */
+  function versionOf(row) {
+    const before = outbox.waiting().get(row.row);
+    return before ? before.version + 1 : row.version;
+  }
+
+  function send(rows, action, labelOf) {
+    if (!rows.length) return;
+    const answers = rows.map((row) => ({ row: row.row, action, label: labelOf(row), version: versionOf(row) }));
+    outbox.add(ANSWERS, { client: identity.client, seq: identity.next(), answers });
+    if (action !== "clear" && !list().advance(rows.map(({ row }) => row))) say("All rows shown are answered: n shows the next.");
+  }
+
+  const labelNow = (row) => outbox.waiting().get(row.row)?.label ?? row.answer ?? row.label;
+
+  return {
+    outbox,
+    label: (name) => send(list().targets(), "label", () => name),
+    skip: () => send(list().targets(), "skip", () => null),
+
+    clear() {
+      const given = list().targets().filter((row) => row.answer !== null || row.skipped || outbox.waiting().has(row.row));
+      send(given, "clear", () => null);
+      if (!given.length) say("There is no answer to take back.");
+    },
+
+    accept() {
+      const rows = list().targets();
+      const labelled = rows.filter((row) => labelNow(row) !== null);
+      send(labelled, "label", labelNow);
+      if (labelled.length < rows.length) say(`${counted(rows.length - labelled.length, "row")} without a label: choose a class.`);
+    },
+
+    undo() {
+      const never = outbox.takeBack();
+      if (never) say("Undone before it was sent.");
+      else outbox.add(UNDO, { client: identity.client, seq: identity.next() });
+    },
+
+    /** Send what waited here before a reload, and what closed tabs left. open: clients of open tabs, or null. */
+    resume(open) {
+      const left = leftBehind(localStorage, prefix, identity.client, open);
+      const entries = left.flatMap((other) => other.entries);
+      if (entries.length) {
+        outbox.adopt(entries);
+        notice(`${counted(answersIn(entries), "answer")} of an earlier tab had not been saved: sent now.`);
+      }
+      for (const { key } of left) localStorage.removeItem(key);
+      outbox.drain();
+    },
+  };
+}

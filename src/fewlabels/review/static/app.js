@@ -1,0 +1,158 @@
+/** The review page: puts its parts together. What each does stands at the top of its file. */
+
+import { createAnswers } from "./answers.js";
+import { get, post } from "./api.js";
+import { showNoStart } from "./banners.js";
+import { showEstimate, showGiven } from "./counters.js";
+import { at, fill, keycap, make } from "./dom.js";
+import { openFilters } from "./filters.js";
+import { createFollower } from "./follower.js";
+import { createGrid } from "./grid.js";
+import { openClient, openClients } from "./identity.js";
+import { listen, showHelp } from "./keys.js";
+import { createList } from "./list.js";
+import { showMoved, showNotMoved, told } from "./moved.js";
+import { createPicker, keysOf, showCounts, showPalette } from "./palette.js";
+import { createPanels } from "./panels.js";
+import * as choose from "./selection.js";
+
+const BUTTONS = [
+  ["Accept", "Enter", "accept"],
+  ["Skip", "s", "skip"],
+  ["Undo", "u", "undo"],
+  ["Why", "w", "why"],
+  ["Enlarge", "z", "zoom"],
+  ["Select all", "a", "all"],
+  ["Find class", "/", "pick"],
+];
+
+/** Tell screen readers; the last few texts stay, so that none is swallowed by the next. */
+function say(text) {
+  at("live").append(make("p", { text }));
+  while (at("live").children.length > 5) at("live").firstChild.remove();
+}
+
+/** The figures at the top and the counts of classes, those that a reply has. */
+function showFigures(reply) {
+  if (reply.answered !== undefined) showGiven(reply.answered, reply.skipped);
+  if (reply.estimate) showEstimate(reply.estimate);
+  if (reply.counts) showCounts(reply.counts);
+}
+
+const refreshFigures = async () => showFigures(await get("/api/session").catch(() => ({})));
+
+/** What the page does when the graph has moved. */
+function onMoved(page) {
+  return async (reply) => {
+    showMoved(reply, page.panels.view);
+    showFigures(reply);
+    page.list.update(reply.moved.map(({ row, after, certainty }) => ({ row, label: after, certainty })));
+    say(told(reply));
+    if (page.answers.outbox.size()) return; // more is coming: the rows are asked for once, after the last
+    await Promise.all([page.list.refresh(), refreshFigures()]);
+    page.panels.later();
+  };
+}
+
+/** What a click on a tile does: focus alone; with a key, the corner or a finger, selection. */
+function onPointed(page) {
+  return (place, event) => {
+    const pick = event.ctrlKey || event.metaKey || event.target.closest(".pick") || event.pointerType === "touch";
+    const change = event.shiftKey ? choose.extend : pick ? choose.toggle : choose.only;
+    page.list.select(change(page.list.selection, place));
+  };
+}
+
+function build(session, identity, prefix) {
+  const numbers = new Map(session.classes.map((name, place) => [name, place]));
+  const number = (name) => numbers.get(name) ?? -1;
+  const page = { session };
+  const common = { get, post, number, kind: session.kind, list: () => page.list };
+  const saved = (entry, reply) => {
+    // What was skipped moves nothing: the strip keeps what the last label moved.
+    showGiven(reply.answered);
+    const moves = entry.body.answers?.some(({ action }) => action !== "skip") ?? !reply.nothing;
+    if (moves) page.follower.want(reply.event);
+    else refreshFigures();
+  };
+  page.answers = createAnswers({ ...common, identity, prefix, say, saved });
+  const waiting = page.answers.outbox.waiting;
+  page.panels = createPanels({ ...common, waiting });
+  page.follower = createFollower(get, onMoved(page), showNotMoved, session.event);
+  page.grid = createGrid(at("grid"), {
+    pointed: onPointed(page),
+    opened: (place) => page.panels.enlarge(page.list.selection.order[place]),
+  });
+  page.form = openFilters(session.classes, () => page.list.load(0, false));
+  page.list = createList({ ...common, grid: page.grid, form: page.form, session, waiting, chosen: page.panels.follow });
+  return page;
+}
+
+/** Everything a key or a button can do, by name. */
+function actionsOf({ session, answers, panels, list, grid, form }) {
+  const label = (number) => answers.label(session.classes[number]);
+  const picker = createPicker(session.classes, label);
+  const select = (change) => list.select(change(list.selection));
+  return {
+    ...answers,
+    label,
+    pick: picker.open,
+    why: panels.why,
+    zoom: panels.zoom,
+    all: () => select(choose.everything),
+    toggle: () => list.rows.size && select((now) => choose.toggle(now, now.focus)),
+    escape: () => (list.selection.selected.size || at("why").hidden ? select(choose.nothing) : panels.closeWhy()),
+    find: () => form.elements.text.focus(),
+    next: list.next,
+    previous: list.previous,
+    help: showHelp,
+    move: (place, extend) => list.select((extend ? choose.extend : choose.focusOn)(list.selection, place), !at("zoom").open),
+    selection: () => list.selection,
+    columns: () => grid.columns,
+    inGrid: grid.hasFocus,
+    classKeys: keysOf(session.classes),
+  };
+}
+
+function connect(actions, classes) {
+  listen(actions);
+  showPalette(classes, actions.label);
+  const button = ([text, key, name]) =>
+    make("button", { type: "button", "aria-keyshortcuts": key, on: { click: () => actions[name]() } }, `${text} `, keycap(key));
+  fill(at("actions"), ...BUTTONS.map(button));
+  at("next").addEventListener("click", () => actions.next());
+  at("previous").addEventListener("click", () => actions.previous());
+  at("open-help").addEventListener("click", showHelp);
+}
+
+/** Waiting answers go out when there is hope: the network is back, or the laptop awake. */
+function wake({ answers, list }) {
+  addEventListener("online", () => answers.outbox.retry());
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState !== "visible") return;
+    answers.outbox.retry();
+    list.refresh();
+    refreshFigures();
+  });
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
+  addEventListener("beforeunload", (event) => {
+    if (answers.outbox.trouble && answers.outbox.size()) event.preventDefault();
+  });
+}
+
+async function start() {
+  const session = await get("/api/session");
+  const identity = await openClient(session.run);
+  at("title").textContent = session.title;
+  at("run").textContent = session.run;
+  at("run").title = session.run;
+  document.title = `${session.title} · review · fewlabels`;
+  const page = build(session, identity, `fewlabels:unsaved:${session.run}:`);
+  connect(actionsOf(page), session.classes);
+  showFigures(session);
+  wake(page);
+  await page.list.load(0, document.activeElement === document.body);
+  page.answers.resume(await openClients());
+}
+
+start().catch(showNoStart);

@@ -1,0 +1,63 @@
+/** Elements without HTML text: everything that comes from data goes in as text, never as markup. */
+
+/**
+ * One element.
+ * @param {string} tag its name
+ * @param {object} properties `text`, `class`, `on` {event: listener}, `style` {--name: value}; others are attributes;
+ *   null, undefined and false leave an attribute out, true sets it empty
+ * @param {...(Node|string|null)} children appended in order; texts become text nodes
+ */
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) put(element, name, value);
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+function put(element, name, value) {
+  if (value === null || value === undefined || value === false) return;
+  if (name === "text") element.textContent = value;
+  else if (name === "class") element.className = value;
+  else if (name === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+  // Through the object model: the content security policy forbids style attributes.
+  else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
+  else element.setAttribute(name, value === true ? "" : String(value));
+}
+
+/** The element of the page with this id. */
+export const at = (id) => document.getElementById(id);
+
+/** Replace what is in an element; nulls are left out. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.filter((child) => child !== null && child !== undefined));
+}
+
+/** A key as it is printed on keyboards. */
+export const keycap = (key) => make("kbd", { text: key });
+
+const plural = new Intl.PluralRules("en");
+
+/** "1 row", "1,200 rows". */
+export function counted(number, one, many = `${one}s`) {
+  return `${number.toLocaleString("en")} ${plural.select(number) === "one" ? one : many}`;
+}
+
+/** 0.874 -> "87 %". Never "100 %" for less than one, nor "0 %" for more than nothing. */
+export function percent(share) {
+  if (share > 0 && share < 0.005) return "< 1 %";
+  if (share < 1 && share > 0.995) return "> 99 %";
+  return `${Math.round(100 * share)} %`;
+}
+
+/** The address of a row's picture. Rows are numbers; the server knows no paths. */
+export const picture = (row) => `/api/rows/${row}/image`;
+
+/** The hue of a class: neighbours in the list stand far apart. */
+export const hue = (number) => ({ "--hue": String(Math.round((number * 137.508) % 360)) });
+
+/** A coloured dot and the class's name, cut where long. `number` -1 where the name is no class. */
+export function className(name, number) {
+  if (name === null || name === undefined) return make("span", { class: "name none", text: "no label" });
+  const dot = make("span", { class: "dot", "aria-hidden": "true", style: number >= 0 ? hue(number) : {} });
+  return make("span", { class: "name", title: name }, dot, make("bdi", { text: name }));
+}

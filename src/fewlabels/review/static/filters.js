@@ -1,0 +1,54 @@
+/** Which rows are shown, and in what order: the form, and the same in the address, so that a reload keeps it. */
+
+import { at, make } from "./dom.js";
+
+const FIELDS = ["text", "order", "class", "source", "min_certainty", "max_certainty"];
+const PERCENT = new Set(["min_certainty", "max_certainty"]);
+
+/** The form's values for the server: certainty as a share; empty values are left out there. */
+export function wanted(form) {
+  const values = FIELDS.map((name) => [name, form.elements[name].value]);
+  return Object.fromEntries(values.map(([name, value]) => [name, PERCENT.has(name) && value !== "" ? value / 100 : value]));
+}
+
+/** Whether anything but the order is asked for. */
+export const isFiltered = (form) => FIELDS.some((name) => name !== "order" && form.elements[name].value !== "");
+
+function remember(form) {
+  const values = FIELDS.map((name) => [name, form.elements[name].value]);
+  const kept = values.filter(([name, value]) => value !== "" && !(name === "order" && value === "queue"));
+  const hash = new URLSearchParams(kept).toString();
+  history.replaceState(null, "", hash ? `#${hash}` : location.pathname);
+}
+
+function recall(form) {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  for (const name of FIELDS.filter((field) => hash.has(field))) {
+    const before = form.elements[name].value;
+    form.elements[name].value = hash.get(name);
+    if (form.elements[name].tagName === "SELECT" && form.elements[name].value === "") form.elements[name].value = before;
+  }
+}
+
+/** Fill the form and call changed() when it asks for something else. Returns the form. */
+export function openFilters(classes, changed) {
+  const form = at("filters");
+  form.elements.class.append(...classes.map((name) => make("option", { value: name, text: name })));
+  recall(form);
+  at("filter-box").open = isFiltered(form) || !matchMedia("(max-width: 44rem)").matches;
+  let timer = null;
+  const soon = (delay) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      remember(form);
+      changed();
+    }, delay);
+  };
+  form.addEventListener("input", (event) => soon(event.target.tagName === "SELECT" ? 0 : 250));
+  form.addEventListener("reset", () => soon(0));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    soon(0);
+  });
+  return form;
+}
