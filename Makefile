@@ -1,6 +1,8 @@
 # make demo    learn digits from 30 labels (about a minute, after the install)
 # make test    install what the tests need and run them
 # make lint    ruff and mypy
+# make docs    build the documentation site into docs/_build/html
+# make notebooks   run the notebooks of the documentation again and keep what they show (about two minutes)
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (about ten minutes, after the install)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
 # make evidence   train on CIFAR-10 without a GPU, small and shortened (about an hour; needs CIFAR-10)
@@ -24,7 +26,7 @@ BENCH = $(BENCH_VENV)/bin/python
 # Options for all benchmarks, such as BENCH_ARGS="--limit 600".
 BENCH_ARGS ?=
 
-.PHONY: demo test test-slow lint format bench bench-full bench-train accuracy evidence pictures clean
+.PHONY: demo test test-slow lint format docs notebooks bench bench-full bench-train accuracy evidence pictures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
@@ -43,6 +45,13 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -n -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+notebooks: $(VENV)/.dev
+	$(BIN)/python docs/notebooks.py
 
 bench: $(BENCH_VENV)/.bench
 	$(BENCH) benchmarks/propagate.py $(BENCH_ARGS)
@@ -74,7 +83,7 @@ pictures: $(VENV)/.dev
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build/bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) build/bench docs/_build docs/_notebook_pictures .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
