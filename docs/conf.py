@@ -26,6 +26,7 @@ html_show_sphinx = False
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 88
 
 # Types of other packages. Their documentation is elsewhere, and nothing is fetched to link to it.

@@ -23,7 +23,7 @@ def names_of(thing) -> set[str]:
 def restructured(lines: list[str], names: set[str]) -> list[str]:
     """The docstring's lines as reStructuredText; "a, b: text" is an entry of a list where a and b are of `names`."""
     result = []
-    for paragraph in re.split(r"\n\s*\n", "\n".join(lines).strip()):
+    for paragraph in re.split(r"\n\s*\n|\n(?=Raises |Warns )", "\n".join(lines).strip()):
         if paragraph.lstrip().startswith(">>>"):
             result += [*paragraph.splitlines(), ""]
             continue
@@ -68,6 +68,22 @@ def _on_docstring(app, what, name, thing, options, lines):
     lines[:] = restructured(lines, names_of(thing))
 
 
+def shortened(text: str | None) -> str | None:
+    """A signature in which NDArray[T] and 'one' | 'other' stand for what Python makes of them.
+
+    A default that is made anew each time is `...`: what Python shows is not Python, and Sphinx would not lay it out.
+    """
+    array = r"~?numpy\.ndarray\[tuple\[(?:~?typing\.)?Any, \.\.\.\], ~?numpy\.dtype\[([^]]*)\]\]"
+    text = text and re.sub(array, r"~numpy.typing.NDArray[\1]", text)
+    text = text and re.sub(r"(?:~?typing\.)?Literal\[([^]]*)\]", lambda found: " | ".join(found[1].split(", ")), text)
+    return text and text.replace("<factory>", "...")
+
+
+def _on_signature(app, what, name, thing, options, signature, returned):
+    return shortened(signature), shortened(returned)
+
+
 def setup(app):
+    app.connect("autodoc-process-signature", _on_signature)
     app.connect("autodoc-process-docstring", _on_docstring)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
