@@ -36,7 +36,7 @@ def page() -> str:
 def section(name: str, command: Any) -> str:
     """Heading, what it does, its examples, and a table of its arguments and options."""
     context = command.context_class(command, info_name=f"fewlabels {name}")
-    told = [textwrap.fill(text, 120) for text in paragraphs(command.help)]
+    told = [textwrap.fill(prose(text), 120, break_on_hyphens=False) for text in paragraphs(command.help)]
     run = "\n".join(text.removeprefix("Example: ") for text in paragraphs(command.epilog))
     records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
     table = ["| argument or option | what it is |", "|---|---|", *(row(*record) for record in records)]
@@ -48,10 +48,16 @@ def paragraphs(text: str) -> list[str]:
     return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text.strip())]
 
 
+def prose(text: str) -> str:
+    """The same in Markdown: options as code, and no signs that would be taken for HTML or columns."""
+    plain = " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
+    return re.sub(r"(?<![\w`-])(--[a-z][\w-]*)", r"`\1`", plain)
+
+
 def row(words: str, told: str) -> str:
     """One row of the table; a bar inside of a cell is escaped."""
-    cells = (f"`{' '.join(words.split())}`", " ".join(told.split()).replace("<", "&lt;"))
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    name = " ".join(words.split()).replace("|", "\\|")
+    return f"| `{name}` | {prose(told)} |"
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ html_css_files = ["site.css"]
 html_theme_options = {"top_of_page_buttons": []}  # its "edit" and "view" buttons need the address of a forge
 html_math_renderer = "mathml"
 html_copy_source = False
+html_show_copyright = False
+smartquotes = False  # it would make a dash of the two in --option
 html_show_sphinx = False
 
 autodoc_member_order = "bysource"
