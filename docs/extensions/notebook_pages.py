@@ -37,7 +37,8 @@ class NotebookParser(Parser):
         def kept(picture: bytes) -> str:
             folder.mkdir(exist_ok=True)
             name = hashlib.sha256(picture).hexdigest()[:16] + ".png"
-            (folder / name).write_bytes(picture)
+            if not (folder / name).exists():  # named by what is in it; another build may be reading it
+                (folder / name).write_bytes(picture)
             return f"/{PICTURES}/{name}"
 
         super().parse(as_markdown(json.loads(inputstring), kept), document)

@@ -36,7 +36,7 @@ RUN_ELSEWHERE = {  # in tests/test_docs.py, which looks at their results too
 NOT_RUN = {
     "fewlabels reproduce cifar10": "needs CIFAR-10 and hours; tests/jobs/test_reproduce.py runs cells on small images",
     "fewlabels review": "serves a page until it is stopped; tests/review/ opens it",
-    "torchrun": "tests/train/test_distributed.py starts several processes",
+    "torchrun": "tests/train/test_processes.py starts several processes",
     "#!/bin/bash": "a script for a cluster that nobody here has; the page says so",
 }
 PRINTS_WHAT_IT_SAYS = {"tutorial-embeddings.md", "cost.md"}
