@@ -1,4 +1,4 @@
-"""Shared by all tests: where the real data sets are."""
+"""Shared by all tests: where the real data sets are; which fault lane a test belongs to, and what it counts."""
 
 import os
 from pathlib import Path
@@ -15,3 +15,25 @@ def data_sets() -> Path:
     if not (folder / "cifar10").is_dir() or not (folder / "cifar100").is_dir():
         pytest.skip("FEWLABELS_DATA does not name a folder with cifar10/ and cifar100/ as Parquet")
     return folder
+
+
+def pytest_collection_modifyitems(config, items):
+    """Every report says its lane. Where FEWLABELS_LANES names lanes (faults/lanes.py), only their tests are run."""
+    wanted = os.environ.get("FEWLABELS_LANES", "").split()
+    left_out = []
+    for item in items:
+        marks = list(item.iter_markers("lane"))
+        for mark in marks:
+            item.user_properties.append(("lane", mark.args[0]))
+            item.user_properties.extend([("faulty", True)] * mark.kwargs.get("faulty", False))
+        if wanted and not any(mark.args[0] in wanted for mark in marks):
+            left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def tally(record_property):
+    """`tally(tried, lost)`: so many cases were tried, in so many a promise was broken. Call it before asserting."""
+    return lambda tried, lost=0: record_property("tally", [tried, lost])

@@ -4,6 +4,7 @@ A server imports torch once and forks for every job, so that a hundred kills tak
 is that server: a JSON line in, a JSON line out. `Children` is its other end, for tests.
 """
 
+import errno
 import gc
 import hashlib
 import importlib
@@ -64,7 +65,7 @@ class Children:
             graph. rows: of the task. size: number of processes, which wait `timeout` seconds for each other.
         kill: [rank, seconds], SIGKILL then. at: [stage, number, signal], which the first process sends itself when it
             enters the stage for the number-th time. call: number of the call that changes the disk before which it
-            kills itself. patience: seconds after which all are killed.
+            kills itself. error: [number of the call that fails, errno]. patience: seconds after which all are killed.
         fault: a name of FAULTS. report: draw the real one. noted: tell hashes of weights and targets. plain: train a
             network without dropout and batch norm.
         """
@@ -223,17 +224,26 @@ def told(stage, owner, name):
     owner.propagate = noted
 
 
-def counted(stage, last):
+def counted(stage, last, error):
     """Count calls that change the disk, and kill this process before the `last`-th. Flushing is left out, which nobody
-    sees who keeps the machine running.
+    sees who keeps the machine running. error: (number of the call that fails, errno); where that is ENOSPC, every later
+    call that needs room fails, too.
     """
     from fewlabels import durable
+
+    failing, code = error
+
+    def fails(name):
+        full = code == errno.ENOSPC and name in ("_create", "_write", "_make")
+        return stage.calls() == failing or (full and stage.calls() > failing)
 
     def through(name, call):
         def wrapped(*arguments):
             stage.count()
             if stage.calls() == last:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if failing and fails(name):
+                raise OSError(code, os.strerror(code))
             return None if name == "_fsync" else call(*arguments)
 
         return wrapped
@@ -346,7 +356,68 @@ RESUMING = {
     "events after the checkpoint are kept": events_kept,
     "dropout is drawn by a running number": dropout_by_a_running_number,
 }
-FAULTS = RESUMING | {"the graph cannot be built": graph_that_cannot_be}
+
+
+def signals_unheard():
+    from fewlabels.train import interrupt
+
+    interrupt.StopRequested._note = lambda self, number, frame: None
+
+
+def stopped_at_once():
+    from fewlabels.train import interrupt
+
+    interrupt.StopRequested.__enter__ = lambda self: self
+
+
+def stopped_unsaved():
+    from fewlabels.train import loop
+
+    loop._save = lambda run, state: None
+
+
+def lock_left():
+    from fewlabels.runs import lock
+
+    lock.RunLock.__exit__ = lambda self, *error: None
+
+
+STOPPING = {
+    "a signal is not heard": signals_unheard,
+    "a signal ends the run at once": stopped_at_once,
+    "nothing is saved at a signal": stopped_unsaved,
+    "the folder stays locked": lock_left,
+}
+
+
+def errors_kept_quiet():
+    """What cannot be written is taken for written."""
+    from contextlib import contextmanager, suppress
+
+    from fewlabels import durable
+
+    @contextmanager
+    def quiet(path):
+        with suppress(OSError):
+            yield
+
+    durable.storage_errors = quiet
+
+
+def errors_as_they_are():
+    """No code, no status of its own."""
+    from contextlib import nullcontext
+
+    from fewlabels import durable
+
+    durable.storage_errors = nullcontext
+
+
+WRITING = {
+    "errors of the disk are kept quiet": errors_kept_quiet,
+    "errors of the disk are told as they are": errors_as_they_are,
+}
+FAULTS = RESUMING | STOPPING | WRITING | {"the graph cannot be built": graph_that_cannot_be}
 
 
 def trained(job, stage):
@@ -372,7 +443,7 @@ def trained(job, stage):
     stage.at = job.get("at")
     stage.enter("start or end")
     watched(stage)
-    counted(stage, job.get("call"))
+    counted(stage, job.get("call"), job.get("error", (0, 0)))
     options = training.RunOptions(
         save_every=job.get("save_every", 0.0),
         resume=job.get("resume", True),

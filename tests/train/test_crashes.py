@@ -7,14 +7,15 @@ import errno
 import random
 import re
 import shutil
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 import torch
 from disk import CALLS, Killed, PowerLoss, error_at, faulty, killed_at, quick
+from lanes import size
 
-from fewlabels import durable
+from fewlabels import durable, durable_folders
 from fewlabels.errors import CheckpointWarning, FewlabelsError, StorageError
 from fewlabels.train import checkpoint, snapshot
 from fewlabels.train.checkpoint import Checkpoints, Snapshot
@@ -70,13 +71,14 @@ def run_until_killed(folder, acknowledged, number, torn=False):
 
 
 def kills(tmp_path, spare=1):
-    """Kill a run at every call, and in every write, then let it go on to its end. Returns what was wrong."""
+    """Kill a run at every call, and in every write, then let it go on to its end. Returns how many kills, and what was wrong."""
     names = calls_of_a_run(tmp_path / "whole" / "run")
-    cases = [(number, torn) for number in range(1, len(names) + 1, spare) for torn in (False, True)]
+    numbers = range(1, len(names) + 1, spare)
+    cases = [
+        (number, torn) for number in numbers for torn in (False, True) if names[number - 1] == "_write" or not torn
+    ]
     wrong = []
     for number, torn in cases:
-        if torn and names[number - 1] != "_write":
-            continue
         folder, acknowledged = tmp_path / f"{number}-{torn}" / "run", []
         run_until_killed(folder, acknowledged, number, torn)
         wrong.append(problem(folder, acknowledged))
@@ -85,7 +87,7 @@ def kills(tmp_path, spare=1):
                 run_on(folder, acknowledged)
             wrong.append(problem(folder, [STEPS[-1]]))
         shutil.rmtree(folder.parent, ignore_errors=True)
-    return [one for one in wrong if one]
+    return len(cases), [one for one in wrong if one]
 
 
 def losses_of_power(tmp_path, states, seed, blind=()):
@@ -104,8 +106,11 @@ def losses_of_power(tmp_path, states, seed, blind=()):
     return disk.seen, [one for one in wrong if one]
 
 
-def test_a_kill_at_any_call_loses_no_acknowledged_checkpoint_and_the_run_goes_on(tmp_path):
-    assert kills(tmp_path) == []
+@pytest.mark.lane("F2")
+def test_a_kill_at_any_call_loses_no_acknowledged_checkpoint_and_the_run_goes_on(tmp_path, tally):
+    tried, wrong = kills(tmp_path)
+    tally(tried, len(wrong))
+    assert wrong == []
 
 
 def test_a_run_that_was_killed_leaves_nothing_behind_once_it_has_saved_again(tmp_path):
@@ -118,20 +123,27 @@ def test_a_run_that_was_killed_leaves_nothing_behind_once_it_has_saved_again(tmp
         assert sorted(path.name for path in folder.iterdir()) == ["step-00000003", "step-00000009"]
 
 
-def test_a_second_kill_while_going_on_after_the_first_loses_nothing_either(tmp_path):
+@pytest.mark.lane("F2")
+def test_a_second_kill_while_going_on_after_the_first_loses_nothing_either(tmp_path, tally):
     calls, rng = len(calls_of_a_run(tmp_path / "whole")), random.Random(0)
-    for pair in range(40):
+    pairs = size(40, 200, 2000)
+    for pair in range(pairs):
         folder, acknowledged = tmp_path / str(pair), []
         run_until_killed(folder, acknowledged, rng.randint(1, calls), rng.random() < 0.5)
         with faulty(killed_at(rng.randint(1, calls))), suppress(Killed):
             run_on(folder, acknowledged)
         assert problem(folder, acknowledged) is None
+    tally(pairs)
 
 
-@pytest.mark.parametrize(("number", "forever"), [(errno.ENOSPC, True), (errno.EIO, False), (errno.EROFS, False)])
-def test_an_error_of_the_disk_at_any_call_is_told_and_leaves_what_was_there(tmp_path, number, forever):
-    told = []
-    for first in range(1, len(calls_of_a_run(tmp_path / "whole")) + 1):
+ERRORS = [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False), (errno.EROFS, False)]
+
+
+@pytest.mark.lane("F6")
+@pytest.mark.parametrize(("number", "forever"), ERRORS)
+def test_an_error_of_the_disk_at_any_call_is_told_and_leaves_what_was_there(tmp_path, tally, number, forever):
+    told, calls = [], len(calls_of_a_run(tmp_path / "whole"))
+    for first in range(1, calls + 1):
         folder, acknowledged = tmp_path / str(first), []
         with faulty(error_at(first, number, forever)):
             try:
@@ -142,12 +154,14 @@ def test_an_error_of_the_disk_at_any_call_is_told_and_leaves_what_was_there(tmp_
         with faulty(quick):
             run_on(folder, acknowledged)
         assert problem(folder, acknowledged) is None
+    tally(calls)
     errors = [(folder, error) for folder, error in told if isinstance(error, StorageError)]
     assert all(error.exit_status == 4 and str(folder) in str(error) for folder, error in errors)
     assert {str(error).split()[0] for _, error in told} == {"FL-D1", "FL-K13"}  # K13: the new one was there already
     assert len(told) == first
 
 
+@pytest.mark.lane("F6")
 def test_a_save_that_fails_takes_its_own_files_away(tmp_path):
     run_on(tmp_path, [])
     before = sorted(path.name for path in tmp_path.iterdir())
@@ -156,18 +170,13 @@ def test_a_save_that_fails_takes_its_own_files_away(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_no_loss_of_power_loses_an_acknowledged_checkpoint(tmp_path):
-    seen, wrong = losses_of_power(tmp_path, states=6, seed=0)
+@pytest.mark.lane("F3")
+@pytest.mark.parametrize("seed", range(size(1, 2, 50)))
+def test_no_loss_of_power_loses_an_acknowledged_checkpoint(tmp_path, tally, seed):
+    seen, wrong = losses_of_power(tmp_path, states=size(6, 35, 55), seed=seed)
+    tally(seen, len(wrong))
     assert wrong == []
-    assert seen > 400
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
-def test_no_loss_of_power_loses_an_acknowledged_checkpoint_in_many_more_states(tmp_path, seed):
-    seen, wrong = losses_of_power(tmp_path, states=40, seed=seed)
-    assert wrong == []
-    assert seen > 3000
+    assert seen > size(400, 2500, 4000)
 
 
 def test_every_call_that_changes_the_disk_can_fail_in_these_tests():
@@ -210,25 +219,75 @@ class RemovesFirst(Checkpoints):
         return super().save(step, state)
 
 
-@pytest.mark.parametrize(
-    ("write", "names"),
-    [
-        (durable.write_bytes, (snapshot.TENSORS, snapshot.STATE, durable.MANIFEST)),
-        (durable.write_bytes, (durable.MANIFEST, snapshot.TENSORS, snapshot.STATE)),
-        (over, (snapshot.TENSORS, snapshot.STATE, durable.MANIFEST)),
-    ],
-    ids=["a-folder-in-place", "the-manifest-first", "files-in-place"],
-)
-def test_the_kills_find_a_store_whose_folders_do_not_appear_whole(tmp_path, monkeypatch, write, names):
-    monkeypatch.setattr(checkpoint, "write_checkpoint", writer(write, *names))
-    assert kills(tmp_path, spare=7)
+WRITERS = {
+    "a-folder-in-place": (durable.write_bytes, snapshot.TENSORS, snapshot.STATE, durable.MANIFEST),
+    "the-manifest-first": (durable.write_bytes, durable.MANIFEST, snapshot.TENSORS, snapshot.STATE),
+    "files-in-place": (over, snapshot.TENSORS, snapshot.STATE, durable.MANIFEST),
+}
 
 
+@pytest.mark.lane("F2", faulty=True)
+@pytest.mark.parametrize("faults", WRITERS.values(), ids=WRITERS)
+def test_the_kills_find_a_store_whose_folders_do_not_appear_whole(tmp_path, monkeypatch, faults):
+    monkeypatch.setattr(checkpoint, "write_checkpoint", writer(*faults))
+    assert kills(tmp_path, spare=7)[1]
+
+
+@pytest.mark.lane("F2", faulty=True)
 def test_the_kills_find_a_store_that_removes_the_old_before_the_new_is_there(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "Checkpoints", RemovesFirst)
-    assert kills(tmp_path, spare=7)
+    assert kills(tmp_path, spare=7)[1]
 
 
+@pytest.mark.lane("F3", faulty=True)
 @pytest.mark.parametrize("blind", ["_fsync", "_sync_folder"])
 def test_the_losses_of_power_find_a_flush_that_is_left_out(tmp_path, blind):
     assert losses_of_power(tmp_path, states=4, seed=0, blind=(blind,))[1]
+
+
+@pytest.mark.lane("F3", faulty=True)
+@pytest.mark.parametrize("faults", WRITERS.values(), ids=WRITERS)
+def test_the_losses_of_power_find_a_store_whose_folders_do_not_appear_whole(tmp_path, monkeypatch, faults):
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(checkpoint, "write_checkpoint", writer(*faults))
+    assert losses_of_power(tmp_path / "disk", states=4, seed=0)[1]
+
+
+def told_and_kept(folder, number, code):
+    """Save two steps and meet an error in a third. Whether it was told as it should be, and all else is as before."""
+    with faulty(quick):
+        for step in (1, 2):
+            Checkpoints(folder, IDENTITY).save(step, state(step))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    try:
+        with faulty(error_at(number, code, forever=True)):
+            Checkpoints(folder, IDENTITY).save(3, state(3))
+    except StorageError as error:
+        after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return str(folder) in str(error) and after == before
+    except OSError:
+        return False
+    return Checkpoints(folder, IDENTITY).newest()[0] == 3
+
+
+def leftovers_stay(monkeypatch):
+    monkeypatch.setattr(durable_folders, "remove_folder", lambda path: None)
+
+
+def errors_are_not_named(monkeypatch):
+    monkeypatch.setattr(durable, "storage_errors", nullcontext)
+
+
+def room_is_made_first(monkeypatch):
+    monkeypatch.setitem(globals(), "Checkpoints", RemovesFirst)
+
+
+def test_an_error_in_a_third_save_is_told_and_the_two_before_stay(tmp_path):
+    assert all(told_and_kept(tmp_path / str(number), number, errno.ENOSPC) for number in (3, 5, 8, 12))
+
+
+@pytest.mark.lane("F6", faulty=True)
+@pytest.mark.parametrize("fault", [leftovers_stay, errors_are_not_named, room_is_made_first])
+def test_the_errors_of_the_disk_find_a_faulty_store(tmp_path, monkeypatch, fault):
+    fault(monkeypatch)
+    assert not all(told_and_kept(tmp_path / str(number), number, errno.ENOSPC) for number in (3, 5, 8, 12))

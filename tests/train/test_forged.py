@@ -17,6 +17,9 @@ from fewlabels import durable
 from fewlabels.train.snapshot import FILES, STATE, TENSORS
 
 
+pytestmark = pytest.mark.lane("F4")
+
+
 class Bomb:
     def __init__(self, canary):
         self.canary = canary

@@ -75,6 +75,7 @@ def test_the_first_loss_is_that_of_one_process(children, tmp_path):
         assert several[:2] == pytest.approx(losses[0][:2], rel=1e-3)
 
 
+@pytest.mark.lane("F5")
 def test_where_one_cannot_propagate_all_end_with_its_message(children, tmp_path):
     ended = children.run(tmp_path / "run", pair=["supervised", "lp"], size=2, fault="the graph cannot be built")
     assert ended.status == [2, 3]
@@ -83,6 +84,7 @@ def test_where_one_cannot_propagate_all_end_with_its_message(children, tmp_path)
     assert ended.seconds < 30
 
 
+@pytest.mark.lane("F5")
 def test_where_the_first_cannot_write_all_end(children, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     ended = children.run(tmp_path, **JOB, resume=False)
@@ -91,6 +93,7 @@ def test_where_the_first_cannot_write_all_end(children, tmp_path):
     assert "FL-X13 the first process failed" in ended.errors[1]
 
 
+@pytest.mark.lane("F5")
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_is_killed_ends_the_other_with_one_line_and_the_run_goes_on(children, whole, tmp_path, rank):
     rng = random.Random(rank)
@@ -108,6 +111,7 @@ def test_a_process_that_is_killed_ends_the_other_with_one_line_and_the_run_goes_
         assert remains(folder) == expected
 
 
+@pytest.mark.lane("F5")
 def test_a_process_that_is_silent_ends_the_other_after_the_timeout(children, tmp_path):
     at = ["step of phase 0", 2, signal.SIGSTOP]
     ended = children.run(tmp_path / "run", **JOB, at=at, timeout=2, patience=6)
@@ -115,6 +119,7 @@ def test_a_process_that_is_silent_ends_the_other_after_the_timeout(children, tmp
     assert "FL-X13 another process is gone or silent" in ended.errors[1]
 
 
+@pytest.mark.lane("F5")
 @pytest.mark.parametrize("stage", ["step of phase 0", "propagation: solve", "final propagation: solve"])
 def test_a_signal_to_one_process_stops_all_and_the_run_goes_on(children, whole, tmp_path, stage):
     ended = children.run(tmp_path / "run", **JOB, at=[stage, 1, signal.SIGTERM])
@@ -188,6 +193,7 @@ def workers(process):
     return [int(number) for number in children.read_text().split()]
 
 
+@pytest.mark.lane("F5")
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
 @pytest.mark.timeout(900)
