@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lanes import size
 
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import CollapseWarning, ConfigError, NumericsError
@@ -127,6 +128,32 @@ def test_two_guards_that_need_no_labels_are_a_collapse_and_the_test_error_is_not
     assert collapse([]) == []
 
 
+STORIES = [  # events, and the guards that are to speak
+    (USUAL, []),
+    ([*USUAL, epoch(class_counts=[980] + [8] * 9)], ["one_class", "few_classes"]),
+    ([epoch(loss=0.5)] * 5 + [epoch(loss=5.1)], ["loss"]),
+    ([*USUAL, epoch(mean_certainty=0.3)], ["certainty"]),
+    ([epoch(test_error=error) for error in (20.0, 31.0, 31.0)], ["test_error"]),
+]
+FAULTY = {
+    "silent ones": lambda events, known: [],
+    "ones that always speak": lambda events, known: new_alarms(STORIES[1][0], TEN),
+    "ones that hear the first epoch alone": lambda events, known: new_alarms(events[:1], known),
+    "ones that hear losses alone": lambda events, known: [a for a in new_alarms(events, known) if a.guard == "loss"],
+}
+
+
+def misheard(guards):
+    return [events for events, wanted in STORIES if [alarm.guard for alarm in guards(events, TEN)] != wanted]
+
+
+@pytest.mark.lane("F13", faulty=True)
+@pytest.mark.parametrize("name", FAULTY)
+def test_faulty_guards_are_found(name):
+    assert misheard(new_alarms) == []
+    assert misheard(FAULTY[name])
+
+
 def settings_of(seed=0, first="supervised", last="lp", epochs=8, rate=0.05):
     def phase(method, rate):
         return Phase(method, epochs, rate, 6, 0 if method == "supervised" else 18)
@@ -174,6 +201,7 @@ def demand_heard(guards, first, wanted):
 COLLAPSES = [("shuffled", 4, ["certainty"]), ("alike", 4, ["one_class", "few_classes"])]
 
 
+@pytest.mark.lane("F13")
 @pytest.mark.parametrize(("how", "first", "wanted"), COLLAPSES)
 def test_descriptors_that_say_nothing_are_heard_within_two_epochs(stripes, tmp_path, monkeypatch, how, first, wanted):
     monkeypatch.setattr(loop, "evaluate", Broken(how, first))
@@ -184,17 +212,20 @@ def test_descriptors_that_say_nothing_are_heard_within_two_epochs(stripes, tmp_p
     assert words in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.lane("F13")
 def test_a_learning_rate_far_too_high_is_heard_at_once(stripes, tmp_path):
     guards = run_with_warnings(stripes, settings_of(rate=500.0, epochs=2), tmp_path / "run")
     demand_heard(guards, 0, ["loss"])
 
 
+@pytest.mark.lane("F13")
 @pytest.mark.parametrize("pair", [("supervised", "lp"), ("mean_teacher", "mt_lp"), ("pi_model", "temporal_ensembling")])
 def test_healthy_runs_are_silent(stripes, tmp_path, pair):
     run_training(stripes, settings_of(1, *pair), tmp_path / "run", QUIET)
     assert read_run(tmp_path / "run").of("guard") == []
 
 
+@pytest.mark.lane("F13")
 def test_a_collapse_stops_a_run_that_asks_for_it_and_a_resume_goes_on_only_if_told(stripes, tmp_path, monkeypatch):
     settings, stop = settings_of(), RunOptions(quiet=True, on_collapse="stop")
     broken = Broken("alike", 4)
@@ -217,6 +248,7 @@ def test_a_collapse_stops_a_run_that_asks_for_it_and_a_resume_goes_on_only_if_to
     assert all((tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes() for name in names)
 
 
+@pytest.mark.lane("F13")
 def test_test_labels_never_stop_a_run(stripes, tmp_path):
     """Whatever the test labels are, all that is trained is the same, and nothing stops."""
     fooled = replace(stripes, test_truth=np.random.default_rng(0).permutation(stripes.test_truth))
@@ -231,6 +263,7 @@ def test_a_policy_that_is_none_is_refused():
         RunOptions(on_collapse="pause")
 
 
+@pytest.mark.lane("F13")
 def test_a_loss_of_nan_names_the_images_of_its_batch(stripes, tmp_path):
     with pytest.raises(
         NumericsError, match=r"FL-P22 the loss is .* in phase 0, epoch \d, step 0; 6 such rows"
@@ -251,8 +284,9 @@ def test_guards_are_events_in_the_order_they_spoke(stripes, tmp_path, monkeypatc
     assert {"guard", "phase", "phase_index", "epoch", "message"} <= set(lines[place])
 
 
+@pytest.mark.lane("F13")
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(size(10, 2, 50)))
 def test_over_many_seeds(stripes, tmp_path, monkeypatch, seed):
     """No false alarm in five healthy runs of a seed, and both collapses of it are heard in time."""
     pairs = [("supervised", "lp"), ("mean_teacher", "mt_lp"), ("supervised", "mt_lp"), ("pi_model", "lp")]

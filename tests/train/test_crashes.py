@@ -71,7 +71,7 @@ def run_until_killed(folder, acknowledged, number, torn=False):
 
 
 def kills(tmp_path, spare=1):
-    """Kill a run at every call, and in every write, then let it go on to its end. Returns how many kills, and what was wrong."""
+    """Kill a run at every call, and in every write, then let it go on. Returns how many kills, and what was wrong."""
     names = calls_of_a_run(tmp_path / "whole" / "run")
     numbers = range(1, len(names) + 1, spare)
     cases = [

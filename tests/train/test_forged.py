@@ -16,7 +16,6 @@ from stores import change_state, passed_over, place, reseal
 from fewlabels import durable
 from fewlabels.train.snapshot import FILES, STATE, TENSORS
 
-
 pytestmark = pytest.mark.lane("F4")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +88,7 @@ def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "reading required additional header parsing": an old, but good file
             shape, fortran, dtype = read(file)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as problem:
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as problem:
         # NumPy's own words go on for lines and may recommend unsafe options: they are left out.
         raise EmbeddingError("E12", "a .npy file with a damaged header", where=path, do=DO_SAVE) from problem
     return shape, fortran, dtype, file.tell()

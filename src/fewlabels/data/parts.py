@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,8 +86,12 @@ def read_errors(path: Path, error: type[InputError]) -> Iterator[None]:
     """Turn what pyarrow raises for a damaged or unreadable file into one line that names the file (E18)."""
     try:
         yield
-    except pa.ArrowMemoryError:
-        raise
+    except pa.ArrowMemoryError as problem:
+        asked = re.search(r"size (\d+)", str(problem))
+        if asked is None or int(asked[1]) <= _main_memory():
+            raise
+        what = f"damaged {part_kind(path)} file (it asks for {int(asked[1]):,} bytes at once)"
+        raise error("E18", what, where=path, do="write or fetch it again") from problem
     except (pa.ArrowException, ValueError) as problem:
         if isinstance(problem, InputError):
             raise
@@ -99,3 +105,10 @@ def read_errors(path: Path, error: type[InputError]) -> Iterator[None]:
         reason = str(problem).splitlines()[0]
         what = f"damaged {part_kind(path)} file ({reason})"
         raise error("E18", what, where=path, do="write or fetch it again") from problem
+
+
+def _main_memory() -> int:
+    """Bytes that this machine has; where nobody can tell, more than any."""
+    if not hasattr(os, "sysconf"):
+        return 1 << 46
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,25 @@ from ..graph import Graph, Propagation, PseudoLabels, Refinement, Solution
 from .labels import MARKERS, CodedLabels
 
 FORMAT = 2
+# What zipfile, NumPy and json raise for files that are none. NotImplementedError: another compression; RuntimeError: an
+# encrypted entry; TokenError, SyntaxError, MemoryError: a damaged header of an array.
+DAMAGED = (
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,
+    AttributeError,
+    TypeError,
+    IndexError,
+    RuntimeError,
+    SyntaxError,
+    MemoryError,
+    OverflowError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 READABLE = (1, 2)
 RESULT = ("label", "certainty", "distribution", "class_weight", "reached")
 SOLUTION = ("x", "num_steps", "residual", "converged", "row_residual")
@@ -91,13 +113,13 @@ def read_fitted(path: str | Path) -> tuple[dict[str, Any], Fitted]:
         version = facts["format"]
     except FileNotFoundError as problem:
         raise RunError("K4", "no such file", where=path) from problem
-    except (ValueError, KeyError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as problem:
+    except DAMAGED as problem:
         raise RunError("K2", "not a model that `save` wrote, or a damaged one", where=path) from problem
     if version not in READABLE:
         raise RunError("K6", f"model of format {version}, this version reads {FORMAT}", where=path, do="upgrade")
     try:
         return facts["parameters"], _fitted(facts, stored)
-    except (KeyError, ValueError) as problem:
+    except DAMAGED as problem:
         raise RunError("K2", f"a part is missing or damaged ({problem})", where=path) from problem
 
 

@@ -1,0 +1,334 @@
+"""Parsers of files that anybody may hand in: errors of the contract, bounded time and memory; good files come back."""
+
+import csv
+import io
+import json
+import pickle
+import random
+import string
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fuzz import MEMORY, Parser, problems
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from lanes import size
+from stores import IDENTITY as GIVEN
+from stores import reseal, state
+
+from fewlabels import durable
+from fewlabels.data.embeddings import read_embeddings
+from fewlabels.data.labels import read_labels
+from fewlabels.data.parts import read_errors
+from fewlabels.data.plain_pickle import read_plain_pickle
+from fewlabels.errors import EmbeddingError, RunError
+from fewlabels.estimator import LabelPropagationClassifier
+from fewlabels.runs import RunWriter, read_run
+from fewlabels.train.checkpoint import Snapshot
+from fewlabels.train.identity import plain
+from fewlabels.train.snapshot import STATE, TENSORS, Checkpoint, read_checkpoint, write_checkpoint
+
+pytestmark = [
+    pytest.mark.lane("F10"),
+    pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does"),
+]
+SEED = 0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unflushed():
+    """Nobody cuts the power here, and flushing takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(durable, "_fsync", lambda descriptor: None)
+        yield
+
+
+IDENTITY = plain(GIVEN)
+
+
+def written(write):
+    """The bytes that `write(path)` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "file")
+        return (Path(folder) / "file").read_bytes()
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def parquet(**columns):
+    return written(lambda path: pq.write_table(pa.table(columns), path))
+
+
+def arrow(**columns):
+    table, file = pa.table(columns), io.BytesIO()
+    with pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return file.getvalue()
+
+
+def csv_files():
+    """Of a grammar: tokens that mean something in some dialect, in any order, most behind a header."""
+    rng, files = random.Random(SEED), [b"id,label\na,cat\nb,\nc,dog\n", 'id,x,label\r\n"a ""b""",1,"é\n2"\r\n'.encode()]
+    tokens = ['"', '""', ",", ";", "\t", "\n", "\r\n", "a", "NA", "-1", " ", "ü", "0" * 70, "id", "label"]
+    while len(files) < 40:
+        text = "id,label\n" + "".join(rng.choice(tokens) for _ in range(rng.randint(1, 30)))
+        try:
+            read_labels(_put(text.encode()))
+        except ValueError:
+            continue
+        files.append(text.encode())
+    return files
+
+
+def _put(data, folder=[]):  # noqa: B006  one folder for all
+    if not folder:
+        folder.append(tempfile.TemporaryDirectory())
+    path = Path(folder[0].name) / "labels.csv"
+    path.write_bytes(data)
+    return path
+
+
+ROWS = np.random.default_rng(0).normal(size=(20, 4))
+LISTS = [row.tolist() for row in ROWS]
+IDS = [f"row {number}" for number in range(20)]
+
+
+def npy_files():
+    kinds = [ROWS.astype(kind) for kind in ("<f4", ">f8", "f2", "i1", "u8")]
+    return [*map(npy, kinds), npy(np.asfortranarray(ROWS))]
+
+
+def table_files():
+    columns = {f"x{number}": ROWS[:, number] for number in range(4)}
+    lists = {"id": IDS, "embedding": LISTS, "label": ["cat", None] * 10}
+    return [parquet(**lists), parquet(id=IDS, **columns), parquet(**columns)]
+
+
+def arrow_files():
+    return [arrow(id=IDS, embedding=LISTS), arrow(embedding=pa.array(LISTS, pa.list_(pa.float32(), 4)))]
+
+
+def label_tables():
+    return [parquet(id=IDS, label=["cat", None, "dog", "7"] * 5), parquet(id=list(range(20)), label=[1, 2] * 10)]
+
+
+def cifar_files():
+    batch = {"data": np.arange(60, dtype=np.uint8).reshape(5, 12), "labels": [0, 1, 2, 3, 4], "batch_label": "one"}
+    plain = {b"filenames": [b"a.png", b"b.png"], b"fine_labels": [3, 4]}
+    return [pickle.dumps(value, 2) for value in (batch, plain)]
+
+
+def checkpoint_file(name):
+    """(reader of a folder with that file, its good bytes)."""
+    folder = Path(tempfile.mkdtemp()) / "step-00000020"
+    write_checkpoint(folder, Checkpoint(20, IDENTITY, state(20)))
+    good = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def read(path):
+        for other, data in good.items():
+            (folder / other).write_bytes(path.read_bytes() if other == name else data)
+        if name != durable.MANIFEST:
+            reseal(folder)
+        return read_checkpoint(folder)
+
+    return Parser(read, [good[name]], name)
+
+
+def run_file(name):
+    folder = Path(tempfile.mkdtemp()) / "run"
+    writer = RunWriter(folder, "train", {"a": 1}, class_names=["cat", "dog"])
+    writer.event("epoch", loss=0.5, phase="lp")
+    writer.results({"error": 3.5})
+    good = (folder / name).read_bytes()
+
+    def read(path):
+        (folder / name).write_bytes(path.read_bytes())
+        return read_run(folder)
+
+    return Parser(read, [good], name)
+
+
+def manifest():
+    folder = Path(tempfile.mkdtemp())
+    (folder / "a").write_text("aaa")
+    durable.write_manifest(folder)
+    good = (folder / durable.MANIFEST).read_bytes()
+
+    def read(path):
+        (folder / durable.MANIFEST).write_bytes(path.read_bytes())
+        return durable.verify(folder)
+
+    return Parser(read, [good], durable.MANIFEST)
+
+
+def model():
+    fitted = LabelPropagationClassifier(n_neighbors=3).fit(ROWS, LABELS)
+    return Parser(LabelPropagationClassifier.load, [written(fitted.save)], "model.npz")
+
+
+LABELS = np.array([0, 1] + [-1] * 18)
+
+PARSERS = {
+    "labels as CSV": lambda: Parser(read_labels, csv_files(), "labels.csv"),
+    "labels as Parquet": lambda: Parser(read_labels, label_tables(), "labels.parquet"),
+    "embeddings as npy": lambda: Parser(read_embeddings, npy_files(), "rows.npy"),
+    "embeddings as Parquet": lambda: Parser(read_embeddings, table_files(), "rows.parquet"),
+    "embeddings as Arrow": lambda: Parser(read_embeddings, arrow_files(), "rows.arrow"),
+    "a pickle of CIFAR": lambda: Parser(read_plain_pickle, cifar_files(), "data_batch_1"),
+    "a manifest": manifest,
+    "a checkpoint's manifest": lambda: checkpoint_file(durable.MANIFEST),
+    "a checkpoint's state": lambda: checkpoint_file(STATE),
+    "a checkpoint's tensors": lambda: checkpoint_file(TENSORS),
+    "run.json": lambda: run_file("run.json"),
+    "events.jsonl": lambda: run_file("events.jsonl"),
+    "results.json": lambda: run_file("results.json"),
+    "a fitted model": model,
+}
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_changed_file_is_read_or_refused_by_the_contract(tmp_path, tally, name):
+    count = size(60, 20_000 // len(PARSERS) + 1, 1_000_000 // len(PARSERS) + 1)
+    wrong = problems(PARSERS[name](), tmp_path, count, SEED)
+    tally(count, len(wrong))
+    assert wrong == []
+
+
+# What the lane has found
+
+
+def test_a_npy_header_that_does_not_end_is_refused(tmp_path):
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, \n"
+    (tmp_path / "e.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(EmbeddingError, match="FL-E12"):
+        read_embeddings(tmp_path / "e.npy")
+
+
+def test_a_model_with_an_unknown_compression_is_refused(tmp_path):
+    data = bytearray(model().files[0])
+    data[data.index(b"PK\1\2") + 10] = 99
+    (tmp_path / "m.npz").write_bytes(data)
+    with pytest.raises(RunError, match="FL-K2"):
+        LabelPropagationClassifier.load(tmp_path / "m.npz")
+
+
+def test_a_table_that_asks_for_more_memory_than_there_is_is_damaged_and_one_that_asks_for_less_is_not(tmp_path):
+    with pytest.raises(EmbeddingError, match="FL-E18 .*asks for 1,688,851,695,629,440 bytes"):
+        raise_through_read_errors(tmp_path, "malloc of size 1688851695629440 failed")
+    with pytest.raises(MemoryError):
+        raise_through_read_errors(tmp_path, "malloc of size 65536 failed")
+
+
+def raise_through_read_errors(folder, message):
+    (folder / "e.arrow").write_bytes(b"")
+    with read_errors(folder / "e.arrow", EmbeddingError):
+        raise pa.ArrowMemoryError(message)
+
+
+# parse(write(x)) == x
+
+cells = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
+ROUND = settings(
+    max_examples=size(15, 300, 5000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@ROUND
+@given(st.dictionaries(cells.filter(bool), cells.filter(lambda one: one.strip() or not one), min_size=1, max_size=8))
+def test_labels_come_back_as_they_were_written(tmp_path, rows):
+    with (tmp_path / "l.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("id", "label"), *rows.items()])
+    found = read_labels(tmp_path / "l.csv")
+    assert dict(zip(found.ids, found.labels, strict=True)) == {id: name or None for id, name in rows.items()}
+
+
+numbers = st.one_of(
+    arrays.arrays(dtype, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements={"min_value": 1, "max_value": 100})
+    for dtype in (np.float32, np.float64, np.dtype(">f4"), np.int8, np.uint16)
+)
+
+
+@ROUND
+@given(numbers)
+def test_embeddings_come_back_as_they_were_written(tmp_path, values):
+    np.save(tmp_path / "e.npy", values)
+    pq.write_table(pa.table({"embedding": values.astype(float).tolist()}), tmp_path / "e.parquet")
+    for name in ("e.npy", "e.parquet"):
+        assert np.array_equal(read_embeddings(tmp_path / name).values, values)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | cells,
+    lambda one: st.lists(one, max_size=3) | st.dictionaries(cells, one, max_size=3),
+    max_leaves=8,
+)
+
+
+@ROUND
+@given(st.dictionaries(st.text(string.ascii_letters, min_size=1), values, max_size=4))
+def test_what_a_checkpoint_holds_comes_back(tmp_path_factory, held):
+    folder = tmp_path_factory.mktemp("c") / "step-00000003"
+    write_checkpoint(folder, Checkpoint(3, IDENTITY, Snapshot(state(3).tensors, held)))
+    assert read_checkpoint(folder).snapshot.values == held
+
+
+@ROUND
+@given(st.dictionaries(st.text(string.ascii_letters, min_size=1), values, max_size=4))
+def test_what_a_run_is_told_comes_back(tmp_path_factory, told):
+    writer = RunWriter(tmp_path_factory.mktemp("r") / "run", "train", told)
+    writer.results(told)
+    assert (read_run(writer.folder).settings, read_run(writer.folder).results) == (told, told)
+
+
+# Faulty readers
+
+
+def raw_numpy(path):
+    return np.load(path, allow_pickle=False)
+
+
+def trusting_csv(path):
+    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    return {row["id"]: row["label"] for row in rows}
+
+
+def slow(path):
+    began = time.thread_time()
+    while path.read_bytes() != GOOD_CSV[0] and time.thread_time() - began < 2.1:
+        pass
+
+
+def greedy(path):
+    """Takes a length in the file for true."""
+    return bytearray(2 * MEMORY if path.read_bytes()[-1:] != b"\n" else 1)
+
+
+def trusting_json(path):
+    return json.loads(path.read_text())["settings"]
+
+
+GOOD_CSV = [b"id,label\na,cat\nb,dog\n\n"]
+FAULTY = {
+    "numpy alone": lambda: Parser(raw_numpy, npy_files()[:1], "rows.npy"),
+    "a trusting CSV reader": lambda: Parser(trusting_csv, GOOD_CSV, "labels.csv"),
+    "a slow one": lambda: Parser(slow, GOOD_CSV, "labels.csv"),
+    "one that takes much memory": lambda: Parser(greedy, GOOD_CSV, "labels.csv"),
+    "a trusting JSON reader": lambda: Parser(trusting_json, [b'{"settings": {"a": [1, 2, 3]}}'], "run.json"),
+}
+
+
+@pytest.mark.lane("F10", faulty=True)
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_faulty_reader_is_found(tmp_path, name):
+    assert problems(FAULTY[name](), tmp_path, 1 if name == "a slow one" else 60, SEED)
