@@ -3,6 +3,10 @@
 # make lint    ruff and mypy
 # make docs    build the documentation site into docs/_build/html
 # make notebooks   run the notebooks of the documentation again and keep what they show (about two minutes)
+# make faults   every fault lane: kills, power loss, damage, full disks, fuzz (about ten minutes); LANES="F3 F4" picks some
+# make faults-nightly   the same, ten times as much and more (hours)
+# make audit   known vulnerabilities of the pinned versions, by pip-audit (needs the network; run it weekly)
+# make sbom   build/sbom.json: what is installed in the virtual environment, in CycloneDX
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (about ten minutes, after the install)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
 # make evidence   train on CIFAR-10 without a GPU, small and shortened (about an hour; needs CIFAR-10)
@@ -23,10 +27,14 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 # The peers have an environment of their own, so that none of them is there, or changes a version, when tests run.
 BENCH_VENV ?= .venv-bench
 BENCH = $(BENCH_VENV)/bin/python
+# So have the tools that look at what is installed.
+AUDIT_VENV ?= .venv-audit
+LANES ?=
 # Options for all benchmarks, such as BENCH_ARGS="--limit 600".
 BENCH_ARGS ?=
 
-.PHONY: demo test test-slow lint format docs notebooks bench bench-full bench-train accuracy evidence pictures clean
+.PHONY: demo test test-slow faults faults-nightly audit sbom lint format docs notebooks bench bench-full bench-train \
+	accuracy evidence pictures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
@@ -36,6 +44,20 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+faults: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/lanes.py $(LANES)
+
+faults-nightly: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/lanes.py --nightly $(LANES)
+
+audit: $(AUDIT_VENV)/.audit
+	$(AUDIT_VENV)/bin/python .ci/audit.py
+
+sbom: $(VENV)/.dev $(AUDIT_VENV)/.audit
+	mkdir -p build
+	$(AUDIT_VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+	--output-file build/sbom.json $(BIN)/python
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -83,7 +105,8 @@ pictures: $(VENV)/.dev
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build/bench docs/_build docs/_notebook_pictures .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(AUDIT_VENV) build/bench docs/_build docs/_notebook_pictures .mypy_cache .ruff_cache \
+	  .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -104,4 +127,10 @@ $(BENCH_VENV)/.bench: pyproject.toml constraints.txt
 	@echo "Installing fewlabels and its peers into $(BENCH_VENV): once, a few minutes; some are built and need a compiler."
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	@touch $@
+
+# Not held by constraints.txt: they look at the others, and the newest know most.
+$(AUDIT_VENV)/.audit:
+	$(PYTHON) -m venv $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.10,<3" "cyclonedx-bom>=7,<8"
 	@touch $@

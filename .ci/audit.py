@@ -1,7 +1,7 @@
 """Known vulnerabilities of the versions in constraints.txt, by pip-audit. `make audit`; run it weekly.
 
-Exit status: 0 none known, 1 some known, 2 not all packages could be looked up: then nothing is known of these. pip-audit
-itself passes over packages that its service does not answer for, and ends with 0.
+Exit status: 0 none known, 1 some known, 2 not all packages could be looked up: then nothing is known of these.
+pip-audit itself passes over packages that its service does not answer for, and ends with 0.
 """
 
 from __future__ import annotations

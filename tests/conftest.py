@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from lanes import PLACES
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when SciPy is imported; else scikit-learn skips a check of ours
 
@@ -22,6 +23,9 @@ def pytest_collection_modifyitems(config, items):
     wanted = os.environ.get("FEWLABELS_LANES", "").split()
     left_out = []
     for item in items:
+        place = item.path.relative_to(config.rootpath).as_posix()
+        if place in PLACES and not item.get_closest_marker("lane"):
+            item.add_marker(pytest.mark.lane(PLACES[place], faulty="fault" in getattr(item, "originalname", item.name)))
         marks = list(item.iter_markers("lane"))
         for mark in marks:
             item.user_properties.append(("lane", mark.args[0]))

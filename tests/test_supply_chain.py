@@ -218,25 +218,10 @@ def bombs(canary):
     return found
 
 
-ENDINGS = [
-    "csv",
-    "npy",
-    "npz",
-    "parquet",
-    "arrow",
-    "feather",
-    "pt",
-    "pth",
-    "pkl",
-    "bin",
-    "safetensors",
-    "json",
-    "jsonl",
-    "jpg",
-    "png",
-    "zip",
-    "tar",
-]
+ENDINGS = (
+    *("csv", "npy", "npz", "parquet", "arrow", "feather", "pt", "pth", "pkl"),
+    *("bin", "safetensors", "json", "jsonl", "jpg", "png", "zip", "tar"),
+)
 LOADERS = {
     "labels": read_labels,
     "labels by position": lambda path: read_labels_by_position(path, 1),
@@ -271,15 +256,10 @@ def test_no_loader_runs_a_pickle_under_any_name(tmp_path, kind, capsys):
     capsys.readouterr()
 
 
-RUN_FILES = [
-    "run.json",
-    "events.jsonl",
-    "results.json",
-    "manifest.json",
-    "resumed.jsonl",
-    "model.safetensors",
-    "model.json",
-]
+RUN_FILES = (
+    *("run.json", "events.jsonl", "results.json", "manifest.json", "resumed.jsonl"),
+    *("model.safetensors", "model.json"),
+)
 FOLDERS = {
     "a run": read_run,
     "its hashes": verify_run,
