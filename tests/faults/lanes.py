@@ -92,10 +92,12 @@ class Lanes:
             lane.lost += max(sum(lost for _, lost in counts), int(report.failed))
 
 
-def table(found: dict[str, Lane]) -> str:
-    """One line for each lane, also for those that have no test yet."""
+def table(found: dict[str, Lane], asked: list[str]) -> str:
+    """One line for each lane that was asked for, also for those that have no test yet."""
     lines = [f"{'lane':5}{'what happens':58}{'tried':>8}{'lost':>6}  {'faulty variants caught':23}{'seconds':>8}"]
     for name, what in LANES.items():
+        if name not in asked:
+            continue
         lane = found.get(name)
         if lane is None:
             lines.append(f"{name:5}{what:58}  not there yet")
@@ -117,7 +119,7 @@ def run(lanes: list[str], nightly: bool, more: list[str]) -> int:
     seen = Lanes()
     options = ["-m", "lane", "--rootdir", str(root), f"--timeout={SECONDS}", "-p", "no:cacheprovider", *more]
     status = pytest.main([str(root / "tests"), *options], plugins=[seen])
-    print(f"\n{table(seen.found)}")
+    print(f"\n{table(seen.found, lanes or list(LANES))}")
     (root / "build").mkdir(exist_ok=True)
     values = {name: asdict(lane) for name, lane in seen.found.items()}
     (root / "build" / "faults.json").write_text(json.dumps({"size": SIZES[1 + nightly], "lanes": values}, indent=1))

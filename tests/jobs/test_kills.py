@@ -140,6 +140,13 @@ def test_an_error_of_the_disk_at_any_call_is_told_and_changes_no_byte(children, 
     tally(len(cases))
 
 
+def there(folder, expected):
+    try:
+        return remains(folder) == expected
+    except (AssertionError, KeyError):  # files are missing, or left behind
+        return False
+
+
 @pytest.mark.lane("F6", faulty=True)
 @pytest.mark.parametrize("fault", WRITING)
 def test_errors_of_the_disk_that_are_not_told_are_noticed(children, undisturbed, tmp_path, fault):
@@ -148,7 +155,7 @@ def test_errors_of_the_disk_that_are_not_told_are_noticed(children, undisturbed,
     for number in range(whole.calls - 31, whole.calls - 41, -1):  # among those that write the results
         folder = tmp_path / str(number)
         ended = children.run(folder, **job, error=[number, errno.EIO], fault=fault)
-        if not told(ended, folder) or (ended.status == [0] and remains(folder) != expected):
+        if not told(ended, folder) or (ended.status == [0] and not there(folder, expected)):
             return
     pytest.fail(f"{fault}, and nobody saw it")
 
