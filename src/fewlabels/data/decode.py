@@ -88,6 +88,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 def _as_png(picture: Image.Image) -> bytes:
     out = io.BytesIO()
+    picture.info.clear()  # or the file's colour profile and notes would be written again
     picture.save(out, "PNG")
     return out.getvalue()
 
