@@ -3,9 +3,9 @@
     python benchmarks/answers.py
 
 Blobs in 128 dimensions (accuracy_data.py), 10 classes, 5 labels of each, k = 50. The person answers the first row of
-the queue, again and again. Each size is a JSON line in results/answers.jsonl, in ms: p50 and p99 of the clock,
-p50 of the processor time, which other programs on the machine hardly touch, and that against the processor time of a
-cold solve of the same graph in the same run.
+the queue, again and again. Each size is a JSON line in results/answers.jsonl, in milliseconds: p50 and p99 by the
+clock; p50 of the processor time, which other programs on the machine hardly touch; and that against the processor time
+of a cold solve of the same graph in the same run.
 """
 
 from __future__ import annotations
