@@ -8,6 +8,7 @@
 # make audit   known vulnerabilities of the pinned versions, by pip-audit (needs the network; run it weekly)
 # make sbom   build/sbom.json: what is installed in the virtual environment, in CycloneDX
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (about ten minutes, after the install)
+# make compare   odd data and kills, beside other libraries (about twenty minutes; docs/compare.md)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
 # make evidence   train on CIFAR-10 without a GPU, small and shortened (about an hour; needs CIFAR-10)
 # make bench-train   time the training loop against a plain PyTorch loop (about half an hour, after the install)
@@ -27,13 +28,14 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 # The peers have an environment of their own, so that none of them is there, or changes a version, when tests run.
 BENCH_VENV ?= .venv-bench
 BENCH = $(BENCH_VENV)/bin/python
+COMPARE_VENV ?= .venv-compare
 # So have the tools that look at what is installed.
 AUDIT_VENV ?= .venv-audit
 LANES ?=
 # Options for all benchmarks, such as BENCH_ARGS="--limit 600".
 BENCH_ARGS ?=
 
-.PHONY: demo test test-slow faults faults-nightly audit sbom lint format docs notebooks bench bench-full bench-train \
+.PHONY: demo test test-slow faults faults-nightly audit sbom compare lint format docs notebooks bench bench-full bench-train \
 	accuracy evidence pictures clean
 
 demo: $(VENV)/.demo
@@ -81,6 +83,13 @@ bench: $(BENCH_VENV)/.bench
 	$(BENCH) benchmarks/solver.py $(BENCH_ARGS)
 	$(BENCH) benchmarks/refresh.py $(BENCH_ARGS)
 
+compare: $(VENV)/.dev $(BENCH_VENV)/.bench $(COMPARE_VENV)/.compare
+	rm -f benchmarks/results/compare_cases.jsonl benchmarks/results/compare_kills.jsonl
+	$(BIN)/python benchmarks/compare_cases.py fewlabels
+	$(BENCH) benchmarks/compare_cases.py sklearn graphlearning
+	$(COMPARE_VENV)/bin/python benchmarks/compare_kills.py --kinds torch torch_rename torch_random lightning
+	$(BIN)/python benchmarks/compare_kills.py --kinds fewlabels
+
 bench-full: $(BENCH_VENV)/.bench
 	$(BENCH) benchmarks/propagate.py --resume --rows 10000 50000 200000 1000000 --classes 10 100 $(BENCH_ARGS)
 	$(BENCH) benchmarks/neighbors.py --resume --rows 50000 200000 1000000 $(BENCH_ARGS)
@@ -105,8 +114,8 @@ pictures: $(VENV)/.dev
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) $(AUDIT_VENV) build/bench docs/_build docs/_notebook_pictures .mypy_cache .ruff_cache \
-	  .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(COMPARE_VENV) $(AUDIT_VENV) build/bench docs/_build docs/_notebook_pictures \
+	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -133,4 +142,9 @@ $(BENCH_VENV)/.bench: pyproject.toml constraints.txt
 $(AUDIT_VENV)/.audit:
 	$(PYTHON) -m venv $(AUDIT_VENV)
 	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.10,<3" "cyclonedx-bom>=7,<8"
+	@touch $@
+
+$(COMPARE_VENV)/.compare: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(COMPARE_VENV)
+	$(COMPARE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[compare]"
 	@touch $@

@@ -103,6 +103,7 @@ STANDARD = {
     "sys",
     "threading",
     "time",
+    "tokenize",
     "traceback",
     "types",
     "typing",
