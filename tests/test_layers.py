@@ -103,7 +103,6 @@ STANDARD = {
     "sys",
     "threading",
     "time",
-    "tokenize",
     "traceback",
     "types",
     "typing",

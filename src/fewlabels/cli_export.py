@@ -9,9 +9,9 @@ import typer
 
 from .cli_app import Json, app, print_json
 
-EXAMPLES = """Example: fewlabels export runs/demo --out reviewed.csv
+EXAMPLES = """Example: fewlabels export runs/photos --out reviewed.csv
 
-Example: fewlabels export runs/demo --out all.parquet --all"""
+Example: fewlabels export runs/photos --out all.parquet --all"""
 
 
 @app.command(short_help="Write a run's given and answered labels to a file.", epilog=EXAMPLES)

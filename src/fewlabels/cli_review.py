@@ -12,9 +12,9 @@ import typer
 from .cli_app import Json, Quiet, app, hush, print_json
 from .errors import ConfigError
 
-EXAMPLES = """Example: fewlabels review runs/demo
+EXAMPLES = """Example: fewlabels review runs/photos
 
-Example: fewlabels review runs/demo --no-browser --port 8765 --labels reviewed.csv"""
+Example: fewlabels review runs/photos --no-browser --port 8765 --labels reviewed.csv"""
 
 
 @app.command(short_help="Label together with the graph, on a local page.", epilog=EXAMPLES)

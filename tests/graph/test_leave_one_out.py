@@ -57,7 +57,8 @@ def test_a_copy_of_a_row_keeps_its_say():
     labels = np.full(90, -1)
     labels[[88, 89, 0, 1, 2]] = [0, 1, 0, 1, 2]
     settings = GraphSettings(n_neighbors=10, **SOLVED)
-    propagation = propagate(EQUAL_PAIR, labels, settings)
+    with pytest.warns(InputWarning, match="FL-G15"):
+        propagation = propagate(EQUAL_PAIR, labels, settings)
     found = leave_one_out(propagation, labels, settings, rows=[88, 89])
     assert propagation.graph.node[88] == propagation.graph.node[89]
     np.testing.assert_array_equal(found.label, [1, 0])

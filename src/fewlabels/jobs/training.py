@@ -117,10 +117,10 @@ class _Run:
         begun, group = time.perf_counter(), self.execution.group
         again = has_run(self.folder, self.options)
         kept = Checkpoints(self.folder / CHECKPOINTS, self._identity(), allow_inexact=self.options.allow_inexact)
-        start = _newest(kept) if again else None
-        writer, log = self._opened(again, start, kept)
-        images = placed(self.task.pixels, self.execution.device)
-        with StopRequested() as stop:
+        with StopRequested() as stop:  # before the first event is written: whoever waits for it may stop the run then
+            start = _newest(kept) if again else None
+            writer, log = self._opened(again, start, kept)
+            images = placed(self.task.pixels, self.execution.device)
             keeping = Keeping(self.options.save_every, lambda: stop.requested, self.options.on_collapse, group.leads)
             keeper = Keeper(kept, log, keeping)
             keeper.step = 0 if start is None else start.values["place"]["done"]

@@ -64,7 +64,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
     runs = [run for one in given for run in _expanded(one)]
     head = given[0]
     alone = runs[0] if len(runs) == 1 else None
-    names = [str(name) for name in runs[0].facts.get("class_names", [])]
+    names = [shown(name) for name in runs[0].facts.get("class_names", [])]
     repeats = all(_but_seed(run) == _but_seed(runs[0]) for run in runs)
     curves = [curve for run in runs if (curve := curve_of(run)).phase]
     return Report(

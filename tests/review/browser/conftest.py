@@ -20,9 +20,9 @@ class Seen:
     elsewhere: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
-    """One Chromium for all tests of a process."""
+    """One Chromium for the tests of a file. While it is there an event loop runs, and no test may start another."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright, of the dev extra, is not installed")
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
@@ -58,7 +58,7 @@ def seen() -> Iterator[Seen]:
 def context(browser, review: Review, seen: Seen) -> Iterator:
     """A browser profile of its own; `context.new_page()` is one more tab."""
     context = browser.new_context(viewport={"width": 1100, "height": 800}, reduced_motion="reduce")
-    context.set_default_timeout(5_000)
+    context.set_default_timeout(15_000)
     context.on("console", lambda message: _note_console(seen, message))
     context.on("weberror", lambda error: seen.errors.append(str(error.error)))
     context.on("dialog", lambda dialog: _answer_dialog(seen, dialog))
