@@ -82,6 +82,7 @@ def check(fuzzed, mode, count):
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
 @pytest.mark.parametrize("count", [80, pytest.param(1500, marks=pytest.mark.slow)])
-def test_the_api_answers_as_its_schema_says_and_never_fails(fuzzed, mode, count):
+def test_the_api_answers_as_its_schema_says_and_never_fails(fuzzed, tally, mode, count):
     check(fuzzed, mode, count)
+    tally(count)
     print(sorted(fuzzed[2].items()))

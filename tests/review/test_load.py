@@ -44,9 +44,10 @@ def summary(seen):
     ],
     ids=["300 writes", "5,000 writes"],
 )
-def test_w11_a_server_that_is_killed_loses_nothing_acknowledged(tmp_path, plan):
+def test_w11_a_server_that_is_killed_loses_nothing_acknowledged(tmp_path, tally, plan):
     seen, found, replayed = run(tmp_path, plan)
     print(summary(seen))
+    tally(len(seen.sent), len(found))
     assert found == []
     assert seen.kills >= 1
     assert seen.conflicts
