@@ -8,6 +8,7 @@ import unicodedata
 import zipfile
 from pathlib import Path
 
+from cases_images import GOOD, album, read
 from catalogue import Family
 from image_files import encoded, noise
 
@@ -15,19 +16,6 @@ from fewlabels.data.image_sources import open_source
 from fewlabels.data.images import read_images
 
 CASES = cases = Family()
-
-GOOD = encoded(noise(8, 8))
-
-
-def album(work, files=(), root="photos"):
-    """A folder of two good images and these files."""
-    for name, content in ({"good 1.png": GOOD, "good 2.png": encoded(noise(8, 8, seed=1))} | dict(files)).items():
-        work.write(f"{root}/{name}", content)
-    return root
-
-
-def read(work, files=(), **options):
-    return work.call(lambda: read_images(album(work, files), image_size=8, **options))
 
 
 @cases.accepted("I15", "hidden files and files of the system")

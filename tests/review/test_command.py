@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.main import run as run_command
+from fewlabels.review.export import kind_of
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def job(monkeypatch):
     fakes = {
         "engine": {"Engine": lambda items, answers: FakeEngine(len(items.ids), answers)},
         "items": {"Items": FakeItems, "open_items": lambda run: FakeItems([f"{row}.png" for row in range(20)])},
-        "export": {"exported": lambda items, *rest: fake_export(*rest)},
+        "export": {"exported": lambda items, *rest: fake_export(*rest), "kind_of": kind_of},
     }
     for name, content in fakes.items():
         module = ModuleType(f"fewlabels.review.{name}")

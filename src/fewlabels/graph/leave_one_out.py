@@ -153,7 +153,7 @@ def _arriving(
     ends = graph.node[labelled]
     for start in range(0, rows.size, COLUMNS):
         asked = rows[start : start + COLUMNS]
-        mass = solve(_units(graph, asked)).x[ends].astype(np.float64)
+        mass = solve(unit_columns(graph, asked)).x[ends].astype(np.float64)
         far = np.flatnonzero(_most_from_others(mass, labelled, asked) < NOISE)
         connected = np.isin(graph.component[graph.node[asked]], _shared_components(graph, labelled))
         far = far[connected[far]]
@@ -162,7 +162,8 @@ def _arriving(
         yield from np.where(np.abs(mass) > SMALLEST, mass, 0).T
 
 
-def _units(graph: Graph, rows: NDArray[np.int64]) -> sp.csc_array:
+def unit_columns(graph: Graph, rows: NDArray[np.int64]) -> sp.csc_array:
+    """(m, r): a label of weight 1 at each of `rows`, in a column of its own."""
     at = (graph.node[rows], np.arange(rows.size))
     return sp.csc_array(sp.coo_array((np.ones(rows.size), at), (graph.affinity.shape[0], rows.size)))
 
@@ -183,7 +184,7 @@ def _exact(graph: Graph, ends: NDArray[np.int64], rows: NDArray[np.int64], setti
     w = graph.affinity.astype(np.float64, copy=False)
     parts = []
     for start in range(0, rows.size, EXACT_COLUMNS):
-        unit = _units(graph, rows[start : start + EXACT_COLUMNS]).toarray()
+        unit = unit_columns(graph, rows[start : start + EXACT_COLUMNS]).toarray()
         solution = conjugate_gradients(lambda x: x - settings.alpha * (w @ x), unit, tol=EXACT, max_steps=MOST_STEPS)
         parts.append(solution.x[ends])
     return np.concatenate(parts, axis=1)

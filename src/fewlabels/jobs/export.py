@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import ConfigError
 from ..review.engine import Engine
-from ..review.export import exported
-from ..review.items import open_items
+from ..review.export import exported, kind_of
+from ..review.items import Items, open_items
+from ..review.state import unsolved
 from ..review.store_file import NAME, open_store, review_folder, run_identity
-
-ENDINGS = {".csv": "csv", ".parquet": "parquet", ".json": "label-studio"}
 
 
 def run_export(run: Path, out: Path, *, everything: bool = False, excel_safe: bool | None = None) -> dict[str, Any]:
@@ -22,17 +21,12 @@ def run_export(run: Path, out: Path, *, everything: bool = False, excel_safe: bo
     Raises ConfigError C16 for another ending, C9 where the file exists, what open_items and open_store raise, and
     StorageError where it cannot be written.
     """
-    kind = ENDINGS.get(out.suffix.lower())
-    if kind is None:
-        do = "give the output such a name"
-        raise ConfigError("C16", "labels are exported to .csv, .parquet or .json (Label Studio)", where=out, do=do)
-    if out.exists():
-        raise ConfigError("C9", "the output exists", where=out, do="choose another name; nothing was changed")
+    kind = kind_of(out)
     items = open_items(run)
     answers, event = _answers(run)
-    number = {name: code for code, name in enumerate(items.class_names)}
-    engine = Engine(items, {row: number[name] for row, name in answers.items()})
-    data = exported(items, engine.state, answers, kind, event, everything=everything, excel_safe=excel_safe)
+    graph_too = everything or kind == "label-studio"  # given and answered labels are known without it
+    state = Engine(items, _numbers(items, answers)).state if graph_too else unsolved(items.given)
+    data = exported(items, state, answers, kind, event, everything=everything, excel_safe=excel_safe)
     durable.make_folder(out.parent)
     durable.write_bytes(out, data)
     num_given = int((items.given >= 0).sum())
@@ -45,6 +39,11 @@ def run_export(run: Path, out: Path, *, everything: bool = False, excel_safe: bo
         "labelled": num_given + len(answers) - corrected,
         "event": event,
     }
+
+
+def _numbers(items: Items, answers: Mapping[int, str]) -> dict[int, int]:
+    number = {name: code for code, name in enumerate(items.class_names)}
+    return {row: number[name] for row, name in answers.items()}
 
 
 def _answers(run: Path) -> tuple[dict[int, str], int]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import ConfigError, StorageError
+from ..errors import StorageError
 from ..review.desk import Desk, Run
 from ..review.engine import Engine
-from ..review.export import exported
+from ..review.export import exported, kind_of
 from ..review.items import Items, open_items
 from ..review.server import review_app
 from ..review.server_run import Door, access_to, check_host, listening, serve
@@ -55,7 +55,7 @@ def run_review(run: Path, asked: Review) -> Reviewed:
     this review; what `open_items` and `open_store` raise.
     """
     check_host(asked.door, understood=asked.understood)
-    kind = _kind(asked.labels)
+    kind = "" if asked.labels is None else kind_of(asked.labels)
     facts = read_run(run).facts
     folder = local_folder(review_folder(run))
     with RunLock(folder):
@@ -75,18 +75,6 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         if asked.labels is not None:
             durable.write_bytes(asked.labels, exported(items, engine.state, store.labels(), kind, store.event))
         return Reviewed(run, store.answered, store.skipped, store.event, asked.labels)
-
-
-def _kind(labels: Path | None) -> str:
-    """What kind of table --labels is, by its ending."""
-    kinds = {"": "csv", ".csv": "csv", ".parquet": "parquet", ".json": "label-studio"}
-    ending = "" if labels is None else labels.suffix.lower()
-    if labels is not None and (not ending or ending not in kinds):
-        do = "give the output such a name"
-        raise ConfigError("C16", "a table of labels ends in .csv, .parquet or .json", where=labels, do=do)
-    if labels is not None and labels.exists():
-        raise ConfigError("C9", "the output exists", where=labels, do="choose another name; nothing was changed")
-    return kinds[ending]
 
 
 def _numbers(store: Store, items: Items) -> dict[int, int]:

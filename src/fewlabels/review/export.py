@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,21 @@ from .state import State
 from .wanted import SOURCES
 
 KINDS = ("csv", "parquet", "label-studio")
+ENDINGS = dict(zip((".csv", ".parquet", ".json"), KINDS, strict=True))
 RISKY = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that starts so for a formula
 CONTROL, MODEL = "label", "fewlabels"
 LABELED = (SOURCES.index("given"), SOURCES.index("answered"))
+
+
+def kind_of(out: Path) -> str:
+    """The kind of a file to write, by its ending. Raises ConfigError C16 for another one, C9 where the file exists."""
+    kind = ENDINGS.get(out.suffix.lower())
+    if kind is None:
+        do = "give the output such a name"
+        raise ConfigError("C16", "labels are exported to .csv, .parquet or .json (Label Studio)", where=out, do=do)
+    if out.exists():
+        raise ConfigError("C9", "the output exists", where=out, do="choose another name; nothing was changed")
+    return kind
 
 
 def exported(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..conventions import UNLABELED
 from ..graph import Graph, GraphSettings, PseudoLabels, Solution, pseudo_labels
 from ..graph.far import fill_far_nodes
+from ..graph.leave_one_out import unit_columns
 from ..graph.propagation import degree_roots_of, prepared
 from ..graph.refinement import Refinement, solve_refined
 from ..graph.sources import CheckedLabels, sources
@@ -148,5 +149,4 @@ class Spreading:
         return Spread(pseudo_labels(z[self.graph.node], self.label, self.settings.rules), z, self.x)
 
     def _units(self, rows: Sequence[int]) -> sp.csc_array:
-        at = (self.graph.node[np.asarray(rows, np.int64)], np.arange(len(rows)))
-        return sp.csc_array(sp.coo_array((np.ones(len(rows)), at), (self.x.shape[0], len(rows))))
+        return unit_columns(self.graph, np.asarray(rows, np.int64))

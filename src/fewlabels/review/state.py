@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .wanted import SOURCES
+
 
 @dataclass(frozen=True)
 class State:
@@ -23,6 +25,13 @@ class State:
     source: NDArray[np.int8]
     score: NDArray[np.floating]
     version: int
+
+
+def unsolved(given: NDArray[np.int64]) -> State:
+    """What is known before anything is propagated: the given labels, (n,) class numbers, -1 for none."""
+    known = given >= 0
+    source = np.where(known, SOURCES.index("given"), SOURCES.index("none")).astype(np.int8)
+    return State(given, known.astype(np.float64), known, source, np.zeros(given.size), 0)
 
 
 @dataclass(frozen=True)
