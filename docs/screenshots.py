@@ -65,6 +65,17 @@ def answer(page: Page, truth: dict[str, str], count: int) -> None:
         page.wait_for_load_state("networkidle")
 
 
+def look_back(page: Page) -> None:
+    """Accept the selected rows, skip one, undo that; then the history of it all."""
+    for key, said in (("Enter", "labelled"), ("s", "skipped"), ("u", "undone")):
+        page.keyboard.press(key)
+        page.wait_for_function("said => document.getElementById('live').innerText.includes(said)", arg=said)
+        page.wait_for_load_state("networkidle")
+    page.keyboard.press("h")
+    page.wait_for_selector("#history .entry")
+    page.wait_for_load_state("networkidle")
+
+
 def save(page: Page, name: str) -> None:
     """With 256 colours, a third of the size."""
     page.wait_for_timeout(500)  # the figures come after the answer
@@ -97,6 +108,8 @@ def main(run: Path, table: Path) -> None:
         page.wait_for_selector("#why:not([hidden])")
         page.wait_for_load_state("networkidle")
         save(page, "light")
+        look_back(page)
+        save(page, "history")
         page = opened(browser, address, "dark", WIDE)
         answer(page, truth, 3)
         save(page, "dark")

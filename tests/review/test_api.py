@@ -92,8 +92,37 @@ def test_history_is_there_to_look_at_the_newest_first(page):
     history = page.get("/api/history", params={"count": 2}).json()
     assert history["total"] == 3
     assert [event["kind"] for event in history["events"]] == ["undo", "answers"]
-    assert history["events"][0]["rows"] == [{"row": 1, "id": "img/1.png", "before": "dog", "after": "cat"}]
+    back = {"row": 1, "id": "img/1.png", "before": "dog", "after": "cat", "skipped_before": False, "skipped": False}
+    assert history["events"][0]["rows"] == [back]
+    assert [(event["event"], event["undoes"], event["undone"]) for event in history["events"]] == [
+        (3, 2, False),
+        (2, None, True),
+    ]
     assert page.get("/api/history", params={"first": 3}).json()["events"] == []
+
+
+def test_the_history_of_one_row_has_nothing_of_the_others(page):
+    page.post("/api/answers", json={"client": "tab", "seq": 1, "answers": [answer(1), answer(2)]})
+    save(page, answer(3), seq=2)
+    save(page, {"row": 2, "action": "skip", "label": None, "version": 1}, seq=3)
+    save(page, {"row": 2, "action": "clear", "label": None, "version": 2}, seq=4)
+    history = page.get("/api/history", params={"row": 2}).json()
+    assert history["total"] == 3
+    assert [event["event"] for event in history["events"]] == [4, 3, 1]
+    rows = [row for event in history["events"] for row in event["rows"]]
+    assert [(row["row"], row["before"], row["skipped_before"], row["after"], row["skipped"]) for row in rows] == [
+        (2, None, True, None, False),
+        (2, "cat", False, None, True),
+        (2, None, False, "cat", False),
+    ]
+    second = page.get("/api/history", params={"row": 2, "first": 1, "count": 1}).json()
+    assert [event["event"] for event in second["events"]] == [3]
+    assert page.get("/api/history", params={"row": 40}).json() == {"total": 0, "events": []}
+
+
+@pytest.mark.parametrize("row", ["50", "-1", "x", "", "1.0"])
+def test_the_history_of_a_row_that_there_is_not_is_refused(page, row):
+    assert page.get("/api/history", params={"row": row}).status_code == 422
 
 
 @pytest.mark.parametrize(

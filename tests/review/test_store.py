@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from fewlabels.errors import ConfigError, RunError, StorageError
 from fewlabels.review import store_file
 from fewlabels.review.mounts import network_file_system, type_of
-from fewlabels.review.store import Answer, Conflict, Mark, Request, Reused, Written
+from fewlabels.review.past import Mark
+from fewlabels.review.store import Answer, Conflict, Request, Reused, Written
 from fewlabels.review.store_file import local_folder, open_store, review_folder, run_identity
 
 CLIENTS = st.sampled_from(["tab-1", "tab-2"])

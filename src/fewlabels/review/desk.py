@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
+from .past import Change, Event, Mark
 from .refusals import Refused
 from .solving import Snapshot, Solving
-from .store import Answer, Conflict, Mark, Request, Reused, Store, Written
+from .store import Answer, Conflict, Request, Reused, Store, Written
 from .wanted import SOURCES, Wanted
 from .writing import Writing
 
@@ -164,25 +165,13 @@ class Desk:
             "estimate": _estimate(snapshot),
         }
 
-    async def history(self, first: int, count: int) -> dict[str, Any]:
-        """Events, the newest first."""
-        read = self._writing.read(lambda: self._store.history(first, count))
+    async def history(self, first: int, count: int, row: int | None) -> dict[str, Any]:
+        """Events, the newest first; row: those of one row, with nothing of the others."""
+        if row is not None:
+            self._check_row(row, 422, "W6")
+        read = self._writing.read(lambda: self._store.history(first, count, row))
         total, events = await asyncio.wrap_future(read)
-        return {
-            "total": total,
-            "events": [
-                {
-                    "event": event["event"],
-                    "when": event["when"],
-                    "kind": event["kind"],
-                    "rows": [
-                        {"row": c.row, "id": self._items.ids[c.row], "before": c.before.label, "after": c.after.label}
-                        for c in event["changes"]
-                    ],
-                }
-                for event in events
-            ],
-        }
+        return {"total": total, "events": [self._event(event) for event in events]}
 
     async def exported(self, kind: str) -> tuple[int, bytes]:
         """(event, file of labels) with all answers up to that event, whether the graph has taken them in or not."""
@@ -222,6 +211,16 @@ class Desk:
     def _pass_on(self, request: Request, written: Written) -> None:
         """To the solver, on the writer's thread, before the answer goes out: a page may ask for this event at once."""
         self._solving.take(written.event, {row: self._code(mark.label) for row, mark in written.applied})
+
+    def _event(self, event: Event) -> dict[str, Any]:
+        told = {name: getattr(event, name) for name in ("event", "when", "kind", "undoes", "undone")}
+        return told | {"rows": [self._change(change) for change in event.changes]}
+
+    def _change(self, change: Change) -> dict[str, Any]:
+        before, after = change.before, change.after
+        labels = {"before": before.label, "after": after.label}
+        skipped = {"skipped_before": before.skipped, "skipped": after.skipped}
+        return {"row": change.row, "id": self._items.ids[change.row], **labels, **skipped}
 
     def _code(self, label: str | None) -> int:
         return -1 if label is None else self._number[label]

@@ -113,7 +113,7 @@ def _add_reading(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/api/history", responses={**FAILURES, 200: {"model": models.History}})
     async def history(asked: Annotated[models.HistoryAsked, Query()]) -> Response:
-        return JSONResponse(await desk.history(asked.first, asked.count))
+        return JSONResponse(await desk.history(asked.first, asked.count, asked.row))
 
 
 def _add_writing(app: FastAPI, desk: Desk) -> None:

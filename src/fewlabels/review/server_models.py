@@ -45,6 +45,11 @@ Words = Annotated[
     BeforeValidator(_none_if_empty),
     WithJsonSchema({"type": "string", "maxLength": 1000}),
 ]
+OneRow = Annotated[
+    Annotated[int, Field(ge=0, le=LARGEST, strict=True)] | None,
+    BeforeValidator(whole),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": LARGEST}),
+]
 Client = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Order = Literal["queue", "doubtful", "certain", "row", "suspicious"]
 SOURCES = ("given", "propagated", "none", "answered", "skipped")
@@ -75,6 +80,7 @@ class RowsAsked(Asked):
 class HistoryAsked(Asked):
     first: Whole = 0
     count: Annotated[Whole, Field(ge=1, le=MOST_ROWS)] = 60
+    row: OneRow = None
 
 
 class GraphAsked(Asked):
@@ -225,12 +231,16 @@ class PastRow(BaseModel):
     id: str
     before: str | None
     after: str | None
+    skipped_before: bool
+    skipped: bool
 
 
 class PastEvent(BaseModel):
     event: int
     when: str
     kind: Literal["answers", "undo"]
+    undoes: int | None
+    undone: bool
     rows: list[PastRow]
 
 

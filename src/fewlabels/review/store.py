@@ -17,26 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, Literal
+from typing import Literal
+
+from .past import BLANK, Change, Event, Mark, changes_in, newest_events
 
 Action = Literal["label", "skip", "clear"]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What a person said of a row. label: name of the class, None for none.
-
-    version: how often the row was changed. base: the version whose state this is; an older one after an undo, so that
-    what was before can be undone too.
-    """
-
-    label: str | None = None
-    skipped: bool = False
-    version: int = 0
-    base: int = 0
-
-
-BLANK = Mark()
 
 
 @dataclass(frozen=True)
@@ -97,13 +82,6 @@ class Reused:
 Outcome = Written | Conflict | Reused
 
 
-@dataclass(frozen=True)
-class _Change:
-    row: int
-    before: Mark
-    after: Mark
-
-
 class Store:
     """The answers of one review. One thread at a time may write; `marks`, `event` and `answered` may be read by others.
 
@@ -138,7 +116,7 @@ class Store:
 
     def check(self) -> None:
         """Raise ValueError where what a request did is not what was asked: SQLite has no checksums of its own."""
-        changes = groupby(self._changes(), key=lambda pair: pair[0])
+        changes = groupby(changes_in(self._connection), key=lambda pair: pair[0])
         done = {event: tuple(_asked(change) for _, change in some) for event, some in changes}
         for event, kind, digest in self._connection.execute("SELECT event, kind, digest FROM events"):
             asked = done.get(event, ()) if kind == "answers" else None
@@ -154,18 +132,10 @@ class Store:
         staged.take_effect()
         return outcomes
 
-    def history(self, first: int, count: int) -> tuple[int, list[dict[str, Any]]]:
-        """(number of events, `count` of them from the `first` newest on, the newest first)."""
-        events = self._connection.execute(
-            "SELECT event, at, kind FROM events ORDER BY event DESC LIMIT ? OFFSET ?", (count, first)
-        ).fetchall()
-        if not events:
-            return self.event, []
-        changes = self._changes("WHERE event BETWEEN ? AND ?", (events[-1][0], events[0][0]))
-        by_event = {event: [change for _, change in some] for event, some in groupby(changes, key=lambda pair: pair[0])}
-        return self.event, [
-            {"event": event, "when": at, "kind": kind, "changes": by_event.get(event, [])} for event, at, kind in events
-        ]
+    def history(self, first: int, count: int, row: int | None = None) -> tuple[int, list[Event]]:
+        """(number of events, `count` of them from the `first` newest on, the newest first). row: those of one row."""
+        total = self.event if row is None else self.mark(row).version
+        return total, newest_events(self._connection, first, count, row)
 
     def _one(self, request: Request, staged: _Staged) -> Outcome:
         known = self._connection.execute(
@@ -182,17 +152,17 @@ class Store:
     def _again(self, request: Request, event: int, kind: str, digest: str, answered: int) -> Outcome:
         if (kind, digest) != (request.kind, request.digest):
             return Reused()
-        applied = tuple((c.row, c.after) for _, c in self._changes("WHERE event = ?", (event,)))
+        applied = tuple((c.row, c.after) for _, c in changes_in(self._connection, "WHERE event = ?", (event,)))
         return Written(event, applied, answered, not applied, False)
 
     def _planned(
         self, request: Request, staged: _Staged
-    ) -> tuple[int | None, list[_Change], list[tuple[int, str | None, Mark]]]:
+    ) -> tuple[int | None, list[Change], list[tuple[int, str | None, Mark]]]:
         """(event to undo, changes, conflicts) of a new request."""
         if request.answers is not None:
             pairs = [(answer, staged.mark(answer.row)) for answer in request.answers]
             conflicts = [(a.row, a.label, now) for a, now in pairs if now.version != a.version]
-            return None, [_Change(a.row, now, _after(a, now)) for a, now in pairs], conflicts
+            return None, [Change(a.row, now, _after(a, now)) for a, now in pairs], conflicts
         (undone,) = self._connection.execute(
             "SELECT max(event) FROM events WHERE client = ? AND kind = 'answers' AND event NOT IN "
             "(SELECT undoes FROM events WHERE undoes IS NOT NULL AND client = ?)",
@@ -200,12 +170,12 @@ class Store:
         ).fetchone()
         if undone is None:
             return None, [], []
-        old = [change for _, change in self._changes("WHERE event = ?", (undone,))]
+        old = [change for _, change in changes_in(self._connection, "WHERE event = ?", (undone,))]
         now = {change.row: staged.mark(change.row) for change in old}
         lost = [(c.row, c.before.label, now[c.row]) for c in old if now[c.row].base != c.after.base]
-        return undone, [_Change(c.row, now[c.row], _restored(c.before, now[c.row])) for c in old], lost
+        return undone, [Change(c.row, now[c.row], _restored(c.before, now[c.row])) for c in old], lost
 
-    def _append(self, request: Request, undone: int | None, changes: list[_Change], staged: _Staged) -> Written:
+    def _append(self, request: Request, undone: int | None, changes: list[Change], staged: _Staged) -> Written:
         for change in changes:
             staged.change(change)
         staged.event += 1
@@ -233,19 +203,12 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _changes(self, where: str = "", values: tuple[int, ...] = ()) -> list[tuple[int, _Change]]:
-        rows = self._connection.execute(f"SELECT * FROM changes {where} ORDER BY event, rowid", values)
-        return [
-            (event, _Change(row, Mark(b, bool(bs), version - 1, bb), Mark(a, bool(as_), version, ab)))
-            for event, row, version, b, bs, bb, a, as_, ab in rows
-        ]
-
     def _know(self) -> None:
         """Read the state from the file where it is not known. Raises ValueError where changes contradict each other."""
         if self._is_known:
             return
         marks: dict[int, Mark] = {}
-        for event, change in self._changes():
+        for event, change in changes_in(self._connection):
             if marks.get(change.row, BLANK) != change.before:
                 raise ValueError(f"event {event} does not follow from those before it (row {change.row})")
             marks[change.row] = change.after
@@ -267,7 +230,7 @@ class _Staged:
     def mark(self, row: int) -> Mark:
         return self._marks.get(row) or self._store.mark(row)
 
-    def change(self, change: _Change) -> None:
+    def change(self, change: Change) -> None:
         self._marks[change.row] = change.after
         self.answered += (change.after.label is not None) - (change.before.label is not None)
         self.skipped += change.after.skipped - change.before.skipped
@@ -277,7 +240,7 @@ class _Staged:
         self._store.event, self._store.answered, self._store.skipped = self.event, self.answered, self.skipped
 
 
-def _asked(change: _Change) -> Answer:
+def _asked(change: Change) -> Answer:
     """The answer that made a change."""
     after = change.after
     action: Action = "skip" if after.skipped else "clear" if after.label is None else "label"

@@ -8,6 +8,7 @@ import { at, fill, keycap, make } from "./dom.js";
 import { openFilters } from "./filters.js";
 import { createFollower } from "./follower.js";
 import { createGrid } from "./grid.js";
+import { createHistory } from "./history.js";
 import { openClient, openClients } from "./identity.js";
 import { listen, showHelp } from "./keys.js";
 import { createList } from "./list.js";
@@ -78,6 +79,7 @@ function build(session, identity, prefix) {
   page.answers = createAnswers({ ...common, identity, prefix, say, saved });
   const waiting = page.answers.outbox.waiting;
   page.panels = createPanels({ ...common, waiting });
+  page.past = createHistory({ ...common, open: page.panels.enlarge });
   page.follower = createFollower(get, onMoved(page), showNotMoved, session.event);
   page.grid = createGrid(at("grid"), {
     pointed: onPointed(page),
@@ -89,7 +91,7 @@ function build(session, identity, prefix) {
 }
 
 /** Everything a key or a button can do, by name. */
-function actionsOf({ session, answers, panels, list, grid, form }) {
+function actionsOf({ session, answers, panels, past, list, grid, form }) {
   const label = (number) => answers.label(session.classes[number]);
   const picker = createPicker(session.classes, label);
   const select = (change) => list.select(change(list.selection));
@@ -99,6 +101,7 @@ function actionsOf({ session, answers, panels, list, grid, form }) {
     pick: picker.open,
     why: panels.why,
     zoom: panels.zoom,
+    history: () => past.open(panels.current(), panels.closeZoom()),
     all: () => select(choose.everything),
     toggle: () => list.rows.size && select((now) => choose.toggle(now, now.focus)),
     escape: () => (list.selection.selected.size || at("why").hidden ? select(choose.nothing) : panels.closeWhy()),
@@ -122,6 +125,7 @@ function connect(actions, classes) {
   fill(at("actions"), ...BUTTONS.map(button));
   at("next").addEventListener("click", () => actions.next());
   at("previous").addEventListener("click", () => actions.previous());
+  at("open-history").addEventListener("click", () => actions.history());
   at("open-help").addEventListener("click", showHelp);
 }
 

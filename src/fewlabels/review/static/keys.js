@@ -12,6 +12,7 @@ const COMMANDS = [
   ["/, l", "choose a class by name", "pick", ["/", "l"]],
   ["w", "why this label: open or close the panel", "why", ["w"]],
   ["z, double click", "enlarge", "zoom", ["z"]],
+  ["h", "history of answers; of an enlarged row, its own", "history", ["h"]],
   ["n", "next rows", "next", ["n"]],
   ["p", "previous rows", "previous", ["p"]],
   ["a", "select all shown", "all", ["a"]],
@@ -26,10 +27,10 @@ const MOVES = [
 ];
 const ACTION = new Map(COMMANDS.flatMap(([, , action, keys]) => keys.map((key) => [key, action])));
 const IN_GRID = new Set(["Enter", " ", "Delete", "Backspace"]); // elsewhere these belong to buttons and links
-const IN_ZOOM = new Set(["accept", "skip", "undo", "clear", "pick", "zoom"]);
+const IN_ZOOM = new Set(["accept", "skip", "undo", "clear", "pick", "zoom", "history"]);
 const STORED = "fewlabels:single-keys";
 
-const singleKeys = () => localStorage.getItem(STORED) !== "off";
+export const singleKeys = () => localStorage.getItem(STORED) !== "off";
 const isTyping = (element) => element.closest?.("input:not([type=checkbox], [type=radio]), select, textarea") !== null;
 
 /** How far the focus goes for a key, in places; undefined for other keys. */

@@ -3,7 +3,7 @@
 import { at, className, fill, keycap, make } from "./dom.js";
 
 // Digits as on the keyboard, then the letters that no command uses.
-const KEYS = [..."1234567890", ..."bcdeghijkmoqrtvxy"];
+const KEYS = [..."1234567890", ..."bcdegijkmoqrtvxy"];
 
 /**
  * The key of each class, undefined where none is left. A class that is called like a key has that one, so that digits

@@ -53,6 +53,16 @@ export function createPanels({ get, list, waiting, kind, number }) {
     else if (current()) show(current());
   };
 
+  /** The row that is enlarged, else the one with the focus; undefined in an empty list. */
+  panels.current = () => zoomed() ?? current();
+
+  /** Returns whether a row was enlarged. */
+  panels.closeZoom = () => {
+    const was = zoomed() !== null;
+    at("zoom").close();
+    return was;
+  };
+
   /** Focus or selection changed: say where answers go, and let the panels follow. */
   panels.follow = () => {
     const { selected } = list().selection;

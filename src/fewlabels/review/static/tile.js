@@ -51,7 +51,7 @@ export function badge(row, waiting) {
 }
 
 /** A path's last part: what tells files of one folder apart. The whole is shown on hovering and enlarged. */
-const lastPart = (id) => id.split("/").at(-1) || id;
+export const lastPart = (id) => id.split("/").at(-1) || id;
 
 function caption(row, waiting, number) {
   const label = waiting?.label ?? row.answer ?? row.label;
