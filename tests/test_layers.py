@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "cli_training": {"errors", "cli_app", "data", "recipes", "runs", "jobs", "typer"},
     "cli_reproduce": {"errors", "cli_app", "cli_training", "data", "nets", "jobs", "typer"},
     "cli_review": {"errors", "cli_app", "jobs", "review", "fastapi", "uvicorn", "typer"},
-    "cli_export": {"cli_app", "jobs", "typer"},
+    "cli_export": {"cli_app", "jobs", "review", "typer"},
     "main": {"errors", "cli_app", "cli", "cli_export", "cli_reproduce", "cli_review", "cli_training", "typer"},
     "__main__": {"main"},
     "__init__": {"conventions", "errors", "graph", "runs"},

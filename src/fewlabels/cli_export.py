@@ -11,7 +11,9 @@ from .cli_app import Json, app, print_json
 
 EXAMPLES = """Example: fewlabels export runs/photos --out reviewed.csv
 
-Example: fewlabels export runs/photos --out all.parquet --all"""
+Example: fewlabels export runs/photos --out all.parquet --all
+
+Example: fewlabels export runs/photos --out tasks.json --images-at "/data/local-files/?d=photos/\""""
 
 
 @app.command(short_help="Write a run's given and answered labels to a file.", epilog=EXAMPLES)
@@ -29,12 +31,21 @@ def export(
             "ids must stay as they are to be read again.",
         ),
     ] = None,
+    images_at: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="What the addresses of images begin with in .json; each image's id follows, percent-encoded. "
+            "Default: the id alone.",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Write the labels by id: those that were given, and those that a person answered, which count first."""
     from .jobs.export import run_export
+    from .review.export import Form
 
-    found = run_export(run, out, everything=everything, excel_safe=excel_safe)
+    found = run_export(run, out, Form(everything, excel_safe, images_at))
     if as_json:
         print_json(found)
     else:

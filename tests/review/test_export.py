@@ -13,7 +13,7 @@ from review_items import items_of
 from fewlabels.data.labels import read_labels
 from fewlabels.errors import ConfigError
 from fewlabels.review.engine import Engine
-from fewlabels.review.export import exported
+from fewlabels.review.export import Form, exported
 
 ANSWERS = {10: "b", 0: "c", 20: "a"}
 
@@ -45,12 +45,12 @@ def test_the_csv_can_be_read_again_whatever_the_ids(opened, tmp_path):
 
 def test_all_rows_come_with_certainty_and_source_and_are_safe_in_a_spreadsheet(opened):
     items, engine = opened
-    rows = table(exported(items, engine.state, ANSWERS, "csv", everything=True))
+    rows = table(exported(items, engine.state, ANSWERS, "csv", form=Form(everything=True)))
     assert len(rows) == 60
     assert [row["id"] for row in rows[:3]] == ["'=1+1", "'-x", "id2"]
     assert {row["source"] for row in rows} == {"given", "answered", "propagated"}
     np.testing.assert_allclose([float(row["certainty"]) for row in rows], engine.state.certainty, atol=1e-5)
-    plain = table(exported(items, engine.state, ANSWERS, "csv", everything=True, excel_safe=False))
+    plain = table(exported(items, engine.state, ANSWERS, "csv", form=Form(everything=True, excel_safe=False)))
     assert plain[0]["id"] == "=1+1"
 
 
@@ -76,10 +76,21 @@ def test_label_studio_gets_annotations_for_people_and_predictions_for_the_graph(
     assert "annotations" not in tasks[11]
 
 
+def test_label_studio_finds_images_below_an_address(opened):
+    items, engine = opened
+    pictures = replace(items, ids=["a b/#1&ü?.png", *items.ids[1:]], kind="images", pictures=object())
+    for address, shown in {"": "a b/#1&ü?.png", "http://x/?d=": "http://x/?d=a%20b/%231%26%C3%BC%3F.png"}.items():
+        tasks = json.loads(exported(pictures, engine.state, {}, "label-studio", form=Form(images_at=address)))
+        assert tasks[0]["data"]["id"] == "a b/#1&ü?.png"
+        assert tasks[0]["data"]["image"] == shown
+    rows = json.loads(exported(items, engine.state, {}, "label-studio", form=Form(images_at="http://x/")))
+    assert rows[2]["data"]["text"] == "id2"
+
+
 def test_saved_answers_count_even_where_the_graph_has_not_taken_them_in(opened):
     items, _ = opened
     engine = Engine(items, {30: 1})
-    rows = table(exported(items, engine.state, {31: "c"}, "csv", everything=True))
+    rows = table(exported(items, engine.state, {31: "c"}, "csv", form=Form(everything=True)))
     assert (rows[31]["label"], rows[31]["source"], rows[31]["certainty"]) == ("c", "answered", "1")
     assert rows[30]["source"] == "propagated"
 
@@ -87,7 +98,7 @@ def test_saved_answers_count_even_where_the_graph_has_not_taken_them_in(opened):
 def test_rows_without_a_label_stay_empty():
     items = items_of(n=60, labelled=0)
     engine = Engine(items, {})
-    rows = table(exported(items, engine.state, {}, "csv", everything=True))
+    rows = table(exported(items, engine.state, {}, "csv", form=Form(everything=True)))
     assert {(row["label"], row["source"]) for row in rows} == {("", "none")}
     assert exported(items, engine.state, {}, "csv") == b"id,label\r\n"
     assert "annotations" not in json.loads(exported(items, engine.state, {}, "label-studio"))[0]

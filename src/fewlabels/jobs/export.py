@@ -8,13 +8,13 @@ from typing import Any
 
 from .. import durable
 from ..review.engine import Engine
-from ..review.export import exported, kind_of
+from ..review.export import PLAIN, Form, exported, kind_of
 from ..review.items import Items, open_items
 from ..review.state import unsolved
 from ..review.store_file import NAME, open_store, review_folder, run_identity
 
 
-def run_export(run: Path, out: Path, *, everything: bool = False, excel_safe: bool | None = None) -> dict[str, Any]:
+def run_export(run: Path, out: Path, form: Form = PLAIN) -> dict[str, Any]:
     """Write the labels of a run and of its review, if there was one, to `out`. Returns what was written.
 
     The review may be open meanwhile: what it has on disk by now is taken.
@@ -24,9 +24,9 @@ def run_export(run: Path, out: Path, *, everything: bool = False, excel_safe: bo
     kind = kind_of(out)
     items = open_items(run)
     answers, event = _answers(run)
-    graph_too = everything or kind == "label-studio"  # given and answered labels are known without it
+    graph_too = form.everything or kind == "label-studio"  # given and answered labels are known without it
     state = Engine(items, _numbers(items, answers)).state if graph_too else unsolved(items.given)
-    data = exported(items, state, answers, kind, event, everything=everything, excel_safe=excel_safe)
+    data = exported(items, state, answers, kind, event, form)
     durable.make_folder(out.parent)
     durable.write_bytes(out, data)
     num_given = int((items.given >= 0).sum())

@@ -9,8 +9,10 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +29,24 @@ ENDINGS = dict(zip((".csv", ".parquet", ".json"), KINDS, strict=True))
 RISKY = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that starts so for a formula
 CONTROL, MODEL = "label", "fewlabels"
 LABELED = (SOURCES.index("given"), SOURCES.index("answered"))
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an export looks like.
+
+    everything: CSV and Parquet have every row, with certainty and source. excel_safe: put ' before cells of a CSV that
+    a spreadsheet would run as formulas; None: for `everything`, which people look at, and not for labels alone, whose
+    ids must stay as they are to be read again. images_at: in Label Studio's tasks, what an image's address begins with;
+    the id follows it, percent-encoded. Empty: the id as it is.
+    """
+
+    everything: bool = False
+    excel_safe: bool | None = None
+    images_at: str = ""
+
+
+PLAIN = Form()
 
 
 def kind_of(out: Path) -> str:
@@ -46,19 +66,15 @@ def exported(
     answers: Mapping[int, str],
     kind: str,
     event: int = 0,
-    *,
-    everything: bool = False,
-    excel_safe: bool | None = None,
+    form: Form = PLAIN,
 ) -> bytes:
     """The bytes of the file.
 
     answers: row -> name of its class, as saved; they count even where `state` has not taken them in yet.
-    csv, parquet: id,label of given and answered rows, in their order. everything: of every row, with certainty and
-    source (given, answered, propagated or none); the label is empty (null) where there is none.
+    csv, parquet: id,label of given and answered rows, in their order. form.everything: of every row, with certainty
+    and source (given, answered, propagated or none); the label is empty (null) where there is none.
     label-studio: a task for every row: its id and texts as data, an annotation where a person labelled it, else a
     prediction with the certainty as score. event: the last one that is in `answers`; it names the predictions' model.
-    excel_safe: put ' before cells of a CSV that a spreadsheet would run as formulas. None: for `everything`, which
-    people look at; not for labels alone, whose ids must stay as they are to be read again.
     Raises ConfigError (C89) for another kind.
     """
     source = state.source.copy()
@@ -67,17 +83,17 @@ def exported(
     source[list(answers)] = SOURCES.index("answered")
     labels = _names(items, state, answers, source)
     if kind == "label-studio":
-        return _label_studio(items, state, labels, source, event)
-    rows = (np.arange(len(labels)) if everything else np.flatnonzero(np.isin(source, LABELED))).tolist()
+        return _label_studio(items, labels, source, state.certainty, f"{MODEL}-{event}", form)
+    rows = (np.arange(len(labels)) if form.everything else np.flatnonzero(np.isin(source, LABELED))).tolist()
     columns: dict[str, list[Any]] = {"id": [items.ids[row] for row in rows], "label": [labels[row] for row in rows]}
     certainty = np.where(np.isin(source, LABELED), 1.0, state.certainty)
-    if everything:
+    if form.everything:
         columns["certainty"] = certainty[rows].astype(np.float32).tolist()
         columns["source"] = [SOURCES[code] for code in source[rows]]
     if kind == "parquet":
         return _parquet(columns)
     if kind == "csv":
-        return _csv(columns, everything if excel_safe is None else excel_safe)
+        return _csv(columns, form.everything if form.excel_safe is None else form.excel_safe)
     raise ConfigError("C89", f"no export of kind {kind!r}; there are {', '.join(KINDS)}")
 
 
@@ -114,18 +130,26 @@ def _parquet(columns: Mapping[str, list[Any]]) -> bytes:
     return file.getvalue()
 
 
-def _label_studio(items: Items, state: State, labels: list[str | None], source: NDArray[np.int8], event: int) -> bytes:
+def _label_studio(
+    items: Items,
+    labels: list[str | None],
+    source: NDArray[np.int8],
+    certainty: NDArray[np.floating[Any]],
+    model: str,
+    form: Form,
+) -> bytes:
     """Tasks for a configuration with <Choices name="label" toName="image"> (toName="text" for rows without images)."""
     to_name = "image" if items.kind == "images" else "text"
     tasks = []
     for row, (id, name) in enumerate(zip(items.ids, labels, strict=True)):
-        data = {"id": id, to_name: id, **{key: texts[row] for key, texts in items.texts.items() if key != "id"}}
+        shown = form.images_at + quote(id, errors="surrogatepass") if form.images_at and to_name == "image" else id
+        data = {"id": id, to_name: shown, **{key: texts[row] for key, texts in items.texts.items() if key != "id"}}
         task: dict[str, Any] = {"data": data}
         result = [{"from_name": CONTROL, "to_name": to_name, "type": "choices", "value": {"choices": [name]}}]
         if name is not None and source[row] in LABELED:
             task["annotations"] = [{"result": result, "ground_truth": False, "was_cancelled": False}]
         elif name is not None:
-            score = round(float(state.certainty[row]), 6)
-            task["predictions"] = [{"model_version": f"{MODEL}-{event}", "score": score, "result": result}]
+            score = round(float(certainty[row]), 6)
+            task["predictions"] = [{"model_version": model, "score": score, "result": result}]
         tasks.append(task)
     return json.dumps(tasks, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass")
