@@ -373,6 +373,15 @@ def test_a_signal_ends_a_run_with_its_exit_code_and_says_how_to_go_on(tmp_path, 
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 
+def test_a_signal_once_all_is_done_ends_the_process_in_silence():
+    script = (
+        "import atexit, os, signal, sys, fewlabels.main as cli; sys.argv = ['fewlabels']; cli.run = lambda words: 3; "
+        "atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM)); cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+
+
 def test_a_warning_is_one_line_and_debug_shows_the_traceback(embeddings):
     process = command_line(*PROPAGATE, "o.csv", "--n-neighbors", "99")
     _, err = process.communicate(timeout=60)

@@ -34,7 +34,9 @@ def main() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is loaded
     warnings.showwarning = _OncePerCode()  # type: ignore[assignment]
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception in Python's own last steps would only be printed
+    sys.exit(status)
 
 
 class _OncePerCode:

@@ -38,7 +38,7 @@ NOT_RUN = {
     "fewlabels review": "serves a page until it is stopped; tests/review/ opens it",
     "python -m pytest": "the tests themselves",
     "make ": "takes minutes to hours and the network; tests/test_docs.py sees that the targets exist",
-    "torchrun": "tests/train/test_processes.py starts several processes",
+    "torchrun": "tests/train/test_torchrun.py starts several processes",
     "#!/bin/bash": "a script for a cluster that nobody here has; the page says so",
 }
 PRINTS_WHAT_IT_SAYS = {"tutorial-embeddings.md", "cost.md"}

@@ -78,6 +78,22 @@ def test_another_thread_takes_no_signals():
     assert found == [None]
 
 
+def test_a_launcher_that_is_gone_counts_as_a_hangup(monkeypatch):
+    """A process whose parent is gone gets another one from the system."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with StopRequested() as stop:
+        assert stop.requested is None
+        monkeypatch.setattr(interrupt.os, "getppid", lambda: 1)
+        assert stop.requested == signal.SIGHUP
+
+
+def test_without_torchrun_whoever_started_a_run_may_go(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    with StopRequested() as stop:
+        monkeypatch.setattr(interrupt.os, "getppid", lambda: 1)
+        assert stop.requested is None
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_error_has_the_status_of_its_signal_and_the_command_that_goes_on(number, status):
     error = interrupted(number, 1234, ["fewlabels", "train", "my photos", "--resume", "runs/a"])

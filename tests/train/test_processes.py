@@ -1,18 +1,11 @@
 """Several processes train one network: the same targets, the same weights, and they end together."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
-import numpy as np
 import pytest
-from children import Children, free_port, remains
-from PIL import Image
+from children import Children, remains
 
 from fewlabels.main import run
 
@@ -146,85 +139,3 @@ def test_several_seeds_are_not_run_by_several_processes(tmp_path, monkeypatch, c
     assert run(["demo", "--seeds", "2", "--out", str(tmp_path / "run")]) == 2
     assert "FL-C13 2 seeds in several processes" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory):
-    """Runs `fewlabels train` on a few images by torchrun in two processes; gives the folder that it works in."""
-    folder = tmp_path_factory.mktemp("torchrun")
-    rng = np.random.default_rng(0)
-    for number in range(24):
-        kind = ("dark", "light")[number % 2] if number < 4 else "unlabeled"
-        (folder / "photos" / kind).mkdir(parents=True, exist_ok=True)
-        pixels = rng.integers(0, 100, (8, 8)) + 100 * (number % 2)
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / "photos" / kind / f"{number}.png")
-
-    def begun(out, *more):
-        train = ["train", "photos", "--epochs", "2", "--n-neighbors", "5", "--device", "cpu", "--save-every", "0.01"]
-        launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
-        return subprocess.Popen(
-            [sys.executable, *launch, "-m", "fewlabels", *train, "--out", out, "--json", *more],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return folder, begun
-
-
-def ended(process):
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out, err
-
-
-def steps_saved(folder, process, least):
-    """Wait until so many steps are saved."""
-    while True:
-        assert process.poll() is None, ended(process)
-        saved = [int(path.name[5:]) for path in folder.glob(".checkpoints/step-*[0-9]")]
-        if saved and max(saved) >= least:
-            return
-        time.sleep(0.02)
-
-
-def workers(process):
-    """Process ids of the ranks that torchrun has started."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(number) for number in children.read_text().split()]
-
-
-@pytest.mark.lane("F5")
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
-@pytest.mark.timeout(900)
-def test_the_command_trains_by_torchrun_and_goes_on_after_a_signal_and_a_kill(commands):
-    folder, begun = commands
-    status, out, err = ended(begun("whole"))
-    assert status == 0, err
-    assert err.count("reading images: 100 %") == 1
-    assert json.loads(out)["num_labeled"] == 4  # told once
-
-    terminated = begun("terminated")
-    steps_saved(folder / "terminated", terminated, 1)
-    terminated.send_signal(signal.SIGTERM)
-    sent = time.monotonic()
-    status, out, err = ended(terminated)
-    print(f"SIGTERM to torchrun: ended after {time.monotonic() - sent:.2f} s")
-    assert status != 0
-    assert "FL-D7 stopped by SIGTERM after step" in err
-
-    killed = begun("killed")
-    steps_saved(folder / "killed", killed, 1)
-    os.kill(workers(killed)[-1], signal.SIGKILL)
-    sent = time.monotonic()
-    status, out, err = ended(killed)
-    print(f"SIGKILL of a rank: all ended after {time.monotonic() - sent:.2f} s")
-    assert status != 0
-    assert "error: FL-" in err or "closing signal SIGTERM" in err  # torchrun ends the other before it has noticed
-
-    for name in ("terminated", "killed"):
-        assert not (folder / name / "manifest.json").exists()
-        status, out, err = ended(begun(name, "--resume"))
-        assert status == 0, err
-        assert remains(folder / name) == remains(folder / "whole")

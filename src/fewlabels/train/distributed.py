@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -143,6 +143,20 @@ def _answers() -> Iterator[None]:
         ) from error
 
 
+def _place_of_this_attempt(timeout: timedelta) -> dict[str, Any]:
+    """Where the processes find each other, for init_process_group; nothing where torch's own way is right.
+
+    torchrun's store outlives processes that it starts again (--max-restarts), and torch 2.13 reads in it where those of
+    the attempt before were listening, and waits for them. On one machine all know the number of the attempt.
+    """
+    told = os.environ
+    if told.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or told.get("GROUP_WORLD_SIZE") != "1":
+        return {}
+    store = dist.TCPStore(told["MASTER_ADDR"], int(told["MASTER_PORT"]), is_master=False, timeout=timeout)
+    attempt = dist.PrefixStore(f"attempt {told['TORCHELASTIC_RESTART_COUNT']}", store)
+    return {"store": attempt, "rank": int(told["RANK"]), "world_size": int(told["WORLD_SIZE"])}
+
+
 @contextmanager
 def joined(device: str, timeout_seconds: float | None = None) -> Iterator[tuple[Group, str]]:
     """(group, device of this process), as torchrun's environment says; alone where there is none.
@@ -160,7 +174,8 @@ def joined(device: str, timeout_seconds: float | None = None) -> Iterator[tuple[
         torch.cuda.set_device(device)
     waiting = timedelta(seconds=TIMEOUT if timeout_seconds is None else timeout_seconds)
     with _answers():
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=waiting)
+        place = _place_of_this_attempt(waiting)
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=waiting, **place)
     try:
         yield Group(dist.get_rank(), dist.get_world_size()), device
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import threading
@@ -25,9 +26,17 @@ class StopRequested:
     """
 
     def __init__(self) -> None:
-        self.requested: int | None = None
+        self._noted: int | None = None
+        self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
         self._last_interrupt: float | None = None
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> int | None:
+        """The first signal. A torchrun that is gone, which ends nothing by itself, counts as SIGHUP."""
+        if self._noted is None and self._launcher is not None and os.getppid() != self._launcher:
+            self._noted = getattr(signal, "SIGHUP", signal.SIGTERM)
+        return self._noted
 
     def __enter__(self) -> StopRequested:
         if threading.current_thread() is threading.main_thread():
@@ -48,8 +57,8 @@ class StopRequested:
             if last is not None and now - last > ONE_KEY_PRESS:
                 raise KeyboardInterrupt
             self._last_interrupt = now if last is None else last
-        if self.requested is None:
-            self.requested = number
+        if self._noted is None:
+            self._noted = number
 
 
 def interrupted(number: int | None, step: int | None, command: Sequence[str]) -> Interrupted:
