@@ -152,9 +152,10 @@ def _place_of_this_attempt(timeout: timedelta) -> dict[str, Any]:
     told = os.environ
     if told.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or told.get("GROUP_WORLD_SIZE") != "1":
         return {}
-    store = dist.TCPStore(told["MASTER_ADDR"], int(told["MASTER_PORT"]), is_master=False, timeout=timeout)
-    attempt = dist.PrefixStore(f"attempt {told['TORCHELASTIC_RESTART_COUNT']}", store)
-    return {"store": attempt, "rank": int(told["RANK"]), "world_size": int(told["WORLD_SIZE"])}
+    host, port, attempt = told["MASTER_ADDR"], int(told["MASTER_PORT"]), told["TORCHELASTIC_RESTART_COUNT"]
+    store = dist.TCPStore(host, port, is_master=False, timeout=timeout)  # type: ignore[attr-defined]
+    place = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    return {"store": place, "rank": int(told["RANK"]), "world_size": int(told["WORLD_SIZE"])}
 
 
 @contextmanager
