@@ -17,11 +17,11 @@ SCRIPT = "from review_fakes import main; main(*sys.argv[1:])"
 class Server:
     """A server over a folder. address, port, token: as it printed them."""
 
-    def __init__(self, folder, *, rows=ROWS, port=0, fault="", before=""):
-        """before: Python that its process runs first."""
+    def __init__(self, folder, *, rows=ROWS, port=0, fault="", before="", inside=()):
+        """before: Python that its process runs first. inside: words that a command begins with to run elsewhere."""
         self.folder = folder
         script = f"import sys; sys.path.insert(0, {str(PLACE)!r})\n{before}\n{SCRIPT}"
-        command = [sys.executable, "-c", script, str(folder), str(rows), str(port), fault]
+        command = [*inside, sys.executable, "-c", script, str(folder), str(rows), str(port), fault]
         self.log = (Path(folder).parent / f"{time.time_ns()}.log").open("ab")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         found = ADDRESS.match(self.process.stdout.readline())

@@ -40,12 +40,15 @@ class Ended:
 
 
 class Children:
-    """The server, from a test's side; a context."""
+    """The server, from a test's side; a context. inside: words that a command begins with to run elsewhere."""
+
+    def __init__(self, inside=()):
+        self._command = [*inside, sys.executable, __file__]
 
     def __enter__(self):
         self._jobs = 0
         self._server = subprocess.Popen(
-            [sys.executable, __file__],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -66,6 +69,7 @@ class Children:
         kill: [rank, seconds], SIGKILL then. at: [stage, number, signal], which the first process sends itself when it
             enters the stage for the number-th time. call: number of the call that changes the disk before which it
             kills itself. error: [number of the call that fails, errno]. patience: seconds after which all are killed.
+        logs: where the processes' stderr is kept meanwhile; beside the folder without it.
         fault: a name of FAULTS. report: draw the real one. noted: tell hashes of weights and targets. plain: train a
             network without dropout and batch norm.
         """
@@ -494,7 +498,7 @@ def attended(job):
     """Start a job's processes, kill one if that was asked for, and wait for all."""
     size, stages = job.get("size", 1), []
     port = free_port() if "size" in job else 0
-    logs = [f"{job['folder']}-{rank}.err" for rank in range(size)]
+    logs = [f"{job.get('logs', job['folder'])}-{rank}.err" for rank in range(size)]
     for log in logs:
         Path(log).touch()
     began, pids = time.monotonic(), []

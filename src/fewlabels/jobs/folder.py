@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ..durable import make_folder
 from ..runs import RunLock, RunWriter, is_begun, refuse_used_folder
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import Group
@@ -33,7 +34,7 @@ def alone_in(folder: Path, group: Group, device: str, *, resume: bool) -> Iterat
     def entered() -> None:
         if not (resume and is_begun(folder)):
             refuse_used_folder(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         held.enter_context(RunLock(folder))
 
     with ExitStack() as held:
