@@ -50,7 +50,7 @@ class SmallDisk:
 
     def run(self, *command):
         """Run a command that sees the disk: its exit status, stdout and stderr."""
-        done = subprocess.run([*self.inside, *command], capture_output=True, text=True, timeout=200)
+        done = subprocess.run([*self.inside, *command], capture_output=True, text=True, timeout=900)
         return done.returncode, done.stdout, done.stderr
 
     def fill(self, left):
