@@ -57,4 +57,5 @@ def obeying(function):
 
 decode_worker.decode = obeying(decode_worker.decode)
 decode_worker.read_header = obeying(decode_worker.read_header)
+decode_worker.small_png = obeying(decode_worker.small_png)
 decode_worker.main()

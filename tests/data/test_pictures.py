@@ -1,19 +1,38 @@
 """Images by row number, for the review page."""
 
 import io
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from dataset_files import TINY10, hub_folder, images
-from image_files import cut_in_half, encoded, folder, hub_parquet, noise, solid
+from image_files import cut_in_half, encoded, folder, hub_parquet, noise, png_claiming, solid
 from PIL import Image
 
-from fewlabels.data import pictures
+from fewlabels.data import decoders, pictures
 from fewlabels.data.datasets import training_images
 from fewlabels.data.digits import load_digits
-from fewlabels.data.pictures import BadImage, open_pictures, placeholder
-from fewlabels.errors import ImageError
+from fewlabels.data.pictures import BadImage, placeholder
+from fewlabels.errors import ImageError, StorageError
+
+FAULTY = Path(__file__).with_name("faulty_worker.py")
+
+
+OPENED = []
+
+
+@pytest.fixture(autouse=True)
+def closed_at_the_end():
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+def open_pictures(facts, ids):
+    OPENED.append(pictures.open_pictures(facts, ids))
+    return OPENED[-1]
 
 
 def pixels(data):
@@ -59,10 +78,11 @@ def test_no_byte_of_the_file_itself_is_handed_out(tmp_path):
         lambda path: path.unlink(),
         lambda path: path.write_bytes(cut_in_half()),
         lambda path: path.write_bytes(b"<svg onload='alert(1)'/>"),
+        lambda path: path.write_bytes(png_claiming(30_000, 30_000)),
         lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
         lambda path: (path.unlink(), path.mkdir()),
     ],
-    ids=["gone", "cut", "svg", "link", "folder"],
+    ids=["gone", "cut", "svg", "bomb", "link", "folder"],
 )
 def test_an_image_that_was_spoilt_since_the_run_is_a_bad_image(tmp_path, spoil):
     found = photos(tmp_path)
@@ -70,6 +90,48 @@ def test_an_image_that_was_spoilt_since_the_run_is_a_bad_image(tmp_path, spoil):
     with pytest.raises(BadImage):
         found.png(0)
     assert found.png(1)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"crash", r"its decoder crashed \(SIGSEGV\)"),
+        (b"leave", r"its decoder crashed \(exit status 7\)"),
+        (b"loop", r"decoding it took more than 0\.2 s"),
+        (b"memory", "decoding it takes too much memory"),
+    ],
+)
+def test_a_file_that_harms_its_decoder_is_a_bad_image_and_the_others_are_shown(tmp_path, monkeypatch, content, reason):
+    monkeypatch.setattr(decoders, "COMMAND", [sys.executable, "-P", str(FAULTY)])
+    monkeypatch.setattr(decoders, "SECONDS", 0.2)
+    found = photos(tmp_path, ["b/bad.png", "a/1.png"], **{"b/bad.png": content})
+    for _ in range(2):
+        with pytest.raises(BadImage, match=reason):
+            found.png(0)
+    np.testing.assert_array_equal(pixels(found.png(1)), noise(seed=1))
+
+
+def test_the_largest_image_that_is_read_can_be_shown_too(tmp_path):
+    large = encoded(solid((1, 2, 3, 255), "RGBA", (8000, 8000)), compress_level=1)
+    found = photos(tmp_path, ["b/large.png"], **{"b/large.png": large})
+    np.testing.assert_array_equal(pixels(found.png(0)), np.full((320, 320, 3), (1, 2, 3)))
+
+
+def test_the_processes_that_decode_begin_with_the_first_image_are_kept_and_end_when_closed(tmp_path):
+    found = photos(tmp_path)
+    assert found._decoders._running == set()
+    found.png(0)
+    (process,) = found._decoders._running
+    found.png(1)
+    assert found._decoders._running == {process}
+    found.close()
+    assert process._process.returncode is not None
+
+
+def test_where_no_process_can_be_started_no_image_is_blamed(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoders, "COMMAND", [sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(StorageError, match="FL-I14"):
+        photos(tmp_path).png(0)
 
 
 def test_a_folder_that_has_become_a_link_to_outside_is_not_followed(tmp_path):

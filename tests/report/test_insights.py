@@ -1,5 +1,6 @@
 """What a report says of single rows: the parts, hostile names, and the page in a real browser."""
 
+import base64
 import os
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import png_claiming
+from PIL import Image
 
 from fewlabels.data.thumbnails import thumbnail
 from fewlabels.report import gather, report_html
@@ -121,6 +124,13 @@ def test_hostile_names_and_ids_stay_text(make_run, insights, name):
         assert not [key for key in attributes if key.startswith("on") or key in ("href", "srcset", "srcdoc", "style")]
         assert tag != "img" or attributes["src"].startswith("data:image/png;base64,")
     assert page.text.count(name.replace("\x00", "�")) >= 3 or page.text.count(name) >= 3
+
+
+def test_no_picture_of_a_run_is_decoded_for_its_report(make_run, insights, monkeypatch):
+    bomb = png_claiming(30_000, 30_000)
+    monkeypatch.setattr(Image, "open", lambda *given, **more: pytest.fail("an image is opened"))
+    page = Page(report_html([make_run(insights=insights(image=bomb))]))
+    assert "data:image/png;base64," + base64.b64encode(bomb).decode() in [one.get("src") for _, one in page.tags]
 
 
 @pytest.fixture(scope="module")

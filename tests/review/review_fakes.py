@@ -27,6 +27,9 @@ class FakePictures:
             raise BadImage("broken")
         return png(np.full((8, 8, 3), row % 256, np.uint8))
 
+    def close(self):
+        pass
+
 
 @dataclass(frozen=True)
 class FakeItems:

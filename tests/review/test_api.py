@@ -2,14 +2,22 @@
 
 import io
 import json
+import sys
+from pathlib import Path
 
+import image_files
 import numpy as np
 import pytest
+from image_files import encoded, folder, noise, png_claiming
 from PIL import Image
 from review_fakes import BROKEN, CLASSES, FakePictures, fake_desk
 from starlette.testclient import TestClient
 
+from fewlabels.data import decoders
+from fewlabels.data.pictures import open_pictures, placeholder
 from fewlabels.review.server import api
+
+FAULTY_WORKER = Path(image_files.__file__).with_name("faulty_worker.py")
 
 
 def answer(row, label="cat", version=0, action="label"):
@@ -149,6 +157,38 @@ def test_an_image_is_a_png_and_one_that_cannot_be_shown_has_a_stand_in(page):
     broken = page.get(f"/api/rows/{BROKEN}/image")
     assert (broken.status_code, broken.headers["content-type"]) == (404, "image/png")
     assert Image.open(io.BytesIO(broken.content)).size == (96, 96)
+
+
+def test_w14_images_that_harm_their_decoder_have_a_stand_in_and_the_server_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoders, "COMMAND", [sys.executable, "-P", str(FAULTY_WORKER)])
+    bomb = png_claiming(30_000, 30_000)
+    files = {"0.png": b"crash", "1.png": bomb, "2.png": b"memory", "3.png": encoded(noise(8, 8))}
+    facts = {"kind": "images", "path": str(folder(tmp_path / "photos", files))}
+    pictures = open_pictures(facts, list(files))
+    desk = fake_desk(tmp_path / "run.review", 4, pictures=pictures)
+    page = TestClient(api(desk))
+    for _ in range(2):
+        images = [page.get(f"/api/rows/{row}/image") for row in range(4)]
+        assert [image.status_code for image in images] == [404, 404, 404, 200]
+        assert images[0].content == images[1].content == images[2].content == placeholder()
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(images[3].content))), noise(8, 8))
+        assert page.get("/api/session").status_code == 200
+    assert save(page, answer(0)).status_code == 200
+    running = list(pictures._decoders._running)
+    assert running
+    desk.close()
+    assert all(process._process.returncode is not None for process in running)
+
+
+def test_where_no_process_can_decode_it_is_said_and_answers_are_still_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoders, "COMMAND", [str(tmp_path / "nothing")])
+    facts = {"kind": "images", "path": str(folder(tmp_path / "photos", {"0.png": encoded(noise(8, 8))}))}
+    desk = fake_desk(tmp_path / "run.review", 1, pictures=open_pictures(facts, ["0.png"]))
+    page = TestClient(api(desk))
+    refused = page.get("/api/rows/0/image")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "FL-I14")
+    assert save(page, answer(0)).status_code == 200
+    desk.close()
 
 
 def test_rows_without_images_have_their_columns_as_text(tmp_path):

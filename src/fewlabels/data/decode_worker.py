@@ -11,33 +11,43 @@ import signal
 import struct
 import sys
 from collections.abc import Sequence
+from enum import IntEnum
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .decode import BadImage, ImageFile, decode, read_header
+from .decode import BadImage, ImageFile, decode, read_header, small_png
 
 if sys.platform != "win32":
     import resource
 
 BUFFER = 1 << 16
 READY = b"\n"  # the first thing it says
-REQUEST = struct.Struct("<III")  # number of files, size (0: headers only), grey
+REQUEST = struct.Struct("<III")  # number of files, what is wanted of each, size
 PART = struct.Struct("<cQ")  # kind and number of bytes of a file or an answer
 HEADER = struct.Struct("<II??")
 PATH, CONTENT, NOTHING = b"p", b"c", b"n"
-SQUARE, FACTS, REASON = b"s", b"h", b"r"
+SQUARE, FACTS, SMALL, REASON = b"s", b"h", b"p", b"r"
+
+
+class Wanted(IntEnum):
+    """What is wanted of a file: its header, a square of one or of three channels, or a small PNG of the whole image."""
+
+    HEADER = 0
+    GREY = 1
+    COLOUR = 3
+    PICTURE = 4
 
 
 class Request(NamedTuple):
-    """size: of the squares, 0 for headers only. grey: one channel instead of three."""
+    """size: of the squares; or the longest side of the pictures."""
 
     files: Sequence[ImageFile]
-    size: int
-    grey: bool
+    wanted: Wanted
+    size: int = 0
 
 
 def write_request(file: IO[bytes], request: Request) -> None:
-    parts = [REQUEST.pack(len(request.files), request.size, request.grey)]
+    parts = [REQUEST.pack(len(request.files), request.wanted, request.size)]
     for one in request.files:
         kind = NOTHING if one is None else CONTENT if isinstance(one, bytes) else PATH
         data = os.fsencode(one) if isinstance(one, str) else one or b""
@@ -51,13 +61,13 @@ def read_request(file: IO[bytes]) -> Request | None:
     head = file.read(REQUEST.size)
     if len(head) < REQUEST.size:
         return None
-    count, size, grey = REQUEST.unpack(head)
+    count, wanted, size = REQUEST.unpack(head)
     files: list[ImageFile] = []
     for _ in range(count):
         kind, length = PART.unpack(file.read(PART.size))
         data = file.read(length)
         files.append(None if kind == NOTHING else data if kind == CONTENT else os.fsdecode(data))
-    return Request(files, size, bool(grey))
+    return Request(files, Wanted(wanted), size)
 
 
 def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
@@ -70,11 +80,15 @@ def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
     return (kind, data) if len(data) == length else None
 
 
-def answer_to(file: ImageFile, size: int, grey: bool) -> tuple[bytes, bytes]:
-    """Kind and content: SQUARE and its pixels, FACTS and a packed Header, or REASON and why it is a bad image."""
+def answer_to(file: ImageFile, wanted: Wanted, size: int) -> tuple[bytes, bytes]:
+    """Kind and content: SQUARE and its pixels, FACTS and a packed Header, SMALL and a PNG, or REASON and why it is a
+    bad image.
+    """
     try:
-        if size:
-            return SQUARE, decode(file, size, grey).tobytes()
+        if wanted == Wanted.PICTURE:
+            return SMALL, small_png(file, size)
+        if wanted != Wanted.HEADER:
+            return SQUARE, decode(file, size, wanted == Wanted.GREY).tobytes()
         found = read_header(file)
         return FACTS, HEADER.pack(found.width, found.height, found.grey, found.more)
     except BadImage as problem:
@@ -91,7 +105,7 @@ def serve(questions: IO[bytes], answers: IO[bytes], seconds: float) -> None:
         for file in request.files:
             if sys.platform != "win32":
                 signal.setitimer(signal.ITIMER_PROF, seconds)  # counts work, so a busy machine rejects nothing
-            kind, data = answer_to(file, request.size, request.grey)
+            kind, data = answer_to(file, request.wanted, request.size)
             answers.write(PART.pack(kind, len(data)) + data)
         answers.flush()  # not each at once, which would cost as much as decoding a small image
 

@@ -18,9 +18,20 @@ import numpy as np
 
 from ..errors import StorageError
 from .decode import BadImage, Header, ImageFile
-from .decode_worker import BUFFER, FACTS, HEADER, READY, SQUARE, Request, read_answer, write_request
+from .decode_worker import (
+    BUFFER,
+    FACTS,
+    HEADER,
+    READY,
+    SMALL,
+    SQUARE,
+    Request,
+    Wanted,
+    read_answer,
+    write_request,
+)
 
-Answer = np.ndarray | Header | BadImage
+Answer = np.ndarray | Header | bytes | BadImage
 
 COMMAND = [sys.executable, "-P", "-m", "fewlabels.data.decode_worker"]
 SECONDS = 5.0  # of processor time for one file
@@ -32,7 +43,7 @@ BYTES = 1 << 20  # of content, whichever comes first
 
 
 class Decoders:
-    """Processes that decode, started when there is work for them; a context.
+    """Processes that decode, started when there is work, kept until closed; a context. Threads may share it.
 
     A file that ends its process (a crash, more than 5 s of processor time) or asks for more than 1 GiB becomes a
     BadImage like any other; the process is started again. Answers come in the order of the files.
@@ -50,6 +61,10 @@ class Decoders:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes, also in the middle of their work."""
         self._closed = True
         for process in list(self._running):
             process.kill()
@@ -62,13 +77,23 @@ class Decoders:
 
         Raises StorageError (I14) where no process can be started.
         """
+        wanted = Wanted.HEADER if not size else Wanted.GREY if grey else Wanted.COLOUR
         waiting: deque[Future[list[Answer]]] = deque()
         for batch in _batches(files):
-            waiting.append(self._threads.submit(self._decoded, Request(batch, size, grey)))
+            waiting.append(self._threads.submit(self._decoded, Request(batch, wanted, size)))
             if len(waiting) > 2 * self._count:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+
+    def small_png(self, file: ImageFile, longest: int) -> bytes:
+        """The whole image as a PNG, as decode.small_png makes it. Raises BadImage, StorageError (I14)."""
+        request = Request([file], Wanted.PICTURE, longest)
+        (answer,) = self._threads.submit(self._decoded, request).result()
+        if isinstance(answer, BadImage):
+            raise answer
+        assert isinstance(answer, bytes)
+        return answer
 
     def _decoded(self, request: Request) -> list[Answer]:
         found, _ = self._asked(request)
@@ -170,7 +195,9 @@ class _Process:
 def _answer(kind: bytes, data: bytes, size: int) -> Answer:
     if kind == SQUARE:
         return np.frombuffer(data, np.uint8).reshape(size, size, -1)
-    return Header(*HEADER.unpack(data)) if kind == FACTS else BadImage(data.decode())
+    if kind == FACTS:
+        return Header(*HEADER.unpack(data))
+    return data if kind == SMALL else BadImage(data.decode())
 
 
 def _name(status: int) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import FewlabelsError
 from .datasets import training_images
-from .decode import BadImage, png, small_png
+from .decode import BadImage, png
+from .decoders import Decoders
 from .digits import load_digits
 from .image_sources import Source, open_source, pixel_source
 
@@ -22,13 +23,14 @@ __all__ = ["BadImage", "Pictures", "open_pictures", "placeholder"]
 
 
 class Pictures:
-    """Images by row. Threads may share it."""
+    """Images by row, decoded by processes of its own: no file harms who asks. Threads may share it. To be closed."""
 
     def __init__(self, source: Source, ids: Sequence[str]) -> None:
         """ids: of the rows; each is looked for among those of the source, which may have more, or no longer have it."""
         place = {id: at for at, id in enumerate(source.ids)}
         self._places = np.array([place.get(id, -1) for id in ids], np.int64)
         self._source = source
+        self._decoders = Decoders()
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
@@ -37,7 +39,10 @@ class Pictures:
         return len(self._places)
 
     def png(self, row: int, longest: int = LONGEST) -> bytes:
-        """The image of a row as a PNG, uncropped, upright, no side longer than `longest`. Raises BadImage."""
+        """The image of a row as a PNG, uncropped, upright, no side longer than `longest`.
+
+        Raises BadImage, StorageError (I14) where no process can be started.
+        """
         with self._lock:
             if (row, longest) in self._kept:
                 self._kept.move_to_end((row, longest))
@@ -47,15 +52,20 @@ class Pictures:
             self._keep((row, longest), made)
         return made
 
+    def close(self) -> None:
+        """End the processes that decode."""
+        self._decoders.close()
+
     def _made(self, row: int, longest: int) -> bytes:
         at = int(self._places[row])
         if at < 0:
             raise BadImage("no longer among the images")
         assert self._source.file is not None
         try:
-            return small_png(self._source.file(at), longest)
+            file = self._source.file(at)
         except FewlabelsError as problem:  # of a table that was changed meanwhile
             raise BadImage(problem.what) from problem
+        return self._decoders.small_png(file, longest)
 
     def _keep(self, key: tuple[int, int], made: bytes) -> None:
         self._size += len(made) - len(self._kept.pop(key, b""))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, StorageError
 from .past import Change, Event, Mark
 from .refusals import Refused
 from .solving import Snapshot, Solving
@@ -43,7 +43,7 @@ class Desk:
     """One review, open. Its methods are called on the server's event loop; `close` when that has ended."""
 
     def __init__(self, run: Run, items: Any, store: Store, engine: Any, export: Export) -> None:
-        """engine: has taken in the store's answers. Store and engine belong to the desk from now on.
+        """engine: has taken in the store's answers. Store, engine and pictures belong to the desk from now on.
 
         export: (engine.state, row -> class, "csv", "parquet" or "label-studio", event) -> the file's bytes.
         """
@@ -55,9 +55,11 @@ class Desk:
         self._decoding = ThreadPoolExecutor(DECODERS, "fewlabels-images")
 
     def close(self) -> None:
-        """Ends the threads. Whatever was acknowledged is on disk already."""
+        """Ends the threads, and the processes that decode. Whatever was acknowledged is on disk already."""
         self._writing.close()
         self._solving.close()
+        if self._items.pictures is not None:
+            self._items.pictures.close()
         self._decoding.shutdown(wait=True, cancel_futures=True)
 
     @property
@@ -194,6 +196,8 @@ class Desk:
             return Picture(self._items.pictures.png(row), True)
         except BadImage:
             return Picture(placeholder(), False)
+        except StorageError as problem:  # no image is to blame
+            raise Refused(503, problem.code.removeprefix("FL-"), problem.what) from problem
 
     def skipped_rows(self) -> list[int]:
         """Rows that were skipped, in order."""

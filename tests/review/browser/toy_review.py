@@ -36,6 +36,9 @@ class ToyPictures:
         image[row % 12 : row % 12 + 4, row * 5 % 12 : row * 5 % 12 + 4] = 255
         return png(image)
 
+    def close(self) -> None:
+        pass
+
 
 @dataclass(frozen=True)
 class ToyItems:
