@@ -5,7 +5,7 @@ import pytest
 
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.graph import GraphSettings
-from fewlabels.jobs.demo import digits_task, run_demo, summary
+from fewlabels.jobs.demo import digits_task, run_demo
 from fewlabels.jobs.tables import demo_table, seeds_table
 from fewlabels.jobs.training import RunOptions
 from fewlabels.nets.settings import NetworkSettings
@@ -49,12 +49,6 @@ def test_the_table_of_one_run_names_what_it_shows(tmp_path):
     table = demo_table(run_demo(tmp_path / "demo", [0], RunOptions(quiet=True), settings=SHORT))
     for line in ("30 labels for 1347 images", "supervised", "first epoch", "certainty of wrong", "peak memory"):
         assert line in table
-
-
-def test_mean_and_deviation_by_hand():
-    assert summary([1.0, 2.0, 6.0]) == {"values": [1, 2, 6], "mean": 3, "std": pytest.approx(7**0.5)}
-    assert summary([1.0])["std"] is None
-    assert summary([1.0, None])["mean"] is None
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.report import gather
-from fewlabels.report.numbers import deviation, number
+from fewlabels.report.numbers import Summary, number, summary
 from fewlabels.report.sentences import phase_notes
 from fewlabels.runs import RunWriter
 
@@ -198,6 +198,22 @@ def test_numbers_as_text(value, unit, text):
     assert number(value, unit) == text
 
 
-def test_deviation_by_hand():
-    assert deviation([1.0, 2.0, 6.0]) == pytest.approx(7**0.5)
-    assert deviation([1.0]) is None
+@pytest.mark.parametrize(
+    ("values", "mean", "std"),
+    [
+        ([1.0, 2.0, 6.0], 3, pytest.approx(7**0.5)),
+        ([4.0], 4, None),
+        ([], None, None),
+        ([1.0, None, 6.0], None, None),
+        ([None], None, None),
+    ],
+)
+def test_mean_and_deviation_by_hand(values, mean, std):
+    assert summary(values) == Summary(values, mean, std)
+
+
+def test_a_mean_that_not_every_run_has_a_part_in_is_not_told(make_run, results):
+    some = [make_run(f"s{seed}", results | {"lp_error": error}, seed=seed) for seed, error in ((3, 3.0), (4, None))]
+    report = gather(some)
+    assert ["Test error, label propagation (%)", "3.00", "-", "-", "-"] in report.table
+    assert "on average over 2 runs" not in report.sentence

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..data.digits import load_digits
 from ..data.randomness import generator
@@ -15,6 +13,7 @@ from ..data.splits import draw_split
 from ..errors import ConfigError
 from ..recipes.digits import LABELS_PER_CLASS, digits_lp
 from ..report import report_html
+from ..report.numbers import summary
 from ..runs import RunWriter
 from ..train.settings import TrainSettings
 from .tables import DEMO
@@ -61,20 +60,8 @@ def run_demo(
         facts = {"title": digits_task(seeds[0]).title, "seeds": list(seeds)}
         writer = RunWriter(root, "seeds", {"recipe": "digits_lp"}, **facts)
     results = [one(seed, root / f"seed-{seed}") for seed in seeds]
-    table = {name: summary([result[name] for result in results]) for name in DEMO}
+    table = {name: asdict(summary([result[name] for result in results])) for name in DEMO}
     writer.results({"seeds": list(seeds), "table": table})
     writer.report(report_html([root]))
     writer.finish()
     return {"seeds": list(seeds), "table": table}
-
-
-def summary(values: Sequence[float | None]) -> dict[str, Any]:
-    """values, mean and standard deviation (n - 1); None where a value is missing or there is but one."""
-    if any(value is None for value in values):
-        return {"values": list(values), "mean": None, "std": None}
-    numbers = np.array(values, float)
-    return {
-        "values": numbers.tolist(),
-        "mean": float(numbers.mean()),
-        "std": float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
-    }

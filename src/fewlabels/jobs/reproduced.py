@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import RunError
 from ..recipes.names import PHASES
 from ..recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
-from ..report.numbers import deviation, mean
+from ..report.numbers import Summary, summary
 from ..runs import Run, is_finished, read_run
 from ..train.identity import differences, plain
 from .cells import Cell, Variant
@@ -92,32 +92,15 @@ def _ended(run: Run, cell: Cell, phase: int, split: int, variant: Variant) -> Ou
 
 
 @dataclass(frozen=True)
-class Summary:
-    """values: one for each split. std: n - 1; None for fewer than two."""
-
-    values: list[float]
-    mean: float
-    std: float | None
-
-
-def summary(values: Sequence[float | None]) -> Summary | None:
-    """None where nothing is known, or not of every split."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return None
-    return Summary(known, mean(known), deviation(known))
-
-
-@dataclass(frozen=True)
 class Row:
-    """One method: what is published, and what we found so far."""
+    """One method: what is published, and what we found so far, over the splits."""
 
     cell: Cell
     paper: Number | None
     paper_top5: Number | None
     rerun: Rerun | None
-    student: Summary | None
-    teacher: Summary | None
+    student: Summary
+    teacher: Summary
     outcomes: list[Outcome]
 
     @property
@@ -155,8 +138,8 @@ def as_json(row: Row, variant: Variant) -> dict[str, Any]:
         "paper": None if row.paper is None else asdict(row.paper),
         "paper_top5": None if row.paper_top5 is None else asdict(row.paper_top5),
         "rerun": None if row.rerun is None else asdict(row.rerun),
-        "student": None if row.student is None else asdict(row.student),
-        "teacher": None if row.teacher is None else asdict(row.teacher),
+        "student": _known(row.student),
+        "teacher": _known(row.teacher),
         "splits": row.splits,
         "departures": row.cell.departures(variant),
         "runs": [str(one.folder) for one in row.outcomes],
@@ -165,6 +148,10 @@ def as_json(row: Row, variant: Variant) -> dict[str, Any]:
             for one in row.outcomes
         ],
     }
+
+
+def _known(found: Summary) -> dict[str, Any] | None:
+    return None if found.mean is None else asdict(found)
 
 
 def rows_json(cells: Sequence[Cell], variant: Variant, out: Path) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ from ..recipes.compute import petaflops
 from ..recipes.names import PHASES, TITLES
 from ..recipes.paper import PROTOCOLS
 from ..recipes.published import GRADES, RERUN_SPLIT, Number
+from ..report.numbers import Summary
 from .cells import OWN_RUNS, Cell, Variant
-from .reproduced import Outcome, Row, Summary, row, shown
+from .reproduced import Outcome, Row, row, shown
 from .tables import aligned
 
 CIFAR100_OPEN = (
@@ -60,8 +61,8 @@ def _cells(row: Row) -> list[str]:
     return [TITLES[row.cell.method], paper, rerun, _mean(row.student), _mean(row.teacher), splits]
 
 
-def _mean(found: Summary | None) -> str:
-    if found is None:
+def _mean(found: Summary) -> str:
+    if found.mean is None:
         return "-"
     spread = "" if found.std is None else f" +- {found.std:.2f}"
     return f"{found.mean:.2f}{spread} (n={len(found.values)})"

@@ -12,7 +12,7 @@ from ..runs import Run, read_run
 from .curves import Curve, curve_of, curve_rows
 from .galleries import Galleries, galleries_of
 from .insights import Insights, component_rows, insights_of
-from .numbers import deviation, known, mean, number
+from .numbers import number, summary
 from .sentences import MEANINGS, phase_notes, sentence, warnings
 
 
@@ -115,11 +115,10 @@ def _cards(results: Mapping[str, Any]) -> list[Card]:
 def _comparison(runs: Sequence[Run], repeats: bool) -> list[list[str]]:
     rows = [["", *(run.folder.name for run in runs), *(["mean", "std"] if repeats else [])]]
     for key, (name, unit, _) in MEANINGS.items():
-        values = known(runs, key)
-        if values:
-            each = [number(run.results.get(key)) for run in runs]
-            summary = [number(float(mean(values))), number(deviation(values))] if repeats else []
-            rows.append([f"{name} ({unit})" if unit else name, *each, *summary])
+        found = summary([run.results.get(key) for run in runs])
+        if any(value is not None for value in found.values):
+            over_all = [found.mean, found.std] if repeats else []
+            rows.append([f"{name} ({unit})" if unit else name, *map(number, [*found.values, *over_all])])
     return rows
 
 

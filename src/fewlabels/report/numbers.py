@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from ..runs import Run
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+from dataclasses import dataclass
 
 
-def deviation(values: Sequence[float]) -> float | None:
-    """Standard deviation (n - 1); None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    middle = mean(values)
-    return float((sum((value - middle) ** 2 for value in values) / (len(values) - 1)) ** 0.5)
+@dataclass(frozen=True)
+class Summary:
+    """values: one for each run, None where it has none. mean: None where a value is missing, since a mean of the others
+    would be taken for one of all. std: n - 1; None for fewer than two values too.
+    """
+
+    values: list[float | None]
+    mean: float | None
+    std: float | None
 
 
-def known(runs: Sequence[Run], name: str) -> list[float]:
-    """This result of the runs that have it."""
-    return [run.results[name] for run in runs if run.results.get(name) is not None]
+def summary(values: Sequence[float | None]) -> Summary:
+    """Mean and standard deviation of what several runs came to."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return Summary(list(values), None, None)
+    mean = sum(known) / len(known)
+    if len(known) == 1:
+        return Summary(list(values), mean, None)
+    variance = sum((value - mean) ** 2 for value in known) / (len(known) - 1)
+    return Summary(list(values), mean, variance**0.5)
 
 
 def number(value: float | None, unit: str = "") -> str:

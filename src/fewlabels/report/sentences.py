@@ -7,7 +7,7 @@ from typing import Any
 
 from ..runs import Run
 from .curves import Curve, headline
-from .numbers import mean
+from .numbers import summary
 
 NAMES = {
     "supervised": "training on the labels alone",
@@ -92,8 +92,7 @@ def sentence(runs: Sequence[Run], repeats: bool) -> str:
 
 
 def _mean_error(runs: Sequence[Run], method: str) -> float | None:
-    errors = [error for run in runs if (error := error_of(method, run.results)) is not None]
-    return mean(errors) if errors else None
+    return summary([error_of(method, run.results) for run in runs]).mean
 
 
 def warnings(run: Run) -> list[str]:
