@@ -2,7 +2,10 @@
 
 import csv
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import count
 
 import numpy as np
 import pyarrow as pa
@@ -114,6 +117,32 @@ def test_export_writes_given_and_answered_labels(folder, tmp_path):
         run_export(folder, tmp_path / "reviewed.csv")
     with pytest.raises(ConfigError, match="FL-C16"):
         run_export(folder, tmp_path / "reviewed.xlsx")
+
+
+def test_w21_an_export_while_a_person_answers_has_all_answers_up_to_its_event_and_no_other(folder, tmp_path):
+    store = open_store(local_folder(review_folder(folder)), run_identity(folder))
+    stop = threading.Event()
+
+    def person():
+        for event in count(1):
+            store.write([Request("client", event, (Answer(10 + event % 80, "label", "dog", (event - 1) // 80),))])
+            if stop.wait(0.001):
+                return
+
+    events = []
+    with ThreadPoolExecutor(1) as others:
+        answering = others.submit(person)
+        try:
+            while len(set(events)) < 10 and not answering.done():
+                found = run_export(folder, tmp_path / f"{len(events)}.csv")
+                events.append(found["event"])
+                assert found["answered"] == min(found["event"], 80)
+        finally:
+            stop.set()
+        answering.result()
+    store.close()
+    assert events == sorted(events)
+    assert len(set(events)) == 10
 
 
 def test_the_command_exports_a_run_that_was_never_reviewed(folder, tmp_path, capsys):

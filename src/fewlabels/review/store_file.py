@@ -68,8 +68,10 @@ def open_store(folder: Path, run: str) -> Store:
         try:
             _set_up(connection)
             _check(connection, path, run)
+            connection.execute("BEGIN")  # all that is read is of one moment, though somebody may be answering
             store = Store(connection)
             store.check()
+            connection.execute("COMMIT")
             return store
         except BaseException:
             connection.close()

@@ -87,6 +87,21 @@ def test_a_reload_keeps_what_was_not_saved_and_sends_it(page, review):
     assert list(review.answers().values()) == ["bird"]
 
 
+def test_w20_the_back_button_neither_loses_nor_doubles_an_answer(page, review):
+    press(page, "1")
+    said(page, "labelled airplane, saved.")
+    page.route("**/api/answers", lambda route: route.abort())
+    press(page, "3")
+    expect(unsaved(page)).to_contain_text("Not saved yet: 1.")
+    page.goto("about:blank")
+    page.unroute_all()
+    page.go_back()
+    said(page, "labelled bird, saved.")
+    expect(unsaved(page)).to_have_count(0)
+    assert sorted(review.answers().values()) == ["airplane", "bird"]
+    assert review.store.event == 2
+
+
 def test_what_a_closed_tab_left_is_sent_by_the_next_one(context, review):
     first = opened(context, review)
     first.route("**/api/answers", lambda route: route.abort())
