@@ -1,33 +1,30 @@
 """`fewlabels review`: opens a run, serves it, and says at the end what to do with the answers."""
 
+import csv
 import json
+import shutil
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from review_fakes import CLASSES, FakeEngine, FakeItems, fake_export
 from starlette.testclient import TestClient
 
+import fewlabels.jobs.review as review_job
 from fewlabels.errors import ConfigError, RunError
+from fewlabels.graph import GraphSettings
+from fewlabels.jobs.propagation import Input, run_propagation
+from fewlabels.jobs.review import Door, Review, run_review
 from fewlabels.main import run as run_command
-from fewlabels.review.export import kind_of
+
+CLASSES = ("cat", "dog")
 
 
 @pytest.fixture
 def job(monkeypatch):
-    """The job with an engine that takes no time, and a person who answers row 1 and is done."""
-    fakes = {
-        "engine": {"Engine": lambda items, answers: FakeEngine(len(items.ids), answers)},
-        "items": {"Items": FakeItems, "open_items": lambda run: FakeItems([f"{row}.png" for row in range(20)])},
-        "export": {"exported": lambda items, *rest: fake_export(*rest), "kind_of": kind_of},
-    }
-    for name, content in fakes.items():
-        module = ModuleType(f"fewlabels.review.{name}")
-        vars(module).update(content)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.delitem(sys.modules, "fewlabels.jobs.review", raising=False)
-    import fewlabels.jobs.review as found
-
+    """The job with a person in the place of the server, who answers row 1 and is done."""
     served = []
 
     def serve(app, door, access, place, say):
@@ -41,18 +38,27 @@ def job(monkeypatch):
         page.post("/api/answers", json={"client": "tab", "seq": version, "answers": [one]}).raise_for_status()
         served.append(SimpleNamespace(port=port, session=page.get("/api/session").json()))
 
-    monkeypatch.setattr(found, "serve", serve)
-    yield SimpleNamespace(served=served)
-    sys.modules.pop("fewlabels.jobs.review", None)
+    monkeypatch.setattr(review_job, "serve", serve)
+    return SimpleNamespace(served=served)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A finished run over two clouds, four labels given: row 1 is a dog."""
+    folder = tmp_path_factory.mktemp("made")
+    truth = np.arange(40) % 2
+    points = np.eye(2)[truth] + 0.1 * np.random.default_rng(0).normal(size=(40, 2))
+    labels = [CLASSES[truth[row]] if row < 4 else None for row in range(40)]
+    columns = {"id": [f"row {row}" for row in range(40)], "embedding": points.tolist(), "label": labels}
+    pq.write_table(pa.table(columns), folder / "pets.parquet")
+    how = GraphSettings(n_neighbors=10)
+    run_propagation(Input(folder / "pets.parquet"), folder / "out.csv", folder / "demo", how, quiet=True)
+    return folder / "demo"
 
 
 @pytest.fixture
-def run(tmp_path):
-    folder = tmp_path / "demo"
-    folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"format": 1, "title": "digits", "kind": "train"}))
-    (folder / "manifest.json").write_text("{}")
-    return folder
+def run(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "demo")
 
 
 def test_a_review_is_served_and_says_what_to_do_with_the_answers(job, run, capsys):
@@ -62,23 +68,28 @@ def test_a_review_is_served_and_says_what_to_do_with_the_answers(job, run, capsy
     assert "1 answers, 0 rows skipped" in told
     assert f"fewlabels export {run} --out reviewed.csv" in told
     assert f"--continue-from {run} --labels reviewed.csv" in told
-    assert job.served[0].session["title"] == "digits"
+    session = job.served[0].session
+    assert session["title"] == json.loads((run / "run.json").read_text())["title"]
+    assert (session["classes"], session["rows"]) == (list(CLASSES), 40)
 
 
 def test_the_next_review_of_the_run_has_the_answers_and_the_address_of_the_last(job, run, capsys):
+    sealed = {path.name: path.read_bytes() for path in run.iterdir()}
     run_command(["review", str(run), "--no-browser"])
     capsys.readouterr()
     assert run_command(["review", str(run), "--no-browser", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["event"] == 2
     assert job.served[0].port == job.served[1].port
     assert sorted(path.name for path in run.parent.iterdir()) == ["demo", "demo.review"]
-    assert sorted(path.name for path in run.iterdir()) == ["manifest.json", "run.json"]  # sealed, and left alone
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == sealed
 
 
 def test_the_labels_are_written_at_the_end_where_that_was_asked_for(job, run, tmp_path, capsys):
-    out = tmp_path / "reviewed.json"
+    out = tmp_path / "reviewed.csv"
     assert run_command(["review", str(run), "--no-browser", "--labels", str(out)]) == 0
-    assert json.loads(out.read_text()) == ["label-studio", 1, [[1, "cat"]], 20]
+    with out.open(newline="") as file:
+        labels = {row["id"]: row["label"] for row in csv.DictReader(file)}
+    assert labels == {"row 0": "cat", "row 1": "cat", "row 2": "cat", "row 3": "dog"}  # row 1 is what was answered
     assert "fewlabels export" not in capsys.readouterr().out
 
 
@@ -102,8 +113,6 @@ def test_an_option_that_cannot_be_is_told_before_anything_is_served(job, run, op
 def test_answers_to_another_run_of_that_name_are_refused(job, run):
     run_command(["review", str(run), "--no-browser"])
     (run / "manifest.json").write_text("{ }")
-    from fewlabels.jobs.review import Door, Review, run_review
-
     with pytest.raises(RunError, match="FL-C77"):
         run_review(run, Review(Door(browser=False)))
 
