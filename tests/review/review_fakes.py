@@ -14,6 +14,7 @@ import numpy as np
 
 from fewlabels.data.decode import BadImage, png
 from fewlabels.errors import ConfigError
+from fewlabels.graph.explain import Edge, Influence
 from fewlabels.review.desk import Desk, Run
 from fewlabels.review.store_file import local_folder, open_store
 
@@ -100,9 +101,9 @@ class FakeEngine:
         return SimpleNamespace(
             label=self.state.label[row],
             certainty=self.state.certainty[row],
-            shares=[(0, 0.75), (1, 0.25)],
-            labelled=[(0, 0, 0.5)],
-            neighbours=[((row + 1) % self.num_rows, 1, 0.5, 0.25)],
+            distribution=np.array([0.75, 0.25, 0]),
+            influences=[Influence(0, 0, 0.5)],
+            edges=[Edge((row + 1) % self.num_rows, 1, 0.1, 0.25, None, 1, 0.5)],
         )
 
     def estimate(self):

@@ -5,7 +5,7 @@ import pytest
 from review_items import NAMES, items_of
 
 from fewlabels.errors import ConfigError
-from fewlabels.graph import GraphSettings, Refinement, propagate
+from fewlabels.graph import GraphSettings, Refinement, explain, propagate
 from fewlabels.review.engine import SOURCES, Engine, Wanted
 from fewlabels.review.items import Items
 
@@ -203,21 +203,35 @@ def test_why_names_the_labelled_rows_and_neighbours_that_decided(mode):
     if mode == "released":
         mass = mass / np.bincount(engine.labels[labelled])[engine.labels[labelled]]
     expected = dict(zip(labelled.tolist(), mass / mass.sum(), strict=True))
-    assert sum(share for _, _, share in why.labelled) == pytest.approx(1)
-    for row, label, share in why.labelled:
-        assert label == engine.labels[row]
-        assert share == pytest.approx(expected[row], abs=1e-4)
-    assert why.label == why.shares[0][0] == engine.state.label[100]
-    assert sum(share for _, share in why.shares) == pytest.approx(1)
-    assert why.neighbours[0][3] == max(share for *_, share in why.neighbours)
+    assert sum(one.share for one in why.influences) == pytest.approx(1)
+    for one in why.influences:
+        assert one.label == engine.labels[one.row]
+        assert one.share == pytest.approx(expected[one.row], abs=1e-4)
+    assert why.label == why.distribution.argmax() == engine.state.label[100]
+    assert why.distribution.sum() == pytest.approx(1)
+    assert why.edges[0].share == max(edge.share for edge in why.edges)
     edges = engine.graph.affinity[[engine.graph.node[100]]].indices
-    assert all(engine.graph.node[row] in edges for row, *_ in why.neighbours)
+    assert all(engine.graph.node[edge.row] in edges for edge in why.edges)
+
+
+@pytest.mark.parametrize("mode", ["paper", "released"])
+def test_why_is_the_explanation_of_a_propagation_to_fewer_digits(mode):
+    items = items_of(mode=mode, max_steps=1000)
+    engine = Engine(items)
+    exact = explain(propagate(items.descriptors, items.given, items.settings), items.given, 100, items.settings)
+    why = engine.why(100)
+    for name in ("row", "label", "given", "copies", "component_size", "component_labels", "resolved"):
+        assert getattr(why, name) == getattr(exact, name), name
+    assert [(edge.row, edge.weight, edge.label) for edge in why.edges] == [
+        (edge.row, edge.weight, edge.label) for edge in exact.edges
+    ]
+    np.testing.assert_allclose(why.class_shares, exact.class_shares, atol=1e-4)
 
 
 def test_why_of_a_row_that_no_label_reaches_says_nothing():
     engine = Engine(items_of(labelled=0), {})
     why = engine.why(3)
-    assert (why.label, why.certainty, why.shares, why.labelled) == (-1, 0, (), ())
+    assert (why.label, why.certainty, why.influences, why.resolved) == (-1, 0, (), False)
     with pytest.raises(ConfigError, match="FL-C87"):
         engine.why(300)
 

@@ -12,6 +12,7 @@ from ..conventions import UNLABELED
 from ..errors import ConfigError
 from .graph import Graph
 from .propagation import Propagation
+from .pseudo_labels import PseudoLabels
 from .rows import comparable_rows
 from .settings import GraphSettings
 from .solver import conjugate_gradients
@@ -120,42 +121,53 @@ def explain_rows(
     for row in rows:
         if not 0 <= row < graph.node.size:
             raise ConfigError("C42", f"row {row} is to be explained, and there are rows 0 to {graph.node.size - 1}")
-    copies = np.bincount(graph.node)
     labelled = np.flatnonzero(given != UNLABELED)
-    explanations = []
-    for row, contributed in zip(rows, _contributions(graph, given, labelled, rows, settings), strict=True):
-        together = graph.component[graph.node] == graph.component[graph.node[row]]
-        explanations.append(
-            Explanation(
-                row=int(row),
-                label=int(propagation.pseudo_labels.label[row]),
-                certainty=float(propagation.pseudo_labels.certainty[row]),
-                given=bool(given[row] != UNLABELED),
-                distribution=np.asarray(propagation.pseudo_labels.distribution[row], np.float64),
-                copies=int(copies[graph.node[row]]),
-                component_size=int(together.sum()),
-                component_labels=int(together[labelled].sum()),
-                edges=_edges(propagation, int(row), copies, descriptors, settings),
-                influences=_strongest(contributed, labelled, given),
-                class_shares=np.bincount(given[labelled], contributed, propagation.z.shape[1]).astype(np.float64),
-                resolved=bool(contributed.any()),
-            )
-        )
-    return explanations
+    arrivals = _arrivals(graph, labelled, rows, settings)
+    return [
+        explained(propagation.pseudo_labels, graph, given, row, arrived, settings, descriptors)
+        for row, arrived in zip(rows, arrivals, strict=True)
+    ]
 
 
-def _contributions(
+def explained(
+    found: PseudoLabels,
     graph: Graph,
     given: NDArray[np.integer],
-    labelled: NDArray[np.int64],
-    rows: Sequence[int],
+    row: int,
+    arrived: Float,
     settings: GraphSettings,
+    descriptors: NDArray[np.generic] | None = None,
+) -> Explanation:
+    """The explanation of a row whose solve is done.
+
+    found: of the propagation of `given`, (n,), over the graph. arrived: what a label of weight 1 at each labelled row,
+    in order, brings to the row.
+    """
+    node = graph.node[row]
+    copies, labelled = np.bincount(graph.node), np.flatnonzero(given != UNLABELED)
+    together = graph.component[graph.node] == graph.component[node]
+    contributed = _shares(arrived, given[labelled], settings)
+    return Explanation(
+        row=int(row),
+        label=int(found.label[row]),
+        certainty=float(found.certainty[row]),
+        given=bool(given[row] != UNLABELED),
+        distribution=np.asarray(found.distribution[row], np.float64),
+        copies=int(copies[node]),
+        component_size=int(together.sum()),
+        component_labels=int(together[labelled].sum()),
+        edges=_edges(found, graph, int(row), copies, descriptors, settings),
+        influences=_strongest(contributed, labelled, given),
+        class_shares=np.bincount(given[labelled], contributed, found.distribution.shape[1]).astype(np.float64),
+        resolved=bool(contributed.any()),
+    )
+
+
+def _arrivals(
+    graph: Graph, labelled: NDArray[np.int64], rows: Sequence[int], settings: GraphSettings
 ) -> Iterator[Float]:
-    """For each of `rows` the share of each labelled row, (labelled,) summing to 1; zeros where nothing arrives."""
+    """For each of `rows` what each labelled row brings to it, (labelled,)."""
     w = graph.affinity.astype(np.float64, copy=False)
-    weight = np.ones(labelled.size)
-    if settings.rules.divide_by_class_size:
-        weight /= np.bincount(given[labelled])[given[labelled]]
     for start in range(0, len(rows), COLUMNS):
         nodes = graph.node[np.asarray(rows[start : start + COLUMNS])]
         unit = np.zeros((w.shape[0], nodes.size))
@@ -163,9 +175,15 @@ def _contributions(
         solution = conjugate_gradients(
             lambda x: x - settings.alpha * (w @ x), unit, tol=TOLERANCE, max_steps=MOST_STEPS
         )
-        for column in solution.x[graph.node[labelled]].T:
-            mass = np.maximum(column * weight, 0)  # below 0 is the error of the solver, or a negative edge
-            yield mass / mass.sum() if (mass.max(initial=0) > SMALLEST) else np.zeros_like(mass)
+        yield from solution.x[graph.node[labelled]].T
+
+
+def _shares(arrived: Float, classes: NDArray[np.integer], settings: GraphSettings) -> Float:
+    """The share of each labelled row, summing to 1; zeros where nothing arrives that is more than an error."""
+    mass = np.maximum(arrived, 0)  # below 0 is the error of the solver, or a negative edge
+    if settings.rules.divide_by_class_size:
+        mass = mass / np.bincount(classes)[classes]
+    return mass / mass.sum() if mass.max(initial=0) > SMALLEST else np.zeros_like(mass)
 
 
 def _strongest(shares: Float, labelled: NDArray[np.int64], given: NDArray[np.integer]) -> tuple[Influence, ...]:
@@ -174,14 +192,14 @@ def _strongest(shares: Float, labelled: NDArray[np.int64], given: NDArray[np.int
 
 
 def _edges(
-    propagation: Propagation,
+    found: PseudoLabels,
+    graph: Graph,
     row: int,
     copies: NDArray[np.int64],
     descriptors: NDArray[np.generic] | None,
     settings: GraphSettings,
 ) -> tuple[Edge, ...]:
     """The strongest edges of the row's node."""
-    graph, found = propagation.graph, propagation.pseudo_labels
     span = slice(*graph.affinity.indptr[graph.node[row] : graph.node[row] + 2])
     ends, weights = graph.affinity.indices[span], graph.affinity.data[span].astype(np.float64)
     order = np.argsort(-weights, kind="stable")[:SHOWN]

@@ -20,6 +20,7 @@ from .writing import Writing
 
 Export = Callable[[Any, Mapping[int, str], str, int], bytes]
 
+CLASSES = 10  # shown of a row's shares
 WAIT_SECONDS = 10.0  # for the graph
 DECODERS = 2  # images decoded at a time: each may need hundreds of megabytes for a moment
 
@@ -129,20 +130,21 @@ class Desk:
             "row": row,
             "label": self._name(why.label),
             "certainty": float(why.certainty),
-            "shares": [{"label": self._name(label), "share": float(share)} for label, share in why.shares],
+            "shares": [{"label": self._name(label), "share": share} for label, share in _largest(why)],
             "labelled": [
-                {"row": int(at), "id": ids[at], "label": self._name(label), "share": float(share)}
-                for at, label, share in why.labelled
+                {"row": one.row, "id": ids[one.row], "label": self._name(one.label), "share": one.share}
+                for one in why.influences
             ],
             "neighbours": [
                 {
-                    "row": int(at),
-                    "id": ids[at],
-                    "label": self._name(label),
-                    "certainty": float(certainty),
-                    "share": float(share),
+                    "row": edge.row,
+                    "id": ids[edge.row],
+                    "label": self._name(edge.label),
+                    "certainty": edge.certainty,
+                    "share": edge.share,
                 }
-                for at, label, certainty, share in why.neighbours
+                for edge in why.edges
+                if edge.share > 0
             ],
         }
 
@@ -240,6 +242,12 @@ class Desk:
         label = self._engine.state.label
         counts = np.bincount(label[label >= 0], minlength=len(self._number))
         return [int(count) for count in counts]
+
+
+def _largest(why: Any) -> list[tuple[int, float]]:
+    """The largest class shares; none where no label reaches."""
+    order = np.argsort(-why.distribution, kind="stable")[: CLASSES if why.label >= 0 else 0]
+    return [(int(code), float(why.distribution[code])) for code in order if why.distribution[code] > 0]
 
 
 def _marked(row: int, mark: Mark) -> dict[str, Any]:

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from ..conventions import UNLABELED
 from ..errors import ConfigError
 from ..graph import Graph, build_graph
+from ..graph.explain import Explanation, explained
 from ..graph.leave_one_out import judged
 from . import queue
 from .estimate import Estimate, estimate_of, interleaved, random_order, sampled
 from .incremental import Spread, Spreading
 from .items import Items
 from .select import Texts, is_plain, passing
-from .state import Moved, State, Why
+from .state import Moved, State
 from .wanted import SOURCES, Wanted
-from .why import why_of
 
-__all__ = ["SOURCES", "Engine", "Estimate", "Moved", "State", "Wanted", "Why"]
+__all__ = ["SOURCES", "Engine", "Estimate", "Moved", "State", "Wanted"]
 
+SMALLEST = 1e-6  # what arrives from a label of weight 1; less is the error of the solver
 SUSPECTS = 256  # given labels that are looked at, those with the least share first: each is a solve, once
 
 
@@ -75,11 +76,14 @@ class Engine:
             rows = rows[np.argsort(sign * self.state.certainty[rows], kind="stable")]
         return rows[first : first + count], rows.size
 
-    def why(self, row: int) -> Why:
+    def why(self, row: int) -> Explanation:
         """What decided the label of a row. Raises ConfigError (C87) for one that does not exist."""
         if not 0 <= row < len(self.items.ids):
             raise ConfigError("C87", f"there is no row {row}; rows are 0 to {len(self.items.ids) - 1}")
-        return why_of(row, self._spreading, self._spread, self.state)
+        spreading, labels = self._spreading, self._spreading.label
+        arrived = spreading.from_row(row)[self.graph.node[labels != UNLABELED]].astype(np.float64)
+        arrived[arrived < SMALLEST] = 0
+        return explained(self._spread.labels, self.graph, labels, row, arrived, spreading.settings)
 
     def estimate(self) -> Estimate:
         """How many pseudo-labels are right, by the sampled answers."""

@@ -46,20 +46,3 @@ class Moved:
     after: NDArray[np.int64]
     count: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Why:
-    """Why a row has its label.
-
-    label: -1 for none. shares: (class, share) of the largest, most first. labelled: (row, class, share) of the labelled
-    rows that brought most to it, share of what all of them brought. neighbours: (row, label, certainty, share) of its
-    strongest edges, share of the weight of all of its edges.
-    """
-
-    row: int
-    label: int
-    certainty: float
-    shares: tuple[tuple[int, float], ...]
-    labelled: tuple[tuple[int, int, float], ...]
-    neighbours: tuple[tuple[int, int, float, float], ...]

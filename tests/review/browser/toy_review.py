@@ -16,6 +16,7 @@ import numpy as np
 import uvicorn
 
 from fewlabels.data.decode import png
+from fewlabels.graph.explain import Edge, Influence
 from fewlabels.review.desk import Desk, Run
 from fewlabels.review.security import Access
 from fewlabels.review.server import review_app
@@ -105,10 +106,13 @@ class ToyEngine:
 
     def why(self, row: int) -> SimpleNamespace:
         label, beside = self.state.label, (row + 1) % len(self.items.ids)
-        shares = [(label[row], 0.7), (label[beside], 0.3)]
-        neighbours = [(beside, label[beside], self.state.certainty[beside], 0.25)]
-        labelled = [(beside, label[beside], 0.6)]
-        return SimpleNamespace(label=label[row], certainty=0.7, shares=shares, labelled=labelled, neighbours=neighbours)
+        distribution = np.zeros(len(self.items.class_names))
+        np.add.at(distribution, [label[row], label[beside]], [0.7, 0.3])
+        edges = [Edge(beside, 1, 0.1, 0.25, None, int(label[beside]), float(self.state.certainty[beside]))]
+        influences = [Influence(beside, int(label[beside]), 0.6)]
+        return SimpleNamespace(
+            label=label[row], certainty=0.7, distribution=distribution, influences=influences, edges=edges
+        )
 
     def estimate(self) -> SimpleNamespace:
         num = len(self.answers)
