@@ -96,6 +96,7 @@ def test_w20_the_back_button_neither_loses_nor_doubles_an_answer(page, review):
     page.goto("about:blank")
     page.unroute_all()
     page.go_back()
+    page.wait_for_selector(TILE)
     said(page, "labelled bird, saved.")
     expect(unsaved(page)).to_have_count(0)
     assert sorted(review.answers().values()) == ["airplane", "bird"]
