@@ -138,7 +138,7 @@ def test_runs_that_differ_by_seed_alone_have_a_mean_and_a_deviation(make_run, re
     report = gather(runs)
     assert report.repeats
     assert report.sentence.endswith("from 20.5 % to 5.0 % on average over 3 runs.")
-    assert report.table[0] == ["", "s3", "s4", "s8", "mean", "std"]
+    assert report.table[0] == ["result", "s3", "s4", "s8", "mean", "std"]
     assert ["Test error, label propagation (%)", "3.00", "4.00", "8.00", "5.00", "2.65"] in report.table
     assert report.cards == report.differences == []
 
@@ -146,7 +146,7 @@ def test_runs_that_differ_by_seed_alone_have_a_mean_and_a_deviation(make_run, re
 def test_runs_with_other_settings_are_compared_without_a_mean(make_run):
     report = gather([make_run("a", alpha=0.9), make_run("b", alpha=0.5, seed=1)])
     assert not report.repeats
-    assert report.table[0] == ["", "a", "b"]
+    assert report.table[0] == ["result", "a", "b"]
     assert report.differences == [["setting", "a", "b"], ["graph.alpha", "0.9", "0.5"]]
     assert report.sentence == "2 runs that differ in their settings or data, side by side."
 

@@ -1,17 +1,13 @@
-"""What a report says of single rows: the parts, hostile names, and the page in a real browser."""
+"""What a report says of single rows: the parts, and hostile names."""
 
 import base64
-import os
 from html.parser import HTMLParser
 from itertools import pairwise
-from pathlib import Path
 
-import numpy as np
 import pytest
 from image_files import png_claiming
 from PIL import Image
 
-from fewlabels.data.thumbnails import thumbnail
 from fewlabels.report import gather, report_html
 
 HOSTILE = (
@@ -30,7 +26,6 @@ HOSTILE = (
     "&lt;script&gt;",
     "\u202egnp.exe\x00\x07",
 )
-CHROMIUM = "/usr/bin/chromium"
 
 
 class Page(HTMLParser):
@@ -131,40 +126,3 @@ def test_no_picture_of_a_run_is_decoded_for_its_report(make_run, insights, monke
     monkeypatch.setattr(Image, "open", lambda *given, **more: pytest.fail("an image is opened"))
     page = Page(report_html([make_run(insights=insights(image=bomb))]))
     assert "data:image/png;base64," + base64.b64encode(bomb).decode() in [one.get("src") for _, one in page.tags]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"needs {CHROMIUM}")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if root else [])
-        yield found
-        found.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_in_a_browser_it_opens_without_an_error_or_a_request_and_fits_a_phone(
-    make_run, insights, browser, tmp_path, scheme
-):
-    image = thumbnail(np.zeros((8, 8, 1), np.uint8))
-    long = ("x" * 300 + ".png", "b", "c", HOSTILE[2])
-    file = tmp_path / "report.html"
-    file.write_text(report_html([make_run(class_names=("w" * 90, "wren"), insights=insights(long, image))]))
-    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(file.as_uri())
-    page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.evaluate("[...document.images].every(one => one.complete && one.naturalWidth > 0)")
-    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
-    assert dark == (scheme == "dark")
-    page.close()

@@ -113,7 +113,7 @@ def _cards(results: Mapping[str, Any]) -> list[Card]:
 
 
 def _comparison(runs: Sequence[Run], repeats: bool) -> list[list[str]]:
-    rows = [["", *(run.folder.name for run in runs), *(["mean", "std"] if repeats else [])]]
+    rows = [["result", *(run.folder.name for run in runs), *(["mean", "std"] if repeats else [])]]
     for key, (name, unit, _) in MEANINGS.items():
         found = summary([run.results.get(key) for run in runs])
         if any(value is not None for value in found.values):
@@ -139,8 +139,8 @@ def _health(run: Run) -> list[tuple[str, str]]:
         "num_components": "connected components",
         "num_isolated": "nodes without an edge",
         "degree_min": "fewest edges of a node",
-        "degree_median": "median",
-        "degree_max": "most",
+        "degree_median": "edges of a node, median",
+        "degree_max": "most edges of a node",
     }
     rows = [("rows", results.get("num_rows")), ("labelled", results.get("num_labeled"))]
     rows += [("rows that no label reaches", results.get("unreached"))]

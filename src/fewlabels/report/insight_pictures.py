@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 
+from .colours import BACKING, BLUE, CERTAINTY, GREY, PALE_SHARES, SHARES, of_labels
 from .insights import Confusion, MapOfRows, Reliability
-from .pictures import BACKING, BLUE, GREY, PALETTE, panel, short
+from .pictures import panel, short
 
-NAMED_CLASSES = 20  # more are not named in a picture
+NAMED_CLASSES = 20  # more are not named on the map
 NUMBERED_CLASSES = 12  # more have no numbers in the cells of the confusion matrix
+LARGE, LARGEST = 20, 50  # classes: more have a matrix as wide as the page; more are not named beside it
 
 
 def reliability_figure(found: Reliability) -> Figure:
     """Share of right pseudo-labels over their certainty, the rows of each bin as bars; the diagonal for comparison."""
     figure, axes = panel("Right pseudo-labels by certainty", "certainty")
     edges, share = np.array(found.edges), np.array(found.count) / max(found.count)
-    axes.bar(edges[:-1], share, np.diff(edges), align="edge", color="#cfd8e3", label="rows (share of the fullest bin)")
+    style = {"color": "#dde3ea", "edgecolor": GREY, "linewidth": 0.6}
+    axes.bar(edges[:-1], share, np.diff(edges), align="edge", label="rows (share of the fullest bin)", **style)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="certainty = share of right ones")
     bins = zip(found.certainty, found.right, strict=True)
     points = np.array([(x, y) for x, y in bins if x is not None and y is not None], float)
@@ -36,48 +38,70 @@ def confusion_figure(found: Confusion, class_names: Sequence[str]) -> Figure:
     counts = np.array(found.counts, float)
     if not counts[:, -1].any():
         counts = counts[:, :-1]  # every row has a label
-    names = [*map(short, class_names), "no label"]
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 4.7 if len(counts) <= NAMED_CLASSES else 6.4
-    figure, axes = panel("True class (rows), pseudo-label (columns), %", "pseudo-label", (size, size))
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    figure.colorbar(image, ax=axes, shrink=0.7).ax.tick_params(labelsize=8)
+    share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    numbered, large = len(counts) <= NUMBERED_CLASSES, len(counts) > LARGE
+    size = (8.6, 8.0) if large else (4.7, 4.7)
+    figure, axes = panel("Rows of a true class by pseudo-label, %", "pseudo-label", size)
+    # Without numbers a few per cent must show as well: the square root of the share is what is coloured.
+    scale = Normalize(0, 100) if numbered else PowerNorm(0.5, 0, 100)
+    shades = PALE_SHARES if numbered else SHARES
+    image = axes.imshow(share, cmap=shades, norm=scale, aspect="auto", interpolation="nearest")
+    ticks = [0, 20, 40, 60, 80, 100] if numbered else [0, 1, 5, 10, 25, 50, 100]
+    figure.colorbar(image, ax=axes, shrink=0.7, ticks=ticks, format="{x:.0f}").ax.tick_params(labelsize=8)
     axes.grid(visible=False)
     axes.set_ylabel("true class", fontsize=8)
-    if len(counts) <= NAMED_CLASSES:
-        axes.set_xticks(range(counts.shape[1]), names[: counts.shape[1]], fontsize=8, rotation=45, ha="right")
-        axes.set_yticks(range(len(counts)), names[: len(counts)], fontsize=8)
-    if len(counts) <= NUMBERED_CLASSES:
+    _name_classes(axes, [*map(short, class_names), "no label"][: counts.shape[1]], len(counts))
+    if numbered:
         for (row, column), value in np.ndenumerate(share):
             if value > 0:
-                color = "white" if value > 0.5 else "#1c2330"
-                text = f"{100 * value:.1f}" if value < 0.1 else f"{100 * value:.0f}"
-                axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
+                text = f"{value:.1f}" if value < 10 else f"{value:.0f}"
+                axes.text(column, row, text, ha="center", va="center", fontsize=7)
     return figure
 
 
+def _name_classes(axes: Axes, names: Sequence[str], num_classes: int) -> None:
+    """At both sides of the matrix, upright where they are short; with too many classes their numbers stay."""
+    if num_classes > LARGEST:
+        axes.set_xlabel("pseudo-label (number of the class, from 0)", fontsize=8)
+        axes.set_ylabel("true class (number, from 0)", fontsize=8)
+        return
+    across = {} if num_classes <= NUMBERED_CLASSES and max(map(len, names)) <= 3 else {"rotation": 45, "ha": "right"}
+    if num_classes > LARGE:
+        across = {"rotation": 90}
+    axes.set_xticks(range(len(names)), names, fontsize=8, **across)
+    axes.set_yticks(range(num_classes), names[:num_classes], fontsize=8)
+
+
 def map_by_label(found: MapOfRows, class_names: Sequence[str]) -> Figure:
-    """The rows coloured by label, labelled ones as stars, up to 20 classes named where most of their rows are."""
+    """The rows coloured by label, labelled ones as stars, up to 20 classes named where their rows are densest."""
     figure, axes = _plane("Coloured by label")
     points = found.points
-    color = _colors(points.label, len(class_names))
-    _scatter(axes, found, color)
+    _scatter(axes, found, of_labels(points.label))
     if len(class_names) <= NAMED_CLASSES:
         for number in np.unique(points.label[points.label >= 0]).tolist():
             own = points.label == number
-            x, y = np.median(points.x[own]), np.median(points.y[own])
+            x, y = _densest(points.x[own], points.y[own])
             name = short(class_names[number])
             axes.text(x, y, name, ha="center", va="center", fontsize=9, weight="bold", bbox=BACKING, zorder=4)
     return figure
 
 
+def _densest(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The one of these points that has most others near it: within a tenth of their extent."""
+    distance = np.hypot(x[:, None] - x, y[:, None] - y)
+    at = int((distance <= 0.1 * distance.max()).sum(axis=1).argmax())
+    return float(x[at]), float(y[at])
+
+
 def map_by_certainty(found: MapOfRows) -> Figure:
-    """The same rows coloured by certainty."""
+    """The same rows coloured by certainty, the doubtful ones on top."""
     figure, axes = _plane("Coloured by certainty")
-    scale = colormaps["viridis"]
-    _scatter(axes, found, scale(found.points.certainty))
-    bar = figure.colorbar(axes.collections[0], ax=axes, shrink=0.8)
+    _scatter(axes, found, CERTAINTY(found.points.certainty), np.argsort(-found.points.certainty, kind="stable"))
+    dots = axes.collections[0]
+    dots.set(cmap=CERTAINTY, clim=(0, 1))
+    bar = figure.colorbar(dots, ax=axes, shrink=0.8)
     bar.ax.tick_params(labelsize=8)
+    bar.set_label("certainty", fontsize=8)
     return figure
 
 
@@ -89,18 +113,11 @@ def _plane(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _scatter(axes: Axes, found: MapOfRows, color: np.ndarray) -> None:
+def _scatter(axes: Axes, found: MapOfRows, color: np.ndarray, order: np.ndarray | None = None) -> None:
     points = found.points
-    dots = axes.scatter(points.x, points.y, s=7, c=color, linewidths=0)
-    dots.set_clim(0, 1)
+    order = np.arange(points.x.size) if order is None else order
+    axes.scatter(points.x[order], points.y[order], s=7, c=color[order], linewidths=0)
     given = points.given
     size = min(90, max(20, 5400 / max(1, given.sum())))  # many stars would hide what they stand on
     style = {"s": size, "c": color[given], "marker": "*", "edgecolors": "black", "linewidths": 0.01 * size}
     axes.scatter(points.x[given], points.y[given], **style)
-
-
-def _colors(label: np.ndarray, num_classes: int) -> np.ndarray:
-    """(m, 4) one colour for each class, grey for none; beyond twenty classes colours come again."""
-    few = num_classes <= len(PALETTE)
-    table = np.array([to_rgba(name) for name in PALETTE]) if few else colormaps["tab20"](np.arange(20))
-    return np.where(label[:, None] >= 0, table[label % len(table)], to_rgba("#c8c8c8"))

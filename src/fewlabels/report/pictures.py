@@ -12,11 +12,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .colours import BACKING, BLUE, GREEN, GREY, ORANGE, PALETTE, SOFT, of_labels
 from .curves import Curve, is_known
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#888888"  # told apart by the colour-blind too
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-BACKING = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}  # text over lines
+DASHES = ("-", "--", ":")  # the next of them where colours come again
 PHASES = {  # short names, for pictures
     "supervised": "labels alone",
     "pi_model": "Pi-model",
@@ -73,11 +72,14 @@ def error_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
     lines = Lines([at[:, 0] for at in points], [at[:, 1] for at in points], [curve.name for curve in known], repeats)
     if repeats:
         _draw_students(axes, known)
-    _draw(axes, lines, (BLUE, *PALETTE[1:]))
+    _draw(axes, lines, PALETTE)
     begun = int((points[0][:, 2] == 0).sum()) if known[0].first_of_last_phase else 0
     means = lines.means()
     of_last_phase = np.concatenate([line[max(0, begun - 1) :] for line in means.y])
-    axes.set_ylim(0, max(5.0, min(100.0, 1.6 * float(of_last_phase.max()))))
+    top = max(5.0, min(100.0, 1.6 * float(of_last_phase.max())))
+    axes.set_ylim(0, top)
+    if max(line.max() for line in means.y) > top:
+        axes.set_title("Test error, % (higher ones cut off)", loc="left", fontsize=10)
     _mark_phases(axes, known[0], names=True)
     if repeats:
         for place in {begun - 1, len(means.y[0]) - 1} - {-1}:
@@ -136,7 +138,7 @@ def loss_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
     figure, axes = panel("Loss, mean of each epoch", "training steps")
     y = [_numbers(curve.loss) for curve in curves]
     lines = Lines([np.array(curve.at) for curve in curves], y, [curve.name for curve in curves], repeats)
-    _draw(axes, lines, (BLUE, *PALETTE[1:]))
+    _draw(axes, lines, PALETTE)
     axes.set_ylim(0, 1.15 * float(np.nanmax(np.concatenate(y))))
     _mark_phases(axes, curves[0], names=True)
     return figure
@@ -170,12 +172,16 @@ def _mark_phases(axes: Axes, curve: Curve, *, names: bool) -> None:
         if share < 1 - NARROW:
             _name_phase(axes, curve.at[begin - 1], called[number], "left")
         else:
-            _name_phase(axes, max(curve.at), called[number], "right", 0.89)
+            _name_phase(axes, max(curve.at), called[number], "right", 0.93)
 
 
-def _name_phase(axes: Axes, x: float, words: str, side: str, height: float = 0.97) -> None:
-    note = axes.text(x, height, f" {words} ", ha=side, va="top", fontsize=8, color=GREY, bbox=BACKING)
+def _name_phase(axes: Axes, x: float, words: str, side: str, height: float = 1.0) -> None:
+    """Above the lines, between them and the title; a name that needs the place of the one before it is inside."""
+    note = axes.text(x, height, f" {words} ", ha=side, va="bottom", fontsize=8, color=SOFT)
     note.set_transform(axes.get_xaxis_transform())
+    if height < 1:
+        note.set_bbox(BACKING)
+    axes.set_title(axes.get_title(loc="left"), loc="left", fontsize=10, pad=18)
 
 
 def panel(title: str, x_label: str, size: tuple[float, float] = (4.7, 3.1)) -> tuple[Figure, Axes]:
@@ -205,7 +211,9 @@ def _draw(axes: Axes, lines: Lines, colors: Sequence[str]) -> None:
             axes.plot(x, y, color=colors[0], linewidth=0.7, alpha=0.35)
     means = lines.means()
     for place, (x, y, name) in enumerate(zip(means.x, means.y, means.names, strict=True)):
-        axes.plot(x, y, color=colors[place % len(colors)], linewidth=1.8, label=short(name) or None)
+        again, place_of_color = divmod(place, len(colors))
+        style = {"color": colors[place_of_color], "linestyle": DASHES[again % len(DASHES)]}
+        axes.plot(x, y, linewidth=1.8, label=short(name) or None, **style)
     if not lines.repeats:
         axes.legend(frameon=False, fontsize=8)
 
@@ -216,16 +224,18 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
 
 def histogram_figure(histogram: Mapping[str, Any]) -> Figure:
     """How many pseudo-labels have which certainty: right and wrong ones, or all where truth is unknown."""
-    figure, axes = panel("Pseudo-labels by certainty", "certainty")
+    figure, axes = panel("Number of pseudo-labels by certainty", "certainty")
     edges = np.array(histogram["edges"])
     width = np.diff(edges)
     if histogram.get("right") is not None:
         right, wrong = np.array(histogram["right"]), np.array(histogram["wrong"])
-        axes.bar(edges[:-1], right, width, align="edge", color=GREEN, alpha=0.75, label=f"right ({right.sum():,})")
+        axes.bar(edges[:-1], right, width, align="edge", color=GREEN, label=f"right ({right.sum():,})")
         axes.bar(edges[:-1], wrong, width, bottom=right, align="edge", color=ORANGE, label=f"wrong ({wrong.sum():,})")
         axes.legend(frameon=False, fontsize=8, loc="upper left")
     else:
         axes.bar(edges[:-1], histogram["all"], width, align="edge", color=BLUE)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_xlim(edges[0], edges[-1])
     return figure
 
@@ -239,9 +249,9 @@ def classes_figure(class_names: Sequence[str], counts: Mapping[str, Sequence[int
     axes.barh(places, given, color=GREY, label="given")
     axes.barh(places, spread, left=given, color=BLUE, label="propagated")
     for place, total in enumerate((given + spread).tolist()):
-        axes.text(total, place, f" {total:,}", va="center", fontsize=7, color="#444444")
+        axes.text(total, place, f" {total:,}", va="center", fontsize=7, color=SOFT)
     axes.set_yticks(places, names, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False)
     axes.margins(x=0.1)
     axes.legend(frameon=False, fontsize=8, loc="lower right", ncols=2, bbox_to_anchor=(1, 1))
@@ -266,14 +276,10 @@ def spreading_figure(points: np.ndarray, given: np.ndarray, label: np.ndarray, c
     for place, (title, shown, opacity) in enumerate(panels):
         axes = figure.add_subplot(1, 3, place + 1)
         x, y = points.T
-        axes.scatter(x, y, s=9, c=_colors(shown), alpha=np.clip(opacity, 0, 1), linewidths=0)
-        stars = axes.scatter(x[known], y[known], s=110, c=_colors(given[known]), marker="*", zorder=3)
+        axes.scatter(x, y, s=9, c=of_labels(shown), alpha=np.clip(opacity, 0, 1), linewidths=0)
+        stars = axes.scatter(x[known], y[known], s=110, c=of_labels(given[known]), marker="*", zorder=3)
         stars.set(edgecolor="black", linewidth=1.4)
         axes.set_title(title, fontsize=12)
         axes.set_aspect("equal")
         axes.set_axis_off()
     return figure
-
-
-def _colors(label: np.ndarray) -> list[str]:
-    return [GREY if number < 0 else PALETTE[number % len(PALETTE)] for number in label]

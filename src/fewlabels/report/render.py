@@ -9,9 +9,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from .colours import PALETTE
 from .curves import headline, is_known
 from .gather import Report, gather
-from .insight_pictures import confusion_figure, map_by_certainty, map_by_label, reliability_figure
+from .insight_pictures import LARGE, confusion_figure, map_by_certainty, map_by_label, reliability_figure
 from .insights import Insights
 from .pictures import (
     MOST_BARS,
@@ -52,6 +53,8 @@ def render(report: Report) -> str:
         tables=tables(report),
         most_open_rows=MOST_OPEN_ROWS,
         most_bars=MOST_BARS,
+        large=LARGE,
+        num_colours=len(PALETTE),
     )
 
 
