@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ def reliability_figure(found: Reliability) -> Figure:
     """Share of right pseudo-labels over their certainty, the rows of each bin as bars; the diagonal for comparison."""
     figure, axes = panel("Right pseudo-labels by certainty", "certainty")
     edges, share = np.array(found.edges), np.array(found.count) / max(found.count)
-    style = {"color": "#dde3ea", "edgecolor": GREY, "linewidth": 0.6}
+    style: dict[str, Any] = {"color": "#dde3ea", "edgecolor": GREY, "linewidth": 0.6}
     axes.bar(edges[:-1], share, np.diff(edges), align="edge", label="rows (share of the fullest bin)", **style)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="certainty = share of right ones")
     bins = zip(found.certainty, found.right, strict=True)
@@ -65,7 +66,9 @@ def _name_classes(axes: Axes, names: Sequence[str], num_classes: int) -> None:
         axes.set_xlabel("pseudo-label (number of the class, from 0)", fontsize=8)
         axes.set_ylabel("true class (number, from 0)", fontsize=8)
         return
-    across = {} if num_classes <= NUMBERED_CLASSES and max(map(len, names)) <= 3 else {"rotation": 45, "ha": "right"}
+    across: dict[str, Any] = {"rotation": 45, "ha": "right"}
+    if num_classes <= NUMBERED_CLASSES and max(map(len, names)) <= 3:
+        across = {}
     if num_classes > LARGE:
         across = {"rotation": 90}
     axes.set_xticks(range(len(names)), names, fontsize=8, **across)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .colours import BACKING, BLUE, GREEN, GREY, ORANGE, PALETTE, SOFT, of_labels
 from .curves import Curve, is_known
@@ -212,7 +213,7 @@ def _draw(axes: Axes, lines: Lines, colors: Sequence[str]) -> None:
     means = lines.means()
     for place, (x, y, name) in enumerate(zip(means.x, means.y, means.names, strict=True)):
         again, place_of_color = divmod(place, len(colors))
-        style = {"color": colors[place_of_color], "linestyle": DASHES[again % len(DASHES)]}
+        style: dict[str, Any] = {"color": colors[place_of_color], "linestyle": DASHES[again % len(DASHES)]}
         axes.plot(x, y, linewidth=1.8, label=short(name) or None, **style)
     if not lines.repeats:
         axes.legend(frameon=False, fontsize=8)
@@ -235,7 +236,7 @@ def histogram_figure(histogram: Mapping[str, Any]) -> Figure:
     else:
         axes.bar(edges[:-1], histogram["all"], width, align="edge", color=BLUE)
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(edges[0], edges[-1])
     return figure
 
