@@ -119,6 +119,8 @@ def test_a_run_of_embeddings_tells_where_they_came_from(embeddings, tmp_path, ca
         "columns": {"id": "id", "embedding": "embedding", "label": "label"},
         "delimiter": ",",
         "encoding": "utf-8",
+        "skip_bad_rows": False,
+        "on_conflict": "error",
     }
 
 
@@ -235,7 +237,10 @@ def test_train_learns_from_a_folder_with_a_broken_and_many_unlabelled_images(pho
         "labels": os.path.abspath("labels.csv"),
         "delimiter": ",",
         "encoding": "utf-8",
+        "skip_bad_rows": False,
+        "on_conflict": "error",
         "image_size": 8,
+        "accept_truncated": False,
     }
     assert run(capsys, "verify", "run") == (0, "run: every file is as it was written\n", "")
 

@@ -22,7 +22,9 @@ from .cli_app import (
     LabelsFile,
     Mode,
     Neighbors,
+    OnConflict,
     Quiet,
+    SkipBadRows,
     app,
     graph_settings,
     hush,
@@ -60,6 +62,9 @@ def propagate(
     delimiter: Delimiter = ",",
     encoding: Encoding = "utf-8",
     ignore_unknown_ids: IgnoreUnknown = False,
+    skip_bad_rows: SkipBadRows = False,
+    on_conflict: OnConflict = "error",
+    drop_bad_rows: options.DropBadRows = False,
     memory_limit: options.MemoryLimit = None,
     excel_safe: options.ExcelSafe = False,
     as_json: Json = False,
@@ -71,6 +76,7 @@ def propagate(
     id column, or row numbers from 0 (npy, or no such column); without --labels, labels are those of the label column.
     """
     from .data.embeddings import Columns
+    from .data.label_options import LabelOptions
     from .graph import Refinement
     from .jobs.explanations import text
     from .jobs.propagation import Input, run_propagation
@@ -82,13 +88,14 @@ def propagate(
         raise ConfigError("C9", "the output file exists", where=out, do="nothing was changed: choose another name")
     folder = run or free_name(out.with_name(f"{out.stem}-run"))
     columns, rows = Columns(id_column, embedding_column, label_column), tuple(explain or ())
+    reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)
     shared = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     refinement = Refinement(centre_sources, "labels" if class_prior == "labels" else None, calibrate)
     results = run_propagation(
-        Input(embeddings, labels, labels_by_position, columns, delimiter, encoding, ignore_unknown_ids, rows),
+        Input(embeddings, labels, labels_by_position, columns, reading, ignore_unknown_ids, rows),
         out,
         folder,
-        options.refined(shared, metric, recall, seed, precision, refinement),
+        options.refined(shared, metric, recall, seed, precision, refinement, drop_bad_rows),
         memory_limit=memory_limit,
         excel_safe=excel_safe,
         quiet=quiet,

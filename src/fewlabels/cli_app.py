@@ -36,6 +36,14 @@ LabelsFile = Annotated[
 Delimiter = Annotated[str, typer.Option(help="Between the cells of a label CSV.")]
 Encoding = Annotated[str, typer.Option(help="Of a label CSV.")]
 IgnoreUnknown = Annotated[bool, typer.Option(help="Leave out labels whose id is not in the data, instead of stopping.")]
+SkipBadRows = Annotated[
+    bool,
+    typer.Option("--skip-bad-rows", help="Leave out rows of the label CSV with more or fewer fields than its header."),
+]
+OnConflict = Annotated[
+    Literal["error", "last", "drop"],
+    typer.Option(help="An id with two labels: stop; its last row counts; or it has no label."),
+]
 Neighbors = Annotated[int, typer.Option(help="Neighbours of each row in the graph (the paper's k).")]
 Gamma = Annotated[float, typer.Option(help="Power put on similarities.")]
 Alpha = Annotated[float, typer.Option(help="How far labels travel, in (0, 1).")]

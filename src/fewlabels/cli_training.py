@@ -18,7 +18,9 @@ from .cli_app import (
     LabelsFile,
     Mode,
     Neighbors,
+    OnConflict,
     Quiet,
+    SkipBadRows,
     app,
     graph_settings,
     hush,
@@ -28,6 +30,9 @@ from .cli_app import (
 from .errors import ConfigError
 
 OnBadImage = Annotated[Literal["skip", "fail"], typer.Option(help="skip: list it in rejected.csv, go on. fail: stop.")]
+AcceptTruncated = Annotated[
+    bool, typer.Option("--accept-truncated", help="Use JPEGs that are cut off; what is missing of them is grey.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 SpeedName = Literal["deterministic", "fast"]
 Speed = Annotated[
@@ -112,9 +117,12 @@ def train(
     mode: Mode = "paper",
     allow_empty_classes: AllowEmpty = False,
     on_bad_image: OnBadImage = "skip",
+    accept_truncated: AcceptTruncated = False,
     delimiter: Delimiter = ",",
     encoding: Encoding = "utf-8",
     ignore_unknown_ids: IgnoreUnknown = False,
+    skip_bad_rows: SkipBadRows = False,
+    on_conflict: OnConflict = "error",
     device: Device = "auto",
     speed: Speed = "deterministic",
     resume: Resume = False,
@@ -132,6 +140,7 @@ def train(
     img.
     """
     need_training_packages()
+    from .data.label_options import LabelOptions
     from .data.labels import read_labels
     from .jobs.images import ImageSource, checked_device, run_images
     from .jobs.tables import training_table
@@ -142,11 +151,10 @@ def train(
     hush(quiet)
     folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume)
     graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
-    given = read_labels(labels, delimiter=delimiter, encoding=encoding) if labels else None
+    reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)
+    given = read_labels(labels, reading) if labels else None
     results = run_images(
-        ImageSource(
-            data, given, test, image_size, on_bad_image, ignore_unknown_ids, delimiter, encoding, continue_from
-        ),
+        ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids, continue_from, accept_truncated),
         ImageOptions(seed, epochs, flip, graph, method, network),
         folder,
         RunOptions(

@@ -40,6 +40,9 @@ Recall = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the samples that a search which is not exact draws.")]
 Precision = Annotated[PrecisionName, typer.Option(help="Of the solver; auto: double up to 2,048 rows.")]
+DropBadRows = Annotated[
+    bool, typer.Option("--drop-bad-rows", help="Let rows with NaN, infinity or missing numbers go without a label.")
+]
 Calibrate = Annotated[
     bool,
     typer.Option("--calibrate", help="Fit certainty on labels held out in turn; 5 times the work of the solver."),
@@ -60,6 +63,7 @@ def refined(
     seed: int,
     precision: PrecisionName,
     refinement: Refinement,
+    drop_bad_rows: bool,
 ) -> GraphSettings:
     """The settings of `propagate`: those it shares with `train`, and its own. Raises ConfigError (C29) for a recall
     that is neither a number nor "exact"."""
@@ -70,7 +74,15 @@ def refined(
         except ValueError:
             what = f"recall is {recall!r}, expected a number from 0.5 up to below 1, exact or auto"
             raise ConfigError("C29", what) from None
-    return replace(settings, metric=metric, recall=share, seed=seed, precision=precision, refinement=refinement)
+    return replace(
+        settings,
+        metric=metric,
+        recall=share,
+        seed=seed,
+        precision=precision,
+        refinement=refinement,
+        drop_bad_rows=drop_bad_rows,
+    )
 
 
 PROPAGATE_EXAMPLES = """Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet

@@ -85,7 +85,7 @@ def test_answers_are_those_of_the_files_in_their_order_whatever_the_number_of_pr
     with Decoders() as found:
         headers = list(found.answers(files))
         squares = list(found.answers(files, 8))
-    assert headers == [Header(8, 8, False)] * 100
+    assert headers == [Header(8, 8, grey=False, more=False, kind="PNG")] * 100
     for seed, square in enumerate(squares):
         np.testing.assert_array_equal(square, noise(8, 8, seed=seed))
 

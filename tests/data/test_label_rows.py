@@ -8,6 +8,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
+from fewlabels.data.label_options import LabelOptions
 from fewlabels.data.label_rows import read_labels_by_position
 from fewlabels.errors import LabelError
 
@@ -15,7 +16,7 @@ CODES = [1, -1, 0, -1]
 
 
 def read(path, num_rows=4, **options):
-    found = read_labels_by_position(path, num_rows, **options)
+    found = read_labels_by_position(path, num_rows, LabelOptions(**options))
     return found.codes.tolist(), found.class_names
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fewlabels.data.label_options import LabelOptions
 from fewlabels.data.labels import join_labels, read_labels
 from fewlabels.errors import InputWarning, LabelError
 
@@ -105,15 +106,15 @@ def test_lines_are_those_of_the_file(tmp_path):
 
 def test_reads_another_delimiter_and_encoding_when_told(tmp_path):
     path = csv_file(tmp_path, "id;label\na;é\n".encode("latin-1"))
-    assert read_labels(path, delimiter=";", encoding="latin-1").labels == ["é"]
+    assert read_labels(path, LabelOptions(";", "latin-1")).labels == ["é"]
     path = csv_file(tmp_path, "id\tlabel\na\té\n".encode("utf-16"))
-    assert read_labels(path, delimiter="\t", encoding="utf-16").labels == ["é"]
+    assert read_labels(path, LabelOptions("\t", "utf-16")).labels == ["é"]
 
 
 @pytest.mark.parametrize(("case", "options"), [("L8", {"encoding": "klingon"}), ("L9", {"delimiter": ";;"})])
 def test_refuses_options_that_cannot_work(tmp_path, case, options):
     with pytest.raises(LabelError) as caught:
-        read_labels(csv_file(tmp_path, "id,label\na,x\n"), **options)
+        read_labels(csv_file(tmp_path, "id,label\na,x\n"), LabelOptions(**options))
     assert caught.value.code == f"FL-{case}"
 
 

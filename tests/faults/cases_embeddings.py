@@ -6,11 +6,17 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from catalogue import Family
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from catalogue import Family, notes, rows_of
 
 from fewlabels import GraphSettings, propagate
 from fewlabels.data.embeddings import read_embeddings
 from fewlabels.estimator import LabelPropagationClassifier
+from fewlabels.graph import build_graph, cuda
+from fewlabels.review.engine import Engine
+from fewlabels.review.items import open_items
 
 CASES = cases = Family()
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -43,6 +49,96 @@ for id, value in (("E1", np.nan), ("E2", np.inf), ("E2", -np.inf)):
     @cases.refused(id, f"{value} in an array", code="E1", place="1 such row (17)")
     def _(work, value=value):
         return lambda: propagate(spoiled(work.rows, value), work.codes, settings())
+
+
+LEFT_OUT = "NaN, infinity or a missing number: the row takes no part and has no label"
+
+
+def has_no_label(rows, *ids):
+    """These rows, and no others, have no class, no certainty and are not reached."""
+    assert [row["id"] for row in rows if row["reached"] == "false"] == list(ids)
+    assert [row["id"] for row in rows if row["label"] == "" or float(row["certainty"]) == 0] == list(ids)
+
+
+@cases.accepted("E1", "bad rows of a .npy that are to go without a label", warns=["E1", "G1"])
+def _(work):
+    rows = spoiled(work.rows, np.nan)
+    rows[20, 0] = -np.inf
+    np.save("bad.npy", rows)
+    work.write("labels.csv", "id,label\n0,ant\n10,bee\n20,cat\n21,cat\n")
+    found = work.labels(work.loud(work.propagate("bad.npy", "--drop-bad-rows", "--explain", "17")))
+    assert found == CLASSES | {"17": "", "20": ""}
+    has_no_label(rows_of("o.csv"), "17", "20")
+    assert str(work.caught[0].message).endswith("at bad.npy; 2 such rows (17, 20); all are in notes.csv")
+    why = [LEFT_OUT, f"{LEFT_OUT}; given: 'cat'"]
+    assert notes() == [
+        ["E1", "bad.npy", line, id, reason] for line, id, reason in zip(("18", "21"), ("17", "20"), why, strict=True)
+    ]
+    items = open_items("o-run")  # a review builds the same graph again
+    state = work.call(lambda: Engine(items).state)
+    assert np.flatnonzero(~state.reached).tolist() == [17, 20]
+
+
+@cases.accepted("E1", "rows of a table with missing numbers that are to go without a label", warns=["E1", "G1"])
+def _(work):
+    lists = [list(map(float, row)) for row in work.rows]
+    lists[3], lists[17] = None, [1.0, None, *lists[17][2:]]
+    lists[27] = lists[27][:5]
+    kind = pa.list_(pa.float32())
+    pq.write_table(pa.table({"embedding": pa.array(lists, kind)}), "lists.parquet")
+    columns = {
+        f"c{at}": [None if row == 17 and at == 2 else float(value) for row, value in enumerate(column)]
+        for at, column in enumerate(work.rows.T)
+    }
+    pq.write_table(pa.table(columns), "columns.parquet")
+    work.labels(work.loud(work.propagate("lists.parquet", "--drop-bad-rows")))
+    has_no_label(rows_of("o.csv"), "3", "17", "27")
+    work.labels(work.loud(work.propagate("columns.parquet", "--drop-bad-rows", out="p.csv")), "p.csv")
+    has_no_label(rows_of("p.csv"), "17")
+    assert [line[3] for line in notes("p-run")] == ["17"]
+
+
+@cases.accepted("E1", "bad rows of an array that are to go without a label", warns=["E1", "G1"])
+def _(work):
+    kept = np.delete(np.arange(30), [17, 18])
+    for metric, dtype in (("cosine", np.float32), ("cosine", np.float64), ("inner_product", np.float32)):
+        rows = spoiled(spoiled(work.rows, np.inf), np.nan, 18).astype(dtype)
+        chosen = GraphSettings(5, metric=metric, drop_bad_rows=True)
+        found = work.call(lambda rows=rows, chosen=chosen: propagate(rows, work.codes, chosen)).pseudo_labels
+        alone = propagate(rows[kept], work.codes[kept], chosen).pseudo_labels
+        assert (found.label[[17, 18]].tolist(), found.certainty[[17, 18]].tolist()) == ([-1, -1], [0, 0])
+        assert not found.reached[[17, 18]].any()
+        np.testing.assert_array_equal(found.label[kept], alone.label)
+        np.testing.assert_allclose(found.distribution[kept], alone.distribution, atol=1e-6)
+
+
+@cases.accepted("E1", "more bad rows than all-zero rows would be allowed", warns=["E1", "G1"])
+def _(work):
+    rows = np.vstack([work.rows, np.full((12, 8), np.nan)])
+    codes = np.append(work.codes, np.full(12, -1))
+    found = work.call(lambda: propagate(rows, codes, GraphSettings(5, drop_bad_rows=True))).pseudo_labels
+    assert np.flatnonzero(found.label == -1).tolist() == list(range(30, 42))
+
+
+@cases.refused(
+    "E1", "the only label of a class is on a bad row", code="L18", place="class 1 ('bee') has no labelled row"
+)
+def _(work):
+    np.save("bad.npy", spoiled(work.rows, np.nan, 10))
+    return work.propagate("bad.npy", "--drop-bad-rows")
+
+
+@cases.refused(
+    "E1", "every row is bad", place="no row without NaN, infinity or a missing number at bad.npy; 30 such rows"
+)
+def _(work):
+    np.save("bad.npy", np.full((30, 8), np.nan))
+    return work.propagate("bad.npy", "--drop-bad-rows")
+
+
+@cases.refused("E1", "every row of an array is bad", place="30 such rows")
+def _(work):
+    return lambda: propagate(np.full((30, 8), np.nan), work.codes, GraphSettings(5, drop_bad_rows=True))
 
 
 @cases.accepted("E3", "values whose squares overflow or vanish")
@@ -174,6 +270,21 @@ def _(work):
     found = work.call(lambda: propagate(rows, work.codes, settings(12))).pseudo_labels
     assert np.isfinite(found.distribution).all()
     assert "15 of 30 rows" in str(work.caught[0].message)
+
+
+@cases.accepted("E11", "the same when a graph is built, or a model fitted", warns=["E11"])
+def _(work):
+    rows = np.repeat(work.rows[::2], 2, axis=0)
+    rows[1::2] *= 1 + 1e-12 * np.arange(8)
+    doors = [
+        lambda: build_graph(rows, settings(12)),
+        lambda: LabelPropagationClassifier(12).fit(rows, work.codes),
+        lambda: cuda.build_graph(rows, settings(12), device="cpu"),
+        lambda: cuda.propagate(torch.from_numpy(rows), work.codes, settings(12), device="cpu"),
+    ]
+    for count, door in enumerate(doors, 1):
+        work.call(door)
+        assert len(work.caught) == count
 
 
 @cases.refused("E12", "a .npy that was cut off", code="E14", place="the file has 500 at cut.npy")

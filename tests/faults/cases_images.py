@@ -1,6 +1,8 @@
 """I: single images. What is wrong with one is a reason in `rejected`, and rejected.csv."""
 
 import csv
+import io
+import json
 import sys
 import time
 import tomllib
@@ -8,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from catalogue import Family
+from catalogue import Family, notes
 from image_files import cut_in_half, encoded, noise, png_claiming, solid
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin
 
 from fewlabels.data import decode, decoders
 from fewlabels.data.images import read_images
+from fewlabels.data.pictures import open_pictures
 
 CASES = cases = Family()
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -115,6 +118,52 @@ def _(work):
     return work.train("--out", "run")
 
 
+@cases.accepted("I2", "JPEGs that are cut off and are to be accepted", warns=["I2"])
+def _(work):
+    whole = encoded(noise(64, 64), "JPEG")
+    cut, half = whole[:-2], whole[: len(whole) // 2]
+    album(work, {"cut.jpg": cut, "half.jpg": half, "half.png": cut_in_half("PNG"), "head.jpg": cut[:60]})
+    found = work.call(lambda: read_images("photos", image_size=64, accept_truncated=True))
+    assert [id for id, _ in found.rejected] == ["half.png", "head.jpg"]
+    assert [note[:4] for note in found.notes] == [("I2", "photos", None, name) for name in ("cut.jpg", "half.jpg")]
+    assert str(work.caught[0].message).endswith("the missing part is grey: 2 such rows (cut.jpg, half.jpg)")
+    pixels = dict(zip(found.ids, found.pixels, strict=True))
+    right = np.asarray(Image.open(io.BytesIO(whole)))
+    np.testing.assert_array_equal(pixels["cut.jpg"], right)
+    np.testing.assert_array_equal(pixels["half.jpg"][:8], right[:8])
+    assert (abs(pixels["half.jpg"][-8:].astype(int) - 128) < 3).all()
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+    facts = {"kind": "images", "path": "photos", "accept_truncated": True}
+    shown = open_pictures(facts, ["half.jpg"]).png(0)  # and a review shows what was trained on
+    assert Image.open(io.BytesIO(shown)).size == (64, 64)
+
+
+@cases.accepted("I2", "a run lists what it accepted")
+def _(work):
+    work.monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 2)
+    work.monkeypatch.setattr("fewlabels.recipes.images.LP_STEPS", 2)
+    work.monkeypatch.setattr("fewlabels.jobs.training.report_html", lambda folders: "<html></html>")
+    files = {f"{n}.png": encoded(noise(8, 8, seed=n)) for n in range(6)}
+    album(work, files | {"cut.jpg": encoded(noise(8, 8), "JPEG")[:-2], "png.jpg": encoded(noise(8, 8, seed=9))})
+    rows = "id,label\ngood 1.png,ant\ngood 2.png,bee\ncut.jpg,ant\ncut.jpg,bee\ngood 1.png,bee,\n"
+    work.write("labels.csv", rows)
+    options = ("--accept-truncated", "--skip-bad-rows", "--on-conflict", "drop", "--image-size", "8")
+    outcome = work.run(work.train("--labels", "labels.csv", "--out", "run", *options))
+    assert (outcome.status, outcome.err) == (0, "")
+    assert not Path("run/rejected.csv").exists()
+    assert [line[:4] for line in notes("run")] == [
+        ["L5", "labels.csv", "6", "good 1.png"],
+        ["L14", "labels.csv", "4", "cut.jpg"],
+        ["L14", "labels.csv", "5", "cut.jpg"],
+        ["I2", "photos", "", "cut.jpg"],
+        ["I10", "photos", "", "png.jpg"],
+    ]
+    results = json.loads(Path("run/results.json").read_text())
+    assert results["notes"] == {"L5": 1, "L14": 2, "I2": 1, "I10": 1}
+    source = json.loads(Path("run/run.json").read_text())["source"]
+    assert (source["accept_truncated"], source["skip_bad_rows"], source["on_conflict"]) == (True, True, "drop")
+
+
 @cases.accepted("I7", "photos that lie on their side")
 def _(work):
     picture = Image.new("RGB", (16, 16), "white")
@@ -155,9 +204,15 @@ for kind in ("GIF", "WEBP", "PNG", "TIFF"):
         assert "1 such row (one.png)" in str(work.caught[0].message)
 
 
-@cases.accepted("I10", "a PNG named .jpg")
+@cases.accepted("I10", "a PNG named .jpg", warns=["I10"])
 def _(work):
-    is_read(work, encoded(solid((1, 2, 3))), [1, 2, 3], "one.jpg")
+    files = {"one.jpg": encoded(solid((1, 2, 3))), "two.JPEG": encoded(solid((1, 2, 3)), "JPEG"), "three.gif": GOOD}
+    found = read(work, files)
+    assert found.rejected == []
+    np.testing.assert_array_equal(found.pixels[found.ids.index("one.jpg"), 0, 0], [1, 2, 3])
+    why = "the ending of the name is that of another kind of image; the content counts"
+    assert found.notes == [("I10", "photos", None, name, why) for name in ("one.jpg", "three.gif")]
+    assert str(work.caught[0].message).endswith(": 2 such rows (one.jpg, three.gif)")
 
 
 @cases.accepted("I11", "no other kinds are opened, by a Pillow without known holes")

@@ -1,7 +1,8 @@
 """L: label files, as text and as tables of rows."""
 
-from catalogue import Family
+from catalogue import Family, notes, rows_of
 
+from fewlabels.data.label_options import LabelOptions
 from fewlabels.data.labels import read_labels
 
 CASES = cases = Family()
@@ -55,6 +56,35 @@ for row, fields in (("10,bee,x", "3 fields"), ("10", "1 field")):
     def _(work, row=row):
         work.write("labels.csv", f"id,label\n0,ant\n{row}\n20,cat\n")
         return work.propagate()
+
+
+@cases.accepted("L5", "rows of another width that are to be skipped", warns=["L5"])
+def _(work):
+    work.write("labels.csv", "id,label\n0,bee,x\n0,ant\n10,bee\n20\n20,cat\n")
+    found = work.labels(work.loud([*work.propagate(), "--skip-bad-rows"]))
+    assert [found[id] for id in ("0", "10", "20")] == ["ant", "bee", "cat"]
+    assert str(work.caught[0].message).endswith("labels.csv: 2 such rows (line 2 with id '0', line 5 with id '20')")
+    reasons = [f"a row with {fields}, while the header has 2" for fields in ("3 fields", "1 field")]
+    assert notes() == [
+        ["L5", "labels.csv", line, id, why] for line, id, why in zip("25", ("0", "20"), reasons, strict=True)
+    ]
+
+
+@cases.accepted("L5", "a skipped row of labels by position keeps its place", warns=["G1", "L5"])
+def _(work):
+    lines = ["x,label", *("r,ant" if row == 0 else "r,bee" if row == 10 else "r," for row in range(30))]
+    lines[21] = "r,cat,cat"
+    work.write("labels.csv", "\n".join(lines))
+    words = work.propagate("embeddings.npy", "--labels-by-position", "--skip-bad-rows")
+    found = work.labels(work.loud(words))
+    assert (len(found), found["0"], found["10"]) == (30, "ant", "bee")
+    assert [line[:4] for line in notes()] == [["L5", "labels.csv", "22", ""]]
+
+
+@cases.refused("L5", "every row is to be skipped", code="L11", place="no data rows that can be used at labels.csv")
+def _(work):
+    work.write("labels.csv", "id,label\n0\n10\n")
+    return work.loud([*work.propagate(), "--skip-bad-rows"])
 
 
 @cases.refused("L6", "a quote that is never closed", place="labels.csv:3")
@@ -167,6 +197,43 @@ def _(work):
 def _(work):
     work.write("labels.csv", labelled("ant", "bee", "cat") + "0,bee\n")
     return work.propagate()
+
+
+for rule, label, counts in (
+    ("last", "bee", "the last row of each counts"),
+    ("drop", None, "each stays without a label"),
+):
+
+    @cases.accepted("L14", f"an id with two labels: {rule}", warns=["L14"])
+    def _(work, rule=rule, label=label, counts=counts):
+        work.write("labels.csv", labelled("ant", "bee", "cat") + "1,ant\n2,ant\n1,bee\n")
+        words = work.loud([*work.propagate(), "--on-conflict", rule])
+        work.labels(words)
+        given = {row["id"]: row["label"] for row in rows_of("o.csv") if row["source"] == "given"}
+        assert given == {"0": "ant", "10": "bee", "20": "cat", "2": "ant"} | ({"1": label} if label else {})
+        told = f"{counts}; 1 such row (1: 'ant' in line 5, 'bee' in line 7)"
+        assert told in str(work.caught[0].message)
+        why = "'bee' in line 7 counts" if rule == "last" else "the id has two labels, so it stays without"
+        lost = [("5", "'ant'"), ("7", "'bee'")][: 1 if rule == "last" else 2]
+        assert notes() == [["L14", "labels.csv", line, "1", f"{name}: {why}"] for line, name in lost]
+
+
+@cases.accepted("L14", "the last row has no label", warns=["L14"])
+def _(work):
+    work.table("labels.parquet", id=["0", "10", "20", "0"], label=["ant", "bee", "cat", None], embedding=None)
+    found = work.call(lambda: read_labels("labels.parquet", LabelOptions(on_conflict="last")))
+    assert (found.ids, found.labels, found.lines) == (["0", "10", "20"], [None, "bee", "cat"], [4, 2, 3])
+    assert found.left_out == [("L14", "labels.parquet", 1, "0", "'ant': no label in line 4 counts")]
+
+
+@cases.refused("L14", "a rule that is none", code="C20", place="'first' is no way to treat it at on_conflict")
+def _(work):
+    return lambda: LabelOptions(on_conflict="first")
+
+
+@cases.refused("L14", "a rule for labels by position", code="C41", place="drop --on-conflict")
+def _(work):
+    return work.propagate("embeddings.npy", "--labels-by-position", "--on-conflict", "last")
 
 
 @cases.refused("L15", "an id that the data does not have", place="labels.csv:5; 1 such row (007)")

@@ -5,6 +5,7 @@ of a command, or a call. Of input that must be accepted it does all that itself,
 way every command and call goes through `Workplace`, which holds the files that were there against their SHA-256.
 """
 
+import csv
 import hashlib
 import os
 import re
@@ -182,6 +183,23 @@ def tree(folder):
                 state = str(stat.S_IFMT(mode))
             found[os.fsdecode(os.path.relpath(path, os.fsencode(folder)))] = state
     return found
+
+
+def rows_of(table):
+    """The rows of a CSV as dicts."""
+    with open(table, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def notes(folder="o-run"):
+    """The lines of notes.csv of a run, without its head; none where there is no such file."""
+    path = Path(folder) / "notes.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        head, *lines = csv.reader(file)
+    assert head == ["code", "file", "line", "id", "note"]
+    return lines
 
 
 def codes_of(caught):

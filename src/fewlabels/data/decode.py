@@ -30,6 +30,8 @@ MAX_ASPECT = 100
 # rims around edges. It is also what most published classifiers were trained with.
 RESAMPLING = Image.Resampling.BILINEAR
 SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+PHOTO = "MPO"  # a JPEG with its preview
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 GREY = ("1", "L", "LA", "La", *SIXTEEN_BIT)
 COLOURED = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
 
@@ -42,18 +44,23 @@ class BadImage(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """What an image's header says about its pixels. more: there are frames or pages after the first, which counts."""
+    """What an image's header says about its pixels. more: there are frames or pages after the first, which counts.
+
+    kind: of FORMATS, by content.
+    """
 
     width: int
     height: int
     grey: bool
-    more: bool = False
+    more: bool
+    kind: str
 
 
 def read_header(file: ImageFile) -> Header:
     """Size and kind of an image, without decoding its pixels. Raises BadImage."""
     with _opened(file) as image:
-        return Header(*image.size, image.mode in GREY, _has_more(image))
+        kind = "JPEG" if image.format == PHOTO else str(image.format)
+        return Header(*image.size, image.mode in GREY, _has_more(image), kind)
 
 
 def decode(file: ImageFile, size: int, grey: bool) -> Image.Image:
@@ -65,6 +72,21 @@ def decode(file: ImageFile, size: int, grey: bool) -> Image.Image:
         image.load()  # all of it: a file cut in half fails only here
         picture = _eight_bit(_upright(image)).convert("L" if grey else "RGB")
         return picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), method=RESAMPLING)
+
+
+def with_end(file: ImageFile) -> bytes:
+    """A JPEG with an end put to it: so one that is cut off can be decoded, and what is missing becomes grey.
+
+    Pillow's own switch for that would hold for every image of the process. Raises BadImage for other kinds of files.
+    """
+    try:
+        with _bytes_of(file) as opened:
+            content = opened.read()
+    except OSError as problem:
+        raise BadImage(problem.strerror or str(problem)) from problem
+    if not content.startswith(JPEG_START):
+        raise BadImage("no JPEG")
+    return content + JPEG_END
 
 
 def small_png(file: ImageFile, longest: int) -> bytes:
@@ -155,7 +177,7 @@ def _check_header(image: Image.Image) -> None:
 
 
 def _has_more(image: Image.Image) -> bool:
-    if image.format == "MPO":  # a photo with its preview
+    if image.format == PHOTO:
         return False
     try:
         image.seek(1)

@@ -11,22 +11,23 @@ import signal
 import struct
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .decode import BadImage, ImageFile, decode, read_header, small_png
+from .decode import BadImage, Header, ImageFile, decode, read_header, small_png, with_end
 
 if sys.platform != "win32":
     import resource
 
 BUFFER = 1 << 16
 READY = b"\n"  # the first thing it says
-REQUEST = struct.Struct("<III")  # number of files, what is wanted of each, size
+REQUEST = struct.Struct("<III?")  # number of files, what is wanted of each, size, accept_truncated
 PART = struct.Struct("<cQ")  # kind and number of bytes of a file or an answer
-HEADER = struct.Struct("<II??")
+HEADER = struct.Struct("<II??4s")
 PATH, CONTENT, NOTHING = b"p", b"c", b"n"
-SQUARE, FACTS, SMALL, REASON = b"s", b"h", b"p", b"r"
+SQUARE, TRUNCATED, FACTS, SMALL, REASON = b"s", b"t", b"h", b"p", b"r"
 
 
 class Wanted(IntEnum):
@@ -39,15 +40,19 @@ class Wanted(IntEnum):
 
 
 class Request(NamedTuple):
-    """size: of the squares; or the longest side of the pictures."""
+    """size: of the squares; or the longest side of the pictures.
+
+    accept_truncated: decode a JPEG that is cut off as far as it goes.
+    """
 
     files: Sequence[ImageFile]
     wanted: Wanted
     size: int = 0
+    accept_truncated: bool = False
 
 
 def write_request(file: IO[bytes], request: Request) -> None:
-    parts = [REQUEST.pack(len(request.files), request.wanted, request.size)]
+    parts = [REQUEST.pack(len(request.files), request.wanted, request.size, request.accept_truncated)]
     for one in request.files:
         kind = NOTHING if one is None else CONTENT if isinstance(one, bytes) else PATH
         data = os.fsencode(one) if isinstance(one, str) else one or b""
@@ -61,13 +66,13 @@ def read_request(file: IO[bytes]) -> Request | None:
     head = file.read(REQUEST.size)
     if len(head) < REQUEST.size:
         return None
-    count, wanted, size = REQUEST.unpack(head)
+    count, wanted, size, accept_truncated = REQUEST.unpack(head)
     files: list[ImageFile] = []
     for _ in range(count):
         kind, length = PART.unpack(file.read(PART.size))
         data = file.read(length)
         files.append(None if kind == NOTHING else data if kind == CONTENT else os.fsdecode(data))
-    return Request(files, Wanted(wanted), size)
+    return Request(files, Wanted(wanted), size, accept_truncated)
 
 
 def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
@@ -80,21 +85,42 @@ def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
     return (kind, data) if len(data) == length else None
 
 
-def answer_to(file: ImageFile, wanted: Wanted, size: int) -> tuple[bytes, bytes]:
-    """Kind and content: SQUARE and its pixels, FACTS and a packed Header, SMALL and a PNG, or REASON and why it is a
-    bad image.
+def answer_to(file: ImageFile, wanted: Wanted, size: int = 0, accept_truncated: bool = False) -> tuple[bytes, bytes]:
+    """Kind and content: SQUARE and its pixels (TRUNCATED where that was needed to get them), FACTS and a packed Header,
+    SMALL and a PNG, or REASON and why it is a bad image.
     """
     try:
-        if wanted == Wanted.PICTURE:
-            return SMALL, small_png(file, size)
         if wanted != Wanted.HEADER:
-            return SQUARE, decode(file, size, wanted == Wanted.GREY).tobytes()
+            return _image(file, wanted, size, accept_truncated)
         found = read_header(file)
-        return FACTS, HEADER.pack(found.width, found.height, found.grey, found.more)
+        return FACTS, HEADER.pack(found.width, found.height, found.grey, found.more, found.kind.encode())
     except BadImage as problem:
         return REASON, str(problem)[:1000].encode("utf-8", "backslashreplace")
     except MemoryError:
         return REASON, b"decoding it takes too much memory"
+
+
+def _image(file: ImageFile, wanted: Wanted, size: int, accept_truncated: bool) -> tuple[bytes, bytes]:
+    try:
+        return _decoded(file, wanted, size)
+    except BadImage as problem:
+        if accept_truncated:
+            with suppress(BadImage):
+                kind, data = _decoded(with_end(file), wanted, size)
+                return (TRUNCATED if kind == SQUARE else kind), data
+        raise problem
+
+
+def _decoded(file: ImageFile, wanted: Wanted, size: int) -> tuple[bytes, bytes]:
+    if wanted == Wanted.PICTURE:
+        return SMALL, small_png(file, size)
+    return SQUARE, decode(file, size, wanted == Wanted.GREY).tobytes()
+
+
+def header_of(data: bytes) -> Header:
+    """The Header of a FACTS answer."""
+    width, height, grey, more, kind = HEADER.unpack(data)
+    return Header(width, height, grey, more, kind.rstrip(b"\0").decode())
 
 
 def serve(questions: IO[bytes], answers: IO[bytes], seconds: float) -> None:
@@ -105,7 +131,7 @@ def serve(questions: IO[bytes], answers: IO[bytes], seconds: float) -> None:
         for file in request.files:
             if sys.platform != "win32":
                 signal.setitimer(signal.ITIMER_PROF, seconds)  # counts work, so a busy machine rejects nothing
-            kind, data = answer_to(file, request.wanted, request.size)
+            kind, data = answer_to(file, request.wanted, request.size, request.accept_truncated)
             answers.write(PART.pack(kind, len(data)) + data)
         answers.flush()  # not each at once, which would cost as much as decoding a small image
 

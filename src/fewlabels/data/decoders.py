@@ -13,6 +13,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Timer
 from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,17 +22,16 @@ from .decode import BadImage, Header, ImageFile
 from .decode_worker import (
     BUFFER,
     FACTS,
-    HEADER,
     READY,
     SMALL,
     SQUARE,
+    TRUNCATED,
     Request,
     Wanted,
+    header_of,
     read_answer,
     write_request,
 )
-
-Answer = np.ndarray | Header | bytes | BadImage
 
 COMMAND = [sys.executable, "-P", "-m", "fewlabels.data.decode_worker"]
 SECONDS = 5.0  # of processor time for one file
@@ -42,6 +42,15 @@ FILES = 32  # in a request, and
 BYTES = 1 << 20  # of content, whichever comes first
 
 
+class Truncated(NamedTuple):
+    """The square of an image that is cut off: what is missing of it is grey."""
+
+    pixels: np.ndarray
+
+
+Answer = np.ndarray | Truncated | Header | bytes | BadImage
+
+
 class Decoders:
     """Processes that decode, started when there is work, kept until closed; a context. Threads may share it.
 
@@ -49,7 +58,9 @@ class Decoders:
     BadImage like any other; the process is started again. Answers come in the order of the files.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, accept_truncated: bool = False) -> None:
+        """accept_truncated: a JPEG that is cut off is answered as Truncated, instead of as a BadImage."""
+        self._accept_truncated = accept_truncated
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._count = min(count, MOST_PROCESSES)
         self._threads = ThreadPoolExecutor(self._count)
@@ -80,7 +91,7 @@ class Decoders:
         wanted = Wanted.HEADER if not size else Wanted.GREY if grey else Wanted.COLOUR
         waiting: deque[Future[list[Answer]]] = deque()
         for batch in _batches(files):
-            waiting.append(self._threads.submit(self._decoded, Request(batch, wanted, size)))
+            waiting.append(self._threads.submit(self._decoded, Request(batch, wanted, size, self._accept_truncated)))
             if len(waiting) > 2 * self._count:
                 yield from waiting.popleft().result()
         while waiting:
@@ -88,7 +99,7 @@ class Decoders:
 
     def small_png(self, file: ImageFile, longest: int) -> bytes:
         """The whole image as a PNG, as decode.small_png makes it. Raises BadImage, StorageError (I14)."""
-        request = Request([file], Wanted.PICTURE, longest)
+        request = Request([file], Wanted.PICTURE, longest, self._accept_truncated)
         (answer,) = self._threads.submit(self._decoded, request).result()
         if isinstance(answer, BadImage):
             raise answer
@@ -193,10 +204,11 @@ class _Process:
 
 
 def _answer(kind: bytes, data: bytes, size: int) -> Answer:
-    if kind == SQUARE:
-        return np.frombuffer(data, np.uint8).reshape(size, size, -1)
+    if kind in (SQUARE, TRUNCATED):
+        pixels = np.frombuffer(data, np.uint8).reshape(size, size, -1)
+        return pixels if kind == SQUARE else Truncated(pixels)
     if kind == FACTS:
-        return Header(*HEADER.unpack(data))
+        return header_of(data)
     return data if kind == SMALL else BadImage(data.decode())
 
 

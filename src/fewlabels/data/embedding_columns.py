@@ -15,6 +15,7 @@ from .parts import part_kind
 from .tables import Table, plain, plain_type
 
 OnShare = Callable[[float], None]
+OnIncomplete = Callable[[str, str, np.ndarray], None]
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,14 @@ def missing_column(table: Table, what: str) -> EmbeddingError:
     return EmbeddingError("E31", f"{what}; found {found}", where=table.files[0], do=do)
 
 
-def values_of(table: Table, found: Layout, ids: pa.ChunkedArray, on_share: OnShare) -> np.ndarray:
-    """(n, d) numbers, C-contiguous. Raises EmbeddingError E17 for missing numbers and odd rows, with their ids."""
+def values_of(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
+    """(n, d) numbers, C-contiguous. A row with missing numbers or of another width is NaN.
+
+    on_incomplete: told each time where such rows are, what is wrong with them and which they are; it may raise.
+    """
     if found.is_list and (mapped := _mapped(table, found)) is not None:
         return mapped
-    return (_from_lists if found.is_list else _from_columns)(table, found, ids, on_share)
+    return (_from_lists if found.is_list else _from_columns)(table, found, on_share, on_incomplete)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -105,25 +109,23 @@ def _mapped(table: Table, found: Layout) -> np.ndarray | None:
     return values if values.flags.aligned else None
 
 
-def _from_lists(table: Table, found: Layout, ids: pa.ChunkedArray, on_share: OnShare) -> np.ndarray:
+def _from_lists(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
     """(n, d) from a column with one list of d numbers in each row."""
     values, start = np.empty((table.num_rows, found.width), found.dtype), 0
     for batch in table.batches(found.columns):
         lists = plain(batch.column(0))
+        part = values[start : start + len(lists)]
         if (bad := _odd_rows(lists, found.width)).any():
             what = f"embeddings that are missing, have a missing value or not {found.width} numbers"
-            raise _incomplete(table, found.columns[0], what, ids, start + np.flatnonzero(bad))
-        flat = lists.flatten().to_numpy(zero_copy_only=False)
-        values[start : start + len(lists)] = flat.reshape(len(lists), found.width)
+            on_incomplete(_place(table, found.columns[0]), what, start + np.flatnonzero(bad))
+            part[bad] = np.nan
+            flat = lists.filter(pa.array(~bad)).flatten().to_numpy(zero_copy_only=False)
+            part[~bad] = flat.reshape(-1, found.width)
+        else:
+            part[:] = lists.flatten().to_numpy(zero_copy_only=False).reshape(part.shape)
         start += len(lists)
         on_share(start / table.num_rows)
     return values
-
-
-def _incomplete(table: Table, name: str, what: str, ids: pa.ChunkedArray, rows: np.ndarray) -> EmbeddingError:
-    named = ids.take(pa.array(rows)).to_pylist()
-    do = "compute these again, or leave the rows out"
-    return EmbeddingError("E17", what, where=_place(table, name), rows=named, do=do)
 
 
 def _odd_rows(lists: pa.Array, width: int) -> np.ndarray:
@@ -138,15 +140,14 @@ def _odd_rows(lists: pa.Array, width: int) -> np.ndarray:
     return bad
 
 
-def _from_columns(table: Table, found: Layout, ids: pa.ChunkedArray, on_share: OnShare) -> np.ndarray:
+def _from_columns(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
     """(n, d) from d numeric columns side by side."""
     values, start = np.empty((table.num_rows, found.width), found.dtype), 0
     for batch in table.batches(found.columns):
         for at, name in enumerate(found.columns):
             column = batch.column(name)
             if column.null_count:
-                rows = start + np.flatnonzero(column.is_null())
-                raise _incomplete(table, name, "missing numbers", ids, rows)
+                on_incomplete(_place(table, name), "missing numbers", start + np.flatnonzero(column.is_null()))
             values[start : start + len(batch), at] = column.to_numpy(zero_copy_only=False)
         start += len(batch)
         on_share(start / table.num_rows)

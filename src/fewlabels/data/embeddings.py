@@ -19,6 +19,7 @@ from .paths import ARROW_FILE, ARROW_STREAM, FEATHER_1, PARQUET, archive_kind, f
 from .tables import Table, id_column, label_column, open_table, part_files
 
 IDS_PER_CHUNK = 1 << 20
+DO_COMPUTE = "compute these again, leave the rows out, or let them go without a label (--drop-bad-rows)"
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,36 @@ class EmbeddingSource:
             return None
         return label_column(self._stored[0], self._label_column)
 
-    def read(self, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:
+    def read(
+        self, on_share: Callable[[float], None] = lambda share: None, *, keep_bad_rows: bool = False
+    ) -> np.ndarray:
         """(n, d) float32 or float64, C-contiguous, finite: a read-only map of the file where it is stored so.
 
-        on_share: called with the share done, from 0 to 1. Raises EmbeddingError E1, E17, E18, naming the rows.
+        on_share: called with the share done, from 0 to 1.
+        keep_bad_rows: give rows with NaN, infinity or missing numbers, too; a missing number is NaN.
+        Raises EmbeddingError E1, E17, E18, naming the rows.
         """
         if isinstance(self._stored, np.ndarray):
             values = in_memory(self._stored, lambda share: on_share(share / 2))
         else:
-            values = values_of(*self._stored, self.ids, lambda share: on_share(share / 2))
-        _check_finite(values, self.ids, str(self.path), lambda share: on_share((1 + share) / 2))
+            on_incomplete = _keep if keep_bad_rows else self._refuse
+            values = values_of(*self._stored, lambda share: on_share(share / 2), on_incomplete)
+        if not keep_bad_rows and (rows := unusable_rows(values, lambda share: on_share((1 + share) / 2))).size:
+            what = "embeddings with NaN or infinity; one such row would spoil its neighbours"
+            raise EmbeddingError("E1", what, where=self.path, rows=self.ids_of(rows), do=DO_COMPUTE)
         return values
+
+    def ids_of(self, rows: np.ndarray) -> list[str]:
+        """The ids of these rows."""
+        ids: list[str] = self.ids.take(pa.array(rows)).to_pylist()
+        return ids
+
+    def _refuse(self, where: str, what: str, rows: np.ndarray) -> None:
+        raise EmbeddingError("E17", what, where=where, rows=self.ids_of(rows), do=DO_COMPUTE)
+
+
+def _keep(where: str, what: str, rows: np.ndarray) -> None:
+    """They are NaN, and found like other such rows."""
 
 
 def open_embeddings(path: str | os.PathLike[str], columns: Columns | None = None) -> EmbeddingSource:
@@ -172,14 +192,11 @@ def _from_table(path: Path, table: Table, columns: Columns) -> EmbeddingSource:
     return EmbeddingSource(path, ids, (table.num_rows, found.width), held, (table, found), columns.label)
 
 
-def _check_finite(values: np.ndarray, ids: pa.ChunkedArray, where: str, on_share: Callable[[float], None]) -> None:
-    """Raise EmbeddingError E1 naming the ids of rows with NaN or infinity; one block in memory at a time."""
+def unusable_rows(values: np.ndarray, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:
+    """Numbers of the rows of (n, d) with NaN or infinity, ascending; one block in memory at a time."""
     bad: list[np.ndarray] = []
     step = rows_per_block(values.shape, values.itemsize)
     for start in range(0, len(values), step):
         bad.append(start + np.flatnonzero(~np.isfinite(values[start : start + step]).all(axis=1)))
         on_share(min(1.0, (start + step) / len(values)))
-    if (rows := np.concatenate(bad)).size:
-        what = "embeddings with NaN or infinity; one such row would spoil its neighbours"
-        do = "compute these again, or leave the rows out"
-        raise EmbeddingError("E1", what, where=where, rows=ids.take(pa.array(rows)).to_pylist(), do=do)
+    return np.concatenate(bad)

@@ -20,7 +20,15 @@ from .parquet_rows import ParquetRows, image_bytes
 from .paths import PARQUET, archive_kind, first_bytes, local_path, unreadable
 from .tables import Table, id_texts, is_whole, label_texts, open_table, part_files, plain_type, repeats
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+ENDINGS_OF = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+}
+ENDINGS = tuple(ending for endings in ENDINGS_OF.values() for ending in endings)
 SYSTEM_NAMES = ("__MACOSX", "Thumbs.db")
 UNLABELED_FOLDERS = ("unlabeled", "unlabelled")
 IMAGE_COLUMNS = ("image", "img")
@@ -35,6 +43,7 @@ class Source:
     ids, names: one for each image, in order. files: starts a walk through the image files, in order.
     refused: reasons against images, by position, that were known before opening them.
     file: gives the image file at a position, or raises BadImage; None where a source can only be walked through.
+    are_files: whether the images are files of their own, whose names a person sees.
     """
 
     ids: list[str]
@@ -43,6 +52,7 @@ class Source:
     class_names: list[str] | None = None
     refused: dict[int, str] = field(default_factory=dict)
     file: Callable[[int], ImageFile] | None = None
+    are_files: bool = False
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
@@ -105,6 +115,7 @@ def _folder_source(root: Path) -> Source:
         lambda: (file.path for file in files),
         refused={at: file.refused for at, file in enumerate(files) if file.refused},
         file=lambda at: _path_below(root.resolve(), files[at]),
+        are_files=True,
     )
 
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import ConfigError, ImageError, InputWarning, listed
 from .decode import BadImage, Header, ImageFile
-from .decoders import Answer, Decoders
-from .image_sources import Source, open_source
+from .decoders import Answer, Decoders, Truncated
+from .image_sources import ENDINGS_OF, Source, open_source
+from .notes import Note
 
 LARGEST_OWN_SIZE = 96  # images that share a square size up to this keep it
 DEFAULT_SIZE = 64
 SIZES = range(2, 4097)
+ODD = {
+    "I2": "of a JPEG that is cut off the missing part is grey",
+    "I9": "of images with several frames or pages the first one is used",
+    "I10": "the ending of the name is that of another kind of image; the content counts",
+}
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -27,7 +33,8 @@ class Images:
     """pixels: (n, size, size, 3) uint8 RGB, or (n, size, size, 1) if every image is grey.
 
     ids: n unique texts. names: n labels of the folder or the label column, None = unlabelled. class_names: the order
-    of the classes if the source declares one. rejected: (id, reason) of each image that was left out.
+    of the classes if the source declares one. rejected: (id, reason) of each image that was left out. notes: what was
+    odd about others.
     """
 
     pixels: np.ndarray
@@ -35,6 +42,7 @@ class Images:
     names: list[str | None]
     class_names: list[str] | None
     rejected: list[tuple[str, str]]
+    notes: list[Note] = field(default_factory=list)
 
 
 def read_images(
@@ -42,6 +50,7 @@ def read_images(
     *,
     image_size: int | None = None,
     on_bad_image: str = "skip",
+    accept_truncated: bool = False,
     progress: Progress | None = None,
 ) -> Images:
     """The images in a folder, a Parquet file, a folder of Parquet files, or those of a pattern (train-*.parquet).
@@ -51,27 +60,30 @@ def read_images(
     Each image is turned upright, cut to its centred square and resized to image_size; None: the size that all images
     with a readable header share if they are squares of at most 96 pixels, else 64.
     on_bad_image: "skip" lists unreadable images in `rejected`; "fail" raises ImageError I1.
+    accept_truncated: use JPEGs that are cut off, with grey for what is missing; each is in `notes`.
     progress(iterable, total) is laid around the decoding, such as tqdm.
-    Warns (I9) of images of which only the first frame or page is used.
+    Warns of images that are cut off (I2), of which only the first frame or page is used (I9), or of files that have
+    the ending of another kind (I10).
     Raises ImageError (I1, I17, I20, I30-I36, E18, E20, E21, L22), ConfigError for an option out of range.
     """
     _check_options(image_size, on_bad_image)
     source = open_source(path)
     rejected = dict(source.refused)
-    with Decoders() as decoders:
+    with Decoders(accept_truncated=accept_truncated) as decoders:
         headers = _headers(source, rejected, decoders)
         _check_rejected(source, rejected, on_bad_image, path)
-        size = image_size or _own_size(headers)
-        grey = all(header.grey for header in headers)
+        size = image_size or _own_size(headers.values())
+        grey = all(header.grey for header in headers.values())
         squares = decoders.answers(_not_in(rejected, source), size, grey)
-        pixels, kept = _decoded(source, rejected, squares, (size, size, 1 if grey else 3), progress)
+        found = _decoded(source, rejected, squares, (size, size, 1 if grey else 3), progress)
     _check_rejected(source, rejected, on_bad_image, path)
     return Images(
-        pixels,
-        [source.ids[at] for at in kept],
-        [source.names[at] for at in kept],
+        found.pixels,
+        [source.ids[at] for at in found.kept],
+        [source.names[at] for at in found.kept],
         source.class_names,
         [(source.ids[at], rejected[at]) for at in sorted(rejected)],
+        _noted(source, {at: headers[at] for at in found.kept}, found.truncated, os.fspath(path)),
     )
 
 
@@ -84,9 +96,9 @@ def read_colour(source: Source, size: int, progress: Progress | None, where: obj
     _check_rejected(source, rejected, "fail", where)
     with Decoders() as decoders:
         squares = decoders.answers(source.files(), size)
-        pixels, _ = _decoded(source, rejected, squares, (size, size, 3), progress)
+        found = _decoded(source, rejected, squares, (size, size, 3), progress)
     _check_rejected(source, rejected, "fail", where)
-    return Images(pixels, source.ids, source.names, source.class_names, [])
+    return Images(found.pixels, source.ids, source.names, source.class_names, [])
 
 
 def _check_options(image_size: int | None, on_bad_image: str) -> None:
@@ -105,30 +117,50 @@ def _not_in(rejected: dict[int, str], source: Source) -> Iterator[ImageFile]:
     return (file for at, file in enumerate(source.files()) if at not in known)
 
 
-def _headers(source: Source, rejected: dict[int, str], decoders: Decoders) -> list[Header]:
-    """Headers of the images that have one; others are added to `rejected`.
+def _headers(source: Source, rejected: dict[int, str], decoders: Decoders) -> dict[int, Header]:
+    """By position, the headers of the images that have one; others are added to `rejected`.
 
     Needed before decoding: the size and the channels of the array depend on all of them.
     """
-    headers: list[Header] = []
-    animated: list[str] = []
+    headers: dict[int, Header] = {}
     places = [at for at in range(len(source.ids)) if at not in rejected]
     for at, found in zip(places, decoders.answers(_not_in(rejected, source)), strict=True):
         if isinstance(found, Header):
-            headers.append(found)
-            animated += [source.ids[at]] * found.more
+            headers[at] = found
         else:
             rejected[at] = str(found)
-    if animated:
-        what = f"FL-I9 of images with several frames or pages the first one is used: {listed(animated)}"
-        warnings.warn(InputWarning(what), stacklevel=3)
     return headers
 
 
-def _own_size(headers: list[Header]) -> int:
+def _noted(source: Source, headers: Mapping[int, Header], truncated: Sequence[int], path: str) -> list[Note]:
+    """A note for each thing that is odd about the images that are used, and a warning for each kind of them."""
+    several = [at for at, header in headers.items() if header.more]
+    misnamed = [at for at, header in headers.items() if source.are_files and _is_misnamed(source.ids[at], header.kind)]
+    notes: list[Note] = []
+    for code, places in {"I2": truncated, "I9": several, "I10": misnamed}.items():
+        if places:
+            said = listed([source.ids[at] for at in places])
+            warnings.warn(InputWarning(f"FL-{code} {ODD[code]}: {said}"), stacklevel=3)
+        notes += [Note(code, path, None, source.ids[at], ODD[code]) for at in places]
+    return notes
+
+
+def _is_misnamed(id: str, kind: str) -> bool:
+    return os.path.splitext(id)[1].lower() not in ENDINGS_OF[kind]
+
+
+def _own_size(headers: Iterable[Header]) -> int:
     sizes = {(header.width, header.height) for header in headers}
     width, height = next(iter(sizes))
     return width if len(sizes) == 1 and width == height <= LARGEST_OWN_SIZE else DEFAULT_SIZE
+
+
+class _Decoded(NamedTuple):
+    """pixels: of the images that could be decoded. kept: their positions; truncated: of those that are cut off."""
+
+    pixels: np.ndarray
+    kept: list[int]
+    truncated: list[int]
 
 
 def _decoded(
@@ -137,19 +169,23 @@ def _decoded(
     squares: Iterable[Answer],
     shape: tuple[int, int, int],
     progress: Progress | None,
-) -> tuple[np.ndarray, list[int]]:
-    """(pixels, positions of the images in it); images that fail are added to `rejected`."""
+) -> _Decoded:
+    """The images; those that fail are added to `rejected`."""
     places = [at for at in range(len(source.ids)) if at not in rejected]
     pixels = _allocated((len(places), *shape))
     kept: list[int] = []
+    truncated: list[int] = []
     walk: Iterable[Any] = zip(places, squares, strict=True)
     for at, found in progress(walk, len(places)) if progress else walk:
         if isinstance(found, BadImage):
             rejected[at] = str(found)
-        else:
-            pixels[len(kept)] = found
-            kept.append(at)
-    return pixels[: len(kept)], kept
+            continue
+        if isinstance(found, Truncated):
+            truncated.append(at)
+            found = found.pixels
+        pixels[len(kept)] = found
+        kept.append(at)
+    return _Decoded(pixels[: len(kept)], kept, truncated)
 
 
 def _allocated(shape: tuple[int, ...]) -> np.ndarray:

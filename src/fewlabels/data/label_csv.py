@@ -5,10 +5,13 @@ from __future__ import annotations
 import codecs
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from ..errors import LabelError
+from .label_options import LabelOptions
+from .notes import Note
 from .paths import first_bytes, unreadable
 
 MAX_ROW = 1 << 20  # characters of one row: a file without line ends must fail in bounded memory
@@ -55,64 +58,87 @@ def too_long(path: Path, first: int, last: int) -> LabelError:
     return LabelError("L29", what, where=where, do="check that this is the label file and that its lines end")
 
 
-def read_label_csv(path: Path, delimiter: str, encoding: str, *, by_position: bool = False) -> list[Row]:
+@dataclass(frozen=True)
+class CsvRows:
+    """What a label CSV holds. left_out: its rows that cannot be used, and that were to be passed over."""
+
+    rows: list[Row] = field(default_factory=list)
+    left_out: list[Note] = field(default_factory=list)
+
+
+def read_label_csv(path: Path, options: LabelOptions, *, by_position: bool = False) -> CsvRows:
     """The rows of a CSV file whose header has the columns id and label; other columns are left out.
 
     An empty label cell is None. Lines with nothing but blanks are skipped. by_position: the column label is enough, ids
     are empty, and where it is the only column a blank line is a row without a label.
     Raises LabelError L4-L12 and L29 with the line, StorageError where the file cannot be read.
     """
+    delimiter, encoding = options.delimiter, options.encoding
     if len(delimiter) != 1 or delimiter in '"\r\n\0':
         raise LabelError("L9", f"delimiter {delimiter!r}; expected one character, such as ','", do="choose another")
     _check_encoding(path, encoding)
     try:
         with path.open(encoding=encoding, newline="") as file:
-            return (_labels_alone if by_position else _rows)(file, path, delimiter)
+            return (_labels_alone if by_position else _rows)(file, path, options)
     except UnicodeError as problem:
         raise _not_this_encoding(path, encoding) from problem
     except OSError as problem:
         raise unreadable(path, problem) from problem
 
 
-def _rows(file: TextIO, path: Path, delimiter: str) -> list[Row]:
-    records = _records(file, path, delimiter)
+def _rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
+    records = _records(file, path, options.delimiter)
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the columns id,label and rows")
-    id_at, label_at = _columns(header, f"{path}:{line}", delimiter, ("id", "label"))
-    rows: list[Row] = []
+    id_at, label_at = _columns(header, f"{path}:{line}", options.delimiter, ("id", "label"))
+    found = CsvRows()
     for line, cells in records:
         if len(cells) != len(header):
-            raise _other_width(cells, header, "L5" if rows else "L4", f"{path}:{line}", delimiter)
-        if not cells[id_at]:
+            note = Note("L5", str(path), line, cells[id_at] if id_at < len(cells) else "", _width(cells, header))
+            _pass_over(found, note, options)
+        elif not cells[id_at]:
             raise LabelError("L32", "a row without an id", where=f"{path}:{line}", do="give every row an id")
-        rows.append(Row(line, cells[id_at], cells[label_at] or None))
-    if not rows:
-        raise LabelError("L11", "no data rows, only a header", where=path, do="add rows with an id and a label")
-    return rows
+        else:
+            found.rows.append(Row(line, cells[id_at], cells[label_at] or None))
+    if not found.rows:
+        what = "no data rows that can be used" if found.left_out else "no data rows, only a header"
+        raise LabelError("L11", what, where=path, do="add rows with an id and a label")
+    return found
 
 
-def _labels_alone(file: TextIO, path: Path, delimiter: str) -> list[Row]:
-    records = _records(file, path, delimiter, blank=True)
+def _labels_alone(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
+    records = _records(file, path, options.delimiter, blank=True)
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the column label and rows")
-    (label_at,) = _columns(header, f"{path}:{line}", delimiter, ("label",))
-    rows: list[Row] = []
+    (label_at,) = _columns(header, f"{path}:{line}", options.delimiter, ("label",))
+    found = CsvRows()
     for line, cells in records:
         if not cells and len(header) > 1:
             continue
-        if len(cells) not in (0, len(header)):
-            raise _other_width(cells, header, "L5" if rows else "L4", f"{path}:{line}", delimiter)
-        rows.append(Row(line, "", (cells[label_at] or None) if cells else None))
-    return rows
+        is_bad = len(cells) not in (0, len(header))
+        if is_bad:
+            _pass_over(found, Note("L5", str(path), line, "", _width(cells, header)), options)
+        found.rows.append(Row(line, "", None if is_bad or not cells else cells[label_at] or None))
+    return found
 
 
-def _other_width(cells: list[str], header: list[str], case: str, where: str, delimiter: str) -> LabelError:
-    """The error for a row with more or fewer cells. L4: the first row, so probably all. L5: a row here or there."""
-    what = f"a row with {_fields(len(cells))}, while the header has {len(header)}"
-    do = f"quote cells that hold {DELIMITERS.get(delimiter, repr(delimiter))}, or give every column a name"
-    return LabelError(case, what, where=where, do=do)
+def _pass_over(found: CsvRows, note: Note, options: LabelOptions) -> None:
+    """List a row with more or fewer cells; raise L4 for it, or L5, unless such rows are to be left out.
+
+    L4: the first row, so probably all. L5: a row here or there.
+    """
+    if options.skip_bad_rows:
+        found.left_out.append(note)
+        return
+    quote = f"quote cells that hold {DELIMITERS.get(options.delimiter, repr(options.delimiter))}"
+    do = f"{quote}, give every column a name, or pass skip_bad_rows=True (--skip-bad-rows)"
+    raise LabelError("L5" if found.rows else "L4", note.note, where=f"{note.file}:{note.line}", do=do)
+
+
+def _width(cells: list[str], header: list[str]) -> str:
+    return f"a row with {_fields(len(cells))}, while the header has {len(header)}"
 
 
 def _fields(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,19 @@ import numpy as np
 from ..conventions import UNLABELED
 from ..errors import EmbeddingError, LabelError
 from .label_csv import read_label_csv
-from .labels import Labels, encode_column, encode_labels, is_table, label_file, warn_of_one_class
+from .label_options import LabelOptions
+from .labels import Labels, encode_column, encode_labels, is_table, label_file, warn_of_one_class, warn_of_width
 from .npy import MAGIC, check_size, npy_header
 from .paths import first_bytes
 from .tables import label_column, open_table
 
 
-def read_labels_by_position(
-    path: str | os.PathLike[str], num_rows: int, *, delimiter: str = ",", encoding: str = "utf-8"
-) -> Labels:
+def read_labels_by_position(path: str | os.PathLike[str], num_rows: int, options: LabelOptions | None = None) -> Labels:
     """One label for each of `num_rows` rows, in their order.
 
     CSV, Parquet or Arrow with a column label, empty or null where there is none; ids in it are not looked at. Or a .npy
     file of whole numbers, shape (num_rows,), with -1 for none; the classes are then called "0", "1", ...
+    options: of a CSV; None for the usual ones. A row that is left out for its width (with a warning, L5) has no label.
     Raises LabelError L23 where the count differs, L16 where nothing is labelled, L22 and L40 for other numbers, and for
     damaged files as read_labels does. Warns where only one class is labelled (L17).
     """
@@ -37,9 +38,10 @@ def read_labels_by_position(
         _check_count(table.num_rows, num_rows, file)
         labels = encode_column(label_column(table, "label"))
     else:
-        rows = read_label_csv(file, delimiter, encoding, by_position=True)
-        _check_count(len(rows), num_rows, file)
-        labels = encode_labels([row.label for row in rows])
+        given = read_label_csv(file, options or LabelOptions(), by_position=True)
+        _check_count(len(given.rows), num_rows, file)
+        labels = replace(encode_labels([row.label for row in given.rows]), left_out=given.left_out)
+        warn_of_width(given.left_out, str(file))
     if (labels.codes == UNLABELED).all():
         what = f"0 of {num_rows:,} rows are labelled"
         raise LabelError("L16", what, where=file, do="label at least one row of each class")

@@ -8,7 +8,7 @@ import unicodedata
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,10 @@ import pyarrow.compute as pc
 
 from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError, listed, shown
-from .label_csv import Row, read_label_csv
+from .label_conflicts import once_each
+from .label_csv import CsvRows, Row, read_label_csv
+from .label_options import LabelOptions
+from .notes import Note
 from .parts import ARROW_ENDINGS
 from .paths import ARROW_FILE, ARROW_STREAM, PARQUET, archive_kind, first_bytes, local_path
 from .tables import id_texts, label_texts, open_table, repeats
@@ -27,12 +30,17 @@ PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}", re.ASCII)  # "007" and "+1" 
 
 @dataclass(frozen=True)
 class LabelFile:
-    """What a label file says. labels: None = unlabelled. lines: 1-based line (CSV) or row (Parquet) of each id."""
+    """What a label file says. labels: None = unlabelled. lines: 1-based line (CSV) or row (Parquet) of each id.
+
+    options: it was read with. left_out: its rows that do not count, as the options say.
+    """
 
     ids: list[str]
     labels: list[str | None]
     source: str
     lines: list[int]
+    options: LabelOptions = field(default_factory=LabelOptions)
+    left_out: Sequence[Note] = ()
 
     def place(self, index: int) -> str:
         """Where the row stands, for messages."""
@@ -41,25 +49,33 @@ class LabelFile:
 
 @dataclass(frozen=True)
 class Labels:
-    """codes: (n,) int64, the class's place in class_names, UNLABELED (-1) where there is none."""
+    """codes: (n,) int64, the class's place in class_names, UNLABELED (-1) where there is none.
+
+    left_out: rows of the label file, and of the data, whose labels do not count.
+    """
 
     codes: np.ndarray
     class_names: list[str]
+    left_out: Sequence[Note] = ()
 
 
-def read_labels(path: str | os.PathLike[str], *, delimiter: str = ",", encoding: str = "utf-8") -> LabelFile:
+def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = None) -> LabelFile:
     """The labels in a CSV, Parquet or Arrow file with the columns id and label; other columns are left out.
 
     CSV: every cell is text; an empty label cell is unlabelled. Tables: whole numbers become text, 1.0 becomes "1",
     null is unlabelled. The same id twice with the same label counts once, with a warning (L13).
+    options: None for the usual ones, which refuse what others pass over with a warning (L5, L14).
     Raises LabelError (L4-L14, L22, L28, L29 and L30-L33), StorageError where the file cannot be read.
     """
-    file = label_file(path)
+    options, file = options or LabelOptions(), label_file(path)
     if file.suffix.lower() == ".npy":
         do = "with --labels-by-position its numbers are taken in the order of the rows"
         raise LabelError("L28", "an array of labels has no ids to join by", where=file, do=do)
-    rows = _read_table(file) if is_table(file) else read_label_csv(file, delimiter, encoding)
-    return _once_each(rows, str(file))
+    found = CsvRows(_read_table(file)) if is_table(file) else read_label_csv(file, options)
+    warn_of_width(found.left_out, str(file))
+    rows, unused = once_each(found.rows, str(file), options.on_conflict)
+    ids, labels, lines = [row.id for row in rows], [row.label for row in rows], [row.place for row in rows]
+    return LabelFile(ids, labels, str(file), lines, options, [*found.left_out, *unused])
 
 
 def label_file(path: str | os.PathLike[str]) -> Path:
@@ -93,30 +109,11 @@ def _read_table(path: Path) -> list[Row]:
     return [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), start=1)]
 
 
-def _once_each(rows: list[Row], source: str) -> LabelFile:
-    """The rows, each id once. Raises LabelError L14 for an id with two labels, L19 for a label of blanks."""
-    first: dict[str, Row] = {}
-    conflicts: list[str] = []
-    place = 0
-    for row in rows:
-        if row.label is not None and row.label.isspace():
-            do = "leave the cell empty where there is no label"
-            raise LabelError("L19", f"a label of blanks ({row.label!r})", where=f"{source}:{row.place}", do=do)
-        known = first.setdefault(row.id, row)
-        if known.label != row.label:
-            place = place or row.place
-            conflicts.append(f"{row.id}: {_said(known)}, {_said(row)}")
-    if conflicts:
-        do = "keep one label for each id"
-        raise LabelError("L14", "an id with two different labels", where=f"{source}:{place}", rows=conflicts, do=do)
-    kept = list(first.values())
-    if again := len(rows) - len(kept):
-        _warn("L13", f"{again} {'row repeats' if again == 1 else 'rows repeat'} an id with the same label at {source}")
-    return LabelFile([r.id for r in kept], [r.label for r in kept], source, [r.place for r in kept])
-
-
-def _said(row: Row) -> str:
-    return f"{'no label' if row.label is None else repr(row.label)} in line {row.place}"
+def warn_of_width(left_out: Sequence[Note], source: str) -> None:
+    """Warn (L5) of rows of a CSV that are left out because they have more or fewer fields than its header."""
+    if left_out:
+        told = listed([f"line {note.line}{f' with id {note.id!r}' if note.id else ''}" for note in left_out])
+        _warn("L5", f"rows with more or fewer fields than the header are left out at {source}: {told}")
 
 
 def join_labels(
@@ -150,7 +147,7 @@ def join_labels(
     codes = np.full(len(texts), UNLABELED)
     codes[row[joined]] = found.codes
     warn_of_one_class(found)
-    return Labels(codes, found.class_names)
+    return Labels(codes, found.class_names, given.left_out)
 
 
 def _unknown_ids(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:

@@ -25,12 +25,14 @@ __all__ = ["BadImage", "Pictures", "open_pictures", "placeholder"]
 class Pictures:
     """Images by row, decoded by processes of its own: no file harms who asks. Threads may share it. To be closed."""
 
-    def __init__(self, source: Source, ids: Sequence[str]) -> None:
-        """ids: of the rows; each is looked for among those of the source, which may have more, or no longer have it."""
+    def __init__(self, source: Source, ids: Sequence[str], *, accept_truncated: bool = False) -> None:
+        """ids: of the rows; each is looked for among those of the source, which may have more, or no longer have it.
+
+        accept_truncated: a JPEG that is cut off is shown as far as it goes.
+        """
         place = {id: at for at, id in enumerate(source.ids)}
         self._places = np.array([place.get(id, -1) for id in ids], np.int64)
-        self._source = source
-        self._decoders = Decoders()
+        self._source, self._decoders = source, Decoders(accept_truncated=accept_truncated)
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
@@ -78,10 +80,11 @@ class Pictures:
 def open_pictures(facts: Mapping[str, Any], ids: Sequence[str]) -> Pictures:
     """The images that a run was made from.
 
-    facts: `source` of run.json, of kind images (path), dataset (name, data) or digits. ids: of the run's rows, which
-    are matched by id, never by position. Raises ImageError or ConfigError where they can no longer be found.
+    facts: `source` of run.json, of kind images (path, accept_truncated), dataset (name, data) or digits. ids: of the
+    run's rows, which are matched by id, never by position.
+    Raises ImageError or ConfigError where the images can no longer be found.
     """
-    return Pictures(_source(facts), ids)
+    return Pictures(_source(facts), ids, accept_truncated=bool(facts.get("accept_truncated")))
 
 
 def _source(facts: Mapping[str, Any]) -> Source:

@@ -18,10 +18,11 @@ from ..graph import Graph, GraphSettings, Refinement, comparable_rows, graph_fro
 from ..graph.given import edge_weights
 from ..graph.graph import graph_of_rows
 from ..graph.inductive import Induced, induce, induce_given
+from ..graph.rows import warn_of_rounding
 from .labels import AUTO, CodedLabels, code_labels
 from .scoring import labelled_only
 from .store import Fitted, read_fitted, refinement_of, write_fitted
-from .weights import checked_weights, with_absent
+from .weights import checked_weights, rows_with_absent, with_absent
 
 METRICS = ("cosine", "inner_product", "precomputed")
 
@@ -234,12 +235,9 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         else:
             rows = comparable_rows(present, settings.metric)
             graph = graph_of_rows(rows, settings)
+            warn_of_rounding(present, graph.node, settings)
         if absent.any():
-            graph = with_absent(graph, absent)
-            if rows is not None:
-                whole = np.zeros((absent.size, rows.shape[1]), np.float32)
-                whole[~absent] = rows
-                rows = whole
+            graph, rows = with_absent(graph, absent), rows_with_absent(rows, absent)
         return graph, rows
 
     def _keep(self, fitted: Fitted) -> Self:

@@ -36,3 +36,12 @@ def with_absent(graph: Graph, absent: NDArray[np.bool_]) -> Graph:
     node[~absent] = graph.node
     node[absent] = graph.affinity.shape[0] + np.arange(absent.sum())
     return replace(with_lone_nodes(graph, int(absent.sum())), node=node)
+
+
+def rows_with_absent(rows: NDArray[np.float32] | None, absent: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    """The rows that are not absent, with zeros for each absent one; None for a graph without rows."""
+    if rows is None:
+        return None
+    whole = np.zeros((absent.size, rows.shape[1]), np.float32)
+    whole[~absent] = rows
+    return whole

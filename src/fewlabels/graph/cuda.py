@@ -28,6 +28,7 @@ from .neighbors import Neighbors
 from .propagation import Propagation, demand_shape, warn_of_unreached, warn_of_unsolved
 from .pseudo_labels import pseudo_labels
 from .refinement import Refinement
+from .rows import warn_of_rounding
 from .settings import GraphSettings
 from .sources import CheckedLabels, checked_labels
 
@@ -56,8 +57,9 @@ def build_graph(
     settings = settings or GraphSettings()
     where = chosen_device(device, descriptors)
     with full_precision(where):
-        rows = comparable_rows(descriptors, settings.metric, where)
-        return graph_of_rows(rows, settings, on_progress=on_progress).on_host()
+        graph = graph_of_rows(_rows(descriptors, settings, where), settings, on_progress=on_progress).on_host()
+    _warn_of_rounding(descriptors, graph.node, settings)
+    return graph
 
 
 def propagate(
@@ -75,17 +77,19 @@ def propagate(
     device: "cuda", "cuda:1", "cpu"; None: where the descriptors are if they are a tensor, else the first GPU.
     class_names, on_progress: as on the CPU. A stage is named when the host comes to it, not when the device does.
 
-    Raises and warns as on the CPU; and ConfigError (C7) for a device that is not there, StorageError (G21) where its
-    memory runs out.
+    Raises and warns as on the CPU; and ConfigError (C7) for a device that is not there, C35 for what a device does not
+    do (refinements, drop_bad_rows), StorageError (G21) where its memory runs out.
     """
     settings = settings or GraphSettings()
     where = chosen_device(device, descriptors)
     with full_precision(where):
-        rows = comparable_rows(descriptors, settings.metric, where)
+        rows = _rows(descriptors, settings, where)
         checked = checked_labels(_array(labels), rows.shape[0], settings, class_names)
-        return _spread(
+        found = _spread(
             graph_of_rows(rows, settings, on_progress=on_progress), None, checked, settings, None, on_progress
         )
+    _warn_of_rounding(descriptors, found.graph.node, settings)
+    return found
 
 
 def spread(
@@ -128,6 +132,20 @@ def _spread(
     warn_of_unreached(result, on_host.component[on_host.node])
     warn_of_unsolved(solution, settings)
     return Propagation(result, on_host, z, solution)
+
+
+def _rows(descriptors: Descriptors, settings: GraphSettings, device: torch.device) -> Tensor:
+    if settings.drop_bad_rows:
+        raise ConfigError("C35", "drop_bad_rows on a device, which refuses such rows", do="use fewlabels.propagate")
+    return comparable_rows(descriptors, settings.metric, device)
+
+
+def _warn_of_rounding(descriptors: Descriptors, node: NDArray[np.int64], settings: GraphSettings) -> None:
+    if isinstance(descriptors, Tensor):
+        if descriptors.dtype != torch.float64:  # else nothing is copied from the device
+            return
+        descriptors = descriptors.cpu().numpy()
+    warn_of_rounding(descriptors, node, settings)
 
 
 def _array(labels: Labels) -> NDArray[np.integer]:

@@ -204,7 +204,9 @@ def _edges(
     ends, weights = graph.affinity.indices[span], graph.affinity.data[span].astype(np.float64)
     order = np.argsort(-weights, kind="stable")[:SHOWN]
     others = _first_rows(graph, ends[order])
-    similar = [None] * len(others) if descriptors is None else _similarities(descriptors, row, others, settings)
+    similar: list[float | None] = [None] * len(others)
+    if descriptors is not None and others.size:  # a row without edges may have no direction at all
+        similar = _similarities(descriptors, row, others, settings)
     return tuple(
         Edge(
             row=int(other),

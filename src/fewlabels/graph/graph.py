@@ -14,7 +14,7 @@ from ..errors import EmbeddingError
 from .affinity import affinity, normalize
 from .compiled import fits_kernels, instructions
 from .neighbors import CellHint, Neighbors, PlacedNeighbors, placed_neighbors
-from .rows import comparable_rows, distinct_rows
+from .rows import Comparable, comparable, distinct_rows, warn_of_rounding
 from .settings import GraphSettings
 
 ZEROS_ALWAYS_ACCEPTED = 10
@@ -92,11 +92,14 @@ def build_graph(
 
     last: the graph of descriptors much like these, as in the epochs of a training: its cells are used again.
     on_progress: told "neighbors" and "affinity" and the share of each that is done, from 0 where it starts.
-    Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E7, G14) as its stages do.
+    Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E1, E7, E11, G14) as its stages
+    do.
     """
     settings = settings or GraphSettings()
-    rows = comparable_rows(descriptors, settings.metric)
-    return graph_of_rows(rows, settings, last=last, on_progress=on_progress)
+    rows = comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
+    graph = connected(searched(rows, settings, last, on_progress), settings, on_progress)
+    warn_of_rounding(descriptors, graph.node, settings)
+    return graph
 
 
 def graph_of_rows(
@@ -107,7 +110,8 @@ def graph_of_rows(
     on_progress: Progress = no_progress,
 ) -> Graph:
     """build_graph for rows that comparable_rows has checked and scaled already."""
-    return connected(searched(rows, settings, last, on_progress), settings, on_progress)
+    usable = Comparable(rows, np.empty(0, np.int64))
+    return connected(searched(usable, settings, last, on_progress), settings, on_progress)
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,12 @@ class Searched:
     num_nodes: int
 
 
-def searched(rows: NDArray[np.float32], settings: GraphSettings, last: Graph | None, on_progress: Progress) -> Searched:
-    """The first half of graph_of_rows, after which the rows are not needed any more."""
+def searched(usable: Comparable, settings: GraphSettings, last: Graph | None, on_progress: Progress) -> Searched:
+    """The first half of build_graph, after which the rows are not needed any more."""
     on_progress("neighbors", 0.0)
+    rows = usable.values
     nonzero: NDArray[np.bool_] = np.asarray(rows.any(axis=1))
-    refuse_many_zeros(np.flatnonzero(~nonzero), rows.shape[0], settings)
+    refuse_many_zeros(np.setdiff1d(np.flatnonzero(~nonzero), usable.bad), rows.shape[0], settings)
     first, group = distinct_rows(rows, nonzero) if settings.rules.merge_duplicates else _everyone(rows)
     alive = nonzero[first]
     found = placed_neighbors(
@@ -140,7 +145,7 @@ def searched(rows: NDArray[np.float32], settings: GraphSettings, last: Graph | N
 
 
 def connected(searched: Searched, settings: GraphSettings, on_progress: Progress) -> Graph:
-    """The second half of graph_of_rows."""
+    """The second half of build_graph."""
     on_progress("affinity", 0.0)
     found, num_nodes = searched.neighbors, searched.num_nodes
     num_probes = 0 if found.cells is None else found.cells.num_probes

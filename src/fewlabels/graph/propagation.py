@@ -21,10 +21,10 @@ from .neighbors import even_groups
 from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
-from .rows import comparable_rows, warn_of_rounding
+from .rows import comparable, warn_of_rounding
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
-from .sources import CheckedLabels, checked_labels, checked_weight, sources
+from .sources import CheckedLabels, checked_labels, checked_weight, sources, without_labels
 
 STAGES = ("neighbors", "affinity", "solve", "pseudo_labels")
 COARSE_FROM_GROUPS = 32  # below, plain steps are as quick
@@ -70,7 +70,8 @@ def propagate(
     Solves (I - alpha W) Z = Y, released code lp/db_semisuper.py:261-339; neither argument is changed.
     Raises EmbeddingError, LabelError or GraphError for input that cannot be used, each naming the rows.
     Warns (UnreachedWarning) of rows that no label reaches, (ConvergenceWarning) of classes not solved to `tol`,
-    (InputWarning) of equal rows with different labels (G15) and of differences that float32 does not have (E11).
+    (InputWarning) of equal rows with different labels (G15), of differences that float32 does not have (E11), and of
+    rows with NaN or infinity where settings.drop_bad_rows leaves them out (E1).
 
     >>> import numpy as np
     >>> corners = np.array([[0, 1.0], [0.1, 1], [1, 0], [1, 0.1]])
@@ -79,14 +80,14 @@ def propagate(
     array([0, 0, 1, 1])
     """
     settings = settings or GraphSettings()
-    rows = comparable_rows(descriptors, settings.metric)
-    checked = checked_labels(labels, rows.shape[0], settings, class_names)  # before minutes of searching neighbours
+    rows = comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
+    checked = checked_labels(labels, len(rows.values), settings, class_names)  # before minutes of searching neighbours
+    checked = without_labels(checked, rows.bad, settings, class_names)
     neighbors = searched(rows, settings, None, on_progress)
     del rows  # as large as the descriptors
     graph = connected(neighbors, settings, on_progress)
     del neighbors
-    if settings.rules.merge_duplicates:
-        warn_of_rounding(descriptors, graph.node)
+    warn_of_rounding(descriptors, graph.node, settings)
     return _spread(graph, checked, settings, None, on_progress)
 
 

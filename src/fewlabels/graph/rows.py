@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EmbeddingError, InputWarning
+from ..errors import EmbeddingError, InputWarning, listed
 from .compiled import instructions
-from .settings import Metric
+from .settings import GraphSettings, Metric
 
 BLOCK_BYTES = 64 * 2**20
 ROUNDING = 1e-14  # of directions in float64: below, two rows are multiples of each other
 MOST_LOST = 0.01  # of the rows, before differences that float32 does not have are worth a word
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """values: (n, d) float32 as of comparable_rows. bad: rows with NaN or infinity, ascending; all zeros in values."""
+
+    values: NDArray[np.float32]
+    bad: NDArray[np.int64]
 
 
 def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine") -> NDArray[np.float32]:
@@ -26,6 +35,14 @@ def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine")
     overflow and 1e-300 does not vanish. inner_product: all rows are divided by the one largest absolute value.
     Raises EmbeddingError for another shape or type (E8 to E10) and for NaN or infinity (E1), naming the rows.
     """
+    return comparable(descriptors, metric, drop_bad_rows=False).values
+
+
+def comparable(descriptors: NDArray[np.generic], metric: Metric, *, drop_bad_rows: bool) -> Comparable:
+    """comparable_rows that can go on where rows have NaN or infinity, with a warning (E1).
+
+    Raises EmbeddingError E1 where no other row is left, too.
+    """
     array = _checked_table(descriptors)
     if _fits_kernels(array):
         from .fast_rows import largest_of_rows as largest_of
@@ -35,12 +52,24 @@ def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine")
     largest = largest_of(array)
     bad = np.flatnonzero(~np.isfinite(largest))
     if bad.size:
-        raise EmbeddingError(
-            "E1", "NaN or infinity in descriptors", rows=bad.tolist(), do="remove or repair these rows"
-        )
-    if metric == "cosine":
-        return scaled(array, np.where(largest > 0, largest, 1), True)
-    return scaled(array, np.full(len(largest), largest.max() or 1), False)
+        _check_bad(bad, len(array), drop_bad_rows=drop_bad_rows)
+        largest[bad] = 0
+    scale = np.where(largest > 0, largest, 1) if metric == "cosine" else np.full(len(largest), largest.max() or 1)
+    with np.errstate(invalid="ignore"):  # of infinity by infinity, in rows that are not used
+        values = scaled(array, scale, metric == "cosine")
+    values[bad] = 0
+    return Comparable(values, bad)
+
+
+def _check_bad(bad: NDArray[np.int64], num_rows: int, *, drop_bad_rows: bool) -> None:
+    """Warn (E1) of rows with NaN or infinity where they are to be dropped and others are left, else raise E1."""
+    what = "NaN or infinity in descriptors"
+    if not drop_bad_rows or bad.size == num_rows:
+        do = "remove or repair these rows" + ", or set drop_bad_rows" * (not drop_bad_rows)
+        raise EmbeddingError("E1", what, rows=bad.tolist(), do=do)
+    warnings.warn(
+        InputWarning(f"FL-E1 {what}: such rows take no part, and get no label; {listed(bad.tolist())}"), stacklevel=4
+    )
 
 
 def _fits_kernels(array: NDArray[np.generic]) -> bool:
@@ -118,13 +147,13 @@ def distinct_rows(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tupl
     return np.flatnonzero(leads), (np.cumsum(leads) - 1)[representative]
 
 
-def warn_of_rounding(descriptors: NDArray[np.generic], node: NDArray[np.int64]) -> None:
+def warn_of_rounding(descriptors: NDArray[np.generic], node: NDArray[np.int64], settings: GraphSettings) -> None:
     """InputWarning (E11) where more than 1 % of float64 rows are one node with a row of another direction.
 
-    node: (n,) the node of each row, numbered from 0 without gaps.
+    node: (n,) the node of each row, numbered from 0 without gaps. In released mode each row is a node of its own.
     """
     array = np.asarray(descriptors)
-    if array.dtype != np.float64:
+    if array.dtype != np.float64 or not settings.rules.merge_duplicates:
         return
     first = np.unique(node, return_index=True)[1][node]
     merged = np.flatnonzero(first != np.arange(node.size))

@@ -70,6 +70,8 @@ class GraphSettings:
     precision: of the affinity and the solver. "single" (float32) gives the labels of "double" in a fraction of the time
         and half the memory; "auto" is double up to 2,048 nodes and for alpha above 0.99999, and single otherwise.
     refinement: centred sources, a class prior, calibrated certainty (refinement.py); not in released mode.
+    drop_bad_rows: descriptors with NaN or infinity take no part, with a warning (E1), instead of being refused: they
+        have no edges, a label given to one does not count, and it gets none.
 
     Raises ConfigError where a value is out of range, saying which are in range and why.
     """
@@ -87,6 +89,7 @@ class GraphSettings:
     seed: int = 0
     precision: Precision = "auto"
     refinement: Refinement = field(default_factory=Refinement)
+    drop_bad_rows: bool = False
 
     def __post_init__(self) -> None:
         _check_count("C3", "n_neighbors", self.n_neighbors)

@@ -64,6 +64,18 @@ def checked_labels(
     return CheckedLabels(label, num_classes)
 
 
+def without_labels(
+    labels: CheckedLabels, rows: NDArray[np.int64], settings: GraphSettings, class_names: Sequence[str] | None = None
+) -> CheckedLabels:
+    """The labels but those of these rows. Raises LabelError (L16, L18) as checked_labels does for what is left."""
+    if (labels.label[rows] == UNLABELED).all():
+        return labels
+    left = labels.label.copy()
+    left[rows] = UNLABELED
+    names = [str(number) for number in range(labels.num_classes)] if class_names is None else class_names
+    return checked_labels(left, left.size, settings, names)
+
+
 def _check_every_class(
     present: NDArray[np.int64], num_classes: int, settings: GraphSettings, class_names: Sequence[str] | None
 ) -> None:

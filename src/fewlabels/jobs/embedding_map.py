@@ -28,11 +28,12 @@ class Plane(NamedTuple):
 def plane(descriptors: np.ndarray, labels: np.ndarray, *, by_cosine: bool) -> Plane:
     """Up to 1,500 rows on a plane, labelled ones first. The same descriptors give the same places.
 
-    descriptors: (n, d), finite; only the rows shown are read. labels: (n,) -1 where unlabelled. by_cosine: whether the
-    length of a descriptor counts for nothing.
+    descriptors: (n, d); only the rows shown are read, and those with NaN or infinity count as zeros. labels: (n,) -1
+    where unlabelled. by_cosine: whether the length of a descriptor counts for nothing.
     """
     rows = _sample(labels)
-    x = np.asarray(descriptors[rows], np.float64)
+    x = np.array(descriptors[rows], np.float64)
+    x[~np.isfinite(x).all(axis=1)] = 0
     if by_cosine:
         x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
         x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float64).tiny)

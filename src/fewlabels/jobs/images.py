@@ -12,6 +12,7 @@ import numpy as np
 
 from ..conventions import UNLABELED
 from ..data.images import Images, read_images
+from ..data.label_options import LabelOptions
 from ..data.labels import LabelFile, Labels, encode_labels, join_labels
 from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings
@@ -29,8 +30,8 @@ class ImageSource:
 
     labels: joined to the images by id; None takes sub-folder names, or the label column.
     test: labelled images that only the test error is measured on.
-    delimiter, encoding: that `labels` was read with, to read it again.
     continue_from: finished run whose network the new one starts from.
+    accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
     """
 
     data: Path
@@ -39,9 +40,8 @@ class ImageSource:
     image_size: int | None = None
     on_bad_image: str = "skip"
     ignore_unknown_ids: bool = False
-    delimiter: str = ","
-    encoding: str = "utf-8"
     continue_from: Path | None = None
+    accept_truncated: bool = False
 
     def facts(self) -> dict[str, Any]:
         """How the images and labels are opened again, for run.json."""
@@ -49,14 +49,20 @@ class ImageSource:
             "kind": "images",
             "path": os.path.abspath(self.data),
             "labels": None if self.labels is None else os.path.abspath(self.labels.source),
-            "delimiter": self.delimiter,
-            "encoding": self.encoding,
+            **(self.labels.options if self.labels is not None else LabelOptions()).facts(),
             "image_size": self.image_size,
+            "accept_truncated": self.accept_truncated,
         }
 
     def read(self, path: Path, name: str, *, size: int | None, quiet: bool) -> Images:
         follow = following(f"reading {name}", quiet=quiet)
-        return read_images(path, image_size=size, on_bad_image=self.on_bad_image, progress=follow)
+        return read_images(
+            path,
+            image_size=size,
+            on_bad_image=self.on_bad_image,
+            accept_truncated=self.accept_truncated,
+            progress=follow,
+        )
 
 
 def run_images(
@@ -95,6 +101,7 @@ def run_images(
         title,
         rejected=images.rejected,
         facts={"source": source.facts()},
+        notes=[*(() if source.labels is None else source.labels.left_out), *images.notes],
     )
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
@@ -149,7 +156,12 @@ def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
         warnings.warn(InputWarning(f"{what}is measured on the other {known.sum()}"), stacklevel=2)
     if not known.any():
         raise ImageError("I37", "no test image has a label", where=source.test, do="use one sub-folder for each class")
-    return replace(task, test_pixels=_channels(images.pixels[known], task.pixels.shape[3]), test_truth=truth[known])
+    return replace(
+        task,
+        test_pixels=_channels(images.pixels[known], task.pixels.shape[3]),
+        test_truth=truth[known],
+        notes=[*task.notes, *images.notes],
+    )
 
 
 def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:

@@ -6,7 +6,8 @@ import math
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass
+import warnings
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import numpy as np
 
 from .. import durable
 from ..conventions import UNLABELED
-from ..data.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids
+from ..data.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
+from ..data.label_options import LabelOptions
 from ..data.label_rows import read_labels_by_position
 from ..data.labels import Labels, encode_column, join_labels, read_labels
+from ..data.notes import Note, counts
 from ..data.paths import demand_unchanged, file_states
-from ..errors import ConfigError, LabelError
+from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
+from ..graph.sources import checked_labels
 from ..graph.threads import num_threads
 from ..report import report_html
 from ..runs import RunWriter, refuse_inside
@@ -41,7 +45,7 @@ class Input:
     """What is propagated.
 
     labels: a file joined by id, or with by_position one that has a label for each row in their order; None takes the
-    label column of the embeddings. delimiter, encoding: of a label CSV.
+    label column of the embeddings. reading: how the label file is read.
     explain: ids of the rows to say why they got their label, at most 20.
     """
 
@@ -49,8 +53,7 @@ class Input:
     labels: Path | None = None
     by_position: bool = False
     columns: Columns | None = None
-    delimiter: str = ","
-    encoding: str = "utf-8"
+    reading: LabelOptions = field(default_factory=LabelOptions)
     ignore_unknown_ids: bool = False
     explain: tuple[str, ...] = ()
 
@@ -62,8 +65,7 @@ class Input:
             "labels": None if self.labels is None else os.path.abspath(self.labels),
             "by_position": self.by_position,
             "columns": asdict(self.columns or Columns()),
-            "delimiter": self.delimiter,
-            "encoding": self.encoding,
+            **self.reading.facts(),
         }
 
 
@@ -96,11 +98,13 @@ def run_propagation(
     cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet)
     stages = _Stages(cost, source.shape, len(explained), quiet)
     stages.start("read")
-    values = source.read(lambda share: stages.advance("read", share))
+    values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=settings.drop_bad_rows)
+    given = _without_bad_rows(given, source, values, settings)
     durable.demand_writable(out.parent)  # now, not after the work
     facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
     writer = RunWriter(folder, "propagate", {"graph": asdict(settings)}, **facts)
     stages.attach(writer)
+    writer.notes(given.left_out)
     found = propagate(values, given.codes, settings, class_names=given.class_names, on_progress=stages.advance)
     stages.start("explain")
     explanations = explain_rows(found, given.codes, explained, settings, descriptors=values)
@@ -126,11 +130,13 @@ def run_propagation(
 
 
 def _given(source: EmbeddingSource, asked: Input) -> Labels:
-    text = {"delimiter": asked.delimiter, "encoding": asked.encoding}
     if asked.labels is not None and asked.by_position:
-        return read_labels_by_position(asked.labels, source.shape[0], **text)
+        if asked.reading.on_conflict != "error":
+            raise ConfigError("C41", "labels by position have no ids, so none has two labels", do="drop --on-conflict")
+        return read_labels_by_position(asked.labels, source.shape[0], asked.reading)
     if asked.labels is not None:
-        return join_labels(source.ids, read_labels(asked.labels, **text), ignore_unknown_ids=asked.ignore_unknown_ids)
+        labels = read_labels(asked.labels, asked.reading)
+        return join_labels(source.ids, labels, ignore_unknown_ids=asked.ignore_unknown_ids)
     if asked.by_position:
         raise ConfigError("C41", "labels by position, and no label file", do="name it with --labels")
     names = source.names()
@@ -138,6 +144,30 @@ def _given(source: EmbeddingSource, asked: Input) -> Labels:
         do = "give a file with --labels"
         raise LabelError("L16", "no labels: there is no label column", where=source.path, do=do)
     return encode_column(names)
+
+
+def _without_bad_rows(given: Labels, source: EmbeddingSource, values: np.ndarray, settings: GraphSettings) -> Labels:
+    """The labels but those of rows with NaN, infinity or missing numbers, which are noted in it; warns (E1). There are
+    none unless settings.drop_bad_rows.
+
+    Raises EmbeddingError E1 where there are no other rows, LabelError L16 or L18 where other labels do not suffice.
+    """
+    rows = unusable_rows(values) if settings.drop_bad_rows else np.empty(0, np.int64)
+    if not rows.size:
+        return given
+    ids, codes = source.ids_of(rows), given.codes.copy()
+    if rows.size == codes.size:
+        raise EmbeddingError("E1", "no row without NaN, infinity or a missing number", where=source.path, rows=ids)
+    codes[rows] = UNLABELED
+    checked_labels(codes, codes.size, settings, given.class_names)
+    why = "NaN, infinity or a missing number: the row takes no part and has no label"
+    notes = [
+        Note("E1", str(source.path), row + 1, id, why + (f"; given: {given.class_names[code]!r}" if code >= 0 else ""))
+        for row, id, code in zip(rows.tolist(), ids, given.codes[rows].tolist(), strict=True)
+    ]
+    what = f"FL-E1 rows with NaN, infinity or missing numbers take no part and get no label at {source.path}"
+    warnings.warn(InputWarning(f"{what}; {listed(ids)}; all are in notes.csv"), stacklevel=3)
+    return replace(given, codes=codes, left_out=[*given.left_out, *notes])
 
 
 def _rows_to_explain(source: EmbeddingSource, ids: tuple[str, ...]) -> list[int]:
@@ -180,6 +210,7 @@ def _results(found: Propagation, given: Labels, cost: Cost) -> dict[str, Any]:
         "class_counts": class_counts(result.label, given.codes, len(given.class_names)),
         **certainty(found, given.codes, None),
         **health(found),
+        "notes": counts(given.left_out),
         "refined": None if found.refined is None else asdict(found.refined),
         "estimate": {"bytes": cost.bytes, "seconds": cost.seconds},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..data.notes import counts
 from ..graph import Propagation
 from .insights import reliability_of
 from .measures import accuracy_percent, certainty, class_counts, health
@@ -22,6 +23,7 @@ def results_of(task: Task, final: Propagation, epochs: Sequence[dict[str, Any]])
         "num_labeled": task.num_labeled,
         "num_test": task.num_test,
         "num_rejected": len(task.rejected),
+        "notes": counts(task.notes),
         **_errors(epochs),
         "pseudo_label_accuracy_first": first.get("pseudo_label_accuracy"),
         "certainty_right_first": first.get("certainty_right"),

@@ -25,6 +25,7 @@ NAMES = {
     "num_labeled": ("labelled", ""),
     "num_test": ("test images", ""),
     "num_rejected": ("unreadable images, left out (rejected.csv)", ""),
+    "num_notes": ("odd in the input (notes.csv)", ""),
     "recall": ("nearest neighbours found (recall)", "%"),
     "unreached": ("rows that no label reaches", ""),
     "wall_seconds": ("wall time", "s"),
@@ -79,17 +80,22 @@ def training_table(results: dict[str, Any]) -> str:
         "num_labeled",
         "num_test",
         "num_rejected",
+        "num_notes",
         "unreached",
         "certainty",
         *(name for name in results if name.endswith("_error")),
     )
-    return of(results, (*names, "wall_seconds", "peak_memory_mib")) + "\n"
+    return of(_with_notes(results), (*names, "wall_seconds", "peak_memory_mib")) + "\n"
+
+
+def _with_notes(results: dict[str, Any]) -> dict[str, Any]:
+    """The results with the number of all notes, if there are any."""
+    return results | {"num_notes": sum(results["notes"].values()) or None}
 
 
 def propagation_table(results: dict[str, Any]) -> str:
-    return of(
-        results, ("num_rows", "num_labeled", "recall", "unreached", "certainty", "wall_seconds", "peak_memory_mib")
-    )
+    names = ("num_rows", "num_labeled", "num_notes", "recall", "unreached", "certainty")
+    return of(_with_notes(results), (*names, "wall_seconds", "peak_memory_mib"))
 
 
 def seeds_table(results: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..conventions import UNLABELED
+from ..data.notes import Note
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Task:
     test_pixels, test_truth: images and labels that only the error is measured on; None if there are none.
     truth: (n,) int64, -1 where unknown: to measure pseudo-labels by, never trained on; None if unknown throughout.
     title: one line that names the task in the report. rejected: (id, reason) of inputs left out.
+    notes: odd input that was used, or left out as was asked.
     mean, std: of pixel values, one for each channel, that the network works with; None: those of all images.
     facts: more for run.json, such as where the labels come from.
     start_weights: safetensors that the network starts from; None: weights drawn from the seed.
@@ -38,6 +40,7 @@ class Task:
     std: Sequence[float] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     start_weights: bytes | None = None
+    notes: Sequence[Note] = ()
 
     @property
     def num_labeled(self) -> int:

@@ -194,6 +194,7 @@ class _Run:
         )
         if self.task.rejected:
             writer.rejected(self.task.rejected)
+        writer.notes(self.task.notes)
         return writer
 
     def _facts(self) -> dict[str, Any]:

@@ -109,6 +109,8 @@ def warnings(run: Run) -> list[str]:
         lines.append(f"The solver stopped early for {solved.count(False)} of {len(solved)} classes: raise max_steps.")
     if results.get("num_rejected"):
         lines.append(f"{results['num_rejected']:,} images could not be read and are left out: see rejected.csv.")
+    if noted := sum(results.get("notes", {}).values()):
+        lines.append(f"{noted:,} rows or images of the input were not taken as they are: see notes.csv.")
     lines += [f"Training looked wrong in {guard['message']}." for guard in run.of("guard")]
     lines += [
         f"It was taken up at step {again['step']:,} although {difference}: not to the byte an undisturbed run."

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
-from ..data.embeddings import Columns, open_embeddings
+from ..data.embeddings import Columns, EmbeddingSource, open_embeddings
 from ..data.tables import Table, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError
 from ..graph import GraphSettings, Refinement
@@ -66,7 +66,9 @@ def open_items(folder: str | Path) -> Items:
     ids, given = _rows(root / TABLE, names)
     settings = graph_settings_of(run.settings["graph"])
     if source["kind"] == "embeddings":
-        values, texts = _embeddings(source, ids, root)
+        opened = _embeddings(source, ids, root)
+        values = opened.read(keep_bad_rows=settings.drop_bad_rows)
+        texts = _texts(opened.table, opened.number_columns, Columns(**source["columns"]))
         return Items(ids, names, given, values, settings, kind="rows", texts=texts)
     if not (root / DESCRIPTORS).is_file():
         raise _too_old(root)
@@ -101,19 +103,16 @@ def _rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.int64
     return ids, np.where(is_given, codes.to_numpy(), UNLABELED).astype(np.int64)
 
 
-def _embeddings(
-    source: Mapping[str, Any], ids: Sequence[str], root: Path
-) -> tuple[NDArray[np.floating], dict[str, Sequence[str]]]:
-    columns = Columns(**source["columns"])
+def _embeddings(source: Mapping[str, Any], ids: Sequence[str], root: Path) -> EmbeddingSource:
     try:
-        opened = open_embeddings(Path(source["path"]), columns)
+        opened = open_embeddings(Path(source["path"]), Columns(**source["columns"]))
     except FewlabelsError as problem:
         what = f"the embeddings of this run cannot be opened again: {problem.what}"
         raise ConfigError("C86", what, where=source["path"], do="put them back where they were") from problem
     if opened.ids.to_pylist() != list(ids):
         what = f"the embeddings are no longer those of the run {root.name}: their ids or their order changed"
         raise ConfigError("C86", what, where=source["path"], do="put the old file back, or propagate again")
-    return opened.read(), _texts(opened.table, opened.number_columns, columns)
+    return opened
 
 
 def _texts(table: Table | None, numbers: Sequence[str], columns: Columns) -> dict[str, Sequence[str]]:

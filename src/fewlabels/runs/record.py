@@ -12,6 +12,7 @@ model.safetensors      weights, where the run trained a network; model.json says
 teacher.safetensors    weights of the averaging teacher, where there was one
 resumed.jsonl          one line for each time the run was taken up again: when, from which step, what was different
 rejected.csv           id,reason of inputs that could not be read, where there were any
+notes.csv              code,file,line,id,note of odd input that was used, or left out as was asked, where there was any
 tensorboard/           event files for TensorBoard, where they were asked for
 report.html            the report
 manifest.json          size and SHA-256 of all of the above; written last, so a folder without one is unfinished
@@ -155,14 +156,20 @@ class RunWriter:
         durable.write_bytes(self.folder / "teacher.safetensors", weights)
 
     def rejected(self, rejected: Sequence[tuple[str, str]]) -> None:
-        """Write rejected.csv with the id and the reason of every input that could not be read.
+        """Write rejected.csv with the id and the reason of every input that could not be read."""
+        self._table("rejected.csv", ("id", "reason"), rejected)
 
-        It is for people to look at: an id that a spreadsheet would take for a formula gets a `'` before it.
-        """
+    def notes(self, notes: Sequence[tuple[str, str, int | None, str, str]]) -> None:
+        """Write notes.csv, where there are any: the code, file, line (None where it has none), id and note of each."""
+        if notes:
+            self._table("notes.csv", ("code", "file", "line", "id", "note"), notes)
+
+    def _table(self, name: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Write a CSV for people to look at: a cell that a spreadsheet would calculate gets a `'` before it."""
         text = io.StringIO()
-        rows = [("'" * id.startswith(tuple(FORMULA)) + id, reason) for id, reason in rejected]
-        csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *rows])
-        durable.write_text(self.folder / "rejected.csv", text.getvalue())
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([head, *([_unharmful(cell) for cell in row] for row in rows)])
+        durable.write_text(self.folder / name, text.getvalue())
 
     def insights(self, found: Insights) -> None:
         """Write insights.json, gallery.parquet and, where there is one, map.parquet."""
@@ -206,6 +213,10 @@ class Run:
     def of(self, event: str) -> list[dict[str, Any]]:
         """The events of one kind, in order."""
         return [line for line in self.events if line["event"] == event]
+
+
+def _unharmful(cell: object) -> object:
+    return "'" + cell if isinstance(cell, str) and cell.startswith(tuple(FORMULA)) else cell
 
 
 def is_begun(folder: str | Path) -> bool:
