@@ -246,3 +246,4 @@ def _(work):
 def _(work):
     work.write("labels.csv", labelled("ant", "bee", "cat") + "007,ant\n")
     assert "007" not in work.labels(work.propagate("embeddings.npy", "--ignore-unknown-ids"))
+    assert notes() == [["L15", "labels.csv", "5", "007", "an id that is not in the data"]]

@@ -39,8 +39,7 @@ NO_CLUSTER = "there is no Dask or Ray: work is spread over threads, and over pro
 NOT_APPLICABLE = {
     "L25": "labels are classes; there are no soft labels to hand in",
     "C5": "there are no configuration files; settings are options, or Python values",
-    **dict.fromkeys((f"X{number}" for number in (1, 2, 3, 4, 5, 7, 10, 11, 12)), NO_CLUSTER),
-    "X6": "processes of one run are started by one torchrun from one installation",
+    **dict.fromkeys((f"X{number}" for number in (1, 2, 3, 4, 5, 10, 11, 12)), NO_CLUSTER),
     "X8": "nothing is decided by a clock or a name of a machine but whether a lock's holder may live (C11)",
 }
 TESTS = Path(__file__).parent.parent
@@ -48,6 +47,10 @@ API, WEB, PROCESS, STORE, TRUST = (
     f"review/{name}.py" for name in ("test_api", "test_web", "test_process", "test_store", "browser/test_browser_trust")
 )
 ELSEWHERE = {  # the tests that a case is, as places in tests/
+    **dict.fromkeys(
+        ("X6", "X7"),
+        ["train/test_agreement.py::test_a_process_with_other_data_settings_or_versions_says_which"],
+    ),
     "X9": ["runs/test_lock.py::test_a_second_process_is_refused_with_the_first_ones_name"],
     "X13": [
         "train/test_processes.py::test_a_process_that_is_killed_ends_the_other_with_one_line_and_the_run_goes_on",

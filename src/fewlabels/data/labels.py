@@ -147,7 +147,11 @@ def join_labels(
     codes = np.full(len(texts), UNLABELED)
     codes[row[joined]] = found.codes
     warn_of_one_class(found)
-    return Labels(codes, found.class_names, given.left_out)
+    unknown = [
+        Note("L15", given.source, given.lines[i], given.ids[i], "an id that is not in the data")
+        for i in np.flatnonzero(row < 0)
+    ]
+    return Labels(codes, found.class_names, [*given.left_out, *unknown])
 
 
 def _unknown_ids(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:

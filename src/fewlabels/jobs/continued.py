@@ -67,7 +67,7 @@ def in_order_of(start: Start, given: Labels) -> Labels:
         what = f"{len(new)} classes that the network of {start.folder.name} does not know, such as {shown(new[0])!r}"
         raise ConfigError("C88", what, do="train a new network on all labels: leave out --continue-from")
     codes = np.array([place[name] for name in given.class_names] + [UNLABELED], np.int64)
-    return Labels(codes[given.codes], start.class_names)
+    return replace(given, codes=codes[given.codes], class_names=start.class_names)
 
 
 def demand_network(start: Start, network: str, usual: str) -> None:

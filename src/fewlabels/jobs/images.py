@@ -101,7 +101,7 @@ def run_images(
         title,
         rejected=images.rejected,
         facts={"source": source.facts()},
-        notes=[*(() if source.labels is None else source.labels.left_out), *images.notes],
+        notes=[*given.left_out, *images.notes],
     )
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
@@ -122,7 +122,7 @@ def _given(images: Images, source: ImageSource) -> Labels:
     if source.labels is not None:
         known = [*images.ids, *(name for name, _ in images.rejected)]  # a label of an unreadable image is no error
         joined = join_labels(known, source.labels, ignore_unknown_ids=source.ignore_unknown_ids)
-        return Labels(joined.codes[: len(images.ids)], joined.class_names)
+        return replace(joined, codes=joined.codes[: len(images.ids)])
     if not any(name is not None for name in images.names):
         raise LabelError(
             "L16",

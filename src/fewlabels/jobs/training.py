@@ -22,6 +22,7 @@ from ..report import report_html
 from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
 from ..runs.insights import Insights
 from ..runs.origin import versions
+from ..train.agreement import demand_same
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import joined, leads, processes
 from ..train.evaluate import evaluate
@@ -115,8 +116,10 @@ class _Run:
 
     def results(self) -> dict[str, Any]:
         begun, group = time.perf_counter(), self.execution.group
+        identity = self._identity()
+        demand_same(group, identity, self.execution.device)
         again = has_run(self.folder, self.options)
-        kept = Checkpoints(self.folder / CHECKPOINTS, self._identity(), allow_inexact=self.options.allow_inexact)
+        kept = Checkpoints(self.folder / CHECKPOINTS, identity, allow_inexact=self.options.allow_inexact)
         with StopRequested() as stop:  # before the first event is written: whoever waits for it may stop the run then
             start = _newest(kept) if again else None
             writer, log = self._opened(again, start, kept)

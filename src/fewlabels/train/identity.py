@@ -71,7 +71,7 @@ def allowed_differences(
     Raises ConfigError (C12) with all differences where one of them is not allowed.
     """
     found = differences(there, now)
-    text = _listed(found)
+    text = listed_differences(found)
     if any(not one.soft for one in found):
         raise ConfigError(
             "C12",
@@ -91,6 +91,7 @@ def allowed_differences(
     return found
 
 
-def _listed(found: tuple[Difference, ...]) -> str:
+def listed_differences(found: tuple[Difference, ...]) -> str:
+    """The first of them, and how many more there are."""
     more = len(found) - SHOWN_DIFFERENCES
     return ", ".join(map(str, found[:SHOWN_DIFFERENCES])) + (f", and {more} more" if more > 0 else "")
