@@ -124,6 +124,7 @@ def test_a_worse_error_is_not_called_brought(make_run, results):
     [
         ({"unreached": 7}, "No label reaches 7 of 1,200 rows"),
         ({"num_rejected": 3}, "3 images could not be read"),
+        ({"notes": {"L5": 2, "I10": 1}}, "3 rows or images of the input were not taken as they are: see notes.csv"),
         ({"solver": {"steps": [9, 9], "residual": [1, 1], "converged": [True, False]}}, "early for 1 of 2 classes"),
     ],
 )

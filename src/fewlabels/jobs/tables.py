@@ -90,7 +90,7 @@ def training_table(results: dict[str, Any]) -> str:
 
 def _with_notes(results: dict[str, Any]) -> dict[str, Any]:
     """The results with the number of all notes, if there are any."""
-    return results | {"num_notes": sum(results["notes"].values()) or None}
+    return results | {"num_notes": sum(results.get("notes", {}).values()) or None}
 
 
 def propagation_table(results: dict[str, Any]) -> str:
