@@ -15,8 +15,10 @@ from .cli_training import (
     AllowInexact,
     Device,
     MethodOption,
+    OnCollapse,
     SaveEvery,
     Speed,
+    Tensorboard,
     need_training_packages,
 )
 from .errors import ConfigError
@@ -69,6 +71,8 @@ def reproduce(
     speed: Speed = "deterministic",
     allow_inexact: AllowInexact = False,
     save_every: SaveEvery = 1.0,
+    on_collapse: OnCollapse = "warn",
+    tensorboard: Tensorboard = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,7 +97,15 @@ def reproduce(
     cells = [cell for one in benchmarks for cell in cells_of(one, num_labels, method)]
     if not listing:
         how = RunOptions(
-            checked_device(device), speed, 60 * save_every, True, allow_inexact, quiet, ("fewlabels", *sys.argv[1:])
+            checked_device(device),
+            speed,
+            60 * save_every,
+            True,
+            allow_inexact,
+            quiet,
+            ("fewlabels", *sys.argv[1:]),
+            on_collapse,
+            tensorboard,
         )
         reproduce_from(Request(cells, _numbers(splits, split), variant, out), data, how)
     if os.environ.get("RANK", "0") != "0":  # torchrun: one process tells

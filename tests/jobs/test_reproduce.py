@@ -10,7 +10,9 @@ import pytest
 from fewlabels.data.benchmarks import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
 from fewlabels.data.datasets import Dataset
 from fewlabels.errors import ConfigError
+from fewlabels.jobs import watching
 from fewlabels.jobs.cells import Cell, Variant, cells_of, without_parts
+from fewlabels.jobs.guards import Alarm
 from fewlabels.jobs.reproduce import Request, reproduce
 from fewlabels.jobs.reproduced import outcome, row, rows_json, split_folder
 from fewlabels.jobs.reproduced_text import list_text, text_of
@@ -223,12 +225,17 @@ def test_a_variant_has_a_folder_of_its_own(tmp_path):
     assert all("/" not in name for name in found)
 
 
-def test_the_command_trains_and_prints_and_does_not_train_again(dataset, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def words(dataset, tmp_path, monkeypatch):
+    """A command that trains for an epoch a phase, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(BENCHMARKS, "cifar10", TINY)
     monkeypatch.setattr("fewlabels.jobs.reproduce.load_dataset", lambda *given, **more: dataset)
     words = ["reproduce", "cifar10", "--labels", "20", "--method", "lp", "--split", "10", "--scale", "0.006"]
-    words += ["--network", "small", "--width", "2", "--first-stride", "2", "--device", "cpu", "--quiet"]
+    return [*words, "--network", "small", "--width", "2", "--first-stride", "2", "--device", "cpu", "--quiet"]
+
+
+def test_the_command_trains_and_prints_and_does_not_train_again(words, monkeypatch, capsys):
     assert run_command(words) == 0
     assert "label propagation" in capsys.readouterr().out
     monkeypatch.setattr("fewlabels.jobs.reproduce.load_dataset", nothing)
@@ -237,6 +244,24 @@ def test_the_command_trains_and_prints_and_does_not_train_again(dataset, tmp_pat
     assert [one["method"] for one in rows] == ["supervised", "lp"]
     assert rows[1]["splits"] == [10]
     assert rows[1]["departures"]
+
+
+def test_the_command_stops_at_a_collapse_if_told_and_goes_on_if_told(words, monkeypatch, capsys):
+    alarms = [Alarm(name, f"{name}!", {}) for name in ("loss", "certainty")]
+    monkeypatch.setattr(watching, "new_alarms", lambda events, known: alarms if events[-1]["phase_index"] == 1 else [])
+    assert run_command([*words, "--on-collapse", "stop"]) == 5
+    said = capsys.readouterr().err
+    assert "FL-P23" in said
+    assert "--on-collapse warn" in said
+    assert run_command([*words, "--on-collapse", "stop", "--on-collapse", "warn"]) == 0  # as the error says
+
+
+def test_the_command_writes_for_tensorboard_if_told(words, tmp_path):
+    pytest.importorskip("tensorboard")
+    assert run_command([*words, "--tensorboard"]) == 0
+    (folder,) = (tmp_path / "runs" / "reproduce").glob("*/split-10")
+    assert list((folder / "tensorboard").iterdir())
+    assert verify_run(folder) == []
 
 
 @pytest.mark.parametrize(
