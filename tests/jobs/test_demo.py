@@ -53,8 +53,6 @@ def test_the_table_of_one_run_names_what_it_shows(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-# With 30 labels alone the test error of healthy runs jumps, and the guard that looks at it may say so.
-@pytest.mark.filterwarnings("ignore:FL-P23 .*test error:fewlabels.errors.CollapseWarning")
 def test_over_five_seeds_propagation_halves_the_error_and_stays_under_four_percent(tmp_path):
     table = run_demo(tmp_path / "demo", range(5), RunOptions(quiet=True))["table"]
     assert table["lp_error"]["mean"] <= 4.0

@@ -29,6 +29,7 @@ ENOUGH_BEFORE = 3  # epochs for certainty to have a usual value
 ERROR_RISE = 10.0  # points above the best,
 TIMES_THE_BEST = 1.5  # as many errors, for an error that is still high goes up and down,
 DEVIATIONS = 3.0  # and this many standard deviations of the difference, for few test images differ by chance
+LOOKS = 3  # in a row: with few labels an epoch is a step or two, and at two looks a jump is no rise yet (LOG.md)
 
 Event = Mapping[str, Any]
 
@@ -123,11 +124,11 @@ def loss(epochs: Sequence[Event], known: Known) -> Alarm | None:
 
 
 def rising_error(epochs: Sequence[Event], known: Known) -> Alarm | None:
-    """The test error was far above the phase's best at the last two looks. It never stops a run."""
+    """The test error was far above the phase's best at the last three looks. It never stops a run."""
     measured = [error for epoch in epochs if (error := headline_error(epoch)) is not None]
-    if len(measured) < 3:
+    if len(measured) <= LOOKS:
         return None
-    best, now = min(measured[:-2]), min(measured[-2:])
+    best, now = min(measured[:-LOOKS]), min(measured[-LOOKS:])
     variance = sum(error / 100 * (1 - error / 100) for error in (best, now)) / max(1, known.num_test)
     bound = max(best + ERROR_RISE, TIMES_THE_BEST * best, best + DEVIATIONS * 100 * math.sqrt(variance))
     if now <= bound:
