@@ -74,7 +74,9 @@ def measure(case: Case, way: str, options: argparse.Namespace) -> None:
     import torch
 
     from fewlabels.train.execution import Execution
+    from fewlabels.train.freed_memory import keep_freed_memory
 
+    keep_freed_memory()  # as jobs/training.py does
     execution = Execution(torch.device("cpu"), kind)  # type: ignore[arg-type]
     ours = training.evaluate_ours if case.task == "evaluate" else training.train_ours
     report(seconds=options.seconds, rate=ours(case, pixels, execution, options.seconds))

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "nets/backbone": {"errors", "torch", "timm"},
     "train": SHARED | {"numpy", "torch", "graph", "data", "nets"},
     "train/checkpoint": {"errors", "durable_folders", "train"},
+    "train/freed_memory": {"ctypes"},
     "train/identity": {"errors"},
     "train/interrupt": {"errors"},
     "train/snapshot": {"errors", "durable", "durable_folders", "train", "torch", "safetensors"},

@@ -9,6 +9,7 @@ from safetensors.torch import load, save
 
 from fewlabels.errors import ImageError
 from fewlabels.nets import ImageInput, NetworkSettings, Output, build_network
+from fewlabels.nets.network import Pixels
 
 COLOUR = ImageInput(3, 32, (120.0, 115.0, 105.0), (63.0, 62.0, 67.0))
 EACH = {
@@ -83,6 +84,15 @@ def test_weights_are_channels_last_and_that_changes_nothing_but_the_rounding(kin
     plain = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
     plain.pixels.memory_format = torch.contiguous_format
     assert torch.allclose(plain(images()).logits, network(images()).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format])
+def test_pixels_are_normalised_as_the_formula_says_to_the_bit(order):
+    pixels = Pixels(ImageInput(3, 12, [125.3, 122.9, 113.9], [63.0, 62.1, 66.7]), order)
+    given = torch.randint(0, 256, (5, 3, 12, 12), dtype=torch.uint8)
+    found = pixels(given)
+    assert torch.equal(found, (given.float() - pixels.mean) / pixels.std)
+    assert found.is_contiguous(memory_format=order)
 
 
 @each

@@ -27,6 +27,7 @@ from ..train.checkpoint import Checkpoints
 from ..train.distributed import joined, leads, processes
 from ..train.evaluate import evaluate
 from ..train.execution import Execution, Speed
+from ..train.freed_memory import keep_freed_memory
 from ..train.interrupt import StopRequested
 from ..train.loop import Trained, train
 from ..train.methods import Labels
@@ -95,6 +96,7 @@ def run_training(
         if options.resume and is_finished(root):
             group.by_leader(lambda: tidied(root), device)
             return read_run(root).results
+        keep_freed_memory()
         execution = Execution(torch.device(device), options.speed, group=group)
         return _Run(task, settings, root, options, execution).results()
 

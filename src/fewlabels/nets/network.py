@@ -37,7 +37,11 @@ class Pixels(nn.Module):
                 f"images of shape {tuple(images.shape)}; this network takes (b, {', '.join(map(str, self.shape))})",
                 do="resize them, or build a network for them",
             )
-        return (images.to(memory_format=self.memory_format).float() - self.mean) / self.std
+        # One row of the whole image: with channels last, three numbers for each pixel are half as quick.
+        mean, std = (
+            part.expand(1, *self.shape).contiguous(memory_format=self.memory_format) for part in (self.mean, self.std)
+        )
+        return (images.to(memory_format=self.memory_format).float() - mean).div_(std)
 
 
 class Network(nn.Module):
