@@ -1,29 +1,38 @@
 /* Python to C: the passes of the solver. */
 
-static PyObject *py_product(PyObject *module, PyObject *args) {
-    PyObject *objects[3], *o_direction, *o_image, *o_groups, *o_dots;
+/* The product with a direction in bfloat16, or with any float32 vectors. */
+static PyObject *multiplied(PyObject *args, int wide) {
+    PyObject *objects[3], *o_vectors, *o_image, *o_groups, *o_dots;
     Py_ssize_t n, width, num_groups, first, last;
     double alpha;
-    if (!PyArg_ParseTuple(args, "OOOndOOnOnnnO", &objects[0], &objects[1], &objects[2], &n, &alpha, &o_direction,
+    if (!PyArg_ParseTuple(args, "OOOndOOnOnnnO", &objects[0], &objects[1], &objects[2], &n, &alpha, &o_vectors,
                           &o_image, &width, &o_groups, &num_groups, &first, &last, &o_dots))
         return NULL;
     arrays_t arrays = {.num = 0};
     csr_t w;
-    const float *direction;
+    const void *vectors;
     const int64_t *groups;
     float *image;
     double *dots;
-    int failed = borrow_matrix(&arrays, objects, n, &w) || BORROW(o_direction, n * width, float, 0, 0, direction) ||
+    int64_t size = wide ? sizeof(float) : sizeof(uint16_t);
+    int failed = borrow_matrix(&arrays, objects, n, &w) ||
+                 borrow(&arrays, o_vectors, "vectors", n * width, size, 0, 0, &vectors) ||
                  BORROW(o_image, n * width, float, 1, 0, image) ||
                  BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups) ||
                  BORROW(o_dots, num_groups * width, double, 1, 0, dots);
     if (!failed) {
+        int at = (int)(width / 8 - 1);
         Py_BEGIN_ALLOW_THREADS
-        isa->product[width / 8 - 1](&w, (float)alpha, direction, image, groups, first, last, dots);
+        if (wide) isa->apply[at](&w, (float)alpha, vectors, image, groups, first, last, dots);
+        else isa->product[at](&w, (float)alpha, vectors, image, groups, first, last, dots);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);
 }
+
+static PyObject *py_product(PyObject *module, PyObject *args) { return multiplied(args, 0); }
+
+static PyObject *py_apply(PyObject *module, PyObject *args) { return multiplied(args, 1); }
 
 static PyObject *py_advance(PyObject *module, PyObject *args) {
     PyObject *o_x, *o_residual, *o_direction, *o_image, *o_step, *o_shape, *o_groups, *o_dots, *o_coarse;
@@ -33,18 +42,20 @@ static PyObject *py_advance(PyObject *module, PyObject *args) {
         return NULL;
     arrays_t arrays = {.num = 0};
     float *x, *residual;
-    const float *direction, *image, *step, *shape;
+    const uint16_t *direction;
+    const float *image, *step, *shape;
     const int64_t *groups;
     double *dots, *coarse;
     int failed = BORROW(o_x, n * width, float, 1, 0, x) || BORROW(o_residual, n * width, float, 1, 0, residual) ||
-                 BORROW(o_direction, n * width, float, 0, 0, direction) ||
+                 BORROW(o_direction, n * width, uint16_t, 0, 0, direction) ||
                  BORROW(o_image, n * width, float, 0, 0, image) || BORROW(o_step, width, float, 0, 0, step) ||
                  BORROW(o_shape, n, float, 0, 1, shape) || BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups) ||
                  BORROW(o_dots, num_groups * width, double, 1, 0, dots) ||
                  BORROW(o_coarse, num_groups * width, double, 1, o_shape == Py_None, coarse);
     if (!failed) {
         Py_BEGIN_ALLOW_THREADS
-        isa->advance[width / 8 - 1](x, residual, direction, image, step, shape, groups, first, last, dots, coarse);
+        isa->advance[width / 8 - 1](x, residual, (const uint32_t *)direction, image, step, shape, groups, first, last,
+                                    dots, coarse);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);
@@ -57,17 +68,17 @@ static PyObject *py_turn(PyObject *module, PyObject *args) {
                           &o_groups, &num_groups, &first, &last))
         return NULL;
     arrays_t arrays = {.num = 0};
-    float *direction;
+    uint16_t *direction;
     const float *residual, *ratio, *shape, *lift;
     const int64_t *groups;
-    int failed = BORROW(o_direction, n * width, float, 1, 0, direction) ||
+    int failed = BORROW(o_direction, n * width, uint16_t, 1, 0, direction) ||
                  BORROW(o_residual, n * width, float, 0, 0, residual) || BORROW(o_ratio, width, float, 0, 0, ratio) ||
                  BORROW(o_shape, n, float, 0, 1, shape) ||
                  BORROW(o_lift, num_groups * width, float, 0, o_shape == Py_None, lift) ||
                  BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups);
     if (!failed) {
         Py_BEGIN_ALLOW_THREADS
-        isa->turn[width / 8 - 1](direction, residual, ratio, shape, lift, groups, first, last);
+        isa->turn[width / 8 - 1]((uint32_t *)direction, residual, ratio, shape, lift, groups, first, last);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);

@@ -1,7 +1,9 @@
 /* All that is compiled once for each instruction set. */
 
 typedef float NAME(v8_) __attribute__((vector_size(32), aligned(4)));
+typedef uint32_t NAME(u8_) __attribute__((vector_size(32), aligned(4)));
 #define v8 NAME(v8_)
+#define u8 NAME(u8_)
 
 #include "search.h"
 
@@ -30,9 +32,11 @@ static const isa_t NAME(isa) = {
     NAME(search_rows),
     NAME(search_cells),
     {NAME(product_8), NAME(product_16), NAME(product_24), NAME(product_32)},
+    {NAME(apply_8), NAME(apply_16), NAME(apply_24), NAME(apply_32)},
     {NAME(advance_8), NAME(advance_16), NAME(advance_24), NAME(advance_32)},
     {NAME(turn_8), NAME(turn_16), NAME(turn_24), NAME(turn_32)},
     {NAME(lift_8), NAME(lift_16), NAME(lift_24), NAME(lift_32)},
 };
 
 #undef v8
+#undef u8

@@ -22,10 +22,11 @@ typedef struct {
     int (*search_rows)(const float *, int64_t, int64_t, const float *, int64_t, const int32_t *, int64_t, int32_t *,
                        float *);
     int (*search_cells)(const cells_t *, const int32_t *, int64_t, int64_t, int, int64_t, int64_t, int32_t *, float *);
-    void (*product[4])(const csr_t *, float, const float *, float *, const int64_t *, int64_t, int64_t, double *);
-    void (*advance[4])(float *, float *, const float *, const float *, const float *, const float *, const int64_t *,
+    void (*product[4])(const csr_t *, float, const uint32_t *, float *, const int64_t *, int64_t, int64_t, double *);
+    void (*apply[4])(const csr_t *, float, const float *, float *, const int64_t *, int64_t, int64_t, double *);
+    void (*advance[4])(float *, float *, const uint32_t *, const float *, const float *, const float *, const int64_t *,
                        int64_t, int64_t, double *, double *);
-    void (*turn[4])(float *, const float *, const float *, const float *, const float *, const int64_t *, int64_t,
+    void (*turn[4])(uint32_t *, const float *, const float *, const float *, const float *, const int64_t *, int64_t,
                     int64_t);
     void (*lift[4])(const float *, const float *, int64_t, int64_t, int64_t, float *);
 } isa_t;
@@ -43,11 +44,13 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
     return mask;
 }
 #define MASK(v, threshold) mask_plain((const float *)&(v), threshold)
+#define TWICE(words) {(words)[0], (words)[1], (words)[2], (words)[3], (words)[0], (words)[1], (words)[2], (words)[3]}
 #include "isa.h"
 #undef NAME
 #undef LANES
 #undef ROWS
 #undef MASK
+#undef TWICE
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define FEWLABELS_X86
@@ -60,11 +63,13 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
 #define ROWS 6
 #define MASK(v, threshold) \
     (uint32_t) _mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_set1_ps(threshold), _CMP_GE_OQ))
+#define TWICE(words) (u8) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(words)))
 #include "isa.h"
 #undef NAME
 #undef LANES
 #undef ROWS
 #undef MASK
+#undef TWICE
 #pragma GCC pop_options
 
 #pragma GCC push_options
@@ -73,11 +78,13 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
 #define LANES 16
 #define ROWS 12
 #define MASK(v, threshold) (uint32_t) _mm512_cmp_ps_mask((__m512)(v), _mm512_set1_ps(threshold), _CMP_GE_OQ)
+#define TWICE(words) (u8) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(words)))
 #include "isa.h"
 #undef NAME
 #undef LANES
 #undef ROWS
 #undef MASK
+#undef TWICE
 #pragma GCC pop_options
 #endif
 
@@ -128,6 +135,7 @@ static PyMethodDef methods[] = {
     {"measure_rows", py_measure_rows, METH_VARARGS, NULL},
     {"write_rows", py_write_rows, METH_VARARGS, NULL},
     {"product", py_product, METH_VARARGS, NULL},
+    {"apply", py_apply, METH_VARARGS, NULL},
     {"advance", py_advance, METH_VARARGS, NULL},
     {"turn", py_turn, METH_VARARGS, NULL},
     {"lift", py_lift, METH_VARARGS, NULL},

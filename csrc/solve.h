@@ -7,9 +7,56 @@
 #define WIDTH (8 * VECTORS)
 #define FLUSH 16 /* rows that are summed in float32 before they go to float64 */
 
-/* image = direction - alpha * W direction; dots[g] = sum over the group's rows of direction * image. */
-static void PASS(product)(const csr_t *w, float alpha, const float *direction, float *image, const int64_t *groups,
-                          int64_t first, int64_t last, double *dots) {
+/* A row of direction: WIDTH numbers in bfloat16, the first 16 bits of a float32, two to a word. Word l of the pair
+ * v, v + 1 has lane l of v in its lower half and lane l of v + 1 in its upper one; where a v8 is left over, word l of
+ * four has its lanes l and l + 4. So widening takes a shift and a mask. */
+#define WORDS (WIDTH / 2)
+#define UPPER 0xffff0000u
+
+static inline void PASS(widen)(const uint32_t *words, v8 *out) {
+#pragma GCC unroll 2
+    for (int v = 0; v + 1 < VECTORS; v += 2) {
+        u8 pair = *(const u8 *)(words + 4 * v);
+        out[v] = (v8)(pair << 16);
+        out[v + 1] = (v8)(pair & UPPER);
+    }
+    if (VECTORS % 2) {
+        u8 twice = TWICE(words + WORDS - 4);
+        out[VECTORS - 1] = (v8)((twice << (u8){16, 16, 16, 16, 0, 0, 0, 0}) & UPPER);
+    }
+}
+
+/* Rounds to the nearest, ties to even. */
+static inline void PASS(narrow)(const v8 *values, uint32_t *words) {
+    u8 bits[VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; v++) {
+        bits[v] = (u8)values[v];
+        bits[v] += 0x7fff + ((bits[v] >> 16) & 1);
+    }
+#pragma GCC unroll 2
+    for (int v = 0; v + 1 < VECTORS; v += 2) *(u8 *)(words + 4 * v) = bits[v] >> 16 | (bits[v + 1] & UPPER);
+    if (VECTORS % 2)
+        for (int l = 0; l < 4; l++)
+            words[WORDS - 4 + l] = bits[VECTORS - 1][l] >> 16 | (bits[VECTORS - 1][l + 4] & UPPER);
+}
+
+/* Row i of `wide` or, if that is NULL, of `direction`. */
+static inline __attribute__((always_inline)) void PASS(fetch)(const float *wide, const uint32_t *direction, int64_t i,
+                                                              v8 *out) {
+    if (wide) {
+        const v8 *row = (const v8 *)(wide + i * WIDTH);
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) out[v] = row[v];
+    } else PASS(widen)(direction + i * WORDS, out);
+}
+
+/* image = v - alpha * W v, where v is `wide` or, if that is NULL, `direction`; dots[g] = sum over the group's rows of
+ * v * image. */
+static inline __attribute__((always_inline)) void PASS(multiply)(const csr_t *w, float alpha, const float *wide,
+                                                                 const uint32_t *direction, float *image,
+                                                                 const int64_t *groups, int64_t first, int64_t last,
+                                                                 double *dots) {
     for (int64_t g = first; g < last; g++) {
         double *total = dots + g * WIDTH;
         memset(total, 0, WIDTH * sizeof *total);
@@ -17,20 +64,20 @@ static void PASS(product)(const csr_t *w, float alpha, const float *direction, f
             int64_t stop = start + FLUSH < groups[g + 1] ? start + FLUSH : groups[g + 1];
             v8 part[VECTORS] = {{0}};
             for (int64_t i = start; i < stop; i++) {
-                v8 sum[VECTORS] = {{0}};
+                v8 sum[VECTORS] = {{0}}, row[VECTORS];
                 for (int32_t e = w->pointers[i]; e < w->pointers[i + 1]; e++) {
-                    const v8 *row = (const v8 *)(direction + (int64_t)w->columns[e] * WIDTH);
                     float weight = w->weights[e];
+                    PASS(fetch)(wide, direction, w->columns[e], row);
 #pragma GCC unroll 4
                     for (int v = 0; v < VECTORS; v++) sum[v] += row[v] * weight;
                 }
-                const v8 *own = (const v8 *)(direction + i * WIDTH);
+                PASS(fetch)(wide, direction, i, row);
                 v8 *out = (v8 *)(image + i * WIDTH);
 #pragma GCC unroll 4
                 for (int v = 0; v < VECTORS; v++) {
-                    v8 value = own[v] - sum[v] * alpha;
+                    v8 value = row[v] - sum[v] * alpha;
                     out[v] = value;
-                    part[v] += own[v] * value;
+                    part[v] += row[v] * value;
                 }
             }
             const float *flat = (const float *)part;
@@ -39,9 +86,19 @@ static void PASS(product)(const csr_t *w, float alpha, const float *direction, f
     }
 }
 
+static void PASS(product)(const csr_t *w, float alpha, const uint32_t *direction, float *image, const int64_t *groups,
+                          int64_t first, int64_t last, double *dots) {
+    PASS(multiply)(w, alpha, NULL, direction, image, groups, first, last, dots);
+}
+
+static void PASS(apply)(const csr_t *w, float alpha, const float *wide, float *image, const int64_t *groups,
+                        int64_t first, int64_t last, double *dots) {
+    PASS(multiply)(w, alpha, wide, NULL, image, groups, first, last, dots);
+}
+
 /* x += step * direction; residual -= step * image; dots[g] = residual^2 of the group's rows;
  * coarse[g] = sum of the group's rows of shape * residual, unless shape is NULL. */
-static void PASS(advance)(float *x, float *residual, const float *direction, const float *image, const float *step,
+static void PASS(advance)(float *x, float *residual, const uint32_t *direction, const float *image, const float *step,
                           const float *shape, const int64_t *groups, int64_t first, int64_t last, double *dots,
                           double *coarse) {
     const v8 *length = (const v8 *)step;
@@ -53,7 +110,9 @@ static void PASS(advance)(float *x, float *residual, const float *direction, con
             int64_t stop = start + FLUSH < groups[g + 1] ? start + FLUSH : groups[g + 1];
             v8 part[VECTORS] = {{0}}, sum[VECTORS] = {{0}};
             for (int64_t i = start; i < stop; i++) {
-                const v8 *p = (const v8 *)(direction + i * WIDTH), *q = (const v8 *)(image + i * WIDTH);
+                v8 p[VECTORS];
+                PASS(widen)(direction + i * WORDS, p);
+                const v8 *q = (const v8 *)(image + i * WIDTH);
                 v8 *to = (v8 *)(x + i * WIDTH), *r = (v8 *)(residual + i * WIDTH);
                 float weight = shape ? shape[i] : 0.0f;
 #pragma GCC unroll 4
@@ -74,20 +133,22 @@ static void PASS(advance)(float *x, float *residual, const float *direction, con
 }
 
 /* direction = residual + shape * lift[g] + ratio * direction; without shape, the middle term is left out. */
-static void PASS(turn)(float *direction, const float *residual, const float *ratio, const float *shape,
+static void PASS(turn)(uint32_t *direction, const float *residual, const float *ratio, const float *shape,
                        const float *lift, const int64_t *groups, int64_t first, int64_t last) {
     const v8 *keep = (const v8 *)ratio;
     for (int64_t g = first; g < last; g++) {
         const v8 *coarse = (const v8 *)(lift + (shape ? g * WIDTH : 0));
         for (int64_t i = groups[g]; i < groups[g + 1]; i++) {
             const v8 *r = (const v8 *)(residual + i * WIDTH);
-            v8 *p = (v8 *)(direction + i * WIDTH);
+            v8 p[VECTORS];
+            PASS(widen)(direction + i * WORDS, p);
             float weight = shape ? shape[i] : 0.0f;
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
                 v8 value = r[v] + p[v] * keep[v];
                 p[v] = shape ? value + coarse[v] * weight : value;
             }
+            PASS(narrow)(p, direction + i * WORDS);
         }
     }
 }
@@ -111,3 +172,5 @@ static void PASS(lift)(const float *inverse, const float *coarse, int64_t num, i
 
 #undef WIDTH
 #undef FLUSH
+#undef WORDS
+#undef UPPER
