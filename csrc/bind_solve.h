@@ -1,7 +1,21 @@
 /* Python to C: the passes of the solver. */
 
-/* The product with a direction in bfloat16, or with any float32 vectors. */
-static PyObject *multiplied(PyObject *args, int wide) {
+/* Vectors in float32 or, where the items have two bytes, in bfloat16. */
+static int borrow_rows(arrays_t *arrays, PyObject *object, int64_t items, int writable, rows_t *rows) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(object, &view, PyBUF_C_CONTIGUOUS)) return -1;
+    int narrow = view.itemsize == sizeof(uint16_t);
+    PyBuffer_Release(&view);
+    void *found;
+    *rows = (rows_t){NULL, NULL};
+    int64_t size = narrow ? sizeof(uint16_t) : sizeof(float);
+    if (borrow(arrays, object, "vectors", items, size, writable, 0, &found)) return -1;
+    if (narrow) rows->narrow = found;
+    else rows->wide = found;
+    return 0;
+}
+
+static PyObject *py_product(PyObject *module, PyObject *args) {
     PyObject *objects[3], *o_vectors, *o_image, *o_groups, *o_dots;
     Py_ssize_t n, width, num_groups, first, last;
     double alpha;
@@ -10,29 +24,21 @@ static PyObject *multiplied(PyObject *args, int wide) {
         return NULL;
     arrays_t arrays = {.num = 0};
     csr_t w;
-    const void *vectors;
+    rows_t vectors;
     const int64_t *groups;
     float *image;
     double *dots;
-    int64_t size = wide ? sizeof(float) : sizeof(uint16_t);
-    int failed = borrow_matrix(&arrays, objects, n, &w) ||
-                 borrow(&arrays, o_vectors, "vectors", n * width, size, 0, 0, &vectors) ||
+    int failed = borrow_matrix(&arrays, objects, n, &w) || borrow_rows(&arrays, o_vectors, n * width, 0, &vectors) ||
                  BORROW(o_image, n * width, float, 1, 0, image) ||
                  BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups) ||
                  BORROW(o_dots, num_groups * width, double, 1, 0, dots);
     if (!failed) {
-        int at = (int)(width / 8 - 1);
         Py_BEGIN_ALLOW_THREADS
-        if (wide) isa->apply[at](&w, (float)alpha, vectors, image, groups, first, last, dots);
-        else isa->product[at](&w, (float)alpha, vectors, image, groups, first, last, dots);
+        isa->product[width / 8 - 1](&w, (float)alpha, vectors, image, groups, first, last, dots);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);
 }
-
-static PyObject *py_product(PyObject *module, PyObject *args) { return multiplied(args, 0); }
-
-static PyObject *py_apply(PyObject *module, PyObject *args) { return multiplied(args, 1); }
 
 static PyObject *py_advance(PyObject *module, PyObject *args) {
     PyObject *o_x, *o_residual, *o_direction, *o_image, *o_step, *o_shape, *o_groups, *o_dots, *o_coarse;
@@ -42,20 +48,19 @@ static PyObject *py_advance(PyObject *module, PyObject *args) {
         return NULL;
     arrays_t arrays = {.num = 0};
     float *x, *residual;
-    const uint16_t *direction;
+    rows_t direction;
     const float *image, *step, *shape;
     const int64_t *groups;
     double *dots, *coarse;
     int failed = BORROW(o_x, n * width, float, 1, 0, x) || BORROW(o_residual, n * width, float, 1, 0, residual) ||
-                 BORROW(o_direction, n * width, uint16_t, 0, 0, direction) ||
+                 borrow_rows(&arrays, o_direction, n * width, 0, &direction) ||
                  BORROW(o_image, n * width, float, 0, 0, image) || BORROW(o_step, width, float, 0, 0, step) ||
                  BORROW(o_shape, n, float, 0, 1, shape) || BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups) ||
                  BORROW(o_dots, num_groups * width, double, 1, 0, dots) ||
                  BORROW(o_coarse, num_groups * width, double, 1, o_shape == Py_None, coarse);
     if (!failed) {
         Py_BEGIN_ALLOW_THREADS
-        isa->advance[width / 8 - 1](x, residual, (const uint32_t *)direction, image, step, shape, groups, first, last,
-                                    dots, coarse);
+        isa->advance[width / 8 - 1](x, residual, direction, image, step, shape, groups, first, last, dots, coarse);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);
@@ -68,17 +73,17 @@ static PyObject *py_turn(PyObject *module, PyObject *args) {
                           &o_groups, &num_groups, &first, &last))
         return NULL;
     arrays_t arrays = {.num = 0};
-    uint16_t *direction;
+    rows_t direction;
     const float *residual, *ratio, *shape, *lift;
     const int64_t *groups;
-    int failed = BORROW(o_direction, n * width, uint16_t, 1, 0, direction) ||
+    int failed = borrow_rows(&arrays, o_direction, n * width, 1, &direction) ||
                  BORROW(o_residual, n * width, float, 0, 0, residual) || BORROW(o_ratio, width, float, 0, 0, ratio) ||
                  BORROW(o_shape, n, float, 0, 1, shape) ||
                  BORROW(o_lift, num_groups * width, float, 0, o_shape == Py_None, lift) ||
                  BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups);
     if (!failed) {
         Py_BEGIN_ALLOW_THREADS
-        isa->turn[width / 8 - 1]((uint32_t *)direction, residual, ratio, shape, lift, groups, first, last);
+        isa->turn[width / 8 - 1](direction, residual, ratio, shape, lift, groups, first, last);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);

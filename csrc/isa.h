@@ -32,7 +32,6 @@ static const isa_t NAME(isa) = {
     NAME(search_rows),
     NAME(search_cells),
     {NAME(product_8), NAME(product_16), NAME(product_24), NAME(product_32)},
-    {NAME(apply_8), NAME(apply_16), NAME(apply_24), NAME(apply_32)},
     {NAME(advance_8), NAME(advance_16), NAME(advance_24), NAME(advance_32)},
     {NAME(turn_8), NAME(turn_16), NAME(turn_24), NAME(turn_32)},
     {NAME(lift_8), NAME(lift_16), NAME(lift_24), NAME(lift_32)},

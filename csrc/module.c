@@ -22,11 +22,10 @@ typedef struct {
     int (*search_rows)(const float *, int64_t, int64_t, const float *, int64_t, const int32_t *, int64_t, int32_t *,
                        float *);
     int (*search_cells)(const cells_t *, const int32_t *, int64_t, int64_t, int, int64_t, int64_t, int32_t *, float *);
-    void (*product[4])(const csr_t *, float, const uint32_t *, float *, const int64_t *, int64_t, int64_t, double *);
-    void (*apply[4])(const csr_t *, float, const float *, float *, const int64_t *, int64_t, int64_t, double *);
-    void (*advance[4])(float *, float *, const uint32_t *, const float *, const float *, const float *, const int64_t *,
+    void (*product[4])(const csr_t *, float, rows_t, float *, const int64_t *, int64_t, int64_t, double *);
+    void (*advance[4])(float *, float *, rows_t, const float *, const float *, const float *, const int64_t *,
                        int64_t, int64_t, double *, double *);
-    void (*turn[4])(uint32_t *, const float *, const float *, const float *, const float *, const int64_t *, int64_t,
+    void (*turn[4])(rows_t, const float *, const float *, const float *, const float *, const int64_t *, int64_t,
                     int64_t);
     void (*lift[4])(const float *, const float *, int64_t, int64_t, int64_t, float *);
 } isa_t;
@@ -135,7 +134,6 @@ static PyMethodDef methods[] = {
     {"measure_rows", py_measure_rows, METH_VARARGS, NULL},
     {"write_rows", py_write_rows, METH_VARARGS, NULL},
     {"product", py_product, METH_VARARGS, NULL},
-    {"apply", py_apply, METH_VARARGS, NULL},
     {"advance", py_advance, METH_VARARGS, NULL},
     {"turn", py_turn, METH_VARARGS, NULL},
     {"lift", py_lift, METH_VARARGS, NULL},

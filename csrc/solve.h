@@ -7,9 +7,9 @@
 #define WIDTH (8 * VECTORS)
 #define FLUSH 16 /* rows that are summed in float32 before they go to float64 */
 
-/* A row of direction: WIDTH numbers in bfloat16, the first 16 bits of a float32, two to a word. Word l of the pair
- * v, v + 1 has lane l of v in its lower half and lane l of v + 1 in its upper one; where a v8 is left over, word l of
- * four has its lanes l and l + 4. So widening takes a shift and a mask. */
+/* A narrow row: WIDTH numbers in bfloat16, the first 16 bits of a float32, two to a word. Word l of the pair v, v + 1
+ * has lane l of v in its lower half and lane l of v + 1 in its upper one; where a v8 is left over, word l of four has
+ * its lanes l and l + 4. So widening takes a shift and a mask. */
 #define WORDS (WIDTH / 2)
 #define UPPER 0xffff0000u
 
@@ -41,22 +41,25 @@ static inline void PASS(narrow)(const v8 *values, uint32_t *words) {
             words[WORDS - 4 + l] = bits[VECTORS - 1][l] >> 16 | (bits[VECTORS - 1][l + 4] & UPPER);
 }
 
-/* Row i of `wide` or, if that is NULL, of `direction`. */
-static inline __attribute__((always_inline)) void PASS(fetch)(const float *wide, const uint32_t *direction, int64_t i,
-                                                              v8 *out) {
-    if (wide) {
-        const v8 *row = (const v8 *)(wide + i * WIDTH);
+static inline __attribute__((always_inline)) void PASS(fetch)(rows_t rows, int64_t i, v8 *out) {
+    if (rows.wide) {
+        const v8 *row = (const v8 *)(rows.wide + i * WIDTH);
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) out[v] = row[v];
-    } else PASS(widen)(direction + i * WORDS, out);
+    } else PASS(widen)(rows.narrow + i * WORDS, out);
 }
 
-/* image = v - alpha * W v, where v is `wide` or, if that is NULL, `direction`; dots[g] = sum over the group's rows of
- * v * image. */
-static inline __attribute__((always_inline)) void PASS(multiply)(const csr_t *w, float alpha, const float *wide,
-                                                                 const uint32_t *direction, float *image,
-                                                                 const int64_t *groups, int64_t first, int64_t last,
-                                                                 double *dots) {
+static inline void PASS(store)(rows_t rows, int64_t i, const v8 *values) {
+    if (rows.wide) {
+        v8 *row = (v8 *)(rows.wide + i * WIDTH);
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) row[v] = values[v];
+    } else PASS(narrow)(values, rows.narrow + i * WORDS);
+}
+
+static inline __attribute__((always_inline)) void PASS(multiply)(const csr_t *w, float alpha, rows_t rows,
+                                                                 float *image, const int64_t *groups, int64_t first,
+                                                                 int64_t last, double *dots) {
     for (int64_t g = first; g < last; g++) {
         double *total = dots + g * WIDTH;
         memset(total, 0, WIDTH * sizeof *total);
@@ -67,11 +70,11 @@ static inline __attribute__((always_inline)) void PASS(multiply)(const csr_t *w,
                 v8 sum[VECTORS] = {{0}}, row[VECTORS];
                 for (int32_t e = w->pointers[i]; e < w->pointers[i + 1]; e++) {
                     float weight = w->weights[e];
-                    PASS(fetch)(wide, direction, w->columns[e], row);
+                    PASS(fetch)(rows, w->columns[e], row);
 #pragma GCC unroll 4
                     for (int v = 0; v < VECTORS; v++) sum[v] += row[v] * weight;
                 }
-                PASS(fetch)(wide, direction, i, row);
+                PASS(fetch)(rows, i, row);
                 v8 *out = (v8 *)(image + i * WIDTH);
 #pragma GCC unroll 4
                 for (int v = 0; v < VECTORS; v++) {
@@ -86,19 +89,16 @@ static inline __attribute__((always_inline)) void PASS(multiply)(const csr_t *w,
     }
 }
 
-static void PASS(product)(const csr_t *w, float alpha, const uint32_t *direction, float *image, const int64_t *groups,
-                          int64_t first, int64_t last, double *dots) {
-    PASS(multiply)(w, alpha, NULL, direction, image, groups, first, last, dots);
-}
-
-static void PASS(apply)(const csr_t *w, float alpha, const float *wide, float *image, const int64_t *groups,
-                        int64_t first, int64_t last, double *dots) {
-    PASS(multiply)(w, alpha, wide, NULL, image, groups, first, last, dots);
+/* image = rows - alpha * W rows; dots[g] = sum over the group's rows of row * image. */
+static void PASS(product)(const csr_t *w, float alpha, rows_t rows, float *image, const int64_t *groups, int64_t first,
+                          int64_t last, double *dots) {
+    if (rows.wide) PASS(multiply)(w, alpha, (rows_t){rows.wide, NULL}, image, groups, first, last, dots);
+    else PASS(multiply)(w, alpha, (rows_t){NULL, rows.narrow}, image, groups, first, last, dots);
 }
 
 /* x += step * direction; residual -= step * image; dots[g] = residual^2 of the group's rows;
  * coarse[g] = sum of the group's rows of shape * residual, unless shape is NULL. */
-static void PASS(advance)(float *x, float *residual, const uint32_t *direction, const float *image, const float *step,
+static void PASS(advance)(float *x, float *residual, rows_t direction, const float *image, const float *step,
                           const float *shape, const int64_t *groups, int64_t first, int64_t last, double *dots,
                           double *coarse) {
     const v8 *length = (const v8 *)step;
@@ -111,7 +111,7 @@ static void PASS(advance)(float *x, float *residual, const uint32_t *direction, 
             v8 part[VECTORS] = {{0}}, sum[VECTORS] = {{0}};
             for (int64_t i = start; i < stop; i++) {
                 v8 p[VECTORS];
-                PASS(widen)(direction + i * WORDS, p);
+                PASS(fetch)(direction, i, p);
                 const v8 *q = (const v8 *)(image + i * WIDTH);
                 v8 *to = (v8 *)(x + i * WIDTH), *r = (v8 *)(residual + i * WIDTH);
                 float weight = shape ? shape[i] : 0.0f;
@@ -133,7 +133,7 @@ static void PASS(advance)(float *x, float *residual, const uint32_t *direction, 
 }
 
 /* direction = residual + shape * lift[g] + ratio * direction; without shape, the middle term is left out. */
-static void PASS(turn)(uint32_t *direction, const float *residual, const float *ratio, const float *shape,
+static void PASS(turn)(rows_t direction, const float *residual, const float *ratio, const float *shape,
                        const float *lift, const int64_t *groups, int64_t first, int64_t last) {
     const v8 *keep = (const v8 *)ratio;
     for (int64_t g = first; g < last; g++) {
@@ -141,14 +141,14 @@ static void PASS(turn)(uint32_t *direction, const float *residual, const float *
         for (int64_t i = groups[g]; i < groups[g + 1]; i++) {
             const v8 *r = (const v8 *)(residual + i * WIDTH);
             v8 p[VECTORS];
-            PASS(widen)(direction + i * WORDS, p);
+            PASS(fetch)(direction, i, p);
             float weight = shape ? shape[i] : 0.0f;
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
                 v8 value = r[v] + p[v] * keep[v];
                 p[v] = shape ? value + coarse[v] * weight : value;
             }
-            PASS(narrow)(p, direction + i * WORDS);
+            PASS(store)(direction, i, p);
         }
     }
 }

@@ -14,6 +14,12 @@ typedef struct {
     const float *weights;
 } csr_t;
 
+/* Rows of vectors: float32, or bfloat16 as solve.h packs it. One of the two is NULL. */
+typedef struct {
+    float *wide;
+    uint32_t *narrow;
+} rows_t;
+
 /* How a similarity becomes a weight: (s / largest) ^ gamma, negative ones as 0 if clip. */
 typedef struct {
     double gamma, largest;

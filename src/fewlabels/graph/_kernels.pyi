@@ -89,21 +89,6 @@ def product(
     last: int,
     dots: Any,
 ) -> None: ...
-def apply(
-    pointers: Any,
-    columns: Any,
-    weights: Any,
-    n: int,
-    alpha: float,
-    vectors: Any,
-    image: Any,
-    width: int,
-    groups: Any,
-    num_groups: int,
-    first: int,
-    last: int,
-    dots: Any,
-) -> None: ...
 def advance(
     x: Any,
     residual: Any,

@@ -1,9 +1,9 @@
 """Conjugate gradients for the propagation system in float32: compiled, on all cores, some classes at a time.
 
 (I - alpha W) Z = Y is solved for up to 32 classes together, which share each pass over W but not their steps. Sums are
-float64. A step multiplies W by a direction that has been rounded to bfloat16, which halves what has to be gathered; the
-solution and the residual move by exactly that direction, so they stay true to each other to float32, and no more steps
-are needed. Where the steps are too few to converge, the answer differs by about 3e-4 from that of exact directions.
+float64. From 100,000 rows a step multiplies W by a direction that is rounded to bfloat16, which halves what has to be
+gathered. Solution and residual move by exactly that direction, so they stay true to each other to float32, and hardly
+more steps are needed. Where there are too few to converge, the answer differs by some 1e-4 from that of exact ones.
 
 With a coarse space the residual is also corrected group by group: one unknown for each group of rows, solved exactly.
 That takes care of what plain steps are slow at, mass that must travel far, and halves their number.
@@ -27,6 +27,7 @@ from .threads import Range, Team, even_ranges, weighted_ranges
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
 BLOCK = 32  # classes solved together: a row of a direction is a cache line
+NARROW_FROM = 100_000  # rows; below, a block of directions stays in the cache anyway
 LANES = 8  # classes are padded to a multiple
 EPSILON = float(np.finfo(np.float32).eps)
 SMALL = 300_000  # multiplications of a product below which threads cost more than they bring
@@ -126,7 +127,7 @@ class _Block:
         self.scale = np.where(largest > 0, largest, 1)
         self.width = -(-b.shape[1] // LANES) * LANES
         self.b, self.x, self.image = (self._zeros() for _ in range(3))
-        self.direction = np.zeros(self.b.shape, np.uint16)
+        self.direction = np.zeros(self.b.shape, np.uint16 if len(self.b) >= NARROW_FROM else np.float32)
         self.b[b.indices, column] = b.data / self.scale[column]
         self.size = np.sqrt(_squares(self.b))
         self.residual = self.b.copy()
@@ -152,7 +153,7 @@ class _Block:
             lift, gain = self._lift(coarse)
             total = energy + gain
             self._turn(total / last * (active & (step > 0)), lift)
-            curvature = self._product(_kernels.product, self.direction)
+            curvature = self._product(self.direction)
             if not (curvature[active] > 0).all():
                 raise not_positive_definite()
             length = np.divide(total, curvature, out=np.zeros(self.width), where=active)
@@ -175,14 +176,14 @@ class _Block:
         return np.asarray(left[: self.num_classes])
 
     def _applied(self, x: Float) -> Float:
-        self._product(_kernels.apply, x)
+        self._product(x)
         return self.image
 
-    def _product(self, kernel: Callable[..., None], vectors: NDArray[np.generic]) -> Double:
+    def _product(self, vectors: NDArray[np.generic]) -> Double:
         """image = (I - alpha W) vectors; returns the inner products of the two, class by class."""
         system, dots = self.system, self._sums()
         self.team.each(
-            lambda first, last: kernel(
+            lambda first, last: _kernels.product(
                 *_arrays(system.w),
                 system.w.shape[0],
                 system.alpha,

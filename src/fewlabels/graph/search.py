@@ -122,13 +122,19 @@ def _ranks(cells: Cells, queries: NDArray[np.float32], truth: Number, team: Team
 
 
 def _probes_for(rank: NDArray[np.int64], recall: float, done: int) -> int:
-    """The fewest probes, more than `done` by a fifth at least, from which this recall is to be expected.
+    """The fewest probes from which this recall is to be expected, less its error; a fifth more than `done` at least.
 
     A neighbour is found where its cell is probed, or where it finds the row from its own side and tells.
     """
-    direct = np.cumsum(np.bincount(rank.ravel())) / rank.size  # by number of probes, from 1 up
-    expected = direct + (1 - direct) * MUTUAL * direct
-    enough = int(np.searchsorted(expected, recall)) + 1
+    q, k = rank.shape
+    most = int(rank.max()) + 1
+    direct = np.cumsum(
+        np.bincount((rank + most * np.arange(q)[:, None]).ravel(), minlength=q * most).reshape(q, most), 1
+    )
+    share = direct / k  # (q, most), by number of probes from 1 up
+    mean = share.mean(axis=0)
+    expected = mean + (1 - mean) * MUTUAL * mean - share.std(axis=0) / q**0.5
+    enough = int((expected < recall).sum()) + 1
     return max(enough, done + max(1, done // 5))
 
 
