@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "jobs/review": SHARED | {"review", "runs", "durable"},
     "jobs/propagation": SHARED | {"graph", "data", "runs", "report", "durable", "numpy"},
     "jobs/export": SHARED | {"review", "durable"},
+    "jobs/folder": SHARED | {"train", "runs", "durable"},
     "options": {"errors", "graph", "typer"},
     "cli_app": {"errors", "graph", "typer"},
     "cli": {"errors", "cli_app", "options", "graph", "data", "runs", "report", "jobs", "durable", "typer"},

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,8 @@ def _(work):
     assert (abs(pixels["half.jpg"][-8:].astype(int) - 128) < 3).all()
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
     facts = {"kind": "images", "path": "photos", "accept_truncated": True}
-    shown = open_pictures(facts, ["half.jpg"]).png(0)  # and a review shows what was trained on
+    with closing(open_pictures(facts, ["half.jpg"])) as pictures:
+        shown = pictures.png(0)  # and a review shows what was trained on
     assert Image.open(io.BytesIO(shown)).size == (64, 64)
 
 
