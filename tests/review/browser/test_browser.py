@@ -16,7 +16,7 @@ def test_a_digit_labels_the_focused_row_and_the_focus_goes_on(page, review):
     assert review.answers() == {first: "cat"}
     assert page.locator(f'{TILE}[data-row="{first}"] .badge').inner_text() == "✓ answered"
     assert page.evaluate("document.activeElement.dataset.row") == str(second)
-    expect(page.locator("#given")).to_have_text("1 label given")
+    expect(page.locator("#given")).to_have_text("1 answer")
 
 
 def test_letters_label_classes_behind_the_tenth(page, review):
@@ -69,7 +69,7 @@ def test_enter_accepts_the_label_shown_and_s_skips(page, review):
     said(page, "1 row skipped, saved.")
     assert review.answers() == {first: label}
     assert review.skipped() == [second]
-    expect(page.locator("#given")).to_have_text("1 label given, 1 skipped")
+    expect(page.locator("#given")).to_have_text("1 answer, 1 skipped")
 
 
 def test_undo_takes_back_the_last_answer_and_then_the_one_before(page, review):
@@ -79,7 +79,7 @@ def test_undo_takes_back_the_last_answer_and_then_the_one_before(page, review):
     said(page, "1 row undone.")
     assert list(review.answers().values()) == ["airplane"]
     press(page, "Control+z")
-    expect(page.locator("#given")).to_have_text("0 labels given")
+    expect(page.locator("#given")).to_have_text("0 answers")
     assert review.answers() == {}
     press(page, "u")
     said(page, "Nothing of this tab's is left to undo.")
@@ -89,7 +89,7 @@ def test_quick_undos_take_back_one_answer_each(page, review):
     press(page, "1", "2", "3", "4")
     said(page, "labelled cat, saved.")
     press(page, "u", "u", "u")
-    expect(page.locator("#given")).to_have_text("1 label given")
+    expect(page.locator("#given")).to_have_text("1 answer")
     assert list(review.answers().values()) == ["airplane"]
 
 
@@ -156,9 +156,11 @@ def test_why_shows_shares_labelled_rows_and_neighbours(page):
     for text in (
         "Why",
         "Shares of the classes",
-        "70 %",
+        "70\u00a0%",
         "Labelled rows that decided it",
+        "60\u00a0% of the influence",
         "Its neighbours on the graph",
+        "25\u00a0% of its edges",
     ):
         assert text in panel
     before = page.locator("#why .self p").inner_text()

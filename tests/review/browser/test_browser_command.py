@@ -76,7 +76,7 @@ def test_answers_outlive_reload_and_server_and_leave_as_csv(browser, run, tmp_pa
         press(page, "w")
         expect(page.locator("#why")).to_contain_text("Labelled rows that decided it")
         page.reload()
-        expect(page.locator("#given")).to_have_text("1 label given, 1 skipped")
+        expect(page.locator("#given")).to_have_text("1 answer, 1 skipped")
         page.locator("#export summary").click()
         with page.expect_download() as download:
             page.get_by_role("link", name="CSV").click()
@@ -84,7 +84,7 @@ def test_answers_outlive_reload_and_server_and_leave_as_csv(browser, run, tmp_pa
     assert labels_in(tmp_path / "page.csv")[f"bird-{first:02}"] == "gull"
     with reviewing(run) as address:
         page = opened_at(context, address)
-        expect(page.locator("#given")).to_have_text("1 label given, 1 skipped")
+        expect(page.locator("#given")).to_have_text("1 answer, 1 skipped")
         page.locator("#filters [name=source]").select_option("skipped")
         expect(page.locator(TILE)).to_have_count(1)
         assert rows_shown(page) == [second]

@@ -91,9 +91,9 @@ class ToyEngine:
 
     def _fits(self, row: int, wanted: Wanted) -> bool:
         certainty, source = self.state.certainty[row], SOURCES[self.state.source[row]]
-        only_open = wanted.order == "queue" and wanted.source is None and wanted.only is None
         return (
-            not (only_open and source == "answered")
+            not (wanted.order == "queue" and source == "answered")
+            and not (wanted.order == "suspicious" and source != "answered")
             and row not in wanted.leave_out
             and (wanted.only is None or row in wanted.only)
             and wanted.class_name in (None, self.items.class_names[self.state.label[row]])

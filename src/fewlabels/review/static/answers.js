@@ -90,7 +90,7 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
     if (!rows.length) return;
     const answers = rows.map((row) => ({ row: row.row, action, label: labelOf(row), version: versionOf(row) }));
     outbox.add(ANSWERS, { client: identity.client, seq: identity.next(), answers });
-    if (action !== "clear" && !list().advance(rows.map(({ row }) => row))) say("All rows shown are answered: n shows the next.");
+    if (action !== "clear" && !list().advance(rows.map(({ row }) => row))) say(`All rows shown are answered${list().hasMore() ? ": n shows the next" : ", and no more follow"}.`);
   }
 
   const labelNow = (row) => outbox.waiting().get(row.row)?.label ?? row.answer ?? row.label;

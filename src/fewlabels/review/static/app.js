@@ -12,6 +12,7 @@ import { createHistory } from "./history.js";
 import { openClient, openClients } from "./identity.js";
 import { listen, showHelp } from "./keys.js";
 import { createList } from "./list.js";
+import { closeMenu, watchMenus } from "./menus.js";
 import { showMoved, showNotMoved, told } from "./moved.js";
 import { createPicker, keysOf, showCounts, showPalette } from "./palette.js";
 import { createPanels } from "./panels.js";
@@ -78,7 +79,8 @@ function build(session, identity, prefix) {
   };
   page.answers = createAnswers({ ...common, identity, prefix, say, saved });
   const waiting = page.answers.outbox.waiting;
-  page.panels = createPanels({ ...common, waiting });
+  const label = (name) => page.answers.label(name);
+  page.panels = createPanels({ ...common, waiting, classes: session.classes, label });
   page.past = createHistory({ ...common, open: page.panels.enlarge });
   page.follower = createFollower(get, onMoved(page), showNotMoved, session.event);
   page.grid = createGrid(at("grid"), {
@@ -104,7 +106,7 @@ function actionsOf({ session, answers, panels, past, list, grid, form }) {
     history: () => past.open(panels.current(), panels.closeZoom()),
     all: () => select(choose.everything),
     toggle: () => list.rows.size && select((now) => choose.toggle(now, now.focus)),
-    escape: () => (list.selection.selected.size || at("why").hidden ? select(choose.nothing) : panels.closeWhy()),
+    escape: () => closeMenu() || (list.selection.selected.size || at("why").hidden ? select(choose.nothing) : panels.closeWhy()),
     find: () => form.elements.text.focus(),
     next: list.next,
     previous: list.previous,
@@ -119,6 +121,7 @@ function actionsOf({ session, answers, panels, past, list, grid, form }) {
 
 function connect(actions, classes) {
   listen(actions);
+  watchMenus();
   showPalette(classes, actions.label);
   const button = ([text, key, name]) =>
     make("button", { type: "button", "aria-keyshortcuts": key, on: { click: () => actions[name]() } }, `${text} `, keycap(key));
@@ -148,7 +151,7 @@ async function start() {
   const session = await get("/api/session");
   const identity = await openClient(session.run);
   at("title").textContent = session.title;
-  at("run").textContent = session.run;
+  at("run").textContent = session.run.split(/[\\/]/).slice(-2).join("/");
   at("run").title = session.run;
   document.title = `${session.title} · review · fewlabels`;
   const page = build(session, identity, `fewlabels:unsaved:${session.run}:`);

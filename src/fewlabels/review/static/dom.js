@@ -42,11 +42,11 @@ export function counted(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${plural.select(number) === "one" ? one : many}`;
 }
 
-/** 0.874 -> "87 %". Never "100 %" for less than one, nor "0 %" for more than nothing. */
+/** 0.874 -> "87 %", with a space that no line breaks at. Never "100 %" for less than one, nor "0 %" for more than nothing. */
 export function percent(share) {
-  if (share > 0 && share < 0.005) return "< 1 %";
-  if (share < 1 && share > 0.995) return "> 99 %";
-  return `${Math.round(100 * share)} %`;
+  if (share > 0 && share < 0.005) return "<\u00a01\u00a0%";
+  if (share < 1 && share > 0.995) return ">\u00a099\u00a0%";
+  return `${Math.round(100 * share)}\u00a0%`;
 }
 
 /** The address of a row's picture. Rows are numbers; the server knows no paths. */

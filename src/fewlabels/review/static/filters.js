@@ -4,11 +4,29 @@ import { at, make } from "./dom.js";
 
 const FIELDS = ["text", "order", "class", "source", "min_certainty", "max_certainty"];
 const PERCENT = new Set(["min_certainty", "max_certainty"]);
+// The orders that have rows of some sources only: the queue is of rows without a label, suspicious are given ones.
+const SOURCES_OF = { queue: ["", "propagated", "none"], suspicious: ["", "given", "answered"] };
 
-/** The form's values for the server: certainty as a share; empty values are left out there. */
+/** Whether the order that is chosen has rows of the source that is chosen. */
+const fits = ({ order, source }) => SOURCES_OF[order.value]?.includes(source.value) ?? true;
+
+/** The name of the order that is chosen, where it leaves rows out; else null. */
+export const narrowOrder = ({ elements: { order } }) => (order.value in SOURCES_OF ? order.selectedOptions[0].text : null);
+
+/** What is said where rows come in another order than the one that is chosen; else nothing. */
+export const orderNote = (form) => (fits(form.elements) ? "" : `“${narrowOrder(form)}” has no rows of this source: they stand as in the data.`);
+
+/** The form's values for the server: certainty as a share, an order that has such rows; empty values are left out there. */
 export function wanted(form) {
   const values = FIELDS.map((name) => [name, form.elements[name].value]);
-  return Object.fromEntries(values.map(([name, value]) => [name, PERCENT.has(name) && value !== "" ? value / 100 : value]));
+  const shares = values.map(([name, value]) => [name, PERCENT.has(name) && value !== "" ? value / 100 : value]);
+  return { ...Object.fromEntries(shares), ...(fits(form.elements) ? {} : { order: "row" }) };
+}
+
+/** The same filters over all rows, whatever their order was. */
+export function lookInAll(form) {
+  form.elements.order.value = "row";
+  form.elements.order.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 /** Whether anything but the order is asked for. */

@@ -1,7 +1,7 @@
 /** The rows on the page: loaded a page at a time, brought up to date in place, never reordered under the person's hand. */
 
 import { at, counted, fill, make } from "./dom.js";
-import { isFiltered, wanted } from "./filters.js";
+import { isFiltered, lookInAll, narrowOrder, orderNote, wanted } from "./filters.js";
 import * as choose from "./selection.js";
 import { isOpen } from "./tile.js";
 import { zoomed } from "./zoom.js";
@@ -33,11 +33,16 @@ export function createList({ get, grid, form, session, waiting, number, chosen }
   function describe() {
     const last = list.first + list.rows.size;
     const left = [...list.rows.keys()].filter(open).length;
-    const rest = left ? `${left.toLocaleString("en")} without your answer` : "all answered: go on with n";
-    at("shown").textContent = list.rows.size ? `${list.first + 1} to ${last} of ${counted(list.total, "row")}, ${rest}` : "";
+    const unanswered = left === list.rows.size ? `none of these ${left} answered yet` : `${left} of these ${list.rows.size} not answered yet`;
+    const rest = left ? unanswered : list.hasMore() ? "all answered: n shows the next" : "all answered, and no more follow";
+    const place = `${(list.first + 1).toLocaleString("en")} to ${last.toLocaleString("en")} of ${counted(list.total, "row")}`;
+    at("shown").textContent = list.rows.size ? `${place}; ${rest}` : "";
     at("previous").disabled = list.first === 0;
     at("next").disabled = !list.rows.size;
   }
+
+  /** Whether rows follow after those shown. */
+  list.hasMore = () => list.first + list.rows.size < list.total;
 
   /** Draw tiles again, all or some. */
   list.paint = (rows = [...list.rows.values()]) => {
@@ -47,16 +52,21 @@ export function createList({ get, grid, form, session, waiting, number, chosen }
 
   function nothingHere() {
     const filtered = isFiltered(form);
-    const text = list.first > 0 ? "This is the end of the list." : filtered ? "No row matches." : "Nothing is left in this list.";
-    const back = list.first > 0 ? ["Back to its beginning", () => list.load(0)] : ["Show all rows", () => form.reset()];
-    const button = make("button", { type: "button", text: back[0], on: { click: back[1] } });
-    fill(at("empty"), make("p", { text }), list.first > 0 || filtered ? button : null);
+    const order = narrowOrder(form);
+    const [text, ...ways] =
+      list.first > 0 ? ["This is the end of the list.", ["Back to its beginning", () => list.load(0)]]
+      : !filtered ? ["Nothing is left in this list."]
+      : order && !orderNote(form) ? [`No row of the order “${order}” matches.`, ["Look in all rows", () => lookInAll(form)], ["Reset", () => form.reset()]]
+      : ["No row matches.", ["Reset", () => form.reset()]];
+    const button = ([name, click]) => make("button", { type: "button", text: name, on: { click } });
+    fill(at("empty"), make("p", { text }), ...ways.map(button));
   }
 
   function show(reply, first, take) {
     list.rows = new Map(reply.rows.map((row) => [row.row, row]));
     Object.assign(list, { first, total: reply.total, still: reply.rows.length });
     at("empty").hidden = reply.rows.length > 0;
+    at("order-note").textContent = orderNote(form);
     if (!reply.rows.length) nothingHere();
     grid.show(reply.rows, session.kind);
     list.paint();

@@ -9,11 +9,11 @@ import { showZoom, zoomed } from "./zoom.js";
 const CALM = 120; // ms that the focus rests on a row before the panel follows
 
 /**
- * @param {object} parts {get, list(), waiting(), kind, number(name)}
+ * @param {object} parts {get, list(), waiting(), kind, number(name), classes, label(name)}
  */
-export function createPanels({ get, list, waiting, kind, number }) {
+export function createPanels({ get, list, waiting, kind, number, classes, label }) {
   const panels = {};
-  const view = { kind, number, open: (row) => panels.enlarge(row), close: () => panels.closeWhy() };
+  const view = { kind, number, classes, label, open: (row) => panels.enlarge(row), close: () => panels.closeWhy() };
   const current = () => list().rows.get(choose.focused(list().selection));
   const show = (row) => showZoom(row, waiting().get(row.row), view);
   let timer = null;

@@ -1,6 +1,7 @@
 /** The panel "why this label": shares of the classes, labelled rows and neighbours that decided it. */
 
 import { at, className, fill, make, percent, picture } from "./dom.js";
+import { lastPart } from "./tile.js";
 
 const MOST_CLASSES = 8;
 
@@ -9,12 +10,12 @@ function share({ label, share: part }, number) {
   return make("li", { class: "share" }, className(label, number(label)), make("span", { class: "num", text: percent(part) }), bar);
 }
 
-function witness({ row, id, label, share: part, certainty }, { kind, number, open }) {
+function witness({ row, id, label, share: part, certainty }, meaning, { kind, number, open }) {
   const shown = kind === "images" ? make("img", { src: picture(row), alt: "", loading: "lazy" }) : null;
-  const words = [`weight ${percent(part)}`, certainty === undefined ? null : `certainty ${percent(certainty)}`];
+  const words = [`${percent(part)} ${meaning}`, certainty === undefined ? null : `certainty\u00a0${percent(certainty)}`];
   const facts = make("span", { class: "facts" },
     className(label, number(label)),
-    make("span", { class: "cut id", title: id }, make("bdi", { text: id })),
+    make("span", { class: "id", title: id }, make("bdi", { text: lastPart(id) })),
     make("span", { class: "muted", text: words.filter(Boolean).join(", ") }));
   const button = make("button", { type: "button", title: "enlarge", on: { click: () => open(row) } }, shown, facts);
   return make("li", {}, button);
@@ -42,11 +43,11 @@ export function showWhy(row, why, page) {
   fill(panel, head,
     make("div", { class: "self" },
       page.kind === "images" ? make("img", { src: picture(row.row), alt: "" }) : null,
-      make("p", { class: "cut muted", title: row.id }, make("bdi", { text: row.id }))),
+      make("p", { class: "muted", title: row.id }, make("bdi", { text: lastPart(row.id) }))),
     explained ? make("p", { text: explained }) : null,
     part("Shares of the classes", null, why.shares.slice(0, MOST_CLASSES).map((one) => share(one, page.number)), "shares"),
-    part("Labelled rows that decided it", null, why.labelled.map((one) => witness(one, page)), "witnesses"),
-    part("Its neighbours on the graph", null, why.neighbours.map((one) => witness(one, page)), "witnesses"));
+    part("Labelled rows that decided it", null, why.labelled.map((one) => witness(one, "of the influence", page)), "witnesses"),
+    part("Its neighbours on the graph", null, why.neighbours.map((one) => witness(one, "of its edges", page)), "witnesses"));
   panel.hidden = false;
 }
 
