@@ -111,6 +111,47 @@ def test_a_file_that_harms_its_decoder_is_a_bad_image_and_the_others_are_shown(t
     np.testing.assert_array_equal(pixels(found.png(1)), noise(seed=1))
 
 
+def counted(monkeypatch, found):
+    """The files that are handed to the decoders from now on."""
+    asked, small_png = [], found._decoders.small_png
+    monkeypatch.setattr(
+        found._decoders, "small_png", lambda file, longest: (asked.append(file), small_png(file, longest))[1]
+    )
+    return asked
+
+
+def test_a_file_that_cannot_be_decoded_is_not_tried_again_until_it_changes(tmp_path, monkeypatch):
+    found = photos(tmp_path, ["b/bad.png"], **{"b/bad.png": b"no image"})
+    asked = counted(monkeypatch, found)
+    reasons = []
+    for _ in range(3):
+        with pytest.raises(BadImage) as caught:
+            found.png(0)
+        reasons.append(str(caught.value))
+    assert len(asked) == 1
+    assert len(set(reasons)) == 1
+    (tmp_path / "photos/b/bad.png").unlink()
+    with pytest.raises(BadImage):
+        found.png(0)
+    (tmp_path / "photos/b/bad.png").write_bytes(encoded(noise(seed=3)))
+    np.testing.assert_array_equal(pixels(found.png(0)), noise(seed=3))
+    assert len(asked) == 3
+
+
+def test_bytes_of_a_table_that_cannot_be_decoded_are_not_tried_again_and_what_is_noted_is_bounded(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pictures, "KEPT_FAILURES", 2)
+    path = hub_parquet(tmp_path / "x.parquet", [(b"no image", f"{row}.png") for row in range(3)])
+    found = open_pictures({"kind": "images", "path": str(path)}, [f"{row}.png" for row in range(3)])
+    asked = counted(monkeypatch, found)
+    for row in (0, 1, 2, 2, 1, 0):  # the failure of row 0 had to make room
+        with pytest.raises(BadImage):
+            found.png(row)
+    assert len(asked) == 4
+    assert len(found._failed) == 2
+
+
 def test_the_largest_image_that_is_read_can_be_shown_too(tmp_path):
     large = encoded(solid((1, 2, 3, 255), "RGBA", (8000, 8000)), compress_level=1)
     found = photos(tmp_path, ["b/large.png"], **{"b/large.png": large})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -11,13 +12,16 @@ import numpy as np
 
 from ..errors import FewlabelsError
 from .datasets import training_images
-from .decode import BadImage, png
+from .decode import BadImage, ImageFile, png
 from .decoders import Decoders
 from .digits import load_digits
 from .image_sources import Source, open_source, pixel_source
 
 LONGEST = 320  # pixels
 KEPT_BYTES = 64 << 20
+KEPT_FAILURES = 10_000  # each may have cost a process all its time
+
+Stamp = tuple[int, int] | None
 
 __all__ = ["BadImage", "Pictures", "open_pictures", "placeholder"]
 
@@ -35,6 +39,7 @@ class Pictures:
         self._source, self._decoders = source, Decoders(accept_truncated=accept_truncated)
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._size = 0
+        self._failed: OrderedDict[tuple[int, int], tuple[Stamp, str]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -43,6 +48,7 @@ class Pictures:
     def png(self, row: int, longest: int = LONGEST) -> bytes:
         """The image of a row as a PNG, uncropped, upright, no side longer than `longest`.
 
+        A file that could not be decoded is not tried again until it changes.
         Raises BadImage, StorageError (I14) where no process can be started.
         """
         with self._lock:
@@ -67,7 +73,20 @@ class Pictures:
             file = self._source.file(at)
         except FewlabelsError as problem:  # of a table that was changed meanwhile
             raise BadImage(problem.what) from problem
-        return self._decoders.small_png(file, longest)
+        key, stamp = (row, longest), _stamp(file)
+        with self._lock:
+            before, reason = self._failed.get(key, (stamp, ""))
+        if reason and before == stamp:
+            raise BadImage(reason)
+        try:
+            return self._decoders.small_png(file, longest)
+        except BadImage as problem:
+            with self._lock:
+                self._failed.pop(key, None)
+                self._failed[key] = stamp, str(problem)
+                if len(self._failed) > KEPT_FAILURES:
+                    self._failed.popitem(last=False)
+            raise
 
     def _keep(self, key: tuple[int, int], made: bytes) -> None:
         self._size += len(made) - len(self._kept.pop(key, b""))
@@ -75,6 +94,17 @@ class Pictures:
         while self._size > KEPT_BYTES:
             _, old = self._kept.popitem(last=False)
             self._size -= len(old)
+
+
+def _stamp(file: ImageFile) -> Stamp:
+    """What changes with a file; None where it is not there, and for the bytes of a table."""
+    if not isinstance(file, str):
+        return None
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def open_pictures(facts: Mapping[str, Any], ids: Sequence[str]) -> Pictures:
