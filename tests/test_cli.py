@@ -412,7 +412,20 @@ def test_a_report_is_never_written_over_a_file_or_under_another_name(embeddings,
         assert status == 2
         assert message in err
     assert Path("labels.csv").read_text().startswith("id,label")
+    assert run(capsys, "report", "o-run", "--out", "o-run/report.html", "--force")[0] == 2
     assert run(capsys, "verify", "o-run")[0] == 0
+
+
+def test_a_report_is_replaced_where_that_was_asked_for(embeddings, capsys):
+    assert run(capsys, *PROPAGATE, "o.csv", "-q")[0] == 0
+    Path("again.html").write_text("an old one")
+    status, _, err = run(capsys, "report", "o-run", "--out", "again.html")
+    assert status == 2
+    assert "FL-C9 the output file exists at again.html; nothing was changed" in err
+    assert "--force" in err
+    assert Path("again.html").read_text() == "an old one"
+    assert run(capsys, "report", "o-run", "--out", "again.html", "--force")[0] == 0
+    assert Path("again.html").read_text() == Path("o-run/report.html").read_text()
 
 
 def test_a_folder_that_is_not_there_is_no_damaged_run(capsys):

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "jobs/embedding_map": SHARED | {"data", "numpy", "sklearn", "threadpoolctl"},
     "jobs/review": SHARED | {"review", "runs", "durable"},
     "jobs/propagation": SHARED | {"graph", "data", "runs", "report", "durable", "numpy"},
-    "jobs/export": SHARED | {"review", "durable"},
+    "jobs/export": SHARED | {"review", "runs", "durable"},
     "jobs/folder": SHARED | {"train", "runs", "durable"},
     "options": {"errors", "graph", "typer"},
     "cli_app": {"errors", "graph", "typer"},

@@ -16,6 +16,7 @@ from .cli_app import (
     Alpha,
     Delimiter,
     Encoding,
+    Force,
     Gamma,
     IgnoreUnknown,
     Json,
@@ -116,16 +117,17 @@ def propagate(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="One run folder, or several to compare.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    force: Force = False,
 ) -> None:
     """Write the report of one run again, or one that compares several."""
     from . import durable
     from .report import report_html
+    from .runs import refuse_existing
 
     _need_folders(runs)
     if out.is_dir() or out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError("C16", "a report is an .html file", where=out, do="give it such a name")
-    if out.exists():
-        raise ConfigError("C9", "the output file exists", where=out, do="nothing was changed: choose another name")
+    refuse_existing(out, force=force)
     durable.write_text(out, report_html(runs))
     print(out)
 

@@ -29,6 +29,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings; results and errors only.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output file if it exists, whole or not at all.")]
 LabelsFile = Annotated[
     Path | None,
     typer.Option("--labels", help="CSV, Parquet or Arrow with the columns id,label; an empty label is none."),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .cli_app import Json, app, print_json
+from .cli_app import Force, Json, app, print_json
 
 EXAMPLES = """Example: fewlabels export runs/photos --out reviewed.csv
 
@@ -39,13 +39,14 @@ def export(
             "Default: the id alone.",
         ),
     ] = "",
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write the labels by id: those that were given, and those that a person answered, which count first."""
     from .jobs.export import run_export
     from .review.export import Form
 
-    found = run_export(run, out, Form(everything, excel_safe, images_at))
+    found = run_export(run, out, Form(everything, excel_safe, images_at), force=force)
     if as_json:
         print_json(found)
     else:

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from .cli_app import Json, Quiet, app, hush, print_json
+from .cli_app import Force, Json, Quiet, app, hush, print_json
 from .errors import ConfigError
 
 EXAMPLES = """Example: fewlabels review runs/photos
 
-Example: fewlabels review runs/photos --no-browser --port 8765 --labels reviewed.csv"""
+Example: fewlabels review runs/photos --no-browser --port 8765 --export reviewed.csv"""
 
 
 @app.command(short_help="Label together with the graph, on a local page.", epilog=EXAMPLES)
@@ -24,15 +24,20 @@ def review(
         int, typer.Option(min=0, max=65535, help="0: that of the last review of this run, or a free one.")
     ] = 0,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this machine reach 0.0.0.0.")
+        str,
+        typer.Option(
+            help="Address to serve at. 127.0.0.1 is reached from this machine alone, 0.0.0.0 from every network that "
+            "it is in (with --i-understand)."
+        ),
     ] = "127.0.0.1",
     understood: Annotated[
         bool, typer.Option("--i-understand", help="Serve to other machines, unencrypted, to whoever has the address.")
     ] = False,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
-    labels: Annotated[
-        Path | None, typer.Option(help="Table of labels to write at the end: .csv, .parquet or .json (Label Studio).")
+    export: Annotated[
+        Path | None, typer.Option(help="Write the labels there at the end: .csv, .parquet or .json (Label Studio).")
     ] = None,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -48,7 +53,7 @@ def review(
     if not quiet:
         print(f"opening {run}; Ctrl-C ends the review, answers are saved as they are given", file=sys.stderr)
     say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
-    reviewed = run_review(run, Review(Door(host, port, browser=browser), understood, labels, say))
+    reviewed = run_review(run, Review(Door(host, port, browser=browser), understood, export, force, say))
     if as_json:
         print_json(reviewed_json(reviewed))
     else:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
 from types import SimpleNamespace
@@ -18,6 +19,8 @@ from fewlabels.graph import GraphSettings
 from fewlabels.jobs.propagation import Input, run_propagation
 from fewlabels.jobs.review import Door, Review, run_review
 from fewlabels.main import run as run_command
+from fewlabels.review.server_run import listening
+from fewlabels.runs import RunLock
 
 CLASSES = ("cat", "dog")
 
@@ -65,7 +68,7 @@ def test_a_review_is_served_and_says_what_to_do_with_the_answers(job, run, capsy
     assert run_command(["review", str(run), "--no-browser"]) == 0
     told = capsys.readouterr().out
     assert told.startswith("the address\n")
-    assert "1 answers, 0 rows skipped" in told
+    assert "1 answer, 0 rows skipped" in told
     assert f"fewlabels export {run} --out reviewed.csv" in told
     assert f"--continue-from {run} --labels reviewed.csv" in told
     session = job.served[0].session
@@ -86,7 +89,7 @@ def test_the_next_review_of_the_run_has_the_answers_and_the_address_of_the_last(
 
 def test_the_labels_are_written_at_the_end_where_that_was_asked_for(job, run, tmp_path, capsys):
     out = tmp_path / "reviewed.csv"
-    assert run_command(["review", str(run), "--no-browser", "--labels", str(out)]) == 0
+    assert run_command(["review", str(run), "--no-browser", "--export", str(out)]) == 0
     with out.open(newline="") as file:
         labels = {row["id"]: row["label"] for row in csv.DictReader(file)}
     assert labels == {"row 0": "cat", "row 1": "cat", "row 2": "cat", "row 3": "dog"}  # row 1 is what was answered
@@ -96,8 +99,9 @@ def test_the_labels_are_written_at_the_end_where_that_was_asked_for(job, run, tm
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        (["--labels", "labels.txt"], "FL-C16"),
-        (["--labels", "demo/run.json"], "FL-C9"),
+        (["--export", "labels.txt"], "FL-C16"),
+        (["--export", "demo/run.json"], "FL-C9"),
+        (["--export", "demo/run.json", "--force"], "FL-C9"),
         (["--host", "0.0.0.0"], "FL-C80"),
         (["--host", "192.0.2.1", "--i-understand", "-q"], "FL-C79"),
         (["--port", "70000"], "FL-C1"),
@@ -108,6 +112,43 @@ def test_an_option_that_cannot_be_is_told_before_anything_is_served(job, run, op
     assert run_command(["review", str(run), "--no-browser", *options]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {code} ")
     assert job.served == []
+
+
+def test_an_export_of_last_time_is_replaced_where_that_was_asked_for(job, run, tmp_path, capsys):
+    out = tmp_path / "deep" / "reviewed.csv"
+    words = ["review", str(run), "--no-browser", "--export", str(out)]
+    assert run_command(words) == 0
+    first = out.read_text()
+    assert run_command(words) == 2
+    assert "error: FL-C9 the output file exists" in capsys.readouterr().err
+    assert run_command([*words, "--force"]) == 0
+    assert "row 1,cat" in first
+    assert out.read_text() == first.replace("row 1,cat", "row 1,dog")
+
+
+def test_a_second_review_is_refused_with_the_address_of_the_first_before_anything_is_read(job, run, monkeypatch):
+    run_review(run, Review(Door(browser=False)))
+    address = f"http://127.0.0.1:{job.served[0].port}/"
+    monkeypatch.setattr(review_job, "open_items", None)
+    with (
+        RunLock(run.with_name("demo.review")),
+        pytest.raises(ConfigError, match=rf"FL-C11 .*pid {os.getpid()} .*; its page is {address}, .*remove \.lock"),
+    ):
+        run_review(run, Review(Door(browser=False)))
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_read(run, monkeypatch):
+    monkeypatch.setattr(review_job, "open_items", None)
+    with listening(Door()) as taken, pytest.raises(ConfigError, match="FL-C79"):
+        run_review(run, Review(Door(port=taken.getsockname()[1], browser=False)))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"http://127.0.0.1:99999/", b"http://127.0.0.1:x/"])
+def test_a_damaged_note_of_the_last_address_is_passed_over(job, run, content):
+    folder = run.with_name("demo.review")
+    folder.mkdir()
+    (folder / "address").write_bytes(content)
+    assert run_review(run, Review(Door(browser=False))).answered == 1
 
 
 def test_answers_to_another_run_of_that_name_are_refused(job, run):

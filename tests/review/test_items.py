@@ -1,7 +1,9 @@
 """A run folder -> what is reviewed; and the command that takes its labels out."""
 
 import csv
+import errno
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fewlabels import durable
-from fewlabels.errors import ConfigError
+from fewlabels.errors import ConfigError, StorageError
 from fewlabels.graph import GraphSettings, Refinement
 from fewlabels.jobs.export import run_export
 from fewlabels.jobs.propagation import Input, run_propagation
@@ -117,6 +119,26 @@ def test_export_writes_given_and_answered_labels(folder, tmp_path):
         run_export(folder, tmp_path / "reviewed.csv")
     with pytest.raises(ConfigError, match="FL-C16"):
         run_export(folder, tmp_path / "reviewed.xlsx")
+
+
+def test_an_export_takes_the_place_of_the_last_one_whole_or_not_at_all(folder, tmp_path, monkeypatch):
+    out = tmp_path / "reviewed.csv"
+    run_export(folder, out)
+    old = out.read_text()
+    answered(folder)
+    with monkeypatch.context() as broken:
+        broken.setattr(durable, "_write", lambda descriptor, data: os.write(descriptor, data[:3]) and disk_full())
+        with pytest.raises(StorageError, match="FL-D1"):
+            run_export(folder, out, force=True)
+    assert out.read_text() == old
+    run_export(folder, out, force=True)
+    assert "row 50,dog" in out.read_text()
+    assert "row 50" not in old
+    assert [path.name for path in tmp_path.glob("*.tmp")] == []
+
+
+def disk_full():
+    raise OSError(errno.ENOSPC, "no space")
 
 
 def test_w21_an_export_while_a_person_answers_has_all_answers_up_to_its_event_and_no_other(folder, tmp_path):

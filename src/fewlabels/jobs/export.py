@@ -12,16 +12,18 @@ from ..review.export import PLAIN, Form, exported, kind_of
 from ..review.items import Items, open_items
 from ..review.state import unsolved
 from ..review.store_file import NAME, open_store, review_folder, run_identity
+from ..runs import refuse_existing
 
 
-def run_export(run: Path, out: Path, form: Form = PLAIN) -> dict[str, Any]:
+def run_export(run: Path, out: Path, form: Form = PLAIN, *, force: bool = False) -> dict[str, Any]:
     """Write the labels of a run and of its review, if there was one, to `out`. Returns what was written.
 
-    The review may be open meanwhile: what it has on disk by now is taken.
-    Raises ConfigError C16 for another ending, C9 where the file exists, what open_items and open_store raise, and
-    StorageError where it cannot be written.
+    The review may be open meanwhile: what it has on disk by now is taken. force: replace the file if it exists.
+    Raises ConfigError C16 for another ending, what refuse_existing, open_items and open_store raise, and StorageError
+    where it cannot be written; a file that was there is then as it was.
     """
     kind = kind_of(out)
+    refuse_existing(out, force=force)
     items = open_items(run)
     answers, event = _answers(run)
     graph_too = form.everything or kind == "label-studio"  # given and answered labels are known without it

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import StorageError
+from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine import Engine
 from ..review.export import exported, kind_of
 from ..review.items import Items, open_items
 from ..review.server import review_app
-from ..review.server_run import Door, access_to, check_host, listening, serve
+from ..review.server_run import Door, access_to, check_host, listening, page_address, serve
 from ..review.store import Store
 from ..review.store_file import local_folder, open_store, review_folder, run_identity
-from ..runs import RunLock, read_run
+from ..runs import RunLock, read_run, refuse_existing
 
-PORT = "port"  # file beside the answers: where the page was served last
+ADDRESS = "address"  # file beside the answers: where the page is served, or was last; without its key
+PLACE = re.compile(r"http://[\w.:\[\]-]{1,255}:[0-9]{1,5}/")
 
 
 @dataclass(frozen=True)
 class Review:
-    """understood: that others may reach the page (`--i-understand`). labels: table of labels to write at the end.
+    """understood: that others may reach the page (`--i-understand`). export: file of labels to write at the end.
 
-    say: is told the address, once the page is served.
+    force: replace that file if it exists. say: is told the address, once the page is served.
     """
 
     door: Door
     understood: bool = False
-    labels: Path | None = None
+    export: Path | None = None
+    force: bool = False
     say: Callable[[str], None] = print
 
 
@@ -45,20 +48,26 @@ class Reviewed:
     answered: int
     skipped: int
     event: int
-    labels: Path | None
+    export: Path | None
 
 
 def run_review(run: Path, asked: Review) -> Reviewed:
     """Serve the page of a run until SIGINT or SIGTERM.
 
     Raises ConfigError C79 for a port that is taken, C80 for a host that others can reach, C11 where another server has
-    this review; what `open_items` and `open_store` raise.
+    this review, all before anything is read; what `kind_of`, `refuse_existing`, `open_items` and `open_store` raise.
     """
     check_host(asked.door, understood=asked.understood)
-    kind = "" if asked.labels is None else kind_of(asked.labels)
+    kind = ""
+    if asked.export is not None:
+        kind = kind_of(asked.export)
+        refuse_existing(asked.export, force=asked.force)
     facts = read_run(run).facts
     folder = local_folder(review_folder(run))
-    with RunLock(folder):
+    with _alone(folder), listening(replace(asked.door, usual_port=_port(_last_address(folder)))) as place:
+        access = access_to(asked.door, place.getsockname()[1])
+        with suppress(StorageError):  # the next review has another address then; nothing else is lost
+            durable.write_text(folder / ADDRESS, f"{page_address(asked.door, access.port)}\n")
         store = open_store(folder, run_identity(run))
         try:
             items = open_items(run)
@@ -69,12 +78,39 @@ def run_review(run: Path, asked: Review) -> Reviewed:
             store.close()
             raise
         try:
-            _serve(desk, asked, folder)
+            serve(review_app(desk, access), asked.door, access, place, asked.say)
         finally:
             desk.close()
-        if asked.labels is not None:
-            durable.write_bytes(asked.labels, exported(items, engine.state, store.labels(), kind, store.event))
-        return Reviewed(run, store.answered, store.skipped, store.event, asked.labels)
+        if asked.export is not None:
+            durable.make_folder(asked.export.parent)
+            durable.write_bytes(asked.export, exported(items, engine.state, store.labels(), kind, store.event))
+        return Reviewed(run, store.answered, store.skipped, store.event, asked.export)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else serves this review. Where somebody does, the error says at which address."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(RunLock(folder))
+        except ConfigError as problem:
+            last = _last_address(folder)
+            page = f"its page is {last}, for the browser that opened it already; " if last else ""
+            do = f"{page}the address with its key is in the terminal where it runs; {problem.do}"
+            raise ConfigError("C11", problem.what, where=folder, do=do) from problem
+        yield
+
+
+def _last_address(folder: Path) -> str:
+    """Where the page is, or was last, without its key; empty where that is not told."""
+    file = folder / ADDRESS
+    found = file.read_text(errors="replace").strip() if file.is_file() else ""
+    return found if PLACE.fullmatch(found) and _port(found) < 65536 else ""
+
+
+def _port(address: str) -> int:
+    """The port in such an address; 0 in an empty one."""
+    return int(address.rpartition(":")[2].rstrip("/") or 0)
 
 
 def _numbers(store: Store, items: Items) -> dict[int, int]:
@@ -83,21 +119,13 @@ def _numbers(store: Store, items: Items) -> dict[int, int]:
     return {row: -1 if name is None else number[name] for row, name in store.answers().items()}
 
 
-def _serve(desk: Desk, asked: Review, folder: Path) -> None:
-    last = folder / PORT
-    usual = int(last.read_text()) if last.is_file() and last.read_text().strip().isdecimal() else 0
-    place = listening(replace(asked.door, usual_port=usual if usual < 65536 else 0))
-    access = access_to(asked.door, place.getsockname()[1])
-    with suppress(StorageError):  # the next review has another address then; nothing else is lost
-        durable.write_text(last, f"{access.port}\n")
-    serve(review_app(desk, access), asked.door, access, place, asked.say)
-
-
 def reviewed_text(reviewed: Reviewed) -> str:
     """What to do with the answers, for the terminal."""
-    out = reviewed.labels or Path("reviewed.csv")
-    lines = [f"{reviewed.answered} answers, {reviewed.skipped} rows skipped; all of them are saved"]
-    lines += [] if reviewed.labels else [f"write them   fewlabels export {reviewed.run} --out {out}"]
+    out = reviewed.export or Path("reviewed.csv")
+    answers = f"{reviewed.answered:,} answer{'' if reviewed.answered == 1 else 's'}"
+    skipped = f"{reviewed.skipped:,} row{'' if reviewed.skipped == 1 else 's'} skipped"
+    lines = [f"{answers}, {skipped}; all of them are saved"]
+    lines += [] if reviewed.export else [f"write them   fewlabels export {reviewed.run} --out {out}"]
     lines += [f"go on        fewlabels train DATA --continue-from {reviewed.run} --labels {out}"]
     return "\n".join(lines)
 

@@ -50,13 +50,11 @@ PLAIN = Form()
 
 
 def kind_of(out: Path) -> str:
-    """The kind of a file to write, by its ending. Raises ConfigError C16 for another one, C9 where the file exists."""
+    """The kind of a file to write, by its ending. Raises ConfigError C16 for another one."""
     kind = ENDINGS.get(out.suffix.lower())
     if kind is None:
         do = "give the output such a name"
         raise ConfigError("C16", "labels are exported to .csv, .parquet or .json (Label Studio)", where=out, do=do)
-    if out.exists():
-        raise ConfigError("C9", "the output exists", where=out, do="choose another name; nothing was changed")
     return kind
 
 

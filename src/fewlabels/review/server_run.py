@@ -104,12 +104,12 @@ def _own_names() -> list[str]:
     return [name.lower(), *(str(address[0]).partition("%")[0] for *_, address in found)]
 
 
-def page_address(door: Door, port: int, token: str) -> str:
-    """The address to open."""
+def page_address(door: Door, port: int, token: str = "") -> str:
+    """The address to open; without a token, only browsers that have opened the page before are let in."""
     name = "localhost" if door.host == "localhost" else "[::1]" if door.host == "::1" else "127.0.0.1"
     if not door.is_local and door.host not in ("0.0.0.0", "::"):
         name = f"[{door.host}]" if ":" in door.host else door.host
-    return f"http://{name}:{port}/?token={token}"
+    return f"http://{name}:{port}/{token and f'?token={token}'}"
 
 
 def serve(app: App, door: Door, access: Access, place: socket.socket, say: Callable[[str], Any]) -> None:

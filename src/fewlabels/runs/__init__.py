@@ -1,6 +1,7 @@
 """The run folder: settings, events, results, labels, model, report and a manifest over all of them."""
 
 from .lock import RunLock
+from .output import refuse_existing
 from .record import (
     PseudoLabelTable,
     Run,
@@ -25,6 +26,7 @@ __all__ = [
     "is_begun",
     "is_finished",
     "read_run",
+    "refuse_existing",
     "refuse_inside",
     "refuse_used_folder",
     "verify_run",

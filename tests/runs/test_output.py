@@ -1,0 +1,27 @@
+"""What may be written over, and what may not."""
+
+import pytest
+
+from fewlabels.errors import ConfigError
+from fewlabels.runs import refuse_existing
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("name", "message"), [("folder", "the output is a folder"), ("run/labels.csv", "the output is a file of a run")]
+)
+def test_a_folder_and_a_file_of_a_run_are_never_replaced(tmp_path, name, message, force):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "run").mkdir()
+    for file in ("run.json", "labels.csv"):
+        (tmp_path / "run" / file).write_text("{}")
+    with pytest.raises(ConfigError, match=f"FL-C9 {message} at .*nothing was changed"):
+        refuse_existing(tmp_path / name, force=force)
+
+
+def test_another_file_is_replaced_only_where_that_is_asked_for(tmp_path):
+    (tmp_path / "mine.csv").write_text("id,label")
+    with pytest.raises(ConfigError, match="FL-C9 the output file exists .*--force"):
+        refuse_existing(tmp_path / "mine.csv")
+    refuse_existing(tmp_path / "mine.csv", force=True)
+    refuse_existing(tmp_path / "new.csv")
