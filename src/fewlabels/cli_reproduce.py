@@ -103,7 +103,7 @@ def reproduce(
             True,
             allow_inexact,
             quiet,
-            ("fewlabels", *sys.argv[1:]),
+            _this_command(),
             on_collapse,
             tensorboard,
         )
@@ -134,6 +134,12 @@ def _variant(mode: ModeName, scale: float, network: str | None, width: int | Non
         raise ConfigError("C62", "--width or --first-stride without --network", do="they are of --network small")
     other = None if network is None else NetworkSettings(network, width=width, first_stride=first_stride)
     return Variant(mode, scale, other)
+
+
+def _this_command() -> tuple[str, ...]:
+    """The words that go on from here, in as many threads: a shell takes the variable before the command."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    return (*([f"OMP_NUM_THREADS={threads}"] if threads and os.name == "posix" else []), "fewlabels", *sys.argv[1:])
 
 
 def _numbers(splits: str | None, split: int) -> list[int]:

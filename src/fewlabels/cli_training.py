@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,13 +67,14 @@ def demo(
 ) -> None:
     """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about half a minute."""
     need_training_packages()
+    _resumable(out, resume, allow_inexact=False)
     from .jobs.demo import run_demo
     from .jobs.tables import demo_table, seeds_table
     from .jobs.training import RunOptions, leads
 
     quiet = quiet or not leads()
     hush(quiet)
-    folder = _folder(out, "runs/demo", resume)
+    folder = _folder(out, "runs/demo")
     results = run_demo(folder, range(seed, seed + seeds), RunOptions(resume=resume, quiet=quiet))
     if not leads():  # one of torchrun's processes speaks
         return
@@ -140,6 +144,7 @@ def train(
     img.
     """
     need_training_packages()
+    _resumable(out, resume, allow_inexact)
     from .data.label_options import LabelOptions
     from .data.labels import read_labels
     from .jobs.images import ImageSource, checked_device, run_images
@@ -149,7 +154,7 @@ def train(
 
     quiet = quiet or not leads()
     hush(quiet)
-    folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume)
+    folder = _folder(out, Path("runs") / (data.resolve().stem or "train"))
     graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)
     given = read_labels(labels, reading) if labels else None
@@ -177,12 +182,25 @@ def train(
         say_where(folder)
 
 
-def _folder(out: Path | None, wanted: str | Path, resume: bool) -> Path:
+def _resumable(out: Path | None, resume: bool, allow_inexact: bool) -> None:
+    """With --resume, take the number of threads that the run was begun with, unless OMP_NUM_THREADS says another.
+
+    To be called before NumPy and torch are imported: they read that variable then. Raises ConfigError (C6) without the
+    folder.
+    """
+    if resume and out is None:
+        raise ConfigError("C6", "--resume without --out", do="name the run folder to go on with")
+    if not resume or out is None or allow_inexact:
+        return
+    for begun in (out / "run.json", *out.glob("seed-*/run.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # what is wrong with the folder is told later
+            os.environ.setdefault("OMP_NUM_THREADS", str(int(json.loads(begun.read_bytes())["threads"])))
+
+
+def _folder(out: Path | None, wanted: str | Path) -> Path:
     """The run folder: as named, or the next free one of the wanted name."""
     from .runs import free_name
 
-    if resume and out is None:
-        raise ConfigError("C6", "--resume without --out", do="name the run folder to go on with")
     return out or free_name(wanted)
 
 

@@ -9,9 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from children import Children, remains
 from PIL import Image
 
+from fewlabels import cli_training
 from fewlabels.jobs import demo, images
 from fewlabels.main import run
 from fewlabels.recipes.digits import digits_lp
@@ -141,6 +143,32 @@ def test_the_command_that_an_interrupted_one_names_goes_on(
     assert commanded(monkeypatch, words[1:]) == 0
     assert remains(tmp_path / "a run") == remains(tmp_path / "whole")
     assert len((tmp_path / "a run" / "resumed.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("set_to", "taken"), [(None, "3"), ("2", "2")])
+@pytest.mark.parametrize("place", ["run", "run/seed-0"])
+def test_resume_takes_the_threads_of_the_run_unless_others_are_named(tmp_path, monkeypatch, place, set_to, taken):
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "run.json").write_text('{"threads": 3}')
+    monkeypatch.setenv("OMP_NUM_THREADS", set_to or "")
+    if set_to is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    cli_training._resumable(tmp_path / "run", True, allow_inexact=False)
+    assert os.environ["OMP_NUM_THREADS"] == taken
+
+
+def test_a_machine_that_does_not_go_on_exactly_is_refused_before_any_image_is_read(
+    photos, monkeypatch, capsys, signal_in_second_epoch
+):
+    signal_in_second_epoch()
+    assert commanded(monkeypatch, [*photos, "--out", "run"]) == 143
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    monkeypatch.setattr(images, "read_images", lambda *given, **more: 1 / 0)
+    assert commanded(monkeypatch, [*photos, "--out", "run", "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert f"error: FL-C12 the run cannot go on to the same bytes: threads: {threads} there, {threads + 1} now" in error
+    assert "--allow-inexact-resume" in error
 
 
 def test_resume_begins_a_run_that_is_not_there_and_tells_one_that_is_over(photos, tmp_path, monkeypatch, capsys):

@@ -19,6 +19,7 @@ from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_inside, refuse_used_folder
 from .continued import continued, demand_network, in_order_of, read_start, size_of
 from .copies import warn_of_copies
+from .exactness import demand_same_machine
 from .progress import following
 from .task import Task
 from .training import RunOptions, run_training
@@ -72,8 +73,10 @@ def run_images(
     how = how or RunOptions()
     quiet = how.quiet
     refuse_inside(folder, (source.data, source.test))
-    if not how.resume:
-        refuse_used_folder(folder)  # before minutes of reading
+    if not how.resume:  # before minutes of reading
+        refuse_used_folder(folder)
+    elif not how.allow_inexact:
+        demand_same_machine(Path(folder), how.device)
     start = None if source.continue_from is None else read_start(source.continue_from)
     if start is not None:
         demand_network(start, options.network, ImageOptions.network)

@@ -21,7 +21,6 @@ from ..nets import ImageInput, build_network
 from ..report import report_html
 from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
 from ..runs.insights import Insights
-from ..runs.origin import versions
 from ..train.agreement import demand_same
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import joined, leads, processes
@@ -35,6 +34,7 @@ from ..train.settings import TrainSettings
 from ..train.snapshot import Snapshot
 from ..train.watch import Stopped
 from .ending import Final, table_of, weights_of
+from .exactness import machine_facts
 from .folder import CHECKPOINTS, alone_in, command_to_go_on, is_tidy, tidied
 from .guards import OnCollapse
 from .insights import insights_of
@@ -161,10 +161,7 @@ class _Run:
             "settings": asdict(self.settings),
             "speed": self.options.speed,
             "data": self.task.fingerprint(),
-            "versions": {name: value for name, value in versions().items() if name not in ("commit", "cores")},
-            "threads": torch.get_num_threads(),
-            "world_size": self.execution.group.size,
-            "device": self.execution.device.type,
+            **machine_facts(self.execution.device.type, self.execution.group.size),
         }
 
     def _opened(self, again: bool, start: Snapshot | None, kept: Checkpoints) -> tuple[RunWriter | None, Log]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,13 @@ class Checkpoints:
                 where=self.folder,
                 do="nothing was removed: restore one from a copy, or start a new run in another folder",
             )
+        return None
+
+    def made_with(self) -> dict[str, Any] | None:
+        """Identity of the newest checkpoint that can be read; None without one. Warns of nothing, refuses nothing."""
+        for _, folder in self._found():
+            with suppress(RunError):
+                return read_checkpoint(folder).identity
         return None
 
     def remove_all(self) -> None:

@@ -84,7 +84,8 @@ def allowed_differences(
             "C12",
             f"the run cannot go on to the same bytes: {text}",
             where=where,
-            do="go on where it was made, or allow an inexact resume, which is written into the run",
+            do="go on where it was made (OMP_NUM_THREADS sets the threads), or add --allow-inexact-resume "
+            "(allow_inexact=True), which is written into the run",
         )
     if found:
         warnings.warn(f"FL-C12 the run goes on, but not to the same bytes: {text}", CheckpointWarning, stacklevel=3)

@@ -1,0 +1,34 @@
+"""What of this machine must be as it was for a run to be taken up to the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..runs.origin import versions
+from ..train.checkpoint import Checkpoints
+from ..train.distributed import processes
+from ..train.identity import allowed_differences
+from .folder import CHECKPOINTS
+
+
+def machine_facts(device: str, num_processes: int) -> dict[str, Any]:
+    """Versions, threads, processes and kind of device ("cpu", "cuda")."""
+    return {
+        "versions": {name: value for name, value in versions().items() if name not in ("commit", "cores")},
+        "threads": torch.get_num_threads(),
+        "world_size": num_processes,
+        "device": device,
+    }
+
+
+def demand_same_machine(folder: Path, device: str) -> None:
+    """Before anything is read: raise ConfigError (C12) where the newest checkpoint was made otherwise than it would be
+    gone on with. device: "cpu", "cuda" or "cuda:1". Nothing where there is no checkpoint.
+    """
+    there = Checkpoints(folder / CHECKPOINTS, {}).made_with()
+    if there is not None:
+        now = machine_facts(torch.device(device).type, processes())
+        allowed_differences({name: there.get(name) for name in now}, now, where=folder)
