@@ -88,6 +88,7 @@ def demo(
 @app.command(
     short_help="Train on images with few labels.",
     epilog="Example: fewlabels train photos/ --labels labels.csv --out runs/photos\n\n"
+    "Example: fewlabels train photos/ --labels labels.csv --out runs/try --scale 0.1\n\n"
     "Example: fewlabels train photos/ --continue-from runs/photos --labels reviewed.csv",
 )
 def train(
@@ -109,6 +110,9 @@ def train(
         int | None,
         typer.Option(min=1, help="Of the last phase, such as label propagation; default: by size."),
     ] = None,
+    scale: Annotated[
+        float, typer.Option(help="Share of the schedule of every phase, such as 0.1 for a try; the report says so.")
+    ] = 1.0,
     method: Annotated[MethodOption, typer.Option(help=METHOD_HELP)] = "lp",
     network: Annotated[
         str, typer.Option(help="small, cnn13, resnet18, timm:MODEL or module:IMPORT.PATH:FUNCTION.")
@@ -160,7 +164,7 @@ def train(
     given = read_labels(labels, reading) if labels else None
     results = run_images(
         ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids, continue_from, accept_truncated),
-        ImageOptions(seed, epochs, flip, graph, method, network),
+        ImageOptions(seed, epochs, flip, graph, method, network, scale),
         folder,
         RunOptions(
             checked_device(device),

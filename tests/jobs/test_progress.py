@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from fewlabels.jobs import progress
+from fewlabels.jobs import pace, progress
+from fewlabels.jobs.pace import Pace
 from fewlabels.jobs.progress import Progress, StageProgress, fitting, following, time_words
-from fewlabels.jobs.watching import note
+from fewlabels.jobs.watching import note, place_words, stage_words
 
 
 class Terminal(io.StringIO):
@@ -84,6 +85,45 @@ def test_a_note_on_training_says_what_is_known_of_the_last_epoch():
     measured = EPOCH | {"test_error": 12.14, "teacher_test_error": None}
     assert note([measured, EPOCH | MORE]) == NOTE  # the error is measured now and then: the last one stands
     assert note([measured | {"teacher_test_error": 9.0}])[1] == "error 9.0%"
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        (0, "phase 1/2, epoch 1/3"),
+        (9, "phase 1/2, epoch 1/3"),
+        (10, "phase 1/2, epoch 2/3"),
+        (30, "phase 2/2, epoch 1/2"),
+        (69, "phase 2/2, epoch 2/2"),
+        (70, "phase 2/2, epoch 2/2"),
+    ],
+)
+def test_the_place_of_a_run_is_told_by_phase_and_epoch(done, words):
+    assert place_words([(3, 10), (2, 20)], done) == words
+
+
+def test_one_phase_is_not_counted_and_a_stage_that_begins_has_no_share():
+    assert place_words([(3, 10)], 25) == "epoch 3/3"
+    assert stage_words("neighbors", 0.0) == "neighbors"
+    assert stage_words("neighbors", 0.4) == "neighbors 40 %"
+
+
+def test_the_time_left_goes_by_the_later_half_of_what_was_done(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    found = Pace()
+    assert found.seconds(100, 2100) is None
+    found.mark(100)  # of a run that is taken up, or after a first step
+    assert found.seconds(100, 2100) is None
+    for number in range(1, 11):  # a tenth of a second each
+        now[0] += 10
+        found.mark(100 + 100 * number)
+        assert found.seconds(100 + 100 * number, 2100) == pytest.approx((20 - number) * 10)
+    for number in range(1, 6):  # ten times as slow
+        now[0] += 100
+        found.mark(1100 + 100 * number)
+    assert 300 < found.seconds(1600, 2100) <= 500
+    assert found.seconds(2100, 2100) is None
 
 
 def test_quiet_says_nothing(capsys):

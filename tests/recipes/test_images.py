@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from fewlabels.data.settings import AugmentSettings
+from fewlabels.errors import ConfigError
 from fewlabels.graph.settings import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.recipes.images import ImageOptions, image_settings
@@ -44,3 +45,14 @@ def test_another_network_keeps_its_own_dropout():
     options = ImageOptions(network="cnn13")
     assert image_settings(100, 900, 32, options).network == NetworkSettings("cnn13")
     assert image_settings(100, 900, 32, replace(options, network="small")).network.dropout == 0.3
+
+
+def test_a_scale_shortens_every_phase_but_named_epochs_stay():
+    whole = image_settings(100, 900, 32, ImageOptions())
+    short = image_settings(100, 900, 32, ImageOptions(scale=0.1))
+    assert [phase.epochs for phase in short.phases] == [max(1, round(phase.epochs * 0.1)) for phase in whole.phases]
+    assert replace(short, phases=whole.phases, optimization=whole.optimization, consistency=whole.consistency) == whole
+    named = image_settings(100, 900, 32, ImageOptions(scale=0.1, epochs=7))
+    assert [phase.epochs for phase in named.phases] == [short.phases[0].epochs, 7]
+    with pytest.raises(ConfigError, match="FL-C58"):
+        image_settings(100, 900, 32, ImageOptions(scale=0))

@@ -72,11 +72,7 @@ def run_images(
     """Read, train, propagate, write the run folder. Returns the results."""
     how = how or RunOptions()
     quiet = how.quiet
-    refuse_inside(folder, (source.data, source.test))
-    if not how.resume:  # before minutes of reading
-        refuse_used_folder(folder)
-    elif not how.allow_inexact:
-        demand_same_machine(Path(folder), how.device)
+    _demand_place(source, Path(folder), how)
     start = None if source.continue_from is None else read_start(source.continue_from)
     if start is not None:
         demand_network(start, options.network, ImageOptions.network)
@@ -95,13 +91,12 @@ def run_images(
         )
     if images.rejected:
         warnings.warn(_left_out(images), stacklevel=2)
-    title = source.data.resolve().name
     task = Task(
         images.pixels,
         given.codes,
         images.ids,
         given.class_names,
-        title,
+        _title(source, options),
         rejected=images.rejected,
         facts={"source": source.facts()},
         notes=[*given.left_out, *images.notes],
@@ -112,6 +107,20 @@ def run_images(
     if start is not None:
         task, settings = continued(task, settings, start)
     return run_training(task, settings, folder, how)
+
+
+def _demand_place(source: ImageSource, folder: Path, how: RunOptions) -> None:
+    """Raise where the folder cannot be written or gone on with: before minutes of reading."""
+    refuse_inside(folder, (source.data, source.test))
+    if not how.resume:
+        refuse_used_folder(folder)
+    elif not how.allow_inexact:
+        demand_same_machine(folder, how.device)
+
+
+def _title(source: ImageSource, options: ImageOptions) -> str:
+    name = source.data.resolve().name
+    return name if options.scale == 1 else f"{name}, a shortened run: {options.scale:g} of the schedule"
 
 
 def _left_out(images: Images) -> InputWarning:

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_TO_FIRST_LINE = 3.0
 STEPS = 1000  # of a bar over stages
 LEAST_TO_TELL = 0.05  # share done from which the time left is worth telling
 BAR = "{desc}: {percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}{postfix}"
@@ -19,7 +20,7 @@ NARROW = 110  # columns below which the bar itself gives way to the note
 
 
 class Progress:
-    """A bar up to `total`, or, where stderr is no terminal, a line at most every ten seconds and one at the end.
+    """A bar up to `total`, or, where stderr is no terminal, a line after three seconds, then every ten, and at the end.
 
     quiet=True says nothing at all. unit: of what is counted, for the bar. smoothing: how much of the time left goes by
     the last steps instead of all of them.
@@ -38,7 +39,11 @@ class Progress:
             bar_format=BAR if self._columns >= NARROW else BAR.replace("|{bar:12}|", ""),
             smoothing=smoothing,
         )
-        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        self._next_line = time.monotonic() + min(SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES)
+
+    @property
+    def done(self) -> int:
+        return self._done
 
     @property
     def is_lines(self) -> bool:
@@ -53,7 +58,7 @@ class Progress:
         if not self._bar.disable:
             self._bar.set_postfix_str(fitting(parts, self._room), refresh=False)
         self._bar.update(amount)
-        due = time.monotonic() >= self._next_line or self._done == self._total
+        due = time.monotonic() >= self._next_line or (amount > 0 and self._done == self._total)
         if self._bar.disable and not self._quiet and due:
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
             share = 100 * self._done // max(1, self._total)

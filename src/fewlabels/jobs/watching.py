@@ -21,14 +21,15 @@ from ..train.epoch import batch_size, steps_of
 from ..train.evaluate import error_percent, evaluate
 from ..train.execution import Execution
 from ..train.interrupt import interrupted
-from ..train.settings import TrainSettings
+from ..train.settings import Phase, TrainSettings
 from ..train.snapshot import Snapshot
 from ..train.targets import Targets
 from ..train.watch import EpochReport, Watch, Wish
 from .guards import Known, OnCollapse, collapse, headline_error, new_alarms
 from .measures import accuracy_percent, certainty, health
+from .pace import Pace
 from .placement import placed
-from .progress import Progress
+from .progress import Progress, time_words
 from .task import Task
 from .tensorboard import Board
 
@@ -133,16 +134,34 @@ class Watcher:
         given = np.bincount(task.labels[task.labels != UNLABELED], minlength=len(task.class_names))
         self._known = Known(given.tolist(), task.class_names, task.num_test)
         self._note = note(log.events)
+        self._epochs = [(phase.epochs, images_of_epoch(phase, task.labels)) for phase in settings.phases]
+        self._total = sum(count * images for count, images in self._epochs)
+        self._done = progress.done
+        self._pace = Pace()
 
     def watch(self) -> Watch:
         return Watch(
             on_targets=self._facts,
-            on_stage=lambda stage, share: self._progress.step(f"{stage} {100 * share:.0f} %", 0),
-            on_steps=lambda images: self._progress.step(self._note, images),
+            on_stage=lambda stage, share: self._progress.step((self._place(), stage_words(stage, share)), 0),
+            on_steps=self._steps,
             on_epoch=self._epoch,
             wish=self._keeper.wish,
             save=self._keeper.save,
         )
+
+    def _steps(self, images: int) -> None:
+        self._done += images
+        self._pace.mark(self._done)
+        self._progress.step(self._words(), images)
+
+    def _place(self) -> str:
+        return place_words(self._epochs, self._done)
+
+    def _words(self) -> tuple[str, ...]:
+        """Where the run is, the time left, and what the last epoch did."""
+        seconds = self._pace.seconds(self._done, self._total)
+        left = () if seconds is None or not self._progress.is_lines else (f"about {time_words(seconds)} left",)
+        return (self._place(), *left, *self._note)
 
     def _epoch(self, report: EpochReport) -> None:
         measured = _is_measured(report)
@@ -162,7 +181,7 @@ class Watcher:
         if self._execution.group.leads:
             self._guard(report)
         self._note = note(self._log.events)
-        self._progress.step(self._note, 0)
+        self._progress.step(self._words(), 0)
         last = self._settings.phases[-1]
         self._keeper.after_epoch(ends=report.phase is last and report.number + 1 == last.epochs)
 
@@ -203,7 +222,7 @@ class Watcher:
 
 def total_images(settings: TrainSettings, labels: np.ndarray) -> int:
     """Images that all steps of a run will see."""
-    return sum(phase.epochs * steps_of(phase, labels) * batch_size(phase, labels) for phase in settings.phases)
+    return sum(phase.epochs * images_of_epoch(phase, labels) for phase in settings.phases)
 
 
 def images_before(settings: TrainSettings, labels: np.ndarray, place: Mapping[str, int]) -> int:
@@ -211,8 +230,31 @@ def images_before(settings: TrainSettings, labels: np.ndarray, place: Mapping[st
     done = 0
     for number, phase in enumerate(settings.phases[: place["phase"] + 1]):
         epochs = place["epoch"] if number == place["phase"] else phase.epochs
-        done += epochs * steps_of(phase, labels) * batch_size(phase, labels)
+        done += epochs * images_of_epoch(phase, labels)
     return done + place["step"] * batch_size(settings.phases[place["phase"]], labels)
+
+
+def images_of_epoch(phase: Phase, labels: np.ndarray) -> int:
+    """Images that the steps of one epoch see."""
+    return steps_of(phase, labels) * batch_size(phase, labels)
+
+
+def place_words(epochs: Sequence[tuple[int, int]], done: int) -> str:
+    """ "phase 1/2, epoch 3/40": where the next image lies after the first `done` of them.
+
+    epochs: of each phase, how many, and images in one.
+    """
+    for number, (count, images) in enumerate(epochs, 1):
+        if done < count * images or number == len(epochs):
+            break
+        done -= count * images
+    epoch = f"epoch {min(done // images + 1, count)}/{count}"
+    return epoch if len(epochs) == 1 else f"phase {number}/{len(epochs)}, {epoch}"
+
+
+def stage_words(stage: str, share: float) -> str:
+    """A stage of the propagation; its share once there is one to tell."""
+    return f"{stage} {100 * share:.0f} %" if share > 0 else stage
 
 
 def _is_measured(report: EpochReport) -> bool:

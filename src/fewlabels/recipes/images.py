@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
 from ..train.settings import LABELED_ONLY, Consistency, MethodName, Phase, TrainSettings
 from .names import PHASES, MethodWord
+from .paper import scaled
 
 SUPERVISED_STEPS = 400
 LP_STEPS = 600  # of each phase on all images
@@ -21,6 +22,8 @@ SMALL_DROPOUT = 0.3
 class ImageOptions:
     """What a user may choose. epochs: of the last phase; None: by size. flip: mirror left-right in training.
 
+    scale: share of the schedule of every phase whose epochs are not named, as in recipes/paper.py.
+
     method: recipes/names.py. network: a name of docs/networks.md.
     """
 
@@ -30,6 +33,7 @@ class ImageOptions:
     graph: GraphSettings = field(default_factory=GraphSettings)
     method: MethodWord = "lp"
     network: str = "small"
+    scale: float = 1.0
 
 
 def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, options: ImageOptions) -> TrainSettings:
@@ -37,15 +41,12 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
 
     The batch is the paper's 50 + 50, smaller where there are fewer rows. Shifts are an eighth of the image, as the
     paper's 4 of 32 pixels. More steps made it worse where labels are very few (LOG.md). Methods other than LP have the
-    paper's constants and are not tuned to such short runs.
+    paper's constants and are not tuned to such short runs. Raises ConfigError C58 for a scale outside of (0, 1].
     """
     methods = PHASES[options.method]
     taught = methods[0] == "mean_teacher"  # as in the paper: two heads, and descriptors as they come
-    return TrainSettings(
-        phases=tuple(
-            _phase(method, num_labeled, num_unlabeled, options.epochs if method == methods[-1] else None)
-            for method in methods
-        ),
+    made = TrainSettings(
+        phases=tuple(_phase(method, num_labeled, num_unlabeled) for method in methods),
         graph=options.graph,
         augment=AugmentSettings(translate=image_size // 8, flip=options.flip, rotate=5, stretch=0.1),
         network=NetworkSettings(
@@ -57,13 +58,16 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
         consistency=_consistency(options.method, num_labeled / (num_labeled + num_unlabeled)),
         seed=options.seed,
     )
+    made = scaled(made, options.scale)
+    *before, last = made.phases
+    return replace(made, phases=(*before, replace(last, epochs=options.epochs or last.epochs)))
 
 
-def _phase(method: MethodName, num_labeled: int, num_unlabeled: int, epochs: int | None) -> Phase:
+def _phase(method: MethodName, num_labeled: int, num_unlabeled: int) -> Phase:
     labeled, unlabeled = min(BATCH_LABELED, num_labeled), min(BATCH_UNLABELED, num_unlabeled)
     if method in LABELED_ONLY:
-        return Phase(method, epochs or math.ceil(SUPERVISED_STEPS / (num_labeled // labeled)), 0.05, labeled)
-    epochs = epochs or min(200, max(10, round(LP_STEPS / (num_unlabeled // unlabeled))))
+        return Phase(method, math.ceil(SUPERVISED_STEPS / (num_labeled // labeled)), 0.05, labeled)
+    epochs = min(200, max(10, round(LP_STEPS / (num_unlabeled // unlabeled))))
     return Phase(method, epochs, 0.05, labeled, unlabeled)
 
 
