@@ -149,7 +149,10 @@ def test_rows_that_no_label_reaches_are_counted_and_have_no_label(capsys):
 def test_propagate_says_what_it_will_take_before_it_starts(embeddings, capsys):
     status, out, err = run(capsys, *PROPAGATE, "o.csv", "--memory-limit", "3", "--json")
     assert status == 0
-    assert err.splitlines()[0] == "60 rows x 16, 3 classes: about 0.2 GiB of 3.0 GiB free, about a second"
+    assert (
+        err.splitlines()[0]
+        == "60 rows x 16, 3 classes: about 0.2 GiB of 3.0 GiB free, about a second, then 2 seconds for the report (--no-report)"
+    )
     assert err.splitlines()[-1] == "propagating: 100 %"
     assert json.loads(out)["estimate"]["bytes"] > 2**20
 
@@ -213,10 +216,20 @@ def test_explain_says_what_decided_a_row(embeddings, capsys):
     assert run(capsys, "report", "p-run", "--out", "p.html")[0] == 0
 
 
+def test_a_run_without_a_report_has_all_else(embeddings, capsys):
+    status, out, err = run(capsys, *PROPAGATE, "o.csv", "--no-report")
+    assert (status, "report" in out + err) == (0, False)
+    left = {path.name for path in Path("o-run").iterdir()}
+    assert left == {"run.json", "events.jsonl", "results.json", "pseudo_labels.parquet", "manifest.json"}
+    assert run(capsys, "verify", "o-run")[0] == 0
+    assert run(capsys, "report", "o-run", "--out", "later.html")[0] == 0
+
+
 def test_the_stages_and_their_seconds_are_in_the_run_folder(embeddings, capsys):
     run(capsys, *PROPAGATE, "o.csv", "-q")
     events = [json.loads(line) for line in Path("o-run/events.jsonl").read_text().splitlines()]
-    names = ["read", "neighbors", "affinity", "solve", "pseudo_labels", "explain", "insights"]
+    names = ["read", "neighbors", "affinity", "solve", "pseudo_labels", "explain"]
+    names += ["report: given labels left out one by one", "report: map"]
     assert [event["name"] for event in events if event["event"] == "stage"] == names
     assert all(event["seconds"] >= 0 for event in events)
 

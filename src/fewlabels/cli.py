@@ -68,6 +68,7 @@ def propagate(
     drop_bad_rows: options.DropBadRows = False,
     memory_limit: options.MemoryLimit = None,
     excel_safe: options.ExcelSafe = False,
+    no_report: options.NoReport = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,7 +94,7 @@ def propagate(
     shared = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     refinement = Refinement(centre_sources, "labels" if class_prior == "labels" else None, calibrate)
     results = run_propagation(
-        Input(embeddings, labels, labels_by_position, columns, reading, ignore_unknown_ids, rows),
+        Input(embeddings, labels, labels_by_position, columns, reading, ignore_unknown_ids, rows, not no_report),
         out,
         folder,
         options.refined(shared, metric, recall, seed, precision, refinement, drop_bad_rows),

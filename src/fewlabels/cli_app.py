@@ -93,7 +93,9 @@ def print_json(value: Any) -> None:
 
 
 def say_where(folder: Path) -> None:
-    print(f"run     {folder}\nreport  {folder / 'report.html'}")
+    print(f"run     {folder}")
+    if (folder / "report.html").is_file():
+        print(f"report  {folder / 'report.html'}")
 
 
 def hush(quiet: bool) -> None:

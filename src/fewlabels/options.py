@@ -32,6 +32,9 @@ ExcelSafe = Annotated[
     bool,
     typer.Option("--excel-safe", help="In CSV, put ' before an id or label that a spreadsheet takes for a formula."),
 ]
+NoReport = Annotated[
+    bool, typer.Option("--no-report", help="No report, and none of its map and checks: some seconds less.")
+]
 MetricName = Literal["cosine", "inner_product"]
 PrecisionName = Literal["auto", "single", "double"]
 Metric = Annotated[MetricName, typer.Option(help="What makes rows similar; inner_product: length counts too.")]

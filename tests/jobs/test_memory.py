@@ -75,6 +75,8 @@ def test_this_machine_has_some():
 def test_the_forecast_is_one_line_with_numbers():
     line = forecast((1_000_000, 128), 10, Cost(int(2.4 * GIB), STAGES), int(22.9 * GIB))
     assert line == "1,000,000 rows x 128, 10 classes: about 2.4 GiB of 22.9 GiB free, about 2 minutes"
+    with_report = forecast((5, 1), 2, Cost(GIB, STAGES), None, 4.5)
+    assert with_report.endswith(", then 4 seconds for the report (--no-report)")
     assert "about 2.4 GiB of memory, about" in forecast((5, 1), 2, Cost(int(2.4 * GIB), STAGES), None)
 
 

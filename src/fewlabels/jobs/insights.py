@@ -23,6 +23,7 @@ from .reliability import confusion, reliability
 FEWEST_CHECKED, MOST_CHECKED = 8, 1000  # given labels
 CHECKED_NODES = 8_000_000  # labels checked times nodes: a few seconds
 LARGEST_COMPONENTS = 5
+CHECK, MAP = "given labels left out one by one", "map"  # the stages that take time
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,12 @@ class Material:
     image_of: Callable[[int], bytes | None] = lambda row: None
 
 
-def insights_of(material: Material) -> Insights:
-    """All of it: values for insights.json, the map, the galleries. The same material gives the same bytes."""
+def insights_of(material: Material, on_stage: Callable[[str], None] = lambda stage: None) -> Insights:
+    """All of it: values for insights.json, the map, the galleries. The same material gives the same bytes.
+
+    on_stage: told CHECK and MAP as they begin.
+    """
+    on_stage(CHECK)
     found = material.propagation.pseudo_labels
     rows = Rows(
         found.label,
@@ -55,6 +60,7 @@ def insights_of(material: Material) -> Insights:
         material.image_of,
     )
     checked = _checked(material)
+    on_stage(MAP)
     shown = plane(material.descriptors, material.labels, by_cosine=material.settings.metric == "cosine")
     values = {
         "reliability": reliability_of(material.propagation, material.labels, material.truth),

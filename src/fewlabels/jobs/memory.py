@@ -35,11 +35,14 @@ def demand_room(cost: Cost, room: int | None, where: object) -> None:
         raise StorageError("G21", what, where=where, do=do)
 
 
-def forecast(shape: tuple[int, int], num_classes: int, cost: Cost, room: int | None) -> str:
-    """ "1,000,000 rows x 128, 10 classes: about 2.4 GiB of 22.9 GiB free, about 2 minutes"."""
+def forecast(
+    shape: tuple[int, int], num_classes: int, cost: Cost, room: int | None, report_seconds: float = 0.0
+) -> str:
+    """ "1,000,000 rows x 128, 10 classes: about 2.4 GiB of 22.9 GiB free, about 2 minutes", and the report's time."""
     of = f" of {gib(room)} free" if room is not None else " of memory"
+    report = f", then {time_words(report_seconds)} for the report (--no-report)" if report_seconds else ""
     size = f"{shape[0]:,} rows x {shape[1]:,}, {num_classes:,} classes"
-    return f"{size}: about {gib(cost.bytes)}{of}, about {time_words(cost.seconds)}"
+    return f"{size}: about {gib(cost.bytes)}{of}, about {time_words(cost.seconds)}{report}"
 
 
 def gib(count: float) -> str:

@@ -27,17 +27,15 @@ from ..graph.sources import checked_labels
 from ..graph.threads import num_threads
 from ..report import report_html
 from ..runs import RunWriter, refuse_inside
+from ..runs.insights import Insights
 from ..runs.table import PseudoLabelTable, table_kind
 from .explanations import record
 from .insights import Material, insights_of
 from .measures import certainty, class_counts, health, peak_memory_mib
 from .memory import GIB, available_bytes, demand_room, forecast
-from .progress import StageProgress
+from .stages import PAGE, Stages, report_seconds
 
 MOST_EXPLAINED = 20
-SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
-INSIGHT_SECONDS = 3.0  # a map and the labels left out one by one, whatever the size
-SECONDS_PER_ROW = 4e-6  # of writing the tables and the report
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class Input:
     labels: a file joined by id, or with by_position one that has a label for each row in their order; None takes the
     label column of the embeddings. reading: how the label file is read.
     explain: ids of the rows to say why they got their label, at most 20.
+    report: whether the run gets a report, and the map and galleries that it shows.
     """
 
     embeddings: Path
@@ -56,6 +55,7 @@ class Input:
     reading: LabelOptions = field(default_factory=LabelOptions)
     ignore_unknown_ids: bool = False
     explain: tuple[str, ...] = ()
+    report: bool = True
 
     def facts(self) -> dict[str, Any]:
         """How the embeddings and labels are opened again, for run.json."""
@@ -95,8 +95,9 @@ def run_propagation(
     before = file_states(source.path)
     given = _given(source, asked)
     explained = _rows_to_explain(source, asked.explain)
-    cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet)
-    stages = _Stages(cost, source.shape, len(explained), quiet)
+    extra = report_seconds(source.shape[0]) if asked.report else {}
+    cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet, sum(extra.values()))
+    stages = Stages(cost, source.shape, len(explained), extra, quiet)
     stages.start("read")
     values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=settings.drop_bad_rows)
     given = _without_bad_rows(given, source, values, settings)
@@ -108,8 +109,8 @@ def run_propagation(
     found = propagate(values, given.codes, settings, class_names=given.class_names, on_progress=stages.advance)
     stages.start("explain")
     explanations = explain_rows(found, given.codes, explained, settings, descriptors=values)
-    stages.start("insights")
-    insights = insights_of(_material(found, source, given, values, settings))
+    material = _material(found, source, given, values, settings)
+    shown = insights_of(material, stages.start_report) if asked.report else None
     demand_unchanged(before)
     stages.start("write")
     results = _results(found, given, cost) | {
@@ -119,14 +120,23 @@ def run_propagation(
     if explained:
         results["explanations"] = [record(why, source.ids, given.class_names) for why in explanations]
     table = _table(found, source, given)
-    writer.pseudo_labels(table)
-    writer.insights(insights)
-    writer.results(results)
-    writer.report(report_html([folder]))
-    writer.finish()
+    _write(writer, table, results, shown, stages)
     table.write(out, excel_safe=excel_safe)
     stages.close()
     return results
+
+
+def _write(
+    writer: RunWriter, table: PseudoLabelTable, results: dict[str, Any], shown: Insights | None, stages: Stages
+) -> None:
+    """All files of the run folder that come at the end. shown: what its report shows; None for no report."""
+    writer.pseudo_labels(table)
+    writer.results(results)
+    if shown is not None:
+        writer.insights(shown)
+        stages.progress.start(PAGE)
+        writer.report(report_html([writer.folder]))
+    writer.finish()
 
 
 def _given(source: EmbeddingSource, asked: Input) -> Labels:
@@ -188,16 +198,24 @@ def _rows_to_explain(source: EmbeddingSource, ids: tuple[str, ...]) -> list[int]
 
 
 def _fitting_cost(
-    source: EmbeddingSource, num_classes: int, settings: GraphSettings, memory_limit: float | None, quiet: bool
+    source: EmbeddingSource,
+    num_classes: int,
+    settings: GraphSettings,
+    memory_limit: float | None,
+    quiet: bool,
+    more: float,
 ) -> Cost:
-    """The estimate, said on stderr. Raises StorageError G21 where it does not fit, ConfigError C41 for an odd limit."""
+    """The estimate, said on stderr with the seconds that come after it.
+
+    Raises StorageError G21 where it does not fit, ConfigError C41 for an odd limit.
+    """
     if memory_limit is not None and not 0 < memory_limit < math.inf:
         raise ConfigError("C41", f"a memory limit of {memory_limit:g} GiB; expected a number above 0")
     cost = estimate(*source.shape, num_classes, settings, held_bytes=source.held_bytes, threads=num_threads())
     room = available_bytes() if memory_limit is None else int(memory_limit * GIB)
     demand_room(cost, room, source.path)
     if not quiet:
-        print(forecast(source.shape, num_classes, cost, room), file=sys.stderr, flush=True)
+        print(forecast(source.shape, num_classes, cost, room, more), file=sys.stderr, flush=True)
     return cost
 
 
@@ -227,49 +245,3 @@ def _material(
 def _table(found: Propagation, source: EmbeddingSource, given: Labels) -> PseudoLabelTable:
     result, labelled = found.pseudo_labels, given.codes != UNLABELED
     return PseudoLabelTable(source.ids, result.label, result.certainty, labelled, result.reached, given.class_names)
-
-
-class _Stages:
-    """Times the stages: an event each in the run folder, a stretch of the progress bar."""
-
-    def __init__(self, cost: Cost, shape: tuple[int, int], num_explained: int, quiet: bool) -> None:
-        seconds = {
-            "read": shape[0] * shape[1] * SECONDS_PER_NUMBER,
-            **cost.stage_seconds,
-            "explain": num_explained * cost.stage_seconds["solve"] / 4,
-            "insights": INSIGHT_SECONDS,
-            "write": shape[0] * SECONDS_PER_ROW,
-        }
-        self.progress = StageProgress(seconds, "propagating", quiet=quiet)
-        self.running: tuple[str, float] | None = None
-        self.waiting: list[dict[str, Any]] = []  # for the run folder
-        self.writer: RunWriter | None = None
-
-    def attach(self, writer: RunWriter) -> None:
-        """From here on there is a run folder."""
-        self.writer = writer
-        self._end()
-
-    def start(self, name: str) -> None:
-        """`name` begins, and what ran until now has ended."""
-        self._end()
-        self.running = (name, time.perf_counter())
-        self.progress.start(name)
-
-    def advance(self, name: str, share: float) -> None:
-        """`share` of the stage is done, from 0 to 1; what ran before it has ended."""
-        if self.running is None or self.running[0] != name:
-            self.start(name)
-        self.progress.advance(name, share)
-
-    def close(self) -> None:
-        """All is done. The run folder may be sealed already: nothing more is written there."""
-        self.progress.close()
-
-    def _end(self) -> None:
-        if self.running is not None:
-            name, since = self.running
-            self.waiting.append({"name": name, "seconds": round(time.perf_counter() - since, 4)})
-            self.running = None
-        while self.writer is not None and self.waiting:
-            self.writer.event("stage", **self.waiting.pop(0))
