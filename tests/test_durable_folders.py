@@ -5,7 +5,7 @@ import os
 import pytest
 
 from fewlabels import durable
-from fewlabels.durable_folders import remove_folder, rename, writing_folder
+from fewlabels.durable_folders import demand_writable, remove_folder, rename, writing_folder
 from fewlabels.errors import StorageError
 
 
@@ -68,3 +68,18 @@ def test_every_new_folder_on_the_way_is_flushed(tmp_path, monkeypatch):
     monkeypatch.setattr(durable, "_sync_folder", done.append)
     durable.make_folder(tmp_path / "a" / "b")
     assert done == [tmp_path, tmp_path / "a"]
+
+
+def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):
+    for place in (tmp_path, tmp_path / "out.csv", tmp_path / "new" / "deep" / "run"):
+        demand_writable(place)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody can write in")
+@pytest.mark.parametrize("place", ["/proc/x.csv", "/proc/nope/deep/run"])
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(place):
+    with pytest.raises(StorageError) as caught:
+        demand_writable(place)
+    told = "nothing can be written in /proc: name another place"
+    assert str(caught.value) == f"FL-D1 cannot write: No such file or directory at {place}; {told}"

@@ -205,16 +205,6 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def demand_writable(folder: str | os.PathLike[str]) -> None:
-    """Make the folder, and write, flush, rename and remove a file there: the only test that permissions cannot fool."""
-    probe = make_folder(folder) / f".probe.{os.getpid()}"
-    with storage_errors(probe):
-        try:
-            write_bytes(probe, b"")
-        finally:
-            _unlink(probe)
-
-
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

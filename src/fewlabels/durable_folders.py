@@ -5,12 +5,16 @@ Hidden folders are named `.NAME.PID.TOKEN.tmp`; what a crash left of them can be
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import durable
+from .errors import StorageError
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # others are of the place
 
 
 @contextmanager
@@ -52,3 +56,26 @@ def remove_folder(path: str | os.PathLike[str]) -> None:
         for file in sorted(hidden.iterdir()):
             durable._unlink(file)
         durable._remove(hidden)
+
+
+def demand_writable(place: str | os.PathLike[str]) -> None:
+    """Raise StorageError (D1) that names `place`, a file or folder to be written later, where that cannot be done.
+
+    In `place`, or in the first folder above it that there is, a file is written, renamed and removed: the only test
+    that permissions cannot fool.
+    """
+    wanted = Path(place)
+    folder = next((path for path in (wanted, *wanted.parents) if path.is_dir()), Path())
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        durable.write_bytes(probe, b"")
+    except StorageError as error:
+        why = error.__cause__
+        if not isinstance(why, OSError) or why.errno in OF_THE_DISK:
+            with durable.storage_errors(wanted):
+                raise why or error from None
+        do = f"nothing can be written in {folder}: name another place"
+        raise StorageError("D1", f"cannot write: {why.strerror or why}", where=place, do=do) from why
+    finally:
+        with suppress(OSError):
+            durable._unlink(probe)

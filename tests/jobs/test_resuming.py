@@ -162,6 +162,9 @@ def test_a_machine_that_does_not_go_on_exactly_is_refused_before_any_image_is_re
 ):
     signal_in_second_epoch()
     assert commanded(monkeypatch, [*photos, "--out", "run"]) == 143
+    capsys.readouterr()
+    assert commanded(monkeypatch, [*photos, "--out", "run"]) == 2
+    assert "FL-C9 the output folder is not empty: an unfinished run is there at run" in capsys.readouterr().err
     threads = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
     monkeypatch.setattr(images, "read_images", lambda *given, **more: 1 / 0)

@@ -14,6 +14,7 @@ from ..conventions import UNLABELED
 from ..data.images import Images, read_images
 from ..data.label_options import LabelOptions
 from ..data.labels import LabelFile, Labels, encode_labels, join_labels
+from ..durable_folders import demand_writable
 from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_inside, refuse_used_folder
@@ -112,6 +113,7 @@ def run_images(
 def _demand_place(source: ImageSource, folder: Path, how: RunOptions) -> None:
     """Raise where the folder cannot be written or gone on with: before minutes of reading."""
     refuse_inside(folder, (source.data, source.test))
+    demand_writable(folder)
     if not how.resume:
         refuse_used_folder(folder)
     elif not how.allow_inexact:

@@ -21,6 +21,7 @@ from ..data.label_rows import read_labels_by_position
 from ..data.labels import Labels, encode_column, join_labels, read_labels
 from ..data.notes import Note, counts
 from ..data.paths import demand_unchanged, file_states
+from ..durable_folders import demand_writable
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.sources import checked_labels
@@ -91,6 +92,7 @@ def run_propagation(
     table_kind(out)  # refuse the names before the work
     for place in (out, folder):
         refuse_inside(place, [asked.embeddings])
+        demand_writable(place)  # now, not after the work
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given = _given(source, asked)
@@ -101,7 +103,7 @@ def run_propagation(
     stages.start("read")
     values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=settings.drop_bad_rows)
     given = _without_bad_rows(given, source, values, settings)
-    durable.demand_writable(out.parent)  # now, not after the work
+    durable.make_folder(out.parent)
     facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
     writer = RunWriter(folder, "propagate", {"graph": asdict(settings)}, **facts)
     stages.attach(writer)

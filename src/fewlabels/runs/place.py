@@ -1,7 +1,8 @@
-"""What kind of file system a run is written to."""
+"""The place of a run: what is there already, and on what kind of file system it is."""
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from pathlib import Path
@@ -33,3 +34,12 @@ def kind_of(folder: Path) -> str:
         if folder.is_relative_to(point) and len(point.parts) >= len(found[0].parts):  # later ones lie on top
             found = point, rest.split()[0]
     return found[1]
+
+
+def takes_resume(folder: Path) -> bool:
+    """Whether an unfinished run is there that --resume goes on with; one of `propagate` is not."""
+    try:
+        begun = json.loads((folder / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(begun, dict) and begun.get("kind") != "propagate" and not (folder / "manifest.json").exists()

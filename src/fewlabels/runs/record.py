@@ -38,7 +38,7 @@ from .. import durable
 from ..errors import ConfigError, RunError
 from .insights import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from .origin import versions
-from .place import warn_of_network
+from .place import takes_resume, warn_of_network
 from .table import FORMULA, PseudoLabelTable
 
 __all__ = [
@@ -75,6 +75,9 @@ def refuse_used_folder(folder: str | Path) -> None:
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise ConfigError("C9", "a run needs a folder, and this is a file", where=folder, do="choose another name")
+    if takes_resume(path):
+        do = "nothing was changed: go on with it by --resume, or choose another name"
+        raise ConfigError("C9", "the output folder is not empty: an unfinished run is there", where=folder, do=do)
     if path.exists() and any(not place.name.startswith(".") for place in path.iterdir()):
         raise ConfigError(
             "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
