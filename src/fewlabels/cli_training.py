@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,6 +31,9 @@ from .cli_app import (
     say_where,
 )
 from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .data.labels import LabelFile
 
 OnBadImage = Annotated[Literal["skip", "fail"], typer.Option(help="skip: list it in rejected.csv, go on. fail: stop.")]
 AcceptTruncated = Annotated[
@@ -68,15 +71,15 @@ def demo(
     """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about half a minute."""
     need_training_packages()
     _resumable(out, resume, allow_inexact=False)
+    quiet = quiet or not _speaks()
+    hush(quiet)
+    folder = _folder(out, "runs/demo", resume)
     from .jobs.demo import run_demo
     from .jobs.tables import demo_table, seeds_table
-    from .jobs.training import RunOptions, leads
+    from .jobs.training import RunOptions
 
-    quiet = quiet or not leads()
-    hush(quiet)
-    folder = _folder(out, "runs/demo")
     results = run_demo(folder, range(seed, seed + seeds), RunOptions(resume=resume, quiet=quiet))
-    if not leads():  # one of torchrun's processes speaks
+    if not _speaks():
         return
     if as_json:
         print_json(results | {"run": str(folder)})
@@ -149,19 +152,16 @@ def train(
     """
     need_training_packages()
     _resumable(out, resume, allow_inexact)
-    from .data.label_options import LabelOptions
-    from .data.labels import read_labels
+    quiet = quiet or not _speaks()
+    hush(quiet)
+    folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume)
+    given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
+    graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from .jobs.images import ImageSource, checked_device, run_images
     from .jobs.tables import training_table
-    from .jobs.training import RunOptions, leads
+    from .jobs.training import RunOptions
     from .recipes.images import ImageOptions
 
-    quiet = quiet or not leads()
-    hush(quiet)
-    folder = _folder(out, Path("runs") / (data.resolve().stem or "train"))
-    graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
-    reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)
-    given = read_labels(labels, reading) if labels else None
     results = run_images(
         ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids, continue_from, accept_truncated),
         ImageOptions(seed, epochs, flip, graph, method, network, scale),
@@ -177,7 +177,7 @@ def train(
             tensorboard=tensorboard,
         ),
     )
-    if not leads():  # one of torchrun's processes speaks
+    if not _speaks():
         return
     if as_json:
         print_json(results | {"run": str(folder)})
@@ -201,11 +201,28 @@ def _resumable(out: Path | None, resume: bool, allow_inexact: bool) -> None:
             os.environ.setdefault("OMP_NUM_THREADS", str(int(json.loads(begun.read_bytes())["threads"])))
 
 
-def _folder(out: Path | None, wanted: str | Path) -> Path:
-    """The run folder: as named, or the next free one of the wanted name."""
-    from .runs import free_name
+def _folder(out: Path | None, wanted: str | Path, resume: bool) -> Path:
+    """The run folder: as named, or the next free one of the wanted name. Raises ConfigError (C9) for one in use."""
+    from .runs import free_name, refuse_used_folder
 
-    return out or free_name(wanted)
+    folder = out or free_name(wanted)
+    if not resume:
+        refuse_used_folder(folder)
+    return folder
+
+
+def _given(
+    path: Path | None, delimiter: str, encoding: str, skip_bad_rows: bool, on_conflict: OnConflict
+) -> LabelFile | None:
+    from .data.label_options import LabelOptions
+    from .data.labels import read_labels
+
+    return read_labels(path, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)) if path else None
+
+
+def _speaks() -> bool:
+    """Of torchrun's processes one speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def need_training_packages() -> None:

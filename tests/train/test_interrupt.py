@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from fewlabels.train import interrupt
-from fewlabels.train.interrupt import NAMES, StopRequested, interrupted
+from fewlabels.train.interrupt import NAMES, StopRequested, interrupted, to_stderr
 
 SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
@@ -41,12 +41,20 @@ def test_the_first_signal_is_the_one_that_counts_and_more_of_it_change_nothing()
 def test_a_second_interrupt_ends_at_once(monkeypatch):
     clock = iter([10.0, 10.1, 12.0])
     monkeypatch.setattr(interrupt.time, "monotonic", lambda: next(clock))
-    with StopRequested() as stop:
+    said = []
+    with StopRequested(said.append) as stop:
         send(signal.SIGINT)
+        assert said == ["\nstopping after this step, saving; Ctrl+C again to quit now\n"]
         send(signal.SIGINT)  # the same key press, handed on by a launcher
         assert stop.requested == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
+    assert len(said) == 1
+
+
+def test_what_is_said_goes_past_buffers(capfd):
+    to_stderr("stopping")
+    assert capfd.readouterr() == ("", "stopping")
 
 
 def test_a_signal_that_was_ignored_stays_so():

@@ -26,7 +26,6 @@ from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, list
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.sources import checked_labels
 from ..graph.threads import num_threads
-from ..report import report_html
 from ..runs import RunWriter, refuse_inside
 from ..runs.insights import Insights
 from ..runs.table import PseudoLabelTable, table_kind
@@ -132,6 +131,8 @@ def _write(
     writer: RunWriter, table: PseudoLabelTable, results: dict[str, Any], shown: Insights | None, stages: Stages
 ) -> None:
     """All files of the run folder that come at the end. shown: what its report shows; None for no report."""
+    from ..report import report_html  # with matplotlib: what is wrong with the input is not to wait for it
+
     writer.pseudo_labels(table)
     writer.results(results)
     if shown is not None:

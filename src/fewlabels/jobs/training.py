@@ -27,7 +27,7 @@ from ..train.distributed import joined, leads, processes
 from ..train.evaluate import evaluate
 from ..train.execution import Execution, Speed
 from ..train.freed_memory import keep_freed_memory
-from ..train.interrupt import StopRequested
+from ..train.interrupt import StopRequested, to_stderr
 from ..train.loop import Trained, train
 from ..train.methods import Labels
 from ..train.settings import TrainSettings
@@ -122,7 +122,8 @@ class _Run:
         demand_same(group, identity, self.execution.device)
         again = has_run(self.folder, self.options)
         kept = Checkpoints(self.folder / CHECKPOINTS, identity, allow_inexact=self.options.allow_inexact)
-        with StopRequested() as stop:  # before the first event is written: whoever waits for it may stop the run then
+        say = (lambda text: None) if self.options.quiet or not group.leads else to_stderr
+        with StopRequested(say) as stop:  # before the first event, which others may wait for to stop the run
             start = _newest(kept) if again else None
             writer, log = self._opened(again, start, kept)
             images = placed(self.task.pixels, self.execution.device)

@@ -7,13 +7,15 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 from ..errors import Interrupted
 
 NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+STOPPING = "\nstopping after this step, saving; Ctrl+C again to quit now\n"
 ONE_KEY_PRESS = 0.5  # seconds: a launcher hands on the SIGINT that the terminal sent to everybody
 
 
@@ -22,10 +24,11 @@ class StopRequested:
 
     The loop looks at it where it can save. A second SIGINT raises KeyboardInterrupt at once. Signals that were ignored
     stay so (nohup). Afterwards everything is as before. Outside of the main thread, where Python takes no handlers,
-    nothing is caught and `requested` stays None.
+    nothing is caught and `requested` stays None. say: told at once that a SIGINT was heard.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], object] = lambda text: None) -> None:
+        self._say = say
         self._noted: int | None = None
         self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
         self._last_interrupt: float | None = None
@@ -56,9 +59,17 @@ class StopRequested:
             now, last = time.monotonic(), self._last_interrupt
             if last is not None and now - last > ONE_KEY_PRESS:
                 raise KeyboardInterrupt
-            self._last_interrupt = now if last is None else last
+            if last is None:
+                self._last_interrupt = now
+                self._say(STOPPING)
         if self._noted is None:
             self._noted = number
+
+
+def to_stderr(text: str) -> None:
+    """Past Python's buffers, which a handler of signals may find in the middle of a write."""
+    with suppress(OSError):
+        os.write(2, text.encode())
 
 
 def interrupted(number: int | None, step: int | None, command: Sequence[str]) -> Interrupted:
