@@ -1,11 +1,13 @@
 """Why a row got its label: against the dense inverse of the system."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cases import CASES, LABELS, ROWS, island, path
 
 from fewlabels.errors import ConfigError
-from fewlabels.graph import GraphSettings, explain, explain_rows, propagate
+from fewlabels.graph import GraphSettings, explain, explain_rows, graph_from_affinity, propagate, spread
 
 pytestmark = pytest.mark.filterwarnings("ignore::fewlabels.errors.FewlabelsWarning")
 
@@ -125,6 +127,18 @@ def test_released_mode_weighs_each_class_by_its_size():
 def test_an_isolated_row_has_no_edges():
     _, _, why = explained("one zero row", 40)
     assert (why.edges, why.influences, why.component_size) == ((), (), 1)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [([0, 0], [0, 0]), ([1, -1], [0.5, -0.5])])
+def test_shares_of_edges_are_finite_where_their_weights_sum_to_nothing(factor, expected):
+    weights = np.zeros((3, 3))
+    weights[0, 1:] = weights[1:, 0] = 1
+    graph, labels = graph_from_affinity(weights), np.array([-1, 0, 1])
+    found = spread(graph, labels, GraphSettings())
+    w = found.graph.affinity.copy()
+    w.data = w.data * np.concatenate([factor, factor])  # entries that are stored and 0, or below 0
+    why = explain(replace(found, graph=replace(graph, affinity=w)), labels, 0)
+    assert [edge.share for edge in why.edges] == expected
 
 
 @pytest.mark.parametrize("row", [-1, 90])

@@ -30,8 +30,8 @@ class Edge:
     """An edge of the row's node.
 
     row: the first row of the node at the other end; `copies` rows have its descriptor. weight: entry of W; share: of
-    the sum of the row's edges. similarity: as the graph compares rows; None where no descriptors were handed in.
-    label, certainty: of that row; label is -1 where no label reaches.
+    the sum of the row's edges, by size; 0 where all of them weigh nothing. similarity: as the graph compares rows; None
+    where no descriptors were handed in. label, certainty: of that row; label is -1 where no label reaches.
     """
 
     row: int
@@ -202,6 +202,7 @@ def _edges(
     """The strongest edges of the row's node."""
     span = slice(*graph.affinity.indptr[graph.node[row] : graph.node[row] + 2])
     ends, weights = graph.affinity.indices[span], graph.affinity.data[span].astype(np.float64)
+    total = np.abs(weights).sum() or 1.0  # released mode keeps edges below 0, and may cut all of them to 0
     order = np.argsort(-weights, kind="stable")[:SHOWN]
     others = _first_rows(graph, ends[order])
     similar: list[float | None] = [None] * len(others)
@@ -212,7 +213,7 @@ def _edges(
             row=int(other),
             copies=int(copies[ends[at]]),
             weight=float(weights[at]),
-            share=float(weights[at] / weights.sum()),
+            share=float(weights[at] / total),
             similarity=similarity,
             label=int(found.label[other]),
             certainty=float(found.certainty[other]),
