@@ -103,10 +103,19 @@ def test_more_labels_cost_fewer_steps_and_no_graph(task, monkeypatch):
 
 
 def test_a_new_class_may_come_with_more_labels(task):
-    model = fitted(task).add_labels(np.array([50]), ["aphid"])
+    model = fitted(task).add_labels(np.array([50]), ["aphid"], allow_new_classes=True)
     assert model.classes_.tolist() == ["ant", "aphid", "bee", "cat"]
     assert model.transduction_[50] == "aphid"
     assert model.label_distributions_.shape == (180, 4)
+
+
+def test_a_label_that_is_no_class_is_refused_and_changes_nothing(task):
+    model, fresh = fitted(task), fitted(task)
+    with pytest.raises(
+        LabelError, match=r"FL-L34 'crow' is none of the classes 'ant', 'bee', 'cat'; 2 such rows \(7, 9\)"
+    ):
+        model.add_labels([9, 8, 7], ["crow", "ant", "crow"])
+    same(model, fresh)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_numbers_among_objects_become_numbers_and_text_stays_what_it_was():
 
 def test_labels_change_on_some_rows_as_if_y_had_been_so():
     y = np.array(["a", "", "b", "", "a"], object)
-    found = code_labels(y).relabeled(np.array([4, 1, 2]), np.array(["c", "b", ""], object))
+    found = code_labels(y).relabeled(np.array([4, 1, 2]), np.array(["c", "b", ""], object), allow_new_classes=True)
     whole = code_labels(["a", "b", "", "", "c"])
     assert (found.classes.tolist(), found.codes.tolist()) == (whole.classes.tolist(), whole.codes.tolist())
     assert found.marker == ""

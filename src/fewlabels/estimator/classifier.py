@@ -19,7 +19,7 @@ from ..graph.given import edge_weights
 from ..graph.graph import graph_of_rows
 from ..graph.inductive import Induced, induce, induce_given
 from ..graph.rows import warn_of_rounding
-from .labels import AUTO, CodedLabels, code_labels
+from .labels import AUTO, CodedLabels, checked_answers, code_labels
 from .scoring import labelled_only
 from .store import Fitted, read_fitted, refinement_of, write_fitted
 from .weights import checked_weights, rows_with_absent, with_absent
@@ -126,25 +126,18 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         names = None if columns is None else tuple(columns.tolist())
         return self._keep(Fitted(rows, labels, weight, found, self.n_features_in_, names))
 
-    def add_labels(self, rows: ArrayLike, y: ArrayLike) -> Self:
+    def add_labels(self, rows: ArrayLike, y: ArrayLike, *, allow_new_classes: bool = False) -> Self:
         """Label more of the fitted rows, or change their labels, and solve again from the last solution.
 
-        rows: (q,) numbers of fitted rows. y: (q,) their labels; the unlabelled marker takes a label back. New classes
-        may come. The answer is that of fit with all these labels (and the weights that fit was given), to within
-        `tol`; the graph is not built again.
+        rows: (q,) numbers of fitted rows. y: (q,) their labels; the unlabelled marker takes a label back. The answer is
+        that of fit with all these labels (and the weights that fit was given), to within `tol`; the graph is not built
+        again. Raises LabelError (L34) for a label that is none of classes_, unless allow_new_classes: a mistyped name
+        would be a class that draws rows to itself.
         """
         check_is_fitted(self)
         last = self._fitted
-        at, new = np.asarray(rows), np.asarray(y, object)
-        if at.shape != new.shape or at.ndim != 1 or (at.dtype.kind not in "iu" and at.size):
-            raise LabelError("L23", f"{at.shape} row numbers of type {at.dtype} and {new.shape} labels: one for each")
-        at = at.astype(np.int64)
-        outside = (at < 0) | (at >= last.labels.codes.size)
-        if outside.any():
-            raise LabelError("L15", "row numbers that were not fitted", rows=at[outside].tolist())
-        if last.weight is not None and not last.weight[at].all():
-            raise LabelError("L43", "rows that were fitted with weight zero", rows=at[last.weight[at] == 0].tolist())
-        labels = last.labels.relabeled(at, new)
+        at, new = checked_answers(rows, y, last.labels.codes.size, last.weight)
+        labels = last.labels.relabeled(at, new, allow_new_classes=allow_new_classes)
         start = self._start(labels)
         settings, names = self._settings(), _names(labels)
         found = spread(last.found.graph, labels.codes, settings, class_names=names, weight=last.weight, start=start)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import column_or_1d
 
 from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError
 
 AUTO = "auto"
+SHOWN_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,17 @@ class CodedLabels:
         labels[codes != UNLABELED] = self.classes[codes[codes != UNLABELED]]
         return labels
 
-    def relabeled(self, rows: NDArray[np.integer], y: NDArray[Any]) -> CodedLabels:
-        """With other labels on these rows, the marker for none; the cost is that of the labelled rows, not of all."""
+    def relabeled(self, rows: NDArray[np.integer], y: NDArray[Any], *, allow_new_classes: bool) -> CodedLabels:
+        """With other labels on these rows, the marker for none; the cost is that of the labelled rows, not of all.
+
+        Raises LabelError (L34) for a label that is no class yet, unless they may come.
+        """
         at = np.union1d(np.flatnonzero(self.codes != UNLABELED), rows)
         labels = self.decoded(self.codes[at]).astype(object)
         labels[np.searchsorted(at, rows)] = y
         coded = code_labels(labels.tolist(), self.marker)
+        if not allow_new_classes:
+            self._refuse_new(coded, at)
         codes = np.full(self.codes.shape, UNLABELED, np.int64)
         codes[at] = coded.codes
         return CodedLabels(codes, coded.classes, self.marker if _is_auto(coded.marker) else coded.marker)
@@ -54,6 +60,16 @@ class CodedLabels:
         left, numbers = np.unique(codes[codes != UNLABELED], return_inverse=True)
         codes[codes != UNLABELED] = numbers
         return CodedLabels(codes, self.classes[left], self.marker)
+
+    def _refuse_new(self, coded: CodedLabels, rows: NDArray[np.integer]) -> None:
+        """Raises L34 where `coded`, the labels of these rows, has a class that is none of ours."""
+        known, classes = self.classes.tolist(), coded.classes.tolist()
+        new = [number for number, label in enumerate(classes) if label not in set(known)]
+        if new:
+            first, names = classes[new[0]], ", ".join(repr(label) for label in known[:SHOWN_CLASSES])
+            what = f"{first!r} is none of the classes {names}{', ...' if len(known) > SHOWN_CLASSES else ''}"
+            do = "correct it, or say allow_new_classes=True"
+            raise LabelError("L34", what, rows=rows[np.isin(coded.codes, new)].tolist(), do=do)
 
     def _default_marker(self) -> object:
         """What marks a row without an answer where y had no marker."""
@@ -110,6 +126,24 @@ def _column(y: object) -> NDArray[Any]:
         raise
     except ValueError as problem:
         raise LabelError("L23", " ".join(str(problem).split()), do="give one label for each row") from problem
+
+
+def checked_answers(
+    rows: ArrayLike, y: ArrayLike, num_rows: int, weight: NDArray[np.float64] | None
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """(q,) row numbers and (q,) labels. Raises LabelError: L23 for other shapes or types, L15 for rows that were not
+    fitted, L43 for rows of weight zero. weight: (n,), or None.
+    """
+    at, new = np.asarray(rows), np.asarray(y, object)
+    if at.shape != new.shape or at.ndim != 1 or (at.dtype.kind not in "iu" and at.size):
+        raise LabelError("L23", f"{at.shape} row numbers of type {at.dtype} and {new.shape} labels: one for each")
+    at = at.astype(np.int64)
+    outside = (at < 0) | (at >= num_rows)
+    if outside.any():
+        raise LabelError("L15", "row numbers that were not fitted", rows=at[outside].tolist())
+    if weight is not None and not weight[at].all():
+        raise LabelError("L43", "rows that were fitted with weight zero", rows=at[weight[at] == 0].tolist())
+    return at, new
 
 
 def labelled(y: object, unlabeled: object = AUTO, classes: NDArray[Any] | tuple[()] = ()) -> NDArray[np.bool_]:
