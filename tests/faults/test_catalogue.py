@@ -46,9 +46,10 @@ TESTS = Path(__file__).parent.parent
 API, WEB, PROCESS, STORE, TRUST = (
     f"review/{name}.py" for name in ("test_api", "test_web", "test_process", "test_store", "browser/test_browser_trust")
 )
+AGREEMENT = "train/test_agreement.py::test_a_process_with_other_data_settings_or_versions_says_which"
 ELSEWHERE = {  # the tests that a case is, as places in tests/
-    "X6": ["train/test_agreement.py::test_a_process_with_other_data_settings_or_versions_says_which"],
-    "X7": ["train/test_agreement.py::test_a_process_with_other_data_settings_or_versions_says_which"],
+    "X6": [AGREEMENT],
+    "X7": [AGREEMENT],
     "X9": ["runs/test_lock.py::test_a_second_process_is_refused_with_the_first_ones_name"],
     "X13": [
         "train/test_processes.py::test_a_process_that_is_killed_ends_the_other_with_one_line_and_the_run_goes_on",
