@@ -1,7 +1,7 @@
 # make demo    learn digits from 30 labels (about a minute, after the install)
 # make test    install what the tests need and run them
 # make lint    ruff and mypy
-# make docs    build the documentation site into docs/_build/html
+# make docs    build the documentation site into docs/_build/html (installs the docs extra, not the test tools)
 # make notebooks   run the notebooks of the documentation again and keep what they show (about two minutes)
 # make faults   every fault lane: kills, power loss, damage, full disks, fuzz (about ten minutes); LANES="F3 F4" picks some
 # make faults-nightly   the same, ten times as much and more (hours)
@@ -70,7 +70,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.dev
+docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -n -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
@@ -124,13 +124,19 @@ KERNELS = setup.py $(wildcard csrc/*)
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt $(KERNELS)
 	@echo "Installing fewlabels and PyTorch into $(VENV): once, a few minutes."
-	$(INSTALL) --editable ".[train]"
+	$(INSTALL) --editable ".[train,review]"
 	@touch $@
+
+# What the site is built with; the reference imports the package, networks and all.
+$(VENV)/.docs: $(VENV)/bin/python pyproject.toml constraints.txt $(KERNELS)
+	@echo "Installing fewlabels, PyTorch and Sphinx into $(VENV): once, a few minutes."
+	$(INSTALL) --editable ".[train,review,docs]"
+	@touch $@ $(VENV)/.demo
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt $(KERNELS)
 	@echo "Installing fewlabels, PyTorch and the test tools into $(VENV): once, a few minutes."
 	$(INSTALL) --editable ".[dev]"
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.docs
 
 $(BENCH_VENV)/.bench: pyproject.toml constraints.txt
 	@echo "Installing fewlabels and its peers into $(BENCH_VENV): once, a few minutes; some are built and need a compiler."
