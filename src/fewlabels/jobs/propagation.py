@@ -120,6 +120,7 @@ def run_propagation(
     }
     if explained:
         results["explanations"] = [record(why, source.ids, given.class_names) for why in explanations]
+    results["leave_one_out"] = insights.values["suspicious"]
     table = _table(found, source, given)
     _write(writer, table, results, shown, stages)
     table.write(out, excel_safe=excel_safe)

@@ -95,7 +95,23 @@ def _with_notes(results: dict[str, Any]) -> dict[str, Any]:
 
 def propagation_table(results: dict[str, Any]) -> str:
     names = ("num_rows", "num_labeled", "num_notes", "recall", "unreached", "certainty")
-    return of(_with_notes(results), (*names, "wall_seconds", "peak_memory_mib"))
+    table = of(_with_notes(results), (*names, "wall_seconds", "peak_memory_mib"))
+    return "\n".join([table, "", *_checked(results.get("leave_one_out")), _about_certainty(results.get("refined"))])
+
+
+def _checked(found: dict[str, int] | None) -> list[str]:
+    """What the given labels say of each other; nothing where none was checked."""
+    if not found or not found["num_checked"]:
+        return []
+    checked, against = found["num_checked"], found["num_contradicted"]
+    look = ": the report shows which" if against else ""
+    return [f"Of {checked:,} given labels, each left out in turn, the others contradict {against:,}{look}."]
+
+
+def _about_certainty(refined: dict[str, Any] | None) -> str:
+    if refined and refined["temperature"] is not None:
+        return f"Certainty was fitted on {refined['num_held_out']:,} labels held out."
+    return "Certainty orders the labels from doubtful to sure. It is no probability; --calibrate makes it nearly one."
 
 
 def seeds_table(results: dict[str, Any]) -> str:
