@@ -6,7 +6,7 @@ import pytest
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.report import gather
 from fewlabels.report.numbers import Summary, number, summary
-from fewlabels.report.sentences import phase_notes
+from fewlabels.report.sentences import MEANINGS, phase_notes
 from fewlabels.runs import RunWriter
 
 
@@ -16,20 +16,38 @@ def test_one_run_says_what_happened_with_its_numbers(make_run):
     assert report.sentence == (
         "From 6 labels for 1,200 images, label propagation brought the test error from 20.5 % to 5.2 %."
     )
-    assert {card.name: card.value for card in report.cards} == {
-        "Test error, labels alone": "20.50 %",
-        "Test error, label propagation": "5.25 %",
-        "Right at first": "81.00 %",
-        "Right at the end": "94.75 %",
-        "Certainty of right ones": "0.87",
-        "Certainty of wrong ones": "0.31",
-        "Time": "61 s",
-    }
+    assert [(card.name, card.value) for card in report.cards] == [
+        ("Test error, labels alone", "20.50 %"),
+        ("Test error, label propagation", "5.25 %"),
+        ("Right at the end", "94.75 %"),
+        ("Time", "61 s"),
+    ]
+    assert [row[:2] for row in report.more[1:]] == [
+        ["Right at first", "81.00 %"],
+        ["Certainty of right ones", "0.87"],
+        ["Certainty of wrong ones", "0.31"],
+    ]
     assert ("edges", "9,876") in report.health
     assert report.solver[1:] == [["crow", "31", "8.4e-07", "yes"], ["wren", "42", "9.1e-07", "yes"]]
     assert ("graph.alpha", "0.99") in report.settings
     assert report.finished
     assert report.warnings == report.table == report.differences == []
+
+
+def test_at_most_six_numbers_are_cards_and_none_is_lost(make_run, results, insights):
+    everything = results | dict.fromkeys(MEANINGS, 3.5)
+    report = gather([make_run(results=everything, insights=insights())])
+    assert len(report.cards) == 6
+    names = [card.name for card in report.cards] + [row[0] for row in report.more[1:]]
+    expected = {name for key, (name, _, _) in MEANINGS.items() if key != "certainty"} | {"Given labels contradicted"}
+    assert len(names) == len(set(names))
+    assert set(names) == expected
+
+
+def test_what_the_other_labels_say_of_the_given_ones_is_a_card_right_after_the_errors(make_run, insights):
+    report = gather([make_run(insights=insights())])
+    assert [card.name for card in report.cards[:3]][2] == "Given labels contradicted"
+    assert report.cards[2].value == "1 of 5"
 
 
 def test_a_curve_knows_where_propagation_begins(make_run):
@@ -69,12 +87,12 @@ def test_the_headline_compares_the_first_phase_with_the_last_by_its_teacher(make
     assert re.search(f"From 6 labels for 1,200 images, .*{words.replace('brought', '(brought|took)')}", report.sentence)
 
 
-def test_every_error_of_a_run_has_a_card_teacher_first(make_run, results):
+def test_every_error_of_a_run_is_shown_and_those_of_teachers_are_cards(make_run, results):
     report = gather([make_run(results=results | MEAN_TEACHER | WITH_PROPAGATION)])
-    cards = [(card.name, card.value) for card in report.cards if "error" in card.name or "student" in card.name]
+    cards = [(card.name, card.value) for card in report.cards]
     assert ("Test error, Mean Teacher", "30.00 %") in cards
     assert ("Test error, Mean Teacher with label propagation", "22.50 %") in cards
-    assert ("The same, its student", "24.00 %") in cards
+    assert ["The same, its student", "24.00 %"] in [row[:2] for row in report.more]
 
 
 def test_the_teachers_error_is_the_curve_where_one_teaches(make_run):

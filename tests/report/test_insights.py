@@ -70,6 +70,23 @@ def test_rows_without_images_are_tables_of_ids(make_run, insights):
         assert text in page.text
 
 
+def test_the_least_certain_rows_without_images_are_open_worst_first(make_run, insights):
+    report = gather([make_run(insights=insights(image=None))])
+    assert [(row.id, row.label, row.certainty) for row in report.galleries.doubtful] == [
+        ("a.png", "crow", "0.25"),
+        ("c.png", "wren", "0.44"),
+    ]
+    page = report_html([make_run("b", insights=insights(image=None))])
+    assert "The least certain of all classes" in page.split("<details><summary>Least and most certain of crow")[0]
+
+
+def test_every_part_is_in_the_list_of_contents(make_run, insights):
+    page = Page(report_html([make_run(insights=insights())]))
+    headings = [attributes["id"] for tag, attributes in page.tags if tag == "h2"]
+    assert len(headings) == len(set(headings)) == 9
+    assert [attributes["href"] for tag, attributes in page.tags if tag == "a"] == [f"#{place}" for place in headings]
+
+
 def test_a_run_without_insights_has_none_of_these_parts(make_run):
     report = gather([make_run()])
     assert report.galleries is None
@@ -110,13 +127,16 @@ def test_hostile_names_and_ids_stay_text(make_run, insights, name):
     folder = make_run(title=name, class_names=(name, name + "2"), insights=insights((name, "b", "c", name + "!")))
     page = Page(report_html([folder]))
     tags = [tag for tag, _ in page.tags]
-    assert not {"script", "iframe", "object", "embed", "link", "base", "form", "a", "svg"} & set(tags)
+    assert not {"script", "iframe", "object", "embed", "link", "base", "form", "svg"} & set(tags)
     assert tags.count("style") == 1
     metas = [attributes for tag, attributes in page.tags if tag == "meta"]
     assert [meta["http-equiv"] for meta in metas if "http-equiv" in meta] == ["Content-Security-Policy"]
     assert metas[1]["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    places = {f"#{attributes['id']}" for tag, attributes in page.tags if tag == "h2"}
+    assert {attributes["href"] for tag, attributes in page.tags if tag == "a"} == places  # the list of contents alone
     for tag, attributes in page.tags:
-        assert not [key for key in attributes if key.startswith("on") or key in ("href", "srcset", "srcdoc", "style")]
+        assert tag == "a" or "href" not in attributes
+        assert not [key for key in attributes if key.startswith("on") or key in ("srcset", "srcdoc", "style")]
         assert tag != "img" or attributes["src"].startswith("data:image/png;base64,")
     assert page.text.count(name.replace("\x00", "�")) >= 3 or page.text.count(name) >= 3
 

@@ -72,7 +72,8 @@ def test_nothing_can_run_and_nothing_is_fetched(make_run):
     assert not page.attributes("script") + page.attributes("link") + page.attributes("iframe")
     for _, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")]
-        assert not {"href", "action", "srcset"} & set(attributes)
+        assert not {"action", "srcset"} & set(attributes)
+        assert attributes.get("href", "#").startswith("#")  # to a part of the same page
 
 
 @pytest.mark.parametrize("name", HOSTILE)

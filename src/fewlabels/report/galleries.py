@@ -10,6 +10,7 @@ from ..runs import Run
 from ..runs.insights import CERTAIN, DOUBTFUL, SUSPICIOUS, Tile, read_gallery
 
 OPEN_CLASSES = 10  # more are folded
+OPEN_ROWS = 12  # of rows without pictures
 LONGEST_ID = 40
 
 
@@ -43,12 +44,16 @@ class ClassRows:
 
 @dataclass(frozen=True)
 class Galleries:
-    """open, folded: classes. suspicious: given labels, worst first. pictures: whether rows have images."""
+    """open, folded: classes. suspicious: given labels, worst first. pictures: whether rows have images.
+
+    doubtful: the least certain pseudo-labels of all classes, of those that a class shows.
+    """
 
     open: list[ClassRows]
     folded: list[ClassRows]
     suspicious: list[Shown]
     pictures: bool
+    doubtful: list[Shown]
 
 
 def galleries_of(run: Run, class_names: Sequence[str]) -> Galleries | None:
@@ -60,7 +65,9 @@ def galleries_of(run: Run, class_names: Sequence[str]) -> Galleries | None:
     classes = [_class_rows(number, tiles, names) for number in dict.fromkeys(_numbers(tiles))]
     doubted = [_shown(tile, names) for tile in tiles if tile.group == SUSPICIOUS]
     pictures = any(tile.image is not None for tile in tiles)
-    return Galleries(classes[:OPEN_CLASSES], classes[OPEN_CLASSES:], doubted, pictures)
+    least = sorted((tile for tile in tiles if tile.group == DOUBTFUL), key=lambda tile: tile.certainty)[:OPEN_ROWS]
+    doubtful = [_shown(tile, names) for tile in least]
+    return Galleries(classes[:OPEN_CLASSES], classes[OPEN_CLASSES:], doubted, pictures, doubtful)
 
 
 def _numbers(tiles: Sequence[Tile]) -> list[int]:

@@ -9,20 +9,12 @@ from typing import Any
 
 from ..errors import ConfigError, shown
 from ..runs import Run, read_run
+from .cards import Card, cards_of
 from .curves import Curve, curve_of, curve_rows
 from .galleries import Galleries, galleries_of
 from .insights import Insights, component_rows, insights_of
 from .numbers import number, summary
 from .sentences import MEANINGS, phase_notes, sentence, warnings
-
-
-@dataclass(frozen=True)
-class Card:
-    """A headline number: what it is, the number as text, one line on what it means."""
-
-    name: str
-    value: str
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +26,7 @@ class Report:
     finished: bool
     warnings: list[str]
     cards: list[Card]
+    more: list[list[str]]  # numbers for which there is no card: header, then a row for each
     curves: list[Curve]
     phases: list[str]  # of one run: what each phase does
     repeats: bool  # runs that differ by their seed alone: their mean says something
@@ -67,12 +60,15 @@ def gather(folders: Sequence[str | Path]) -> Report:
     names = [shown(name) for name in runs[0].facts.get("class_names", [])]
     repeats = all(_but_seed(run) == _but_seed(runs[0]) for run in runs)
     curves = [curve for run in runs if (curve := curve_of(run)).phase]
+    insights = insights_of(alone, names) if alone else Insights()
+    cards, more = cards_of(alone.results, insights.suspicious) if alone else ([], [])
     return Report(
         title=str(head.facts.get("title") or head.folder.name),
         sentence=sentence(runs, repeats),
         finished=all(run.results for run in [*given, *runs]),
         warnings=[line for run in runs for line in warnings(run)],
-        cards=_cards(alone.results) if alone else [],
+        cards=cards,
+        more=[["number", "value", "what it means"], *([card.name, card.value, card.meaning] for card in more)],
         curves=curves,
         phases=phase_notes(curves[0]) if len(curves) == 1 else [],
         repeats=repeats,
@@ -83,7 +79,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
         differences=[] if repeats else _differences(runs),
         health=_health(alone) if alone else [],
         solver=_solver(alone) if alone else [],
-        insights=insights_of(alone, names) if alone else Insights(),
+        insights=insights,
         galleries=galleries_of(alone, names) if alone else None,
         learning=curve_rows(curves[0]) if alone and curves else [],
         settings=_flat(runs[0].settings),
@@ -101,15 +97,6 @@ def _expanded(run: Run) -> list[Run]:
 
 def _but_seed(run: Run) -> tuple[object, ...]:
     return run.kind, run.facts.get("title"), {**run.settings, "seed": None}
-
-
-def _cards(results: Mapping[str, Any]) -> list[Card]:
-    hidden = {"certainty"} if results.get("certainty_right") is not None else set()
-    return [
-        Card(name, number(results[key], unit), meaning)
-        for key, (name, unit, meaning) in MEANINGS.items()
-        if results.get(key) is not None and key not in hidden and not (key == "unreached" and results[key] == 0)
-    ]
 
 
 def _comparison(runs: Sequence[Run], repeats: bool) -> list[list[str]]:

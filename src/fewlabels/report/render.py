@@ -27,6 +27,7 @@ from .pictures import (
 from .tables import tables
 
 MOST_OPEN_ROWS = 13  # longer tables are folded
+FEWEST_CONTENTS = 4  # parts of a page that has a list of them
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -52,6 +53,7 @@ def render(report: Report) -> str:
         pictures=_pictures(report) | _of_insights(report.insights, report.class_names),
         tables=tables(report),
         most_open_rows=MOST_OPEN_ROWS,
+        fewest_contents=FEWEST_CONTENTS,
         most_bars=MOST_BARS,
         large=LARGE,
         num_colours=len(PALETTE),
