@@ -21,7 +21,7 @@ def test_a_folder_and_a_file_of_a_run_are_never_replaced(tmp_path, name, message
 
 def test_another_file_is_replaced_only_where_that_is_asked_for(tmp_path):
     (tmp_path / "mine.csv").write_text("id,label")
-    with pytest.raises(ConfigError, match="FL-C9 the output file exists .*--force"):
+    with pytest.raises(ConfigError, match=r"FL-C9 the output file exists .*--force"):
         refuse_existing(tmp_path / "mine.csv")
     refuse_existing(tmp_path / "mine.csv", force=True)
     refuse_existing(tmp_path / "new.csv")
