@@ -120,7 +120,8 @@ def run_propagation(
     }
     if explained:
         results["explanations"] = [record(why, source.ids, given.class_names) for why in explanations]
-    results["leave_one_out"] = insights.values["suspicious"]
+    if shown is not None:
+        results["leave_one_out"] = shown.values["suspicious"]
     table = _table(found, source, given)
     _write(writer, table, results, shown, stages)
     table.write(out, excel_safe=excel_safe)
