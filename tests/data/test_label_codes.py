@@ -80,7 +80,9 @@ def test_one_labelled_class_is_worth_a_warning():
     ],
 )
 def test_classes_that_look_alike_are_kept_apart_with_a_warning(one, other):
-    with pytest.warns(InputWarning, match="FL-L21"):
+    with pytest.warns(
+        InputWarning, match=r"FL-L21 .*\(1 labelled\) and .*; if they are one class, write its name alike"
+    ):
         labels = join_labels(["a", "b"], given({"a": one, "b": other}))
     assert sorted(labels.class_names) == sorted([one, other])
 

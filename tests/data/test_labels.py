@@ -226,3 +226,13 @@ def test_an_array_of_labels_is_for_labels_by_position(tmp_path):
     np.save(tmp_path / "y.npy", np.array([0, -1]))
     with pytest.raises(LabelError, match=r"FL-L28 an array of labels has no ids .* --labels-by-position"):
         read_labels(tmp_path / "y.npy")
+
+
+def test_names_of_columns_may_be_in_capitals_unless_that_is_ambiguous(tmp_path):
+    (tmp_path / "a.csv").write_text("ID,Note,Label\na,n,x\n")
+    assert (read_labels(tmp_path / "a.csv").ids, read_labels(tmp_path / "a.csv").labels) == (["a"], ["x"])
+    (tmp_path / "a.csv").write_text("ID,id,label\na,b,x\n")
+    assert read_labels(tmp_path / "a.csv").ids == ["b"]
+    (tmp_path / "a.csv").write_text("ID,Id,label\na,b,x\n")
+    with pytest.raises(LabelError, match="FL-L12 2 columns named 'id'"):
+        read_labels(tmp_path / "a.csv")

@@ -117,7 +117,7 @@ def _(work):
 
 
 @cases.refused(
-    "L8", "UTF-16", place="not utf-8 at byte 0; it looks like UTF-16 at labels.csv:1; pass encoding='utf-16'"
+    "L8", "UTF-16", place="not utf-8 at byte 0; it looks like UTF-16 at labels.csv:1; pass --encoding utf-16"
 )
 def _(work):
     work.write("labels.csv", labelled("ant", "bee", "cat").encode("utf-16"))

@@ -193,7 +193,7 @@ def _allocated(shape: tuple[int, ...]) -> np.ndarray:
         return np.empty(shape, np.uint8)
     except MemoryError as problem:
         what = f"{shape[0]:,} images of {shape[1]} x {shape[2]} need {np.prod(shape, dtype=float) / 2**30:.1f} GiB"
-        raise ImageError("I36", what, do="choose a smaller image_size (--image-size)") from problem
+        raise ImageError("I36", what, do="choose a smaller --image-size (image_size=)") from problem
 
 
 def _check_rejected(source: Source, rejected: dict[int, str], on_bad_image: str, path: object) -> None:

@@ -47,7 +47,7 @@ def _refused(conflicts: Conflicts, source: str) -> LabelError:
     pairs = [(same[0], row) for same in conflicts.values() for row in same if row.label != same[0].label]
     pairs.sort(key=lambda pair: pair[1].place)
     said = [f"{row.id}: {_said(first)}, {_said(row)}" for first, row in pairs]
-    do = "keep one label for each id, or pass on_conflict='last' or 'drop' (--on-conflict)"
+    do = "keep one label for each id, or pass --on-conflict last or drop (on_conflict='last')"
     where = f"{source}:{pairs[0][1].place}"
     return LabelError("L14", "an id with two different labels", where=where, rows=said, do=do)
 

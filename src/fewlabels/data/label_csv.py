@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -91,7 +91,7 @@ def _rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the columns id,label and rows")
-    id_at, label_at = _columns(header, f"{path}:{line}", options.delimiter, ("id", "label"))
+    id_at, label_at = columns_at(header, f"{path}:{line}", options.delimiter, ("id", "label"))
     found = CsvRows()
     for line, cells in records:
         if len(cells) != len(header):
@@ -112,7 +112,7 @@ def _labels_alone(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the column label and rows")
-    (label_at,) = _columns(header, f"{path}:{line}", options.delimiter, ("label",))
+    (label_at,) = columns_at(header, f"{path}:{line}", options.delimiter, ("label",))
     found = CsvRows()
     for line, cells in records:
         if not cells and len(header) > 1:
@@ -133,7 +133,7 @@ def _pass_over(found: CsvRows, note: Note, options: LabelOptions) -> None:
         found.left_out.append(note)
         return
     quote = f"quote cells that hold {DELIMITERS.get(options.delimiter, repr(options.delimiter))}"
-    do = f"{quote}, give every column a name, or pass skip_bad_rows=True (--skip-bad-rows)"
+    do = f"{quote}, give every column a name, or pass --skip-bad-rows (skip_bad_rows=True)"
     raise LabelError("L5" if found.rows else "L4", note.note, where=f"{note.file}:{note.line}", do=do)
 
 
@@ -169,8 +169,13 @@ def _records(file: TextIO, path: Path, delimiter: str, *, blank: bool = False) -
             yield lines.row, []
 
 
-def _columns(header: list[str], where: str, delimiter: str, wanted: tuple[str, ...]) -> list[int]:
-    """Where the wanted columns stand in the header. Raises LabelError L9, L12, L31."""
+def columns_at(header: Sequence[str], where: str, delimiter: str, wanted: tuple[str, ...]) -> list[int]:
+    """Where the wanted columns stand in the header; ID and Label will do, where there is no id, label.
+
+    Raises LabelError L9, L12, L31.
+    """
+    if not set(wanted) <= set(header):
+        header = [cell.casefold() if cell.casefold() in wanted else cell for cell in header]
     for name in wanted:
         if (count := header.count(name)) > 1:
             raise LabelError("L12", f"{count} columns named {name!r}", where=where, do="rename all but one")
@@ -179,10 +184,11 @@ def _columns(header: list[str], where: str, delimiter: str, wanted: tuple[str, .
     for other, words in DELIMITERS.items():
         names = [cell.strip() for cell in delimiter.join(header).split(other)]
         if other != delimiter and len(names) > 1 and all(name in names for name in wanted):
-            do = f"pass delimiter={other!r} (--delimiter)"
+            flag = "$'\\t'" if other == "\t" else repr(other)
+            do = f"pass --delimiter {flag} (delimiter={other!r})"
             raise LabelError("L9", f"columns separated by {words}, not by {delimiter!r}", where=where, do=do)
     found = ", ".join(repr(name) for name in header)
-    do = "name the columns in the first line, without spaces around the names"
+    do = "name the columns so in the first line (ID and Label will do), without spaces around the names"
     raise LabelError("L31", f"columns {found}; expected {' and '.join(wanted)}", where=where, do=do)
 
 
@@ -199,7 +205,9 @@ def _check_encoding(path: Path, encoding: str) -> None:
     alternating = len(head) > 3 and (not any(head[0::2]) or not any(head[1::2]))
     if (marked or alternating) and not codec.startswith(("utf-16", "utf-32")):
         what = f"not {encoding} at byte 0; it looks like UTF-16"
-        raise LabelError("L8", what, where=f"{path}:1", do="pass encoding='utf-16' (--encoding), or save it as UTF-8")
+        raise LabelError(
+            "L8", what, where=f"{path}:1", do="pass --encoding utf-16 (encoding='utf-16'), or save it as UTF-8"
+        )
 
 
 def _not_this_encoding(path: Path, encoding: str) -> LabelError:
@@ -221,5 +229,5 @@ def _not_this_encoding(path: Path, encoding: str) -> LabelError:
         what = "neither CSV nor Parquet: the file is not text"
         return LabelError("L28", what, where=path, do="give a table with the columns id and label")
     what = f"not {encoding} at byte {position:,}; it looks like Latin-1 (Windows-1252)"
-    do = "pass encoding='cp1252' (--encoding) if so, or save it as UTF-8"
+    do = "pass --encoding cp1252 (encoding='cp1252') if so, or save it as UTF-8"
     return LabelError("L8", what, where=f"{path}:{line}", do=do)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..conventions import UNLABELED
 from ..errors import EmbeddingError, LabelError
-from .label_csv import read_label_csv
+from .label_csv import columns_at, read_label_csv
 from .label_options import LabelOptions
 from .labels import Labels, encode_column, encode_labels, is_table, label_file, warn_of_one_class, warn_of_width
 from .npy import MAGIC, check_size, npy_header
@@ -32,11 +32,9 @@ def read_labels_by_position(path: str | os.PathLike[str], num_rows: int, options
         labels = _numbers(file, num_rows)
     elif is_table(file):
         table = open_table([file], LabelError)
-        if "label" not in table.names:
-            found = ", ".join(map(repr, table.names))
-            raise LabelError("L31", f"columns {found}; expected label", where=file, do="rename the column")
+        (label_at,) = columns_at(table.names, str(file), ",", ("label",))
         _check_count(table.num_rows, num_rows, file)
-        labels = encode_column(label_column(table, "label"))
+        labels = encode_column(label_column(table, table.names[label_at]))
     else:
         given = read_label_csv(file, options or LabelOptions(), by_position=True)
         _check_count(len(given.rows), num_rows, file)

@@ -6,8 +6,8 @@ import os
 import re
 import unicodedata
 import warnings
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError, listed, shown
 from .label_conflicts import once_each
-from .label_csv import CsvRows, Row, read_label_csv
+from .label_csv import CsvRows, Row, columns_at, read_label_csv
 from .label_options import LabelOptions
 from .notes import Note
 from .parts import ARROW_ENDINGS
@@ -99,13 +99,10 @@ def is_table(file: Path) -> bool:
 
 def _read_table(path: Path) -> list[Row]:
     table = open_table([path], LabelError)
-    missing = [name for name in ("id", "label") if name not in table.names]
-    if missing:
-        found = ", ".join(repr(name) for name in table.names)
-        raise LabelError("L31", f"columns {found}; expected id and label", where=path, do="rename the columns")
+    id_at, label_at = columns_at(table.names, str(path), ",", ("id", "label"))
     if table.num_rows == 0:
         raise LabelError("L11", "no data rows", where=path, do="add rows with an id and a label")
-    ids, labels = id_texts(table, "id", unique=False), label_texts(table, "label")
+    ids, labels = id_texts(table, table.names[id_at], unique=False), label_texts(table, table.names[label_at])
     return [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), start=1)]
 
 
@@ -161,7 +158,7 @@ def _unknown_ids(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) ->
         "an id that is not in the data",
         where=given.place(unknown[0]),
         rows=[given.ids[i] for i in unknown],
-        do=f"{example}; correct the ids, or pass ignore_unknown_ids=True (--ignore-unknown-ids)",
+        do=f"{example}; correct the ids, or pass --ignore-unknown-ids (ignore_unknown_ids=True)",
     )
 
 
@@ -175,7 +172,8 @@ def warn_of_one_class(labels: Labels) -> None:
 def encode_column(names: pa.ChunkedArray) -> Labels:
     """encode_labels for a column of texts: each distinct name is looked at once. Null is UNLABELED."""
     distinct = pc.unique(names).drop_null()
-    found = encode_labels(distinct.to_pylist())
+    counts = {one["values"]: one["counts"] for one in pc.value_counts(names).to_pylist()}
+    found = _encoded(distinct.to_pylist(), None, counts)
     place = pc.index_in(names, value_set=distinct)
     return Labels(np.append(found.codes, UNLABELED)[pc.fill_null(place, -1).to_numpy()], found.class_names)
 
@@ -188,6 +186,13 @@ def encode_labels(names: Sequence[str | None], *, class_names: Sequence[str] | N
     class_names, L19 for a class "-1" beside others than "1". Warns about classes that look alike (L21), and about the
     classes "-1" and "1" (L20).
     """
+    return _encoded(names, class_names, Counter(names))
+
+
+def _encoded(
+    names: Sequence[str | None], class_names: Sequence[str] | None, counts: Mapping[str | None, int]
+) -> Labels:
+    """encode_labels. counts: rows of each name, for messages."""
     if class_names is None:
         found = {name for name in names if name is not None}
         order = sorted(found, key=int if all(map(PLAIN_INTEGER.fullmatch, found)) else None)
@@ -196,7 +201,7 @@ def encode_labels(names: Sequence[str | None], *, class_names: Sequence[str] | N
         if repeated := repeats(order):
             raise LabelError("L35", "class names that occur twice", rows=repeated, do="declare each class once")
         _check_declared(names, order, None)
-    _warn_about_twins(order)
+    _warn_about_twins(order, counts)
     if class_names is None and "-1" in order:
         _check_minus_one(order)
     codes: dict[str | None, int] = {name: code for code, name in enumerate(order)}
@@ -224,14 +229,15 @@ def _check_declared(names: Sequence[str | None], declared: Sequence[str], given:
     raise LabelError("L34", "a label that is not a declared class", where=where, rows=list(outside), do=do)
 
 
-def _warn_about_twins(class_names: Sequence[str]) -> None:
+def _warn_about_twins(class_names: Sequence[str], counts: Mapping[str | None, int]) -> None:
     """Warn about classes that differ only by case, spaces, invisible characters or normal form (L21)."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in class_names:
-        alike[_folded(name)].append(name)
-    groups = [" and ".join(map(ascii, group)) for group in alike.values() if len(group) > 1]
+        alike[_folded(name)].append(f"{name!a} ({counts.get(name, 0)} labelled)")
+    groups = [" and ".join(group) for group in alike.values() if len(group) > 1]
     if groups:
-        _warn("L21", f"classes that differ only by case, space or normal form are kept apart: {listed(groups)}")
+        what = f"classes that differ only by case, space or normal form are kept apart: {listed(groups)}"
+        _warn("L21", f"{what}; if they are one class, write its name alike in every row of the labels")
 
 
 def _folded(name: str) -> str:
