@@ -42,7 +42,7 @@ demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
 
 test: $(VENV)/.dev
-	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow"
+	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow" --durations 20
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -154,7 +154,7 @@ def train(
     _resumable(out, resume, allow_inexact)
     quiet = quiet or not _speaks()
     hush(quiet)
-    folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume)
+    folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
     given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
     graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from .jobs.images import ImageSource, checked_device, run_images
@@ -201,11 +201,15 @@ def _resumable(out: Path | None, resume: bool, allow_inexact: bool) -> None:
             os.environ.setdefault("OMP_NUM_THREADS", str(int(json.loads(begun.read_bytes())["threads"])))
 
 
-def _folder(out: Path | None, wanted: str | Path, resume: bool) -> Path:
-    """The run folder: as named, or the next free one of the wanted name. Raises ConfigError (C9) for one in use."""
-    from .runs import free_name, refuse_used_folder
+def _folder(out: Path | None, wanted: str | Path, resume: bool, inputs: tuple[Path | None, ...] = ()) -> Path:
+    """The run folder: as named, or the next free one of the wanted name.
+
+    Raises ConfigError for one in use (C9), or in one of the inputs (C10).
+    """
+    from .runs import free_name, refuse_inside, refuse_used_folder
 
     folder = out or free_name(wanted)
+    refuse_inside(folder, inputs)
     if not resume:
         refuse_used_folder(folder)
     return folder

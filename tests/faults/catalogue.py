@@ -86,7 +86,7 @@ class Workplace:
         np.save("embeddings.npy", self.rows.astype(np.float32))
         self.write("labels.csv", "id,label\n0,ant\n10,bee\n20,cat\n")
         # Drawing takes longer than all the rest.
-        monkeypatch.setattr("fewlabels.report.report_html", lambda folders: "<html></html>")
+        monkeypatch.setattr("fewlabels.jobs.propagation._page", lambda folder: "<html></html>")
         self.codes = np.full(30, -1)
         self.codes[[0, 10, 20]] = [0, 1, 2]
         self.caught = []

@@ -126,6 +126,7 @@ def test_a_run_on_a_full_disk_ends_with_status_4_and_goes_on_to_the_same_bytes(d
     assert (disk.seen / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_again_and_again_by_a_disk_that_grows(disk, undisturbed, tally):
     stopped = 0
     with Children(disk.inside) as children:
@@ -142,6 +143,7 @@ def test_a_run_is_stopped_again_and_again_by_a_disk_that_grows(disk, undisturbed
     assert remains(disk.seen / "run") == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.lane("F6", faulty=True)
 @pytest.mark.parametrize("fault", WRITING)
 def test_a_run_that_does_not_tell_of_a_full_disk_is_noticed(disk, fault):
@@ -168,6 +170,7 @@ def rows(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_propagate_on_a_full_disk_leaves_nothing_and_what_was_there(disk, rows, tally):
     assert propagated(disk, rows, rows / "elsewhere.csv")[0] == 0
     before, tried = files(disk.seen), (0, 12, 40, 1, 2, 4, 8, 16, 24, 32)[: size(2, 10, 10)]
@@ -231,6 +234,7 @@ def test_the_review_page_on_a_full_disk_refuses_answers_and_takes_them_once_ther
 # A disk that is read-only
 
 
+@pytest.mark.slow
 def test_nothing_is_written_to_a_read_only_disk_and_what_is_there_can_be_read(disk, rows, undisturbed):
     with Children(disk.inside) as children:
         assert trained(children, disk)[0] == 0
@@ -241,14 +245,16 @@ def test_nothing_is_written_to_a_read_only_disk_and_what_is_there_can_be_read(di
     assert told(propagated(disk, rows, disk.path / "o.csv"), disk.path)
     with pytest.raises(RuntimeError, match=f"FL-D1 .*Read-only file system at {disk.path}"):
         Server(disk.path / "run.review", inside=disk.inside)
-    for command in ("verify", "report"):
-        status, _, err = disk.run(sys.executable, "-m", "fewlabels", command, str(disk.path / "run"))
-        assert (status, command) in ((0, "verify"), (4, "report")), err
+    run, page = str(disk.path / "run"), str(disk.path / "page.html")
+    for expected, command in ((0, ["verify", run]), (4, ["report", run, "--out", page])):
+        status, _, err = disk.run(sys.executable, "-m", "fewlabels", *command)
+        assert status == expected, err
     assert files(disk.seen) == before
     disk.remount("rw")
     assert remains(disk.seen / "run") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_disk_that_becomes_read_only_in_the_middle_of_a_run_ends_it_and_it_goes_on(disk, undisturbed):
     with Children(disk.inside) as children:
         assert trained(children, disk, at=["evaluation", 2, signal.SIGTERM])[0] == 143

@@ -133,15 +133,19 @@ def _write(
     writer: RunWriter, table: PseudoLabelTable, results: dict[str, Any], shown: Insights | None, stages: Stages
 ) -> None:
     """All files of the run folder that come at the end. shown: what its report shows; None for no report."""
-    from ..report import report_html  # with matplotlib: what is wrong with the input is not to wait for it
-
     writer.pseudo_labels(table)
     writer.results(results)
     if shown is not None:
         writer.insights(shown)
         stages.progress.start(PAGE)
-        writer.report(report_html([writer.folder]))
+        writer.report(_page(writer.folder))
     writer.finish()
+
+
+def _page(folder: Path) -> str:
+    from ..report import report_html  # with matplotlib: what is wrong with the input is not to wait for it
+
+    return report_html([folder])
 
 
 def _given(source: EmbeddingSource, asked: Input) -> Labels:
