@@ -15,7 +15,7 @@ import pytest
 from fewlabels.runs import verify_run
 
 ROWS = 3000
-ARGUMENTS = ["propagate", "e.npy", "--labels", "l.csv", "--n-neighbors", "5", "--json"]
+ARGUMENTS = ["propagate", "e.npy", "--labels", "l.csv", "--n-neighbors", "5", "--json", "--no-report"]
 # A run that says how many calls to the operating system it has made, and stops for a while at a given one.
 SLOW = """
 import sys, time
