@@ -20,6 +20,7 @@ from .cli_training import (
     Speed,
     Tensorboard,
     need_training_packages,
+    speaks,
 )
 from .errors import ConfigError
 
@@ -108,7 +109,7 @@ def reproduce(
             tensorboard,
         )
         reproduce_from(Request(cells, _numbers(splits, split), variant, out), data, how)
-    if os.environ.get("RANK", "0") != "0":  # torchrun: one process tells
+    if not speaks():
         return
     if as_json:
         print_json(rows_json(cells, variant, out))

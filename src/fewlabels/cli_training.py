@@ -71,7 +71,7 @@ def demo(
     """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about half a minute."""
     need_training_packages()
     _resumable(out, resume, allow_inexact=False)
-    quiet = quiet or not _speaks()
+    quiet = quiet or not speaks()
     hush(quiet)
     folder = _folder(out, "runs/demo", resume)
     from .jobs.demo import run_demo
@@ -79,7 +79,7 @@ def demo(
     from .jobs.training import RunOptions
 
     results = run_demo(folder, range(seed, seed + seeds), RunOptions(resume=resume, quiet=quiet))
-    if not _speaks():
+    if not speaks():
         return
     if as_json:
         print_json(results | {"run": str(folder)})
@@ -152,7 +152,7 @@ def train(
     """
     need_training_packages()
     _resumable(out, resume, allow_inexact)
-    quiet = quiet or not _speaks()
+    quiet = quiet or not speaks()
     hush(quiet)
     folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
     given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
@@ -177,7 +177,7 @@ def train(
             tensorboard=tensorboard,
         ),
     )
-    if not _speaks():
+    if not speaks():
         return
     if as_json:
         print_json(results | {"run": str(folder)})
@@ -224,9 +224,9 @@ def _given(
     return read_labels(path, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)) if path else None
 
 
-def _speaks() -> bool:
-    """Of torchrun's processes one speaks."""
-    return os.environ.get("RANK", "0") == "0"
+def speaks() -> bool:
+    """Whether this process speaks to the user: the first of torchrun's, or the only one. Known without torch."""
+    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 def need_training_packages() -> None:

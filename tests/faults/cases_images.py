@@ -92,11 +92,16 @@ for id, name, content, reason in BAD:
         rejects(work, content, reason)
 
 
-@cases.accepted("I1", "a run lists what it left out")
-def _(work):
+def train_shortly(work):
+    """Two steps a phase, and no report."""
     work.monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 2)
     work.monkeypatch.setattr("fewlabels.recipes.images.LP_STEPS", 2)
     work.monkeypatch.setattr("fewlabels.jobs.training.report_html", lambda folders: "<html></html>")
+
+
+@cases.accepted("I1", "a run lists what it left out")
+def _(work):
+    train_shortly(work)
     files = {f"{n}.png": encoded(noise(8, 8, seed=n)) for n in range(12)}
     album(work, files | {"=cut.jpg": cut_in_half(), "two\nlines.png": b""})
     work.write("labels.csv", "id,label\n0.png,ant\n1.png,bee\n")
@@ -143,9 +148,7 @@ def _(work):
 
 @cases.accepted("I2", "a run lists what it accepted")
 def _(work):
-    work.monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 2)
-    work.monkeypatch.setattr("fewlabels.recipes.images.LP_STEPS", 2)
-    work.monkeypatch.setattr("fewlabels.jobs.training.report_html", lambda folders: "<html></html>")
+    train_shortly(work)
     files = {f"{n}.png": encoded(noise(8, 8, seed=n)) for n in range(6)}
     album(work, files | {"cut.jpg": encoded(noise(8, 8), "JPEG")[:-2], "png.jpg": encoded(noise(8, 8, seed=9))})
     rows = "id,label\ngood 1.png,ant\ngood 2.png,bee\ncut.jpg,ant\ncut.jpg,bee\ngood 1.png,bee,\n"

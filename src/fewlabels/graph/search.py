@@ -128,10 +128,8 @@ def _probes_for(rank: NDArray[np.int64], recall: float, done: int) -> int:
     """
     q, k = rank.shape
     most = int(rank.max()) + 1
-    direct = np.cumsum(
-        np.bincount((rank + most * np.arange(q)[:, None]).ravel(), minlength=q * most).reshape(q, most), 1
-    )
-    share = direct / k  # (q, most), by number of probes from 1 up
+    counts = np.bincount((rank + most * np.arange(q)[:, None]).ravel(), minlength=q * most).reshape(q, most)
+    share = np.cumsum(counts, axis=1) / k  # of each query's neighbours, found by probes alone, from one probe up
     mean = share.mean(axis=0)
     expected = mean + (1 - mean) * MUTUAL * mean - share.std(axis=0) / q**0.5
     enough = int((expected < recall).sum()) + 1

@@ -23,7 +23,7 @@ from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
 from ..runs.insights import Insights
 from ..train.agreement import demand_same
 from ..train.checkpoint import Checkpoints
-from ..train.distributed import joined, leads, processes
+from ..train.distributed import joined, processes
 from ..train.evaluate import evaluate
 from ..train.execution import Execution, Speed
 from ..train.freed_memory import keep_freed_memory
@@ -46,7 +46,7 @@ from .task import Task
 from .tensorboard import Board, need_tensorboard
 from .watching import Keeper, Keeping, Log, Watcher, images_before, total_images
 
-__all__ = ["RunOptions", "has_run", "leads", "processes", "run_training"]
+__all__ = ["RunOptions", "has_run", "processes", "run_training"]
 
 
 @dataclass(frozen=True)

@@ -124,11 +124,6 @@ def _by_torchrun() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
-def leads() -> bool:
-    """Whether this is the process that speaks to the user: the first of torchrun's, or the only one."""
-    return processes() == 1 or os.environ["RANK"] == "0"
-
-
 @contextmanager
 def _answers() -> Iterator[None]:
     """Turn what torch raises where another process is gone or silent into one line: RunError (X13)."""
