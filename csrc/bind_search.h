@@ -75,6 +75,27 @@ static PyObject *py_search_cells(PyObject *module, PyObject *args) {
     return done(&arrays, failed);
 }
 
+static PyObject *py_probe_before(PyObject *module, PyObject *args) {
+    PyObject *o_pointers, *o_columns, *o_node, *o_cell, *o_probes;
+    Py_ssize_t nodes, n, num_cells, spread, further, first, last, most;
+    if (!PyArg_ParseTuple(args, "OOnOnOnnnnnnO", &o_pointers, &o_columns, &nodes, &o_node, &n, &o_cell, &num_cells,
+                          &spread, &further, &first, &last, &most, &o_probes))
+        return NULL;
+    arrays_t arrays = {.num = 0};
+    before_t before = {NULL, NULL, NULL, NULL};
+    int32_t *probes;
+    int failed = BORROW(o_pointers, nodes + 1, int32_t, 0, 0, before.pointers);
+    failed = failed || BORROW(o_columns, before.pointers[nodes], int32_t, 0, 0, before.columns) ||
+             BORROW(o_node, n, int32_t, 0, 0, before.node) || BORROW(o_cell, nodes, int32_t, 0, 0, before.cell) ||
+             BORROW(o_probes, n * most, int32_t, 1, 0, probes);
+    if (!failed) {
+        Py_BEGIN_ALLOW_THREADS
+        failed = probe_before(&before, num_cells, spread, further, first, last, most, probes);
+        Py_END_ALLOW_THREADS
+    }
+    return done(&arrays, failed);
+}
+
 static PyObject *py_count_backward(PyObject *module, PyObject *args) {
     PyObject *o_numbers, *o_similarity, *o_count;
     Py_ssize_t n, k, first, last;

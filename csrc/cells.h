@@ -8,6 +8,7 @@
 #include "topk.h"
 
 #define PANEL 16
+#define SOME 4 /* every fourth neighbour says enough of where their neighbours lie */
 
 typedef struct {
     const float *panels;  /* all points in order, 16 a panel; one spare panel at the end */
@@ -73,6 +74,66 @@ static void visits_plan(visits_t *visits, const int32_t *probes, int64_t size, i
     for (int64_t v = visits->num; v > 0; v--) first[v] = first[v - 1];
     first[0] = 0;
     for (int64_t v = 0; v < visits->num; v++) visits->order[visits->cell[v]] = -1;
+}
+
+/* The graph of the same points before they moved. pointers, columns: its edges. node: of each point. cell: of each
+ * node, -1 for none. */
+typedef struct {
+    const int32_t *pointers, *columns, *node, *cell;
+} before_t;
+
+/* Count the cells of a node's neighbours; those not counted before are added to seen. Returns how many it has. */
+static int32_t count_cells(const before_t *before, int32_t node, int32_t *count, int32_t *seen, int32_t num) {
+    for (int64_t e = before->pointers[node]; e < before->pointers[node + 1]; e++) {
+        int32_t cell = before->cell[before->columns[e]];
+        if (cell >= 0 && !count[cell]++) seen[num++] = cell;
+    }
+    return num;
+}
+
+/* Take the `most` cells with the highest counts, highest first; -1 where there are no more. */
+static void take_cells(int32_t *count, const int32_t *seen, int32_t num, int64_t most, int32_t *cells) {
+    for (int64_t at = 0; at < most; at++) {
+        int32_t best = -1;
+        for (int32_t s = 0; s < num; s++)
+            if (count[seen[s]] > 0 && (best < 0 || count[seen[s]] > count[best])) best = seen[s];
+        cells[at] = best;
+        if (best >= 0) count[best] = 0;
+    }
+}
+
+/* probes: (n, most). For each of the points first to last (exclusive): where spread is 0, its own cell, the others in
+ * which its neighbours of the last graph lie, those with most of them first, and -1; else, where it has `spread` of
+ * these already, up to `further` that it has not, of some of its neighbours' neighbours. */
+static int probe_before(const before_t *before, int64_t num_cells, int64_t spread, int64_t further, int64_t first,
+                        int64_t last, int64_t most, int32_t *probes) {
+    int32_t *count = calloc((size_t)num_cells, sizeof *count), *seen = malloc((size_t)num_cells * sizeof *seen);
+    if (!count || !seen) {
+        free(count), free(seen);
+        return -1;
+    }
+    for (int64_t i = first; i < last; i++) {
+        const int32_t node = before->node[i];
+        int32_t *cells = probes + i * most, num = 0;
+        if (!spread) {
+            seen[num++] = before->cell[node];
+            count[seen[0]] = INT32_MAX / 2; /* the first to be taken */
+            num = count_cells(before, node, count, seen, num);
+            take_cells(count, seen, num, most, cells);
+        } else if (cells[spread - 1] >= 0) {
+            for (; num < most && cells[num] >= 0; num++) {
+                seen[num] = cells[num];
+                count[seen[num]] = INT32_MIN / 2; /* never to be taken again */
+            }
+            const int64_t free_at = num, room = most - num;
+            for (int64_t e = before->pointers[node]; e < before->pointers[node + 1]; e += SOME)
+                num = count_cells(before, before->columns[e], count, seen, num);
+            take_cells(count, seen, num, room < further ? room : further, cells + free_at);
+        }
+        for (int32_t s = 0; s < num; s++) count[seen[s]] = 0;
+    }
+    free(count), free(seen);
+    return 0;
 }
 
 #endif

@@ -125,6 +125,7 @@ static PyObject *py_instructions(PyObject *module, PyObject *args) {
 static PyMethodDef methods[] = {
     {"search_rows", py_search_rows, METH_VARARGS, NULL},
     {"search_cells", py_search_cells, METH_VARARGS, NULL},
+    {"probe_before", py_probe_before, METH_VARARGS, NULL},
     {"pack", py_pack, METH_VARARGS, NULL},
     {"largest", py_largest, METH_VARARGS, NULL},
     {"scale_rows", py_scale_rows, METH_VARARGS, NULL},

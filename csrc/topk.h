@@ -1,4 +1,4 @@
-/* The best k of a stream of candidates, in a buffer that is cut back to k whenever it is full.
+/* The best k of a stream of candidates, in a buffer that is cut back to little more than k whenever it is full.
  *
  * A candidate is one 64-bit key: its similarity in the upper half, made comparable as an unsigned number, and the
  * complement of its number in the lower. Larger keys come first, so equal similarities are ordered by smaller number.
@@ -38,29 +38,34 @@ static inline float key_similarity(uint64_t key) {
 
 static inline int32_t key_number(uint64_t key) { return (int32_t) ~(uint32_t)key; }
 
-static inline void swap_keys(uint64_t *a, uint64_t *b) {
-    uint64_t kept = *a;
-    *a = *b;
-    *b = kept;
+static inline uint64_t middle_of(uint64_t a, uint64_t b, uint64_t c) {
+    uint64_t low = a < b ? a : b, high = a < b ? b : a;
+    return c < low ? low : c > high ? high : c;
 }
 
-/* Put the k largest of n keys in front, in any order, the smallest of them last (quickselect). */
-static void select_largest(uint64_t *keys, int64_t n, int64_t k) {
-    int64_t low = 0, high = n - 1, target = k - 1;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2, i = low, j = high;
-        if (keys[middle] > keys[low]) swap_keys(keys + middle, keys + low);
-        if (keys[high] > keys[low]) swap_keys(keys + high, keys + low);
-        if (keys[high] > keys[middle]) swap_keys(keys + high, keys + middle);
-        uint64_t pivot = keys[middle];
-        while (i <= j) {
-            while (keys[i] > pivot) i++;
-            while (keys[j] < pivot) j--;
-            if (i <= j) swap_keys(keys + i++, keys + j--);
-        }
-        if (target <= j) high = j;
-        else if (target >= i) low = i;
-        else break;
+/* Put the keys low to high (exclusive) that are at least `least` in front; where the others begin. Where a key falls
+ * cannot be predicted, so nothing branches on it. */
+static inline int64_t parted(uint64_t *keys, int64_t low, int64_t high, uint64_t least) {
+    int64_t end = low;
+    for (int64_t i = low; i < high; i++) {
+        uint64_t key = keys[i];
+        keys[i] = keys[end];
+        keys[end] = key;
+        end += key >= least;
+    }
+    return end;
+}
+
+/* Put the largest of n keys in front, in any order: k of them, or up to `slack` more. How many, and the smallest. */
+static int64_t select_largest(uint64_t *keys, int64_t n, int64_t k, int64_t slack, uint64_t *smallest) {
+    int64_t low = 0, high = n; /* those before `low` are among the k, those from `high` are not */
+    for (;;) {
+        uint64_t pivot = *smallest = middle_of(keys[low], keys[low + (high - low) / 2], keys[high - 1]);
+        int64_t end = parted(keys, low, high, pivot);
+        if (end < k) low = end;
+        else if (end <= k + slack) return end;
+        else if (end < high) high = end;
+        else if ((high = parted(keys, low, high, pivot + 1)) < k) return k; /* from there on all are the pivot */
     }
 }
 
@@ -89,9 +94,9 @@ static inline void offer(best_t *best, float similarity, int32_t number, int64_t
         if (best->known[i] == number) return;
     best->keys[best->count++] = key_of(similarity, number);
     if (best->count == capacity) {
-        select_largest(best->keys, capacity, k);
-        best->count = (int32_t)k;
-        best->threshold = key_similarity(best->keys[k - 1]);
+        uint64_t smallest;
+        best->count = (int32_t)select_largest(best->keys, capacity, k, (capacity - k) / 4, &smallest);
+        best->threshold = key_similarity(smallest);
     }
 }
 
@@ -115,10 +120,8 @@ static void best_read(best_t *best, int64_t k, const int32_t *number, const floa
 /* Write the best k, best first; -1 and 0 where there are fewer. Returns how many there are. */
 static int64_t best_write(best_t *best, int64_t k, int32_t *number, float *similarity) {
     int64_t found = best->count;
-    if (found > k) {
-        select_largest(best->keys, found, k);
-        found = k;
-    }
+    uint64_t smallest;
+    if (found > k) found = select_largest(best->keys, found, k, 0, &smallest);
     sort_descending(best->keys, found);
     for (int64_t i = 0; i < found; i++) {
         number[i] = key_number(best->keys[i]);

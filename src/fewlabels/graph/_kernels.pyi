@@ -17,6 +17,21 @@ def search_cells(
     number: Any,
     similarity: Any,
 ) -> None: ...
+def probe_before(
+    pointers: Any,
+    columns: Any,
+    nodes: int,
+    node: Any,
+    n: int,
+    cell: Any,
+    num_cells: int,
+    spread: int,
+    further: int,
+    first: int,
+    last: int,
+    most: int,
+    probes: Any,
+) -> None: ...
 def pack(rows: Any, n: int, d: int, order: Any, count: int, first: int, last: int, panels: Any) -> None: ...
 def largest(rows: Any, n: int, d: int, first: int, last: int, largest: Any) -> None: ...
 def scale_rows(rows: Any, n: int, d: int, scale: Any, unit: int, first: int, last: int, out: Any) -> None: ...

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from ..errors import EmbeddingError
 from .affinity import affinity, normalize
 from .compiled import fits_kernels, instructions
-from .neighbors import CellHint, Neighbors, PlacedNeighbors, placed_neighbors
+from .neighbors import LastGraph, Neighbors, PlacedNeighbors, placed_neighbors
 from .rows import Comparable, comparable, distinct_rows, warn_of_rounding
 from .settings import GraphSettings
 
@@ -31,7 +31,7 @@ class Search:
 
     n_neighbors: of each node, fewer than asked for where there are too few nodes. recall: share of the true neighbours
     among them; 1 where all pairs were compared, else as seen on a sample of rows. num_probes: cells looked into for
-    each row, 0 where all pairs were compared. num_cells: how many there are.
+    each row on the average, 0 where all pairs were compared. num_cells: how many there are.
     """
 
     n_neighbors: int
@@ -45,12 +45,10 @@ class Layout:
     """Nodes that are close stand in the same group of consecutive nodes: what the fast solver makes use of.
 
     groups: (g + 1,) int64, first node of each. root_degree: (m,) float64, square root of each node's weighted degree.
-    cells: how the search for neighbours went, None if all pairs were compared.
     """
 
     groups: NDArray[np.int64]
     root_degree: NDArray[np.float64]
-    cells: CellHint | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,8 @@ def build_graph(
 ) -> Graph:
     """The normalised affinity of each row's nearest neighbours, from (n, d) real numbers.
 
-    last: the graph of descriptors much like these, as in the epochs of a training: its cells are used again.
+    last: the graph of descriptors much like these, as in the epochs of a training: where the rows are the
+        same ones in the same order and most neighbours stay, its cells are used again, those of a row's neighbours.
     on_progress: told "neighbors" and "affinity" and the share of each that is done, from 0 where it starts.
     Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E1, E7, E11, G14) as its stages
     do.
@@ -137,7 +136,7 @@ def searched(usable: Comparable, settings: GraphSettings, last: Graph | None, on
         settings.n_neighbors,
         recall=settings.search_recall,
         seed=settings.seed,
-        last=last.layout.cells if last is not None and last.layout is not None else None,
+        last=LastGraph(last.node, last.layout.groups, last.affinity) if last is not None and last.layout else None,
         on_progress=lambda share: on_progress("neighbors", share),
     )
     node = _nodes(found.order, alive)[group]
@@ -148,10 +147,9 @@ def connected(searched: Searched, settings: GraphSettings, on_progress: Progress
     """The second half of build_graph."""
     on_progress("affinity", 0.0)
     found, num_nodes = searched.neighbors, searched.num_nodes
-    num_probes = 0 if found.cells is None else found.cells.num_probes
-    search = Search(found.index.shape[1], found.recall, num_probes, found.groups.size - 1)
+    search = Search(found.index.shape[1], found.recall, found.num_probes, found.groups.size - 1)
     w, root_degree = _affinity(found, settings, lambda share: on_progress("affinity", share))
-    layout = Layout(found.groups, root_degree, found.cells)
+    layout = Layout(found.groups, root_degree)
     graph = Graph(searched.node, w, components_of(w), search, layout)
     return with_lone_nodes(graph, num_nodes - w.shape[0])
 

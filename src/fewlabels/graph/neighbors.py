@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import InputWarning
@@ -43,11 +44,16 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
-class CellHint:
-    """What a search can start from. centre: (g, d) float32, of cells. num_probes: how many were enough for each row."""
+class LastGraph:
+    """The graph of the same rows before they moved, which a search can start from.
 
-    centre: NDArray[np.float32]
-    num_probes: int
+    node: (n,) int64, the node of each row. groups: (g + 1,) int64, first node of each group of near ones.
+    edges: (m, m) CSR, of any values.
+    """
+
+    node: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    edges: sp.csr_array
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class PlacedNeighbors:
 
     order: (n,) int64, the member at each place, or its row. groups: (g + 1,) int64, first place of each group.
     index: (n, k) int32, the places of the nearest others of each place, nearest first. similarity: (n, k) float32.
-    recall: as in Neighbors. cells: how the search went, None if all pairs were compared.
+    recall: as in Neighbors. num_probes: groups looked into for each row, on the average; 0 if all pairs were compared.
     """
 
     order: NDArray[np.int64]
@@ -64,7 +70,7 @@ class PlacedNeighbors:
     index: NDArray[np.int32]
     similarity: NDArray[np.float32]
     recall: float
-    cells: CellHint | None = None
+    num_probes: int = 0
 
 
 def nearest_neighbors(
@@ -96,7 +102,7 @@ def placed_neighbors(
     *,
     recall: float | Literal["exact"],
     seed: int,
-    last: CellHint | None = None,
+    last: LastGraph | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> PlacedNeighbors:
     """The n_neighbors nearest of each of rows[members], none of them all zeros. members: ascending numbers.

@@ -11,7 +11,8 @@ from . import _kernels
 from .threads import PARTS, Team, even_ranges
 
 PANEL = 16  # points side by side, one cache line of a feature
-QUERY_BLOCK = 240  # queries searched together at least
+QUERY_BLOCK = 240  # queries searched together at least, where there are many
+LEAST_QUERIES = 60  # for another thread
 Found = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
@@ -90,5 +91,6 @@ def search_rows(
             similarity[a:b],
         )
 
-    team.each(work, even_ranges(num, max(1, min(PARTS * team.size, num // QUERY_BLOCK))))
+    parts = max(num // QUERY_BLOCK, min(team.size, num // LEAST_QUERIES))
+    team.each(work, even_ranges(num, max(1, min(PARTS * team.size, parts))))
     return number, similarity

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
-from .cells import Cells, make_cells, make_centres, nearest_cells, num_cells
-from .neighbors import EXACT_UP_TO, CellHint, PlacedNeighbors, even_groups
+from .cells import Cells, make_cells, make_centres, nearest_cells
+from .last_cells import NO_CELL, is_of, places_of_last, probes_of_last
+from .neighbors import EXACT_UP_TO, LastGraph, PlacedNeighbors, even_groups
 from .panels import Panels, Points, packed, packed_rows, search_rows
 from .threads import PARTS, Team, even_ranges, weighted_ranges
 
 SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
-SAMPLE_AGAIN = 200  # where the number of probes is known from the last search
 FIRST_PROBES = 24  # cells ranked for every row to begin with
 CELLS_SHARE = 0.2  # of the time of the search, that making cells takes: for the progress bar
 MUTUAL = 0.3  # share of the missed neighbours that the other side knows of; 0.2 to 0.8 on data seen
@@ -28,40 +28,46 @@ def all_neighbors(
     k: int,
     recall: float | Literal["exact"],
     seed: int,
-    last: CellHint | None = None,
+    last: LastGraph | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> PlacedNeighbors:
     """The k nearest others of each point, by inner product; k is below the number of points, none of them all zeros.
 
     Similarities are float32 sums over the features in order; equal ones are ordered by place. The same rows, seed and
-    `last` give the same answer for any number of threads. last: cells of points much like these, to start from.
+    `last` give the same answer for any number of threads.
     """
     with Team() as team:
         if points.size <= max(EXACT_UP_TO, k + 1):
             order, groups = np.arange(points.size), even_groups(points.size)
             return _all_pairs(points, packed(points, team), order, groups, k, team, on_progress)
-        last = last if last is not None and _fits(last, points) else None
-        centre = make_centres(points, seed, team) if last is None else last.centre
-        ranked = FIRST_PROBES if last is None else last.num_probes + 1
-        cells = make_cells(
-            points, centre, 1 if recall == "exact" else ranked, team, lambda share: on_progress(CELLS_SHARE * share)
-        )
+
+        def of_cells(share: float) -> None:
+            on_progress(CELLS_SHARE * share)
 
         def rest(share: float) -> None:
             on_progress(CELLS_SHARE + (1 - CELLS_SHARE) * share)
 
-        ordered = points.ordered(cells.order)
         if recall == "exact":
+            cells = make_cells(points, make_centres(points, seed, team), 1, team, of_cells)
+            ordered = points.ordered(cells.order)
             return _all_pairs(ordered, packed(ordered, team), cells.order, cells.start, k, team, rest)
         sample = np.random.default_rng([seed, points.size, 1]).permutation(points.size)
-        sample = np.sort(sample[: SAMPLE if last is None else SAMPLE_AGAIN])
-        return _by_cells(ordered, cells, k, recall, sample, team, rest)
+        wanted = Wanted(k, recall, np.sort(sample[:SAMPLE]))
+        found = None
+        if last is not None and is_of(last, points):
+            found = _from_last(points, last, wanted, team, on_progress)
+        if found is None:
+            cells = make_cells(points, make_centres(points, seed, team), FIRST_PROBES, team, of_cells)
+            found = _by_cells(points.ordered(cells.order), cells, wanted, team, rest)
+        return found
 
 
-def _fits(last: CellHint, points: Points) -> bool:
-    """Whether these cells are of points with as many features, and of about as many points."""
-    wanted = num_cells(points.size)
-    return last.centre.shape[1] == points.rows.shape[1] and wanted / 4 < len(last.centre) < 4 * wanted
+class Wanted(NamedTuple):
+    """The k nearest, the recall to reach at least, and (q,) places of points on which it is looked at."""
+
+    k: int
+    recall: float
+    sample: NDArray[np.int64]
 
 
 def _all_pairs(
@@ -82,33 +88,53 @@ def _all_pairs(
     return PlacedNeighbors(order, groups, index, similarity, 1.0)
 
 
-def _by_cells(
-    points: Points,
-    cells: Cells,
-    k: int,
-    recall: float,
-    sample: NDArray[np.int64],
-    team: Team,
-    on_progress: Callable[[float], None],
-) -> PlacedNeighbors:
-    n = points.size
+def _from_last(
+    points: Points, last: LastGraph, wanted: Wanted, team: Team, on_progress: Callable[[float], None]
+) -> PlacedNeighbors | None:
+    """Look into the cells of the last graph that each point's neighbours are in; None where that is not enough."""
+    order, start = places_of_last(last, points)
+    points = points.ordered(order)
     panels = packed(points, team)
-    queries = points.at(sample)
-    truth = search_rows(queries, panels, k, team, sample)[0]
-    rank = _ranks(cells, queries, truth, team)
-    lists = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    truth = _nearest(points, panels, wanted, team)
+    probes = probes_of_last(last, points, start, team)
+    cell = np.repeat(np.arange(start.size - 1, dtype=np.int32), np.diff(start))
+    held = share_found(probes[wanted.sample], cell[truth])
+    if held.mean - held.error < wanted.recall:
+        return None
+    lists = np.empty((points.size, wanted.k), np.int32), np.empty((points.size, wanted.k), np.float32)
+    _search_cells(panels, start, probes, lists, False, team, on_progress)
+    exchange(lists, team)
+    seen = share_found(lists[0][wanted.sample], truth)
+    if seen.mean - seen.error < wanted.recall:
+        return None
+    return PlacedNeighbors(order, start, *lists, seen.mean, round((probes != NO_CELL).sum() / points.size))
+
+
+def _by_cells(
+    points: Points, cells: Cells, wanted: Wanted, team: Team, on_progress: Callable[[float], None]
+) -> PlacedNeighbors:
+    """Look into the cells that are nearest to each point. points: in the order of the cells."""
+    panels = packed(points, team)
+    truth = _nearest(points, panels, wanted, team)
+    rank = _ranks(cells, points.at(wanted.sample), truth, team)
+    lists = np.empty((points.size, wanted.k), np.int32), np.empty((points.size, wanted.k), np.float32)
     probes, done, seen = cells.probes, 0, Share(0, 0)
-    while seen.mean - seen.error < recall:
-        wanted = _probes_for(rank, recall, done)
-        if wanted > len(cells.centre) // 2:  # cells say little about these rows: comparing all pairs costs no more
+    while seen.mean - seen.error < wanted.recall:
+        enough = _probes_for(rank, wanted.recall, done)
+        if enough > len(cells.centre) // 2:  # cells say little about these rows: comparing all pairs costs no more
             del lists
-            return _all_pairs(points, panels, cells.order, cells.start, k, team, on_progress)
-        if wanted > probes.shape[1]:
-            probes = nearest_cells(points, cells.centre, wanted, team)
-        _search_cells(panels, cells, probes[:, done:wanted], lists, done > 0, team, on_progress)
+            return _all_pairs(points, panels, cells.order, cells.start, wanted.k, team, on_progress)
+        if enough > probes.shape[1]:
+            probes = nearest_cells(points, cells.centre, enough, team)
+        _search_cells(panels, cells.start, probes[:, done:enough], lists, done > 0, team, on_progress)
         exchange(lists, team)
-        done, seen = wanted, share_found(lists[0][sample], truth)
-    return PlacedNeighbors(cells.order, cells.start, *lists, seen.mean, CellHint(cells.centre, done))
+        done, seen = enough, share_found(lists[0][wanted.sample], truth)
+    return PlacedNeighbors(cells.order, cells.start, *lists, seen.mean, done)
+
+
+def _nearest(points: Points, panels: Panels, wanted: Wanted, team: Team) -> Number:
+    """(q, k) places of the true neighbours of the sample."""
+    return search_rows(points.at(wanted.sample), panels, wanted.k, team, wanted.sample)[0]
 
 
 def _ranks(cells: Cells, queries: NDArray[np.float32], truth: Number, team: Team) -> NDArray[np.int64]:
@@ -138,7 +164,7 @@ def _probes_for(rank: NDArray[np.int64], recall: float, done: int) -> int:
 
 def _search_cells(
     panels: Panels,
-    cells: Cells,
+    start: NDArray[np.int64],
     probes: Number,
     lists: Lists,
     more: bool,
@@ -152,8 +178,8 @@ def _search_cells(
     def work(first: int, last: int) -> None:
         _kernels.search_cells(
             panels.flat,
-            cells.start,
-            len(cells.centre),
+            start,
+            start.size - 1,
             panels.dimensions,
             probes,
             probes.shape[1],
@@ -165,7 +191,7 @@ def _search_cells(
             similarity,
         )
 
-    team.each(work, weighted_ranges(cells.start, PARTS * team.size), on_progress)
+    team.each(work, weighted_ranges(start, PARTS * team.size), on_progress)
 
 
 def exchange(lists: Lists, team: Team) -> None:
