@@ -130,7 +130,7 @@ def test_an_error_of_the_disk_at_any_call_is_told_and_changes_no_byte(children, 
     job = {"pair": PAIRS[0], "save_every": 0}
     expected, whole = undisturbed(**job)
     cases = [(number, code) for number in range(first, whole.calls + 1, PARTS) for code in CODES]
-    cases = cases[:: size(5, 5, 1)]
+    cases = cases[:: size(5, 9, 1)]
     for number, code in cases:
         folder = tmp_path / f"{number}-{code}"
         ended = children.run(folder, **job, error=[number, code])

@@ -544,6 +544,7 @@ def serve():
     torch = sys.modules["torch"]
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(False)  # loads what a run would load
+    sys.modules["fewlabels.runs.origin"].versions()  # asks git and the packages, once
     gc.freeze()
     for line in sys.stdin:
         job = json.loads(line)

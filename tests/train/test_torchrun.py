@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 LATEST = 600  # seconds, on a machine that does much else
-COMMAND = [*("train", "photos", "--epochs", "2", "--n-neighbors", "5"), *("--device", "cpu", "--save-every", "0.01")]
+COMMAND = "train photos --scale 0.1 --n-neighbors 5 --device cpu --save-every 0.01".split()
 
 
 @pytest.fixture(scope="module")
