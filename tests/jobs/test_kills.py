@@ -85,7 +85,7 @@ PARTS = size(60, 4, 4)  # parts that are all calls; the suite takes the first on
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("first", range(1, size(1, PARTS, PARTS) + 1))
 def test_a_kill_before_any_call_that_changes_the_disk_changes_no_byte(children, undisturbed, tmp_path, tally, first):
-    job = {"pair": PAIRS[1], "save_every": 0}
+    job = {"pair": PAIRS[size(1, 0, 1)], "save_every": 0}
     expected, whole = undisturbed(**job)
     numbers = range(first, whole.calls + 1, PARTS)
     for number in numbers:

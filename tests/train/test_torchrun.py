@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 LATEST = 600  # seconds, on a machine that does much else
-COMMAND = "train photos --scale 0.1 --n-neighbors 5 --device cpu --save-every 0.01".split()
+COMMAND = ["train", "photos", "--scale", "0.1", "--n-neighbors", "5", "--device", "cpu", "--save-every", "0.01"]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_a_rank_that_is_killed_ends_all_and_the_run_goes_on(begun, whole):
     assert goes_on(begun, "killed") == whole[0]
 
 
-@pytest.mark.parametrize("seed", range(size(1, 2, 10)))
+@pytest.mark.parametrize("seed", range(size(1, 1, 10)))
 def test_a_rank_that_is_killed_is_started_again_by_torchrun_and_the_run_ends_in_the_same_bytes(begun, whole, seed):
     rng, folder = random.Random(seed), begun.folder / f"restarted {seed}"
     process = begun(folder.name, "--resume", launch=("--max-restarts", "3"))
