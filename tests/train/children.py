@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 LATEST = 100.0  # seconds after which a job is killed: it hangs
@@ -544,7 +545,9 @@ def serve():
     torch = sys.modules["torch"]
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(False)  # loads what a run would load
-    sys.modules["fewlabels.runs.origin"].versions()  # asks git and the packages, once
+    origin = sys.modules["fewlabels.runs.origin"]
+    origin.commit, origin._package = cache(origin.commit), cache(origin._package)
+    origin.versions()  # asks git and the packages, once
     gc.freeze()
     for line in sys.stdin:
         job = json.loads(line)

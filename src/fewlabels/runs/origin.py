@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -25,7 +24,6 @@ def versions() -> dict[str, str]:
     return found | {name: _package(name) for name in REPORTED_PACKAGES}
 
 
-@cache
 def _package(name: str) -> str:
     try:
         return version(name)
@@ -33,7 +31,6 @@ def _package(name: str) -> str:
         return "not installed"
 
 
-@cache
 def commit() -> str:
     """The git commit of the checkout that this file is in, "+" if files differ from it; "release" outside of one."""
     checkout = Path(__file__).parents[3]
