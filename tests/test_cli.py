@@ -458,7 +458,7 @@ def test_test_images_that_cannot_count_are_said(photos, capsys):
         photo(Path("test") / ("down", "across")[number % 2] / f"{number}.png", number % 2)
     photo(Path("test/unlabeled/x.png"), 0)
     Path("test/down/bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    arguments = ["train", photos, "--labels", "labels.csv", "--test", "test", "--scale", "0.02", "--n-neighbors", "5", "--out"]
+    arguments = ["train", photos, "--labels", "labels.csv", "--test", "test", "--scale", "0.02", *FEW[2:4], "--out"]
     with pytest.warns(UserWarning, match="FL-I38 1 test images cannot be read and 1 have no label: .* the other 4"):
         assert run(capsys, *arguments, "r")[0] == 0
     photo(Path("test/eagle/y.png"), 0)

@@ -253,6 +253,16 @@ def test_repeated_and_empty_rows_may_come_and_go(small_cells):
         assert len(edges(cold) & edges(again)) > 0.97 * len(edges(cold))
 
 
+def test_rows_that_had_no_neighbours_get_theirs(small_cells):
+    """A few of many, which no sample would show."""
+    rows, settings = bent(3000), GraphSettings(n_neighbors=10)
+    empty = rows.copy()
+    empty[[7, 700, 1500]] = 0
+    again = edges(build_graph(rows, settings, last=build_graph(empty, settings)))
+    true = {pair for pair in edges(build_graph(rows, settings)) if pair[0] in (7, 700, 1500)}
+    assert len(true & again) > 0.8 * len(true)
+
+
 @pytest.mark.parametrize("last", ["other rows", "the same rows in another order", "fewer rows"])
 def test_a_last_graph_that_says_nothing_changes_nothing(small_cells, last):
     rows, settings = bent(3000), GraphSettings(n_neighbors=10)

@@ -89,7 +89,8 @@ def build_graph(
     """The normalised affinity of each row's nearest neighbours, from (n, d) real numbers.
 
     last: the graph of descriptors much like these, as in the epochs of a training: where the rows are the
-        same ones in the same order and most neighbours stay, its cells are used again, those of a row's neighbours.
+        same ones in the same order and most neighbours stay, its cells are used again, those of a row's neighbours. (A
+        few rows that became wholly different ones would be looked for in the wrong cells.)
     on_progress: told "neighbors" and "affinity" and the share of each that is done, from 0 where it starts.
     Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E1, E7, E11, G14) as its stages
     do.

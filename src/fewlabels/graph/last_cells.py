@@ -17,9 +17,10 @@ NO_CELL = -1
 
 
 def is_of(last: LastGraph, points: Points) -> bool:
-    """Whether the last graph is of as many rows, and the kernels can read it."""
+    """Whether the last graph is of as many rows, the kernels can read it, and every point had neighbours in it."""
     edges = last.edges
-    return last.node.size == len(points.rows) and edges.indices.dtype == edges.indptr.dtype == np.int32
+    readable = last.node.size == len(points.rows) and edges.indices.dtype == edges.indptr.dtype == np.int32
+    return bool(readable and np.diff(edges.indptr)[last.node[points.members]].all())
 
 
 def places_of_last(last: LastGraph, points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

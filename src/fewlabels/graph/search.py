@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import _kernels
 from .cells import Cells, make_cells, make_centres, nearest_cells
 from .last_cells import NO_CELL, is_of, places_of_last, probes_of_last
-from .neighbors import EXACT_UP_TO, LastGraph, PlacedNeighbors, even_groups
+from .neighbors import EXACT_UP_TO, MISSING, LastGraph, PlacedNeighbors, even_groups
 from .panels import Panels, Points, packed, packed_rows, search_rows
 from .threads import PARTS, Team, even_ranges, weighted_ranges
 
@@ -103,6 +103,8 @@ def _from_last(
         return None
     lists = np.empty((points.size, wanted.k), np.int32), np.empty((points.size, wanted.k), np.float32)
     _search_cells(panels, start, probes, lists, False, team, on_progress)
+    if (lists[0][:, -1] == MISSING).any():
+        return None
     return PlacedNeighbors(order, start, *lists, held.mean, round((probes != NO_CELL).sum() / points.size))
 
 
