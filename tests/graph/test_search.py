@@ -253,8 +253,7 @@ def test_repeated_and_empty_rows_may_come_and_go(small_cells):
         assert len(edges(cold) & edges(again)) > 0.97 * len(edges(cold))
 
 
-def test_rows_that_had_no_neighbours_get_theirs(small_cells):
-    """A few of many, which no sample would show."""
+def test_a_few_rows_that_had_no_neighbours_get_theirs(small_cells):
     rows, settings = bent(3000), GraphSettings(n_neighbors=10)
     empty = rows.copy()
     empty[[7, 700, 1500]] = 0
