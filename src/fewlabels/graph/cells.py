@@ -38,7 +38,12 @@ class Cells:
     @property
     def home(self) -> NDArray[np.int32]:
         """(n,) the cell of each place."""
-        return np.repeat(np.arange(self.start.size - 1, dtype=np.int32), np.diff(self.start))
+        return cell_of_places(self.start)
+
+
+def cell_of_places(start: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(n,) the cell of each place. start: (m + 1,) first place of each cell."""
+    return np.repeat(np.arange(start.size - 1, dtype=np.int32), np.diff(start))
 
 
 def num_cells(num_points: int) -> int:

@@ -30,23 +30,22 @@ def places_of_last(last: LastGraph, points: Points) -> tuple[NDArray[np.int64], 
     return order, np.searchsorted(node[order], last.groups)
 
 
-def probes_of_last(last: LastGraph, points: Points, start: NDArray[np.int64], team: Team) -> NDArray[np.int32]:
+def probes_of_last(last: LastGraph, points: Points, home: NDArray[np.int32], team: Team) -> NDArray[np.int32]:
     """(n, p) int32: the cell of each point, those of the neighbours that it had, and NO_CELL.
 
     Points whose neighbours are in more cells than those of most others have more of the missing ones: they get some
-    cells of their neighbours' neighbours too. points: in the order of the cells. start: (g + 1,) first of each cell.
+    cells of their neighbours' neighbours too. points: in the order of the cells. home: (n,) the cell of each.
     """
-    home = np.repeat(np.arange(start.size - 1, dtype=np.int32), np.diff(start))
     node, num_nodes = last.node[points.members].astype(np.int32), last.edges.shape[0]
     cell = np.full(num_nodes, NO_CELL, np.int32)
     cell[node] = home
     probes = np.empty((points.size, MOST_PROBES), np.int32)
-    edges = last.edges.indptr, last.edges.indices, num_nodes
+    edges, num_cells = (last.edges.indptr, last.edges.indices, num_nodes), last.groups.size - 1
 
     def fill(spread: int) -> None:
         def work(first: int, end: int) -> None:
             _kernels.probe_before(
-                *edges, node, points.size, cell, start.size - 1, spread, FURTHER, first, end, MOST_PROBES, probes
+                *edges, node, points.size, cell, num_cells, spread, FURTHER, first, end, MOST_PROBES, probes
             )
 
         team.each(work, even_ranges(points.size, PARTS * team.size))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
-from .cells import Cells, make_cells, make_centres, nearest_cells
+from .cells import Cells, cell_of_places, make_cells, make_centres, nearest_cells
 from .last_cells import NO_CELL, is_of, places_of_last, probes_of_last
 from .neighbors import EXACT_UP_TO, MISSING, LastGraph, PlacedNeighbors, even_groups
 from .panels import Panels, Points, packed, packed_rows, search_rows
@@ -96,9 +96,9 @@ def _from_last(
     points = points.ordered(order)
     panels = packed(points, team)
     truth = _nearest(points, panels, wanted, team)
-    probes = probes_of_last(last, points, start, team)
-    cell = np.repeat(np.arange(start.size - 1, dtype=np.int32), np.diff(start))
-    held = share_found(probes[wanted.sample], cell[truth])
+    home = cell_of_places(start)
+    probes = probes_of_last(last, points, home, team)
+    held = share_found(probes[wanted.sample], home[truth])
     if held.mean - held.error < wanted.recall:
         return None
     lists = np.empty((points.size, wanted.k), np.int32), np.empty((points.size, wanted.k), np.float32)
