@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the parsers of lane F10, by atheris, which is no dependency: `pip install atheris` first.
 
-python tests/faults/guided.py --seconds 600 [NAME ...]      names as in test_parsers.PARSERS; all where none is given
+python tests/faults/guided.py --seconds 600 [NAME ...]      names as in parsers.PARSERS; all where none is given
 
 A file that breaks the contract (fuzz.problem_with) is kept in build/guided/, and the exit status is 1. What was tried
 so far is kept there as well, and the next call goes on from it.
@@ -25,7 +25,7 @@ def fuzz(name: str, seconds: int) -> None:
     with atheris.instrument_imports(include=["fewlabels"]):
         sys.path[:0] = [str(HERE), str(HERE.parent / "train")]
         from fuzz import problem_with
-        from test_parsers import PARSERS
+        from parsers import PARSERS
 
         from fewlabels import durable
     durable._fsync = lambda descriptor: None
@@ -64,7 +64,7 @@ def main() -> int:
 
 def _all() -> list[str]:
     sys.path[:0] = [str(HERE), str(HERE.parent / "train")]
-    from test_parsers import PARSERS
+    from parsers import PARSERS
 
     return list(PARSERS)
 

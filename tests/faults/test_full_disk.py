@@ -12,7 +12,8 @@ import httpx2
 import numpy as np
 import pytest
 import torch
-from children import WRITING, Children, remains
+from child_faults import WRITING
+from children import Children, remains
 from lanes import size
 from review_process import Server
 from small_disk import MIB, SmallDisk, files
@@ -89,14 +90,11 @@ def test_a_store_on_a_full_disk_keeps_what_it_has_and_goes_on_once_there_is_room
 # Training
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """What remains of a run that has all the room it wants."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    with Children() as children:
-        ended = children.run(folder, **JOB)
+def undisturbed(children, folder):
+    """What remains of a run in an empty folder with all the room it wants."""
+    ended = children.run(folder / "whole", **JOB)
     assert ended.status == [0], ended.errors
-    return remains(folder)
+    return remains(folder / "whole")
 
 
 def trained(children, disk, **more):
@@ -108,9 +106,10 @@ def trained(children, disk, **more):
 ROOM = (0, 4, 16, 1, 2, 3, 6, 8, 10, 12, 14, 18, 20, 22, 24, 26, 28)  # pages left; a run needs some 30
 
 
-def test_a_run_on_a_full_disk_ends_with_status_4_and_goes_on_to_the_same_bytes(disk, undisturbed, tally):
+def test_a_run_on_a_full_disk_ends_with_status_4_and_goes_on_to_the_same_bytes(disk, tmp_path, tally):
     stopped = 0
     with Children(disk.inside) as children:
+        expected = undisturbed(children, tmp_path)
         for pages in ROOM[: size(3, 100, 100)]:
             disk.fill(pages * PAGE)
             ended = trained(children, disk)
@@ -120,7 +119,7 @@ def test_a_run_on_a_full_disk_ends_with_status_4_and_goes_on_to_the_same_bytes(d
                 stopped += 1
             disk.empty()
             assert trained(children, disk)[0] == 0
-            assert remains(disk.seen / "run") == undisturbed, f"{pages} pages were left"
+            assert remains(disk.seen / "run") == expected, f"{pages} pages were left"
             disk.run("rm", "-r", str(disk.path / "run"))
     tally(stopped)
     assert stopped > 2
@@ -128,9 +127,10 @@ def test_a_run_on_a_full_disk_ends_with_status_4_and_goes_on_to_the_same_bytes(d
 
 
 @pytest.mark.slow
-def test_a_run_is_stopped_again_and_again_by_a_disk_that_grows(disk, undisturbed, tally):
+def test_a_run_is_stopped_again_and_again_by_a_disk_that_grows(disk, tmp_path, tally):
     stopped = 0
     with Children(disk.inside) as children:
+        expected = undisturbed(children, tmp_path)
         for pages in range(0, 1000, 6):
             disk.fill(pages * PAGE)
             ended = trained(children, disk)
@@ -141,7 +141,7 @@ def test_a_run_is_stopped_again_and_again_by_a_disk_that_grows(disk, undisturbed
     print(f"stopped {stopped} times, {pages} pages were enough")
     tally(stopped)
     assert stopped > 1
-    assert remains(disk.seen / "run") == undisturbed
+    assert remains(disk.seen / "run") == expected
 
 
 @pytest.mark.slow
@@ -236,8 +236,9 @@ def test_the_review_page_on_a_full_disk_refuses_answers_and_takes_them_once_ther
 
 
 @pytest.mark.slow
-def test_nothing_is_written_to_a_read_only_disk_and_what_is_there_can_be_read(disk, rows, undisturbed):
+def test_nothing_is_written_to_a_read_only_disk_and_what_is_there_can_be_read(disk, rows):
     with Children(disk.inside) as children:
+        whole = undisturbed(children, rows)
         assert trained(children, disk)[0] == 0
         before = files(disk.seen)
         disk.remount("ro")
@@ -252,12 +253,13 @@ def test_nothing_is_written_to_a_read_only_disk_and_what_is_there_can_be_read(di
         assert status == expected, err
     assert files(disk.seen) == before
     disk.remount("rw")
-    assert remains(disk.seen / "run") == undisturbed
+    assert remains(disk.seen / "run") == whole
 
 
 @pytest.mark.slow
-def test_a_disk_that_becomes_read_only_in_the_middle_of_a_run_ends_it_and_it_goes_on(disk, undisturbed):
+def test_a_disk_that_becomes_read_only_in_the_middle_of_a_run_ends_it_and_it_goes_on(disk, tmp_path):
     with Children(disk.inside) as children:
+        expected = undisturbed(children, tmp_path)
         assert trained(children, disk, at=["evaluation", 2, signal.SIGTERM])[0] == 143
         before = files(disk.seen)
         disk.remount("ro")
@@ -265,4 +267,4 @@ def test_a_disk_that_becomes_read_only_in_the_middle_of_a_run_ends_it_and_it_goe
         assert files(disk.seen) == before
         disk.remount("rw")
         assert trained(children, disk)[0] == 0
-    assert remains(disk.seen / "run") == undisturbed
+    assert remains(disk.seen / "run") == expected

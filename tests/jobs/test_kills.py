@@ -8,7 +8,8 @@ import signal
 from collections import Counter
 
 import pytest
-from children import RESUMING, STOPPING, WRITING, Children, remains
+from child_faults import RESUMING, STOPPING, WRITING
+from children import Children, remains
 from lanes import size
 
 from fewlabels.train.interrupt import NAMES

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from lanes import size
 
 from fewlabels.errors import ConfigError, RunError, StorageError
 from fewlabels.review import store_file
@@ -162,7 +163,7 @@ class LongReviewing(Reviewing):
 
 TestLongReviewing = pytest.mark.slow(LongReviewing.TestCase)
 TestLongReviewing.settings = settings(
-    max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=size(200, 200, 5000), stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -4,24 +4,26 @@ A server imports torch once and forks for every job, so that a hundred kills tak
 is that server: a JSON line in, a JSON line out. `Children` is its other end, for tests.
 """
 
-import errno
 import gc
-import hashlib
 import importlib
 import json
-import mmap
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unittest import mock
+
+from child_faults import FAULTS
+from child_runs import noted, plain_network, settings_of, stripes
+from child_stages import Stage, counted, watched
 
 LATEST = 100.0  # seconds after which a job is killed: it hangs
-NAME = 64  # bytes for the name of a stage
 
 
 @dataclass(frozen=True)
@@ -102,327 +104,6 @@ def remains(folder, hidden=()):
 
 
 # From here on: the server and what it forks.
-
-
-def stripes(num_rows):
-    """Noisy 8 x 8 images of horizontal, vertical or no stripes, two labels each, and 20 to test on."""
-    import numpy as np
-
-    from fewlabels.jobs.task import Task
-
-    rng = np.random.default_rng(0)
-    truth = np.arange(num_rows + 20) % 3
-    pattern = np.zeros((num_rows + 20, 8, 8, 1))
-    pattern[truth == 0, ::2] = pattern[truth == 1, :, ::2] = 180
-    pixels = (pattern + rng.integers(0, 70, pattern.shape)).astype(np.uint8)
-    labels = np.full(num_rows, -1)
-    labels[:6] = truth[:6]
-    return Task(
-        pixels=pixels[:num_rows],
-        labels=labels,
-        ids=[f"image {row}" for row in range(num_rows)],
-        class_names=["rows", "columns", "plain"],
-        title="stripes",
-        test_pixels=pixels[num_rows:],
-        test_truth=truth[num_rows:],
-        truth=truth[:num_rows],
-    )
-
-
-def settings_of(job):
-    """Two phases of two epochs, of two or three steps each, with dropout, random changes and two heads."""
-    from fewlabels.data.settings import AugmentSettings
-    from fewlabels.graph import GraphSettings
-    from fewlabels.nets import NetworkSettings
-    from fewlabels.train.settings import Phase, TrainSettings
-
-    def phase(method):
-        return Phase(method, 2, 0.05, 3, 0 if method == "supervised" else 19)
-
-    return TrainSettings(
-        phases=tuple(phase(method) for method in job["pair"]),
-        graph=GraphSettings(n_neighbors=12, mode=job.get("mode", "paper")),
-        augment=AugmentSettings(translate=1, flip=True, rotate=5),
-        network=NetworkSettings(width=4, dropout=0.2, heads=2),
-        seed=job.get("seed", 0),
-    )
-
-
-class Stage:
-    """The name of what the run is doing, in memory that outlives it; sends a signal where the job asks for one."""
-
-    def __init__(self):
-        self.memory = mmap.mmap(-1, NAME + 24)
-        self.at, self.entered = None, 0
-
-    def name(self):
-        return self.memory[:NAME].rstrip(b"\0").decode()
-
-    def enter(self, name):
-        self.memory[:NAME] = name.encode().ljust(NAME, b"\0")
-        if self.at is not None and name == self.at[0]:
-            self.entered += 1
-            if self.entered == self.at[1]:
-                self.memory[NAME : NAME + 16] = f"{time.monotonic():.4f}".encode().ljust(16)
-                os.kill(os.getpid(), self.at[2])
-
-    def signalled(self):
-        """When the signal was sent; None where it was not."""
-        text = self.memory[NAME : NAME + 16].strip(b"\0 ")
-        return float(text) if text else None
-
-    def count(self):
-        self.memory[NAME + 16 : NAME + 24] = f"{self.calls() + 1}".encode().ljust(8)
-
-    def calls(self):
-        return int(self.memory[NAME + 16 : NAME + 24].strip(b"\0 ") or 0)
-
-
-def within(stage, owner, attribute, name):
-    """Make the owner's function note that the run is in the named stage while it runs. name: or a function of its
-    first argument.
-    """
-    call = getattr(owner, attribute)
-
-    def noted(*arguments, **more):
-        before = stage.name()
-        stage.enter(name if isinstance(name, str) else name(arguments[0]))
-        try:
-            return call(*arguments, **more)
-        finally:
-            stage.memory[:NAME] = before.encode().ljust(NAME, b"\0")
-
-    setattr(owner, attribute, noted)
-
-
-def watched(stage):
-    """Note every stage of a run."""
-    from fewlabels.jobs import training, watching
-    from fewlabels.train import loop, propagator
-    from fewlabels.train.checkpoint import Checkpoints
-
-    within(stage, training, "train", "between two steps")
-    within(stage, loop._Track, "step", lambda track: f"step of phase {track.place.phase}")
-    within(stage, loop, "evaluate", "descriptors")
-    within(stage, watching, "evaluate", "evaluation")
-    within(stage, Checkpoints, "save", "checkpoint")
-    within(stage, Checkpoints, "newest", "taking up")
-    within(stage, training._Run, "_write", "writing")
-    within(stage, training, "report_html", "report")
-    for owner, name in ((propagator, "propagation"), (training, "final propagation")):
-        told(stage, owner, name)
-
-
-def told(stage, owner, name):
-    call = owner.propagate
-
-    def noted(*arguments, on_progress, **more):
-        def on_stage(part, share):
-            stage.enter(f"{name}: {part}")
-            on_progress(part, share)
-
-        before = stage.name()
-        found = call(*arguments, on_progress=on_stage, **more)
-        stage.enter(before)
-        return found
-
-    owner.propagate = noted
-
-
-def counted(stage, last, error):
-    """Count calls that change the disk, and kill this process before the `last`-th. Flushing is left out, which nobody
-    sees who keeps the machine running. error: (number of the call that fails, errno); where that is ENOSPC, every later
-    call that needs room fails, too.
-    """
-    from fewlabels import durable
-
-    failing, code = error
-
-    def fails(name):
-        full = code == errno.ENOSPC and name in ("_create", "_write", "_make")
-        return stage.calls() == failing or (full and stage.calls() > failing)
-
-    def through(name, call):
-        def wrapped(*arguments):
-            stage.count()
-            if stage.calls() == last:
-                os.kill(os.getpid(), signal.SIGKILL)
-            if failing and fails(name):
-                raise OSError(code, os.strerror(code))
-            return None if name == "_fsync" else call(*arguments)
-
-        return wrapped
-
-    for name in ("_create", "_open_to_append", "_write", "_fsync", "_rename", "_sync_folder", "_make", "_unlink"):
-        setattr(durable, name, through(name, getattr(durable, name)))
-    durable._remove = through("_remove", durable._remove)
-
-
-def after_restoring(spoil):
-    """A fault: what was restored is spoiled."""
-
-    def install():
-        from fewlabels.train import loop
-
-        restore = loop.restore
-
-        def restored(state, saved):
-            restore(state, saved)
-            spoil(state)
-
-        loop.restore = restored
-
-    return install
-
-
-def events_kept():
-    from fewlabels.runs import RunWriter
-
-    taken_up = RunWriter.taken_up
-    RunWriter.taken_up = classmethod(lambda cls, folder, num_events=None: taken_up(folder, None))
-
-
-def dropout_by_a_running_number():
-    """As a generator whose state no checkpoint has."""
-    from fewlabels.train import loop
-
-    stepper, drawn = loop.stepper, iter(range(10**9))
-
-    def spoiled(*arguments):
-        step = stepper(*arguments)
-        return lambda number, seed: step(number, next(drawn))
-
-    loop.stepper = spoiled
-
-
-def teacher_without_buffers(state):
-    for value in state.learner.teacher.state.buffers():
-        value.zero_()
-
-
-def graph_that_cannot_be():
-    from fewlabels.errors import GraphError
-    from fewlabels.train import propagator
-
-    def propagate(*arguments, **more):
-        raise GraphError("G1", "a graph that cannot be")
-
-    propagator.propagate = propagate
-
-
-def noted():
-    """Write to stderr, as JSON: hashes of the weights after each epoch, and of each epoch's targets."""
-    from fewlabels.jobs.watching import Watcher
-    from fewlabels.train import loop
-
-    def digest(tensors):
-        return hashlib.sha256(b"".join(one.numpy().tobytes() for one in tensors)).hexdigest()
-
-    epoch, make_targets = Watcher._epoch, loop._make_targets
-
-    def noting(self, report):
-        networks = [one for one in (report.network, report.teacher) if one is not None]
-        tensors = [value for one in networks for value in one.state_dict().values()]
-        print(json.dumps({"weights": digest(tensors), "loss": report.loss}), file=sys.stderr)
-        epoch(self, report)
-
-    def noting_targets(run, state):
-        make_targets(run, state)
-        print(json.dumps({"targets": digest(state.targets.on("cpu"))}), file=sys.stderr)
-
-    Watcher._epoch, loop._make_targets = noting, noting_targets
-
-
-def plain_network():
-    """A network without dropout and batch norm, whose output for a row does not depend on the others."""
-    import torch
-
-    from fewlabels.jobs import training
-    from fewlabels.nets import Output
-
-    class Plain(torch.nn.Module):
-        def __init__(self, num_classes):
-            super().__init__()
-            self.inside, self.outside = torch.nn.Linear(64, 8), torch.nn.Linear(8, 2 * num_classes)
-
-        def forward(self, images):
-            descriptor = torch.tanh(self.inside(images.float().flatten(1) / 255))
-            first, second = self.outside(descriptor).chunk(2, dim=1)
-            return Output(first, descriptor, second)
-
-    training.build_network = lambda settings, image_input, num_classes: Plain(num_classes)
-
-
-RESUMING = {
-    "momentum is not restored": after_restoring(lambda state: state.learner.optimizer.state.clear()),
-    "the teacher's buffers are not restored": after_restoring(teacher_without_buffers),
-    "targets are made again in the middle of an epoch": after_restoring(lambda s: setattr(s, "targets", None)),
-    "losses of the epoch so far are forgotten": after_restoring(lambda s: setattr(s, "losses", None)),
-    "events after the checkpoint are kept": events_kept,
-    "dropout is drawn by a running number": dropout_by_a_running_number,
-}
-
-
-def signals_unheard():
-    from fewlabels.train import interrupt
-
-    interrupt.StopRequested._note = lambda self, number, frame: None
-
-
-def stopped_at_once():
-    from fewlabels.train import interrupt
-
-    interrupt.StopRequested.__enter__ = lambda self: self
-
-
-def stopped_unsaved():
-    from fewlabels.train import loop
-
-    loop._save = lambda run, state: None
-
-
-def lock_left():
-    from fewlabels.runs import lock
-
-    lock.RunLock.__exit__ = lambda self, *error: None
-
-
-STOPPING = {
-    "a signal is not heard": signals_unheard,
-    "a signal ends the run at once": stopped_at_once,
-    "nothing is saved at a signal": stopped_unsaved,
-    "the folder stays locked": lock_left,
-}
-
-
-def errors_kept_quiet():
-    """What cannot be written is taken for written."""
-    from contextlib import contextmanager, suppress
-
-    from fewlabels import durable
-
-    @contextmanager
-    def quiet(path):
-        with suppress(OSError):
-            yield
-
-    durable.storage_errors = quiet
-
-
-def errors_as_they_are():
-    """No code, no status of its own."""
-    from contextlib import nullcontext
-
-    from fewlabels import durable
-
-    durable.storage_errors = nullcontext
-
-
-WRITING = {
-    "errors of the disk are kept quiet": errors_kept_quiet,
-    "errors of the disk are told as they are": errors_as_they_are,
-}
-FAULTS = RESUMING | STOPPING | WRITING | {"the graph cannot be built": graph_that_cannot_be}
 
 
 def trained(job, stage):
@@ -539,6 +220,14 @@ def attended(job):
 LOADED = ("torch", "pandas", "fewlabels.jobs.training", "fewlabels.report.pictures", "fewlabels.main")
 
 
+def warm_up():
+    """Train once here: what a run loads, asks git and makes room for is there for all that are forked."""
+    training = sys.modules["fewlabels.jobs.training"]
+    settings, options = settings_of({"pair": ["supervised", "lp"]}), training.RunOptions(quiet=True)
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(training, "report_html", return_value="later"):
+        training.run_training(stripes(60), settings, Path(folder) / "run", options)
+
+
 def serve():
     for name in LOADED:
         importlib.import_module(name)
@@ -547,7 +236,8 @@ def serve():
     torch.use_deterministic_algorithms(False)  # loads what a run would load
     origin = sys.modules["fewlabels.runs.origin"]
     origin.commit, origin._package = cache(origin.commit), cache(origin._package)
-    origin.versions()  # asks git and the packages, once
+    warm_up()
+    gc.collect()
     gc.freeze()
     for line in sys.stdin:
         job = json.loads(line)
