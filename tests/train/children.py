@@ -12,12 +12,10 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from unittest import mock
 
 from child_faults import FAULTS
 from child_runs import noted, plain_network, settings_of, stripes
@@ -217,18 +215,15 @@ def attended(job):
     )
 
 
-LOADED = ("torch", "pandas", "fewlabels.jobs.training", "fewlabels.report.pictures", "fewlabels.main")
-
-
-def warm_up():
-    """Train once here: what a run loads, asks git and makes room for is there for all that are forked."""
-    training = sys.modules["fewlabels.jobs.training"]
-    settings, options = settings_of({"pair": ["supervised", "lp"]}), training.RunOptions(quiet=True)
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(training, "report_html", return_value="later"):
-        training.run_training(stripes(60), settings, Path(folder) / "run", options)
+LOADED = (
+    *("torch", "multiprocessing.synchronize"),
+    *("pandas", "pyarrow.pandas_compat", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin"),
+    *("fewlabels.graph.fast_rows", "fewlabels.jobs.training", "fewlabels.report.pictures", "fewlabels.main"),
+)
 
 
 def serve():
+    """Loads, and starts nothing: a process that has threads when it forks may hang in its children."""
     for name in LOADED:
         importlib.import_module(name)
     torch = sys.modules["torch"]
@@ -236,8 +231,7 @@ def serve():
     torch.use_deterministic_algorithms(False)  # loads what a run would load
     origin = sys.modules["fewlabels.runs.origin"]
     origin.commit, origin._package = cache(origin.commit), cache(origin._package)
-    warm_up()
-    gc.collect()
+    origin.versions()  # asks git and the packages, once
     gc.freeze()
     for line in sys.stdin:
         job = json.loads(line)
