@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fewlabels.data.digits import load_digits
+from fewlabels.jobs import demo
 from fewlabels.jobs.task import Task
 
 
@@ -24,3 +28,11 @@ def stripes() -> Task:
         test_truth=truth[60:],
         truth=truth[:60],
     )
+
+
+@pytest.fixture
+def few_digits(monkeypatch) -> None:
+    """The demo learns from the first 300 digits only: the map of all of them takes longest in a short run."""
+    digits = load_digits()
+    few = replace(digits, pixels=digits.pixels[:300], truth=digits.truth[:300], ids=digits.ids[:300])
+    monkeypatch.setattr(demo, "load_digits", lambda: few)

@@ -32,7 +32,7 @@ def test_the_digits_are_split_once_and_labelled_by_seed():
     assert one.facts["source"] == {"kind": "digits"}
 
 
-def test_several_seeds_make_a_folder_each_and_a_table(tmp_path):
+def test_several_seeds_make_a_folder_each_and_a_table(few_digits, tmp_path):
     results = run_demo(tmp_path / "demo", [3, 4], RunOptions(quiet=True), settings=SHORT)
     assert results["table"]["lp_error"]["values"] == [
         json.loads((tmp_path / "demo" / f"seed-{seed}" / "results.json").read_text())["lp_error"] for seed in (3, 4)

@@ -14,7 +14,6 @@ from children import Children, remains
 from PIL import Image
 
 from fewlabels import cli_training
-from fewlabels.data.digits import load_digits
 from fewlabels.jobs import demo, images
 from fewlabels.main import run
 from fewlabels.recipes.digits import digits_lp
@@ -194,15 +193,8 @@ def test_resume_needs_the_name_of_the_folder(photos, monkeypatch, capsys, comman
     assert "FL-C6 --resume without --out" in capsys.readouterr().err
 
 
-def few_digits(num_rows=300):
-    """The first of the digits to learn from: the map of all of them takes longest in a run."""
-    digits = load_digits()
-    return replace(digits, pixels=digits.pixels[:num_rows], truth=digits.truth[:num_rows], ids=digits.ids[:num_rows])
-
-
-def test_the_demo_goes_on_too(tmp_path, monkeypatch, capsys, signal_in_second_epoch):
+def test_the_demo_goes_on_too(few_digits, tmp_path, monkeypatch, capsys, signal_in_second_epoch):
     monkeypatch.setattr(demo, "digits_lp", lambda seed: shortened(digits_lp(seed)))
-    monkeypatch.setattr(demo, "load_digits", few_digits)
     for name in ("whole", "run"):
         status = commanded(monkeypatch, ["demo", "--out", str(tmp_path / name), "-q"])
         assert status == (0 if name == "whole" else 143)
