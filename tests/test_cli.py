@@ -130,6 +130,8 @@ def test_propagate_never_writes_over_a_file(embeddings, capsys):
     assert status == 2
     assert err.startswith("error: FL-C9 the output file exists")
     assert Path("out.csv").read_text() == "mine"
+    assert run(capsys, *PROPAGATE, "out.csv", "--force")[0] == 0
+    assert Path("out.csv").read_text().count("\n") == 61
 
 
 def test_rows_that_no_label_reaches_are_counted_and_have_no_label(capsys):

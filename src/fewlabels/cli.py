@@ -69,6 +69,7 @@ def propagate(
     memory_limit: options.MemoryLimit = None,
     excel_safe: options.ExcelSafe = False,
     no_report: options.NoReport = False,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -83,11 +84,10 @@ def propagate(
     from .jobs.explanations import text
     from .jobs.propagation import Input, run_propagation
     from .jobs.tables import propagation_table
-    from .runs import free_name
+    from .runs import free_name, refuse_existing
 
     hush(quiet)
-    if out.exists():
-        raise ConfigError("C9", "the output file exists", where=out, do="nothing was changed: choose another name")
+    refuse_existing(out, force=force)
     folder = run or free_name(out.with_name(f"{out.stem}-run"))
     columns, rows = Columns(id_column, embedding_column, label_column), tuple(explain or ())
     reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)

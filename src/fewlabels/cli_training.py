@@ -39,6 +39,9 @@ OnBadImage = Annotated[Literal["skip", "fail"], typer.Option(help="skip: list it
 AcceptTruncated = Annotated[
     bool, typer.Option("--accept-truncated", help="Use JPEGs that are cut off; what is missing of them is grey.")
 ]
+MaxPixels = Annotated[
+    int, typer.Option(metavar="N", help="Most pixels of an image; one with more is not read. Memory grows with it.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 SpeedName = Literal["deterministic", "fast"]
 Speed = Annotated[
@@ -129,6 +132,7 @@ def train(
     allow_empty_classes: AllowEmpty = False,
     on_bad_image: OnBadImage = "skip",
     accept_truncated: AcceptTruncated = False,
+    max_pixels: MaxPixels = 64_000_000,
     delimiter: Delimiter = ",",
     encoding: Encoding = "utf-8",
     ignore_unknown_ids: IgnoreUnknown = False,
@@ -163,7 +167,9 @@ def train(
     from .recipes.images import ImageOptions
 
     results = run_images(
-        ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids, continue_from, accept_truncated),
+        ImageSource(
+            data, given, test, image_size, on_bad_image, ignore_unknown_ids, continue_from, accept_truncated, max_pixels
+        ),
         ImageOptions(seed, epochs, flip, graph, method, network, scale),
         folder,
         RunOptions(

@@ -123,6 +123,17 @@ def _(work):
     return work.propagate("parts", out="parts/o.parquet")
 
 
+@cases.refused("C10", "the table that it is made from, with --force", place="the output is the input at rows.parquet")
+def _(work):
+    work.table("rows.parquet")
+    return work.propagate("rows.parquet", "--force", out="rows.parquet")
+
+
+@cases.refused("C10", "the file of the labels, with --force", place="at labels.csv")
+def _(work):
+    return work.propagate("embeddings.npy", "--force", out="labels.csv")
+
+
 @cases.refused("C10", "the folder of images itself", place="at photos")
 def _(work):
     photos(work)

@@ -146,6 +146,24 @@ def _(work):
     assert Image.open(io.BytesIO(shown)).size == (64, 64)
 
 
+@cases.accepted("I4", "larger images, where they are wanted")
+def _(work):
+    large, huge = (encoded(Image.new("1", size, 1)) for size in ((8_200, 8_000), (19_000, 10_000)))
+    found = read(work, {"large.png": large, "huge.png": huge}, max_pixels=70_000_000)
+    assert found.rejected == [("huge.png", "more than 70,000,000 pixels (--max-pixels)")]
+    assert (found.pixels[found.ids.index("large.png")] == 255).all()
+    facts = {"kind": "images", "path": "photos", "max_pixels": 190_000_000}
+    with closing(open_pictures(facts, ["huge.png"])) as pictures:
+        shown = pictures.png(0)
+    assert Image.open(io.BytesIO(shown)).getpixel((0, 0)) == 255
+
+
+@cases.refused("I4", "no number of pixels", code="C20", place="max_pixels")
+def _(work):
+    album(work, {})
+    return work.train("--max-pixels", "0", "--out", "run")
+
+
 @cases.accepted("I2", "a run lists what it accepted")
 def _(work):
     train_shortly(work)

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from fewlabels.data.benchmarks import CIFAR10
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError, Interrupted
 from fewlabels.graph import GraphSettings
 from fewlabels.jobs import tensorboard
+from fewlabels.jobs.cells import Variant, cells_of
+from fewlabels.jobs.reproduce import Request, reproduce_from
 from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.jobs.watching import Keeper
 from fewlabels.nets import NetworkSettings
@@ -83,4 +86,6 @@ def test_where_it_is_missing_nothing_is_begun(stripes, tmp_path, monkeypatch):
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"FL-C66 .*pip install 'fewlabels\[tensorboard\]'"):
         run_training(stripes, SETTINGS, tmp_path / "run", SHOWN)
-    assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError, match="FL-C66"):  # and not for want of the images
+        reproduce_from(Request(cells_of(CIFAR10, 500, "lp"), [10], Variant(), tmp_path), tmp_path / "none", SHOWN)
+    assert not list(tmp_path.iterdir())

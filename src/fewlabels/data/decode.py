@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Pillow knows more than forty kinds; most of its security holes are in the ones left out.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 64_000_000  # of an image, unless somebody says another number: a few kB can claim to be any size
 MIN_SIDE = 2
 MAX_ASPECT = 100
 # Bilinear averages over all pixels when shrinking (no aliasing), and unlike Lanczos or bicubic adds no bright or dark
@@ -56,19 +56,19 @@ class Header:
     kind: str
 
 
-def read_header(file: ImageFile) -> Header:
+def read_header(file: ImageFile, max_pixels: int = MAX_PIXELS) -> Header:
     """Size and kind of an image, without decoding its pixels. Raises BadImage."""
-    with _opened(file) as image:
+    with _opened(file, max_pixels) as image:
         kind = "JPEG" if image.format == PHOTO else str(image.format)
         return Header(*image.size, image.mode in GREY, _has_more(image), kind)
 
 
-def decode(file: ImageFile, size: int, grey: bool) -> Image.Image:
+def decode(file: ImageFile, size: int, grey: bool, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The centred square of the upright first frame, size x size, mode L if grey else RGB. Raises BadImage.
 
     16 bits are scaled to 8, transparency becomes white, CMYK and palettes become RGB.
     """
-    with _opened(file) as image:
+    with _opened(file, max_pixels) as image:
         image.load()  # all of it: a file cut in half fails only here
         picture = _eight_bit(_upright(image)).convert("L" if grey else "RGB")
         return picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), method=RESAMPLING)
@@ -89,12 +89,12 @@ def with_end(file: ImageFile) -> bytes:
     return content + JPEG_END
 
 
-def small_png(file: ImageFile, longest: int) -> bytes:
+def small_png(file: ImageFile, longest: int, max_pixels: int = MAX_PIXELS) -> bytes:
     """The whole image, upright, as a PNG with no side longer than `longest`; never enlarged. Raises BadImage.
 
     Made of pixels alone: no profile, note or other byte of the file is in it.
     """
-    with _opened(file) as image:
+    with _opened(file, max_pixels) as image:
         image.draft(None, (longest, longest))  # JPEG: decodes an eighth, a quarter or a half, where that is enough
         image.load()
         picture = _eight_bit(_upright(image))
@@ -116,7 +116,7 @@ def _as_png(picture: Image.Image) -> bytes:
 
 
 @contextmanager
-def _opened(source: ImageFile) -> Iterator[Image.Image]:
+def _opened(source: ImageFile, max_pixels: int) -> Iterator[Image.Image]:
     """The image, its header checked. All that goes wrong inside the block becomes BadImage.
 
     Warnings are silenced: Pillow warns about odd EXIF and TIFF tags, which do not matter for the pixels, and about
@@ -127,14 +127,14 @@ def _opened(source: ImageFile) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")
             _check_start(file)
             with Image.open(file, formats=FORMATS) as image:
-                _check_header(image)
+                _check_header(image, max_pixels)
                 yield image
     except (BadImage, MemoryError):
         raise
     except UnidentifiedImageError as problem:  # its own words hold a memory address instead of a name
         raise BadImage("not an image, or damaged at its start; read are JPEG, PNG, WebP, BMP, GIF, TIFF") from problem
     except Image.DecompressionBombError as problem:
-        raise BadImage(f"more than {MAX_PIXELS:,} pixels") from problem
+        raise BadImage(f"more than {max_pixels:,} pixels (--max-pixels)") from problem
     except OSError as problem:
         raise BadImage(problem.strerror or str(problem)) from problem
     except Exception as problem:  # decoders of damaged files raise nearly anything
@@ -164,10 +164,10 @@ def _check_start(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _check_header(image: Image.Image) -> None:
+def _check_header(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise BadImage(f"{width} x {height} is more than {MAX_PIXELS:,} pixels")
+    if width * height > max_pixels:
+        raise BadImage(f"{width} x {height} is more than {max_pixels:,} pixels (--max-pixels)")
     if min(width, height) < MIN_SIDE:
         raise BadImage(f"{width} x {height} pixels; both sides need at least {MIN_SIDE}")
     if max(width, height) > MAX_ASPECT * min(width, height):

@@ -1,7 +1,7 @@
 """The process that decodes images: whatever a file does to its decoder happens here, and to nobody else.
 
-`decoders` starts it as `python -m fewlabels.data.decode_worker SECONDS BYTES` and talks to it through its standard
-input and output: a request is a few files, an answer is what became of one.
+`decoders` starts it as `python -m fewlabels.data.decode_worker SECONDS BYTES PIXELS` and talks to it through its
+standard input and output: a request is a few files, an answer is what became of one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import IO, NamedTuple
+
+from PIL import Image
 
 from .decode import BadImage, Header, ImageFile, decode, read_header, small_png, with_end
 
@@ -85,14 +87,14 @@ def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
     return (kind, data) if len(data) == length else None
 
 
-def answer_to(file: ImageFile, wanted: Wanted, size: int = 0, accept_truncated: bool = False) -> tuple[bytes, bytes]:
+def answer_to(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
     """Kind and content: SQUARE and its pixels (TRUNCATED where that was needed to get them), FACTS and a packed Header,
     SMALL and a PNG, or REASON and why it is a bad image.
     """
     try:
-        if wanted != Wanted.HEADER:
-            return _image(file, wanted, size, accept_truncated)
-        found = read_header(file)
+        if request.wanted != Wanted.HEADER:
+            return _image(file, request, max_pixels)
+        found = read_header(file, max_pixels)
         return FACTS, HEADER.pack(found.width, found.height, found.grey, found.more, found.kind.encode())
     except BadImage as problem:
         return REASON, str(problem)[:1000].encode("utf-8", "backslashreplace")
@@ -100,21 +102,21 @@ def answer_to(file: ImageFile, wanted: Wanted, size: int = 0, accept_truncated: 
         return REASON, b"decoding it takes too much memory"
 
 
-def _image(file: ImageFile, wanted: Wanted, size: int, accept_truncated: bool) -> tuple[bytes, bytes]:
+def _image(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
     try:
-        return _decoded(file, wanted, size)
+        return _decoded(file, request, max_pixels)
     except BadImage as problem:
-        if accept_truncated:
+        if request.accept_truncated:
             with suppress(BadImage):
-                kind, data = _decoded(with_end(file), wanted, size)
+                kind, data = _decoded(with_end(file), request, max_pixels)
                 return (TRUNCATED if kind == SQUARE else kind), data
         raise problem
 
 
-def _decoded(file: ImageFile, wanted: Wanted, size: int) -> tuple[bytes, bytes]:
-    if wanted == Wanted.PICTURE:
-        return SMALL, small_png(file, size)
-    return SQUARE, decode(file, size, wanted == Wanted.GREY).tobytes()
+def _decoded(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+    if request.wanted == Wanted.PICTURE:
+        return SMALL, small_png(file, request.size, max_pixels)
+    return SQUARE, decode(file, request.size, request.wanted == Wanted.GREY, max_pixels).tobytes()
 
 
 def header_of(data: bytes) -> Header:
@@ -123,15 +125,18 @@ def header_of(data: bytes) -> Header:
     return Header(width, height, grey, more, kind.rstrip(b"\0").decode())
 
 
-def serve(questions: IO[bytes], answers: IO[bytes], seconds: float) -> None:
+def serve(questions: IO[bytes], answers: IO[bytes], seconds: float, max_pixels: int) -> None:
     """Answer requests until there are no more. seconds: of processor time for a file; the process ends beyond it."""
+    Image.MAX_IMAGE_PIXELS = max(
+        Image.MAX_IMAGE_PIXELS or 0, max_pixels
+    )  # Pillow has a limit of its own, at twice this
     answers.write(READY)
     answers.flush()
     while request := read_request(questions):
         for file in request.files:
             if sys.platform != "win32":
                 signal.setitimer(signal.ITIMER_PROF, seconds)  # counts work, so a busy machine rejects nothing
-            kind, data = answer_to(file, request.wanted, request.size, request.accept_truncated)
+            kind, data = answer_to(file, request, max_pixels)
             answers.write(PART.pack(kind, len(data)) + data)
         answers.flush()  # not each at once, which would cost as much as decoding a small image
 
@@ -154,7 +159,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb", BUFFER)
     os.dup2(2, 1)  # what a library prints is no answer
     confine(int(sys.argv[2]))
-    serve(sys.stdin.buffer, answers, float(sys.argv[1]))
+    serve(sys.stdin.buffer, answers, float(sys.argv[1]), int(sys.argv[3]))
 
 
 if __name__ == "__main__":

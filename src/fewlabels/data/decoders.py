@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import StorageError
-from .decode import BadImage, Header, ImageFile
+from .decode import MAX_PIXELS, BadImage, Header, ImageFile
 from .decode_worker import (
     BUFFER,
     FACTS,
@@ -34,8 +34,8 @@ from .decode_worker import (
 )
 
 COMMAND = [sys.executable, "-P", "-m", "fewlabels.data.decode_worker"]
-SECONDS = 5.0  # of processor time for one file
-ROOM = 1 << 30  # bytes of memory for one file
+SECONDS = 5.0  # of processor time for one file, and
+ROOM = 1 << 30  # bytes of memory: in proportion more where larger images than MAX_PIXELS are wanted
 PATIENCE = 120.0  # seconds that a process may keep silent: only one that is stuck does
 MOST_PROCESSES = 8
 FILES = 32  # in a request, and
@@ -58,9 +58,12 @@ class Decoders:
     BadImage like any other; the process is started again. Answers come in the order of the files.
     """
 
-    def __init__(self, *, accept_truncated: bool = False) -> None:
-        """accept_truncated: a JPEG that is cut off is answered as Truncated, instead of as a BadImage."""
-        self._accept_truncated = accept_truncated
+    def __init__(self, *, accept_truncated: bool = False, max_pixels: int = MAX_PIXELS) -> None:
+        """accept_truncated: a JPEG that is cut off is answered as Truncated, instead of as a BadImage.
+
+        max_pixels: an image with more is a BadImage. Where it is above MAX_PIXELS, time and memory grow with it.
+        """
+        self._accept_truncated, self._limits = accept_truncated, _limits(max_pixels)
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._count = min(count, MOST_PROCESSES)
         self._threads = ThreadPoolExecutor(self._count)
@@ -128,7 +131,7 @@ class Decoders:
         try:
             process = self._idle.get_nowait()
         except Empty:
-            process = _Process()
+            process = _Process(self._limits)
             self._running.add(process)
         if self._closed:  # asked after it is known to `__exit__`, which kills all that it knows: none is missed
             process.kill()
@@ -149,15 +152,29 @@ def _batches(files: Iterable[ImageFile]) -> Iterator[list[ImageFile]]:
         yield batch
 
 
+class _Limits(NamedTuple):
+    """What a process may take for one file, in the order of its arguments."""
+
+    seconds: float
+    room: int
+    max_pixels: int
+
+
+def _limits(max_pixels: int) -> _Limits:
+    share = max(1.0, max_pixels / MAX_PIXELS)
+    return _Limits(SECONDS * share, int(ROOM * share), max_pixels)
+
+
 class _Process:
     """One process, ready to be asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: _Limits) -> None:
+        self._seconds = limits.seconds
         paths = os.pathsep.join(path for path in sys.path if path)
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         try:
             self._process = subprocess.Popen(
-                [*COMMAND, str(SECONDS), str(ROOM)],
+                [*COMMAND, *map(str, limits)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=BUFFER,
@@ -176,7 +193,7 @@ class _Process:
     def answers(self, request: Request) -> list[Answer]:
         """The answers in order; fewer than were asked for where the process ended."""
         found: list[Answer] = []
-        timer = Timer(PATIENCE + SECONDS * len(request.files), self.kill)
+        timer = Timer(PATIENCE + self._seconds * len(request.files), self.kill)
         timer.start()
         try:
             write_request(self._questions, request)
@@ -199,7 +216,7 @@ class _Process:
         status = self._process.wait()
         self._answers.close()
         if status == -getattr(signal, "SIGPROF", 0):
-            return f"decoding it took more than {SECONDS:g} s"
+            return f"decoding it took more than {self._seconds:g} s"
         return f"its decoder crashed ({_name(status)})"
 
 

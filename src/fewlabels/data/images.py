@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, ImageError, InputWarning, listed
-from .decode import BadImage, Header, ImageFile
+from .decode import MAX_PIXELS, BadImage, Header, ImageFile
 from .decoders import Answer, Decoders, Truncated
 from .image_sources import ENDINGS_OF, Source, open_source
 from .notes import Note
@@ -19,6 +19,7 @@ from .notes import Note
 LARGEST_OWN_SIZE = 96  # images that share a square size up to this keep it
 DEFAULT_SIZE = 64
 SIZES = range(2, 4097)
+PIXELS = range(4, 1_000_000_001)
 ODD = {
     "I2": "of a JPEG that is cut off the missing part is grey",
     "I9": "of images with several frames or pages the first one is used",
@@ -51,6 +52,7 @@ def read_images(
     image_size: int | None = None,
     on_bad_image: str = "skip",
     accept_truncated: bool = False,
+    max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
 ) -> Images:
     """The images in a folder, a Parquet file, a folder of Parquet files, or those of a pattern (train-*.parquet).
@@ -61,15 +63,17 @@ def read_images(
     with a readable header share if they are squares of at most 96 pixels, else 64.
     on_bad_image: "skip" lists unreadable images in `rejected`; "fail" raises ImageError I1.
     accept_truncated: use JPEGs that are cut off, with grey for what is missing; each is in `notes`.
+    max_pixels: an image of more is unreadable, so that a small file cannot ask for all memory; a process that decodes
+        may take 1 GiB and 5 s of processor time, and in proportion more where this is above 64 million.
     progress(iterable, total) is laid around the decoding, such as tqdm.
     Warns of images that are cut off (I2), of which only the first frame or page is used (I9), or of files that have
     the ending of another kind (I10).
     Raises ImageError (I1, I17, I20, I30-I36, E18, E20, E21, L22), ConfigError for an option out of range.
     """
-    _check_options(image_size, on_bad_image)
+    _check_options(image_size, on_bad_image, max_pixels)
     source = open_source(path)
     rejected = dict(source.refused)
-    with Decoders(accept_truncated=accept_truncated) as decoders:
+    with Decoders(accept_truncated=accept_truncated, max_pixels=max_pixels) as decoders:
         headers = _headers(source, rejected, decoders)
         _check_rejected(source, rejected, on_bad_image, path)
         size = image_size or _own_size(headers.values())
@@ -101,14 +105,19 @@ def read_colour(source: Source, size: int, progress: Progress | None, where: obj
     return Images(found.pixels, source.ids, source.names, source.class_names, [])
 
 
-def _check_options(image_size: int | None, on_bad_image: str) -> None:
+def _check_options(image_size: int | None, on_bad_image: str, max_pixels: int) -> None:
     if on_bad_image not in ("skip", "fail"):
         do = "pass 'skip' or 'fail'"
         raise ConfigError("C20", f"{on_bad_image!r}; expected 'skip' or 'fail'", where="on_bad_image", do=do)
-    is_number = isinstance(image_size, (int, np.integer)) and not isinstance(image_size, bool)
-    if image_size is not None and not (is_number and image_size in SIZES):
-        what = f"{image_size!r}; expected a whole number from {SIZES[0]} to {SIZES[-1]}"
-        raise ConfigError("C20", what, where="image_size", do="pass such a number, or None to choose by the images")
+    if image_size is not None:
+        _demand_whole("image_size", image_size, SIZES, "pass such a number, or None to choose by the images")
+    _demand_whole("max_pixels", max_pixels, PIXELS, "pass such a number")
+
+
+def _demand_whole(name: str, value: object, known: range, do: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value not in known:
+        what = f"{value!r}; expected a whole number from {known[0]:,} to {known[-1]:,}"
+        raise ConfigError("C20", what, where=name, do=do)
 
 
 def _not_in(rejected: dict[int, str], source: Source) -> Iterator[ImageFile]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import FewlabelsError
 from .datasets import training_images
-from .decode import BadImage, ImageFile, png
+from .decode import MAX_PIXELS, BadImage, ImageFile, png
 from .decoders import Decoders
 from .digits import load_digits
 from .image_sources import Source, open_source, pixel_source
@@ -29,14 +29,22 @@ __all__ = ["BadImage", "Pictures", "open_pictures", "placeholder"]
 class Pictures:
     """Images by row, decoded by processes of its own: no file harms who asks. Threads may share it. To be closed."""
 
-    def __init__(self, source: Source, ids: Sequence[str], *, accept_truncated: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        ids: Sequence[str],
+        *,
+        accept_truncated: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         """ids: of the rows; each is looked for among those of the source, which may have more, or no longer have it.
 
-        accept_truncated: a JPEG that is cut off is shown as far as it goes.
+        accept_truncated: a JPEG that is cut off is shown as far as it goes. max_pixels: a larger image is a BadImage.
         """
         place = {id: at for at, id in enumerate(source.ids)}
         self._places = np.array([place.get(id, -1) for id in ids], np.int64)
-        self._source, self._decoders = source, Decoders(accept_truncated=accept_truncated)
+        self._source = source
+        self._decoders = Decoders(accept_truncated=accept_truncated, max_pixels=max_pixels)
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._size = 0
         self._failed: OrderedDict[tuple[int, int], tuple[Stamp, str]] = OrderedDict()
@@ -110,11 +118,12 @@ def _stamp(file: ImageFile) -> Stamp:
 def open_pictures(facts: Mapping[str, Any], ids: Sequence[str]) -> Pictures:
     """The images that a run was made from.
 
-    facts: `source` of run.json, of kind images (path, accept_truncated), dataset (name, data) or digits. ids: of the
-    run's rows, which are matched by id, never by position.
+    facts: `source` of run.json, of kind images (path, accept_truncated, max_pixels), dataset (name, data) or digits.
+    ids: of the run's rows, which are matched by id, never by position.
     Raises ImageError or ConfigError where the images can no longer be found.
     """
-    return Pictures(_source(facts), ids, accept_truncated=bool(facts.get("accept_truncated")))
+    most = int(facts.get("max_pixels", MAX_PIXELS))
+    return Pictures(_source(facts), ids, accept_truncated=bool(facts.get("accept_truncated")), max_pixels=most)
 
 
 def _source(facts: Mapping[str, Any]) -> Source:

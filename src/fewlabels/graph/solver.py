@@ -91,7 +91,7 @@ def conjugate_gradients(
 
 def not_positive_definite() -> GraphError:
     """The error (G11) of a system that steps of conjugate gradients cannot solve."""
-    do = "the graph must be symmetric, without negative edges"
+    do = "the graph must be symmetric, without negative edges; released mode keeps those there are: use mode='paper'"
     return GraphError("G11", "the system is not positive definite", do=do)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..conventions import UNLABELED
+from ..data.decode import MAX_PIXELS
 from ..data.images import Images, read_images
 from ..data.label_options import LabelOptions
 from ..data.labels import LabelFile, Labels, encode_labels, join_labels
@@ -34,6 +35,7 @@ class ImageSource:
     test: labelled images that only the test error is measured on.
     continue_from: finished run whose network the new one starts from.
     accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
+    max_pixels: of an image; larger ones are not read.
     """
 
     data: Path
@@ -44,6 +46,7 @@ class ImageSource:
     ignore_unknown_ids: bool = False
     continue_from: Path | None = None
     accept_truncated: bool = False
+    max_pixels: int = MAX_PIXELS
 
     def facts(self) -> dict[str, Any]:
         """How the images and labels are opened again, for run.json."""
@@ -54,6 +57,7 @@ class ImageSource:
             **(self.labels.options if self.labels is not None else LabelOptions()).facts(),
             "image_size": self.image_size,
             "accept_truncated": self.accept_truncated,
+            "max_pixels": self.max_pixels,
         }
 
     def read(self, path: Path, name: str, *, size: int | None, quiet: bool) -> Images:
@@ -63,6 +67,7 @@ class ImageSource:
             image_size=size,
             on_bad_image=self.on_bad_image,
             accept_truncated=self.accept_truncated,
+            max_pixels=self.max_pixels,
             progress=follow,
         )
 

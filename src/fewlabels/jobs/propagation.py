@@ -90,7 +90,7 @@ def run_propagation(
     start = time.perf_counter()
     table_kind(out)  # refuse the names before the work
     for place in (out, folder):
-        refuse_inside(place, [asked.embeddings])
+        refuse_inside(place, [asked.embeddings, asked.labels])
         demand_writable(place)  # now, not after the work
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)

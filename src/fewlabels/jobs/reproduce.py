@@ -18,6 +18,7 @@ from .cells import Cell, Variant, without_parts
 from .progress import following
 from .reproduced import outcome, split_folder
 from .task import Task
+from .tensorboard import need_tensorboard
 from .training import RunOptions, run_training
 
 
@@ -50,7 +51,10 @@ def reproduce(request: Request, load: Callable[[], Dataset], how: RunOptions) ->
 
 
 def reproduce_from(request: Request, source: str | Path | None, how: RunOptions) -> None:
-    """`reproduce` with the images of a folder, or "hub"; None: where FEWLABELS_DATA says."""
+    """`reproduce` with the images of a folder, or "hub"; None: where FEWLABELS_DATA says. Raises ConfigError C66
+    without TensorBoard, before anything is read."""
+    if how.tensorboard:
+        need_tensorboard()
     follow = following("reading images", quiet=how.quiet)
     benchmark = request.cells[0].benchmark
     reproduce(request, lambda: load_dataset(benchmark, source, progress=follow), replace(how, resume=True))

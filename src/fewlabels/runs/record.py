@@ -24,7 +24,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,7 +47,6 @@ __all__ = [
     "RunWriter",
     "free_name",
     "read_run",
-    "refuse_inside",
     "refuse_used_folder",
     "verify_run",
 ]
@@ -82,14 +81,6 @@ def refuse_used_folder(folder: str | Path) -> None:
         raise ConfigError(
             "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
         )
-
-
-def refuse_inside(out: str | Path, inputs: Iterable[Path | None]) -> None:
-    """Raise ConfigError (C10) where `out` is in one of the input folders, or is one: later runs would read it."""
-    for source in inputs:
-        if source is not None and source.is_dir() and Path(out).resolve().is_relative_to(source.resolve()):
-            do = f"nothing was changed: name a place outside of {source}"
-            raise ConfigError("C10", "the output is in the folder of the input", where=out, do=do)
 
 
 class RunWriter:
