@@ -1,0 +1,174 @@
+"""`fewlabels propagate`: what it writes, and what it says."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typed import PROPAGATE, run
+
+
+def test_propagate_labels_every_row_and_writes_a_run_folder(embeddings, capsys):
+    status, out, err = run(capsys, *PROPAGATE, "out.parquet", "-q")
+    assert (status, err) == (0, "")
+    table = pq.read_table("out.parquet").to_pydict()
+    assert table["id"] == [str(row) for row in range(60)]
+    assert table["label"] == embeddings
+    assert table["source"].count("given") == 6
+    assert "labelled" in out
+    assert "out-run/report.html" in out
+    assert run(capsys, "verify", "out-run")[0] == 0
+    assert set(os.listdir("out-run")) == {
+        "run.json",
+        "events.jsonl",
+        "results.json",
+        "pseudo_labels.parquet",
+        "insights.json",
+        "map.parquet",
+        "gallery.parquet",
+        "report.html",
+        "manifest.json",
+    }
+
+
+def test_propagate_reads_parquet_with_its_own_labels_and_writes_csv_and_json(embeddings, capsys):
+    rows = np.load("embeddings.npy")
+    labels = [embeddings[row] if row % 10 == 0 else None for row in range(60)]
+    table = {"id": [f"r{row}" for row in range(60)], "embedding": list(rows), "label": labels}
+    pq.write_table(pa.table(table), "rows.parquet")
+    status, out, _ = run(capsys, "propagate", "rows.parquet", "--out", "out.csv", "--json", "-q")
+    assert status == 0
+    assert json.loads(out)["num_labeled"] == 6
+    with open("out.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["label"] for line in lines] == embeddings
+    assert lines[1]["id"] == "r1"
+
+
+def test_a_run_of_embeddings_tells_where_they_came_from(embeddings, tmp_path, capsys):
+    assert run(capsys, *PROPAGATE, "out.parquet", "-q")[0] == 0
+    assert json.loads(Path("out-run/run.json").read_text())["source"] == {
+        "kind": "embeddings",
+        "path": str(tmp_path / "embeddings.npy"),
+        "labels": str(tmp_path / "labels.csv"),
+        "by_position": False,
+        "columns": {"id": "id", "embedding": "embedding", "label": "label"},
+        "delimiter": ",",
+        "encoding": "utf-8",
+        "skip_bad_rows": False,
+        "on_conflict": "error",
+    }
+
+
+def test_propagate_never_writes_over_a_file(embeddings, capsys):
+    Path("out.csv").write_text("mine")
+    status, _, err = run(capsys, *PROPAGATE, "out.csv")
+    assert status == 2
+    assert err.startswith("error: FL-C9 the output file exists")
+    assert Path("out.csv").read_text() == "mine"
+    assert run(capsys, *PROPAGATE, "out.csv", "--force")[0] == 0
+    assert Path("out.csv").read_text().count("\n") == 61
+
+
+def test_rows_that_no_label_reaches_are_counted_and_have_no_label(capsys):
+    far = np.eye(2)[[0] * 8 + [1] * 8] + 0.001 * np.arange(16)[:, None]
+    np.save("e.npy", far)
+    Path("l.csv").write_text("id,label\n0,x\n1,y\n")
+    with pytest.warns(UserWarning, match="FL-G1 no label reaches 8 of 16 rows"):
+        status, out, _ = run(
+            capsys, "propagate", "e.npy", "--labels", "l.csv", "--out", "o.csv", "--n-neighbors", 3, "--json"
+        )
+    assert status == 0
+    assert json.loads(out)["unreached"] == 8
+    with open("o.csv", newline="") as file:
+        assert [(row["label"], row["reached"]) for row in csv.DictReader(file)][8:] == [("", "false")] * 8
+
+
+def test_propagate_says_what_it_will_take_before_it_starts(embeddings, capsys):
+    status, out, err = run(capsys, *PROPAGATE, "o.csv", "--memory-limit", "3", "--json")
+    assert status == 0
+    size, report = "60 rows x 16, 3 classes: about 0.2 GiB of 3.0 GiB free", "2 seconds for the report (--no-report)"
+    assert err.splitlines()[0] == f"{size}, about a second, then {report}"
+    assert err.splitlines()[-1] == "propagating: 100 %"
+    assert json.loads(out)["estimate"]["bytes"] > 2**20
+
+
+def test_what_cannot_fit_is_refused_with_numbers_and_nothing_is_written(embeddings, tmp_path, capsys):
+    before = set(os.listdir())
+    status, _, err = run(capsys, *PROPAGATE, "o.csv", "--memory-limit", "0.1")
+    assert status == 4
+    assert err.count("\n") == 1
+    assert err.startswith("error: FL-G21 this needs about 0.2 GiB of memory, and there are 0.1 GiB at embeddings.npy; ")
+    assert set(os.listdir()) == before
+
+
+@pytest.mark.parametrize("given", ["array", "column"])
+def test_labels_by_position_when_asked(embeddings, capsys, given):
+    codes = np.full(60, -1)
+    codes[[0, 1, 20, 21, 40, 41]] = [0, 0, 1, 1, 2, 2]
+    if given == "array":
+        np.save("l.npy", codes)
+        names = dict(zip(["ant", "bee", "cat"], "012", strict=True))
+    else:
+        lines = ["" if code < 0 else ["ant", "bee", "cat"][code] for code in codes]
+        Path("l.npy").write_text("\n".join(["label", *lines]) + "\n")
+        Path("l.npy").rename("l.csv")
+        names = {name: name for name in ("ant", "bee", "cat")}
+    labels = "l.npy" if given == "array" else "l.csv"
+    options = ("--labels", labels, "--labels-by-position", "--out", "o.parquet", "-q")
+    assert run(capsys, "propagate", "embeddings.npy", *options)[0] == 0
+    assert pq.read_table("o.parquet")["label"].to_pylist() == [names[name] for name in embeddings]
+
+
+def test_arrow_files_and_columns_of_other_names(embeddings, capsys):
+    rows = np.load("embeddings.npy")
+    labels = [embeddings[row] if row % 10 == 0 else None for row in range(60)]
+    table = pa.table({"key": [f"r{row}" for row in range(60)], "vector": list(rows), "class": labels})
+    Path("parts").mkdir()
+    for part in range(3):
+        with pa.ipc.new_file(f"parts/{part}.arrow", table.schema) as writer:
+            writer.write_table(table.slice(20 * part, 20))
+    columns = ("--id-column", "key", "--embedding-column", "vector", "--label-column", "class")
+    assert run(capsys, "propagate", "parts", *columns, "--out", "o.parquet", "-q")[0] == 0
+    found = pq.read_table("o.parquet").to_pydict()
+    assert (found["id"][7], found["label"]) == ("r7", embeddings)
+    status, _, err = run(capsys, "propagate", "parts", "--out", "p.parquet", "-q", "--id-column", "name")
+    assert status == 2
+    assert "FL-E31 no column 'name'; found 'key' (string)" in err
+
+
+def test_explain_says_what_decided_a_row(embeddings, capsys):
+    asked = ("--explain", "7", "--explain", "59", "--explain", "7", "--n-neighbors", "5", "-q")
+    status, out, _ = run(capsys, *PROPAGATE, "o.csv", *asked)
+    assert status == 0
+    assert out.startswith(f"why 7: {embeddings[7]}, certainty ")
+    assert out.count("why ") == 2
+    assert "labelled rows that decided" in out
+    results = json.loads(run(capsys, *PROPAGATE, "p.csv", *asked, "--json")[1])
+    one, other = results["explanations"]
+    assert (one["id"], other["id"]) == ("7", "59")
+    assert one["influences"][0]["id"] in ("0", "1")
+    assert other["label"] == embeddings[59]
+    assert run(capsys, "report", "p-run", "--out", "p.html")[0] == 0
+
+
+def test_a_run_without_a_report_has_all_else(embeddings, capsys):
+    status, out, err = run(capsys, *PROPAGATE, "o.csv", "--no-report")
+    assert (status, "report" in out + err) == (0, False)
+    left = {path.name for path in Path("o-run").iterdir()}
+    assert left == {"run.json", "events.jsonl", "results.json", "pseudo_labels.parquet", "manifest.json"}
+    assert run(capsys, "verify", "o-run")[0] == 0
+    assert run(capsys, "report", "o-run", "--out", "later.html")[0] == 0
+
+
+def test_the_stages_and_their_seconds_are_in_the_run_folder(embeddings, capsys):
+    run(capsys, *PROPAGATE, "o.csv", "-q")
+    events = [json.loads(line) for line in Path("o-run/events.jsonl").read_text().splitlines()]
+    names = ["read", "neighbors", "affinity", "solve", "pseudo_labels", "explain"]
+    names += ["report: given labels left out one by one", "report: map"]
+    assert [event["name"] for event in events if event["event"] == "stage"] == names
+    assert all(event["seconds"] >= 0 for event in events)
