@@ -10,6 +10,12 @@ import pytest
 from typed import FEW, photo, run
 
 
+@pytest.fixture(autouse=True)
+def briefly(monkeypatch):
+    """What is learnt from a few small images in a few steps is not looked at here."""
+    monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 20)
+
+
 def test_train_learns_from_a_folder_with_a_broken_and_many_unlabelled_images(photos, capsys):
     status, out, err = run(capsys, "train", photos, "--labels", "labels.csv", "--out", "run", "--image-size", 8, *FEW)
     assert (status, err) == (0, "")
