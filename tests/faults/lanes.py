@@ -34,6 +34,7 @@ PLACES = {  # tests that belong to a lane without a mark; those with "fault" in 
     "tests/review/test_load.py": "F8",
     "tests/review/test_store.py": "F8b",
     "tests/review/test_web.py": "F9",
+    "tests/review/test_web_writes.py": "F9",
     "tests/review/test_fuzz.py": "F9",
     "tests/review/test_process.py": "F9",
     "tests/faults/test_catalogue.py": "F14",

@@ -1,4 +1,5 @@
 import pytest
+from requests_below import HOME, Asked
 from review_fakes import fake_desk
 from starlette.testclient import TestClient
 
@@ -37,3 +38,25 @@ def page(app, access):
     client = TestClient(app, base_url=f"http://127.0.0.1:{PORT}", headers={"Origin": f"http://127.0.0.1:{PORT}"})
     client.get("/", params={"token": access.token}, follow_redirects=False)
     return client
+
+
+@pytest.fixture
+def fresh(app, access):
+    """Asks the app of `desk`."""
+    return Asked(app, access)
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory):
+    """A desk for requests that are refused; nothing may ever be written to it."""
+    found = fake_desk(tmp_path_factory.mktemp("still") / "run.review")
+    yield found
+    assert found._store.event == 0
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def asked(still):
+    """Asks the app of `still`."""
+    access = Access(frozenset({HOME, "localhost:8765"}), 8765)
+    return Asked(review_app(still, access), access)

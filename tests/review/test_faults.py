@@ -5,10 +5,10 @@ from itertools import product
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from requests_below import HOME, HOSTS, ORIGIN, ORIGINS, WRITES, Asked
 from review_fakes import fake_desk
 from review_faults import FAULTS
 from test_store import Reviewing
-from test_web import HOME, HOSTS, ORIGIN, ORIGINS, WRITES, Asked
 
 from fewlabels.review import security, store_file
 from fewlabels.review.security import Access
