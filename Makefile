@@ -8,7 +8,7 @@
 # make audit   known vulnerabilities of the pinned versions, by pip-audit (needs the network; run it weekly)
 # make sbom   build/sbom.json: what is installed in the virtual environment, in CycloneDX
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (about ten minutes, after the install)
-# make compare   odd data and kills, beside other libraries (about twenty minutes; docs/compare.md)
+# make compare   odd data and kills, beside other libraries (about 25 minutes, with the install; docs/compare.md)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
 # make evidence   train on CIFAR-10 without a GPU, small and shortened (about an hour; needs CIFAR-10)
 # make bench-train   time the training loop against a plain PyTorch loop (about half an hour, after the install)
