@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -70,10 +71,34 @@ def test_a_review_is_served_and_says_what_to_do_with_the_answers(job, run, capsy
     assert told.startswith("the address\n")
     assert "1 answer, 0 rows skipped" in told
     assert f"fewlabels export {run} --out reviewed.csv" in told
-    assert f"--continue-from {run} --labels reviewed.csv" in told
+    pets = json.loads((run / "run.json").read_text())["source"]["path"]
+    assert f"fewlabels propagate {pets} --labels reviewed.csv --out reviewed-propagated.parquet\n" in told
     session = job.served[0].session
     assert session["title"] == json.loads((run / "run.json").read_text())["title"]
     assert (session["classes"], session["rows"]) == (list(CLASSES), 40)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({"kind": "images", "path": "/my photos"}, "train '/my photos' --continue-from run --labels new.csv"),
+        (
+            {"kind": "embeddings", "path": "/e.parquet", "columns": {"id": "key", "embedding": "v"}},
+            "propagate /e.parquet --labels new.csv --out new-propagated.parquet --id-column key --embedding-column v",
+        ),
+    ],
+)
+def test_the_command_that_goes_on_is_that_of_the_run(monkeypatch, source, words):
+    monkeypatch.setattr(review_job, "read_run", lambda run: SimpleNamespace(facts={"source": source}))
+    told = review_job.reviewed_text(review_job.Reviewed(Path("run"), 1, 0, 2, Path("new.csv")))
+    assert told.endswith(f"go on        fewlabels {words}")
+
+
+def test_an_unfinished_run_is_told_so_and_nothing_is_left_beside_it(run, capsys):
+    (run / "manifest.json").unlink()
+    assert run_command(["review", str(run), "--no-browser"]) == 2
+    assert "error: FL-C84 a run of kind 'propagate' that is not finished" in capsys.readouterr().err
+    assert [path.name for path in run.parent.iterdir()] == ["demo"]
 
 
 def test_the_next_review_of_the_run_has_the_answers_and_the_address_of_the_last(job, run, capsys):

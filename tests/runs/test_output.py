@@ -8,9 +8,15 @@ from fewlabels.runs import refuse_existing
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize(
-    ("name", "message"), [("folder", "the output is a folder"), ("run/labels.csv", "the output is a file of a run")]
+    ("name", "message"),
+    [
+        ("folder", "the output is a folder"),
+        ("run/labels.csv", "the output is in the folder of the run run"),
+        ("run/new.csv", "the output is in the folder of the run run"),
+        ("run/deep/new.csv", "the output is in the folder of the run run"),
+    ],
 )
-def test_a_folder_and_a_file_of_a_run_are_never_replaced(tmp_path, name, message, force):
+def test_a_folder_is_never_replaced_and_nothing_is_written_into_a_run(tmp_path, name, message, force):
     (tmp_path / "folder").mkdir()
     (tmp_path / "run").mkdir()
     for file in ("run.json", "labels.csv"):

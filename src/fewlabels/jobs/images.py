@@ -18,7 +18,7 @@ from ..data.labels import LabelFile, Labels, encode_labels, join_labels
 from ..durable_folders import demand_writable
 from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings
-from ..runs import refuse_inside, refuse_used_folder
+from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from .continued import continued, demand_network, in_order_of, read_start, size_of
 from .copies import warn_of_copies
 from .exactness import demand_same_machine
@@ -118,6 +118,7 @@ def run_images(
 def _demand_place(source: ImageSource, folder: Path, how: RunOptions) -> None:
     """Raise where the folder cannot be written or gone on with: before minutes of reading."""
     refuse_inside(folder, (source.data, source.test))
+    refuse_in_run(folder)
     demand_writable(folder)
     if not how.resume:
         refuse_used_folder(folder)

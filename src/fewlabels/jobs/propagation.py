@@ -26,7 +26,7 @@ from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, list
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.sources import checked_labels
 from ..graph.threads import num_threads
-from ..runs import RunWriter, refuse_inside
+from ..runs import RunWriter, refuse_in_run, refuse_inside
 from ..runs.insights import Insights
 from ..runs.table import PseudoLabelTable, table_kind
 from .explanations import record
@@ -91,6 +91,7 @@ def run_propagation(
     table_kind(out)  # refuse the names before the work
     for place in (out, folder):
         refuse_inside(place, [asked.embeddings, asked.labels])
+        refuse_in_run(place)
         demand_writable(place)  # now, not after the work
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)

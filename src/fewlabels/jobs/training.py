@@ -38,7 +38,7 @@ from .exactness import machine_facts
 from .folder import CHECKPOINTS, alone_in, command_to_go_on, is_tidy, tidied
 from .guards import OnCollapse
 from .insights import insights_of
-from .measures import peak_memory_mib
+from .measures import clock, peak_memory_mib
 from .placement import placed
 from .progress import Progress
 from .results import results_of
@@ -127,7 +127,10 @@ class _Run:
             start = _newest(kept) if again else None
             writer, log = self._opened(again, start, kept)
             images = placed(self.task.pixels, self.execution.device)
-            keeping = Keeping(self.options.save_every, lambda: stop.requested, self.options.on_collapse, group.leads)
+            spent = clock(begun, 0.0 if start is None else start.values.get("seconds", 0.0))
+            keeping = Keeping(
+                self.options.save_every, lambda: stop.requested, spent, self.options.on_collapse, group.leads
+            )
             keeper = Keeper(kept, log, keeping)
             keeper.step = 0 if start is None else start.values["place"]["done"]
             try:
@@ -142,7 +145,7 @@ class _Run:
                 log.close()
         results = {} if final is None else results_of(self.task, final.propagation, log.epochs)
         insights = group.by_leader(lambda: self._insights(final), images.device)
-        results |= {"wall_seconds": time.perf_counter() - begun, "peak_memory_mib": peak_memory_mib()}
+        results |= {"wall_seconds": spent(), "peak_memory_mib": peak_memory_mib()}
         group.by_leader(lambda: self._write(writer, trained, final, insights, results), images.device)
         if group.leads:
             kept.remove_all()

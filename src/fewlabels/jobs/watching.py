@@ -72,11 +72,13 @@ class Log:
 @dataclass(frozen=True)
 class Keeping:
     """When to save and to stop. seconds: between two checkpoints. stop: the number of a signal that asked to stop, or
-    None. on_collapse: what two label-free guards do. leads: whether this process saves.
+    None. spent: seconds the run has taken, those before it was taken up included. on_collapse: what two label-free
+    guards do. leads: whether this process saves.
     """
 
     seconds: float
     stop: Callable[[], int | None]
+    spent: Callable[[], float]
     on_collapse: OnCollapse = "warn"
     leads: bool = True
 
@@ -105,7 +107,7 @@ class Keeper:
         return Wish.SAVE if due and self._keeping.leads else Wish.GO_ON
 
     def save(self, snapshot: Snapshot) -> None:
-        values = snapshot.values | {"events": len(self._log.events)}
+        values = snapshot.values | {"events": len(self._log.events), "seconds": self._keeping.spent()}
         self.step = snapshot.values["place"]["done"]
         self._checkpoints.save(self.step, replace(snapshot, values=values))
         self._saved_at, self._ends = time.monotonic(), False

@@ -55,7 +55,7 @@ MEANINGS = {
         "ECE: mean distance of certainty from the share of right ones. Certainty is no probability: it need not be 0.",
     ),
     "unreached": ("Unreached rows", "", "Rows that no label can get to on the graph; they stay without a label."),
-    "wall_seconds": ("Time", "s", "Wall time of the whole run."),
+    "wall_seconds": ("Time", "s", "Wall time of the whole run; where it was taken up again, without what was lost."),
 }
 
 

@@ -56,9 +56,7 @@ def open_items(folder: str | Path) -> Items:
     """
     root = Path(folder)
     run = read_run(root)
-    if not is_finished(root) or not (root / TABLE).is_file():
-        do = "give a finished run of train, demo, reproduce or propagate"
-        raise ConfigError("C84", f"a run of kind {run.kind!r} that has no labels to review", where=root, do=do)
+    demand_reviewable(root)
     source = run.facts.get("source")
     if not isinstance(source, dict):
         raise _too_old(root)
@@ -78,6 +76,19 @@ def open_items(folder: str | Path) -> Items:
     from ..data.pictures import open_pictures  # needs Pillow, which runs of embeddings do not
 
     return Items(ids, names, given, values, settings, kind="images", pictures=open_pictures(source, ids))
+
+
+def demand_reviewable(folder: Path) -> None:
+    """Raise RunError (K4) for a folder that is no run, ConfigError (C84) for one that has no labels to review (yet)."""
+    kind = read_run(folder).kind
+    if not is_finished(folder):
+        what, do = f"a run of kind {kind!r} that is not finished", "go on with it by --resume, or give a finished one"
+    elif not (folder / TABLE).is_file():
+        what = f"a run of kind {kind!r} that has no labels to review"
+        do = "give a finished run of train, demo, reproduce or propagate; of several seeds, one of its runs"
+    else:
+        return
+    raise ConfigError("C84", what, where=folder, do=do)
 
 
 def graph_settings_of(values: Mapping[str, Any]) -> GraphSettings:

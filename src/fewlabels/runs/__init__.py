@@ -1,7 +1,7 @@
 """The run folder: settings, events, results, labels, model, report and a manifest over all of them."""
 
 from .lock import RunLock
-from .output import refuse_existing, refuse_inside
+from .output import refuse_existing, refuse_in_run, refuse_inside
 from .record import (
     PseudoLabelTable,
     Run,
@@ -26,6 +26,7 @@ __all__ = [
     "is_finished",
     "read_run",
     "refuse_existing",
+    "refuse_in_run",
     "refuse_inside",
     "refuse_used_folder",
     "verify_run",

@@ -10,19 +10,25 @@ from .record import is_begun
 
 
 def refuse_existing(out: str | Path, *, force: bool = False) -> None:
-    """Raise ConfigError (C9) where `out` exists; with force only where it is a folder, or belongs to a run."""
+    """Raise ConfigError (C9) where `out` is in the folder of a run, where it is a folder, and without force where it
+    exists."""
     place = Path(out)
-    if not place.exists():
-        return
+    refuse_in_run(place)
     if place.is_dir():
         what, do = "the output is a folder", "name a file"
-    elif is_begun(place.parent):
-        what, do = "the output is a file of a run", "choose another name"
-    elif force:
-        return
-    else:
+    elif place.exists() and not force:
         what, do = "the output file exists", "choose another name, or add --force to replace it"
+    else:
+        return
     raise ConfigError("C9", what, where=place, do=f"nothing was changed: {do}")
+
+
+def refuse_in_run(out: str | Path) -> None:
+    """Raise ConfigError (C9) where `out` is below the folder of a run, whose manifest would no longer be true."""
+    run = next((folder for folder in Path(out).absolute().parents if is_begun(folder)), None)
+    if run is not None:
+        do = "nothing was changed: choose a place outside of it"
+        raise ConfigError("C9", f"the output is in the folder of the run {run.name}", where=out, do=do)
 
 
 def refuse_inside(out: str | Path, inputs: Iterable[Path | None]) -> None:
