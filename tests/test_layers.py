@@ -52,7 +52,7 @@ MAY_IMPORT = {
     | {"graph", "data", "nets", "train", "recipes", "runs", "report", "numpy", "torch", "safetensors", "tqdm"},
     "jobs/embedding_map": SHARED | {"data", "numpy", "sklearn", "threadpoolctl"},
     "jobs/folder": SHARED | {"runs", "train", "durable"},
-    "jobs/review": SHARED | {"review", "runs", "durable"},
+    "jobs/review": SHARED | {"data", "review", "runs", "durable"},
     "jobs/images": SHARED | {"data", "recipes", "runs", "durable_folders", "numpy", "torch"},
     "jobs/propagation": SHARED | {"graph", "data", "runs", "report", "durable", "durable_folders", "numpy"},
     "jobs/export": SHARED | {"review", "runs", "durable"},

@@ -27,13 +27,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SHOWN_ROWS = 5
-SHOWN_CHARACTERS = 200
+SHOWN_CHARACTERS = 200  # of one value; a message has several
+MESSAGE_CHARACTERS = 2000
 
 
-def shown(text: object) -> str:
+def shown(text: object, most: int = SHOWN_CHARACTERS) -> str:
     """One printable line for any value a user handed in: control characters escaped, long text cut."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
-    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 3] + "..."
+    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def listed(rows: Sequence[object]) -> str:

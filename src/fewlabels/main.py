@@ -19,7 +19,7 @@ import typer
 
 from . import cli, cli_export, cli_reproduce, cli_review, cli_training
 from .cli_app import app
-from .errors import CheckpointWarning, CollapseWarning, FewlabelsError, shown
+from .errors import MESSAGE_CHARACTERS, CheckpointWarning, CollapseWarning, FewlabelsError, shown
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
 SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while another program has a core (LOG.md)
@@ -52,7 +52,7 @@ class _OncePerCode:
         code = str(message) if category in (CheckpointWarning, CollapseWarning) else str(message).split(" ", 1)[0]
         if code not in self.seen:
             self.seen.add(code)
-            print(f"warning: {shown(message)}", file=sys.stderr)
+            print(f"warning: {shown(message, MESSAGE_CHARACTERS)}", file=sys.stderr)
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:

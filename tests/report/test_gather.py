@@ -105,6 +105,8 @@ def test_where_a_phase_begins_with_a_high_learning_rate_the_dip_is_explained(mak
     assert phase_notes(plain)[1].endswith("the network learns from all images.")
     risen = replace(plain, rate=[0.05, 0.001, 0.1, 0.002], error=[50.0, 40.0, 55.0, 20.0])
     assert phase_notes(risen)[1].endswith("may rise before it falls: here from 40.0 % to 55.0 %.")
+    worse = replace(risen, error=[50.0, 40.0, 55.0, 45.0])
+    assert phase_notes(worse)[1].endswith("falls; here it went from 40.0 % up to 55.0 % and came to 45.0 %.")
     fallen = replace(risen, error=[50.0, 40.0, 30.0, 20.0])
     assert phase_notes(fallen)[1].endswith("may rise before it falls.")
     assert phase_notes(replace(risen, rate=[0.05, 0.05, 0.05, 0.05]))[1].endswith("from all images.")
@@ -173,7 +175,8 @@ def test_runs_with_other_settings_are_compared_without_a_mean(make_run):
 def test_the_same_settings_on_other_data_are_no_repeats(make_run):
     report = gather([make_run("a"), make_run("b", title="fish")])
     assert not report.repeats
-    assert report.differences == [["setting", "a", "b"]]
+    assert report.differences == [["setting", "a", "b"], ["title", "birds", "fish"]]
+    assert report.title == "a beside b"
 
 
 def test_a_folder_of_seeds_stands_for_the_runs_in_it(make_run, tmp_path):

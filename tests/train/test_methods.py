@@ -219,6 +219,7 @@ def test_released_rules_describe_augmented_images(stripes):
         lambda: Optimization(schedule="steps"),
         lambda: Optimization(momentum=1.0),
         lambda: Optimization(rampdown_epochs=-1),
+        lambda: Optimization(clip_norm=0.0),
         lambda: Phase("magic", 1, 0.1, 1, 1),
         lambda: Phase("mean_teacher", 1, 0.1, 1),
         lambda: Phase("supervised", 1, 0.1, 1, 5),

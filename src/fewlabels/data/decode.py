@@ -56,6 +56,11 @@ class Header:
     kind: str
 
 
+def expect(max_pixels: int) -> None:
+    """In this process images may have so many pixels: Pillow has a limit of its own, which is raised to that."""
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels)
+
+
 def read_header(file: ImageFile, max_pixels: int = MAX_PIXELS) -> Header:
     """Size and kind of an image, without decoding its pixels. Raises BadImage."""
     with _opened(file, max_pixels) as image:

@@ -16,9 +16,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from PIL import Image
-
-from .decode import BadImage, Header, ImageFile, decode, read_header, small_png, with_end
+from .decode import BadImage, Header, ImageFile, decode, expect, read_header, small_png, with_end
 
 if sys.platform != "win32":
     import resource
@@ -127,9 +125,7 @@ def header_of(data: bytes) -> Header:
 
 def serve(questions: IO[bytes], answers: IO[bytes], seconds: float, max_pixels: int) -> None:
     """Answer requests until there are no more. seconds: of processor time for a file; the process ends beyond it."""
-    Image.MAX_IMAGE_PIXELS = max(
-        Image.MAX_IMAGE_PIXELS or 0, max_pixels
-    )  # Pillow has a limit of its own, at twice this
+    expect(max_pixels)
     answers.write(READY)
     answers.flush()
     while request := read_request(questions):

@@ -7,18 +7,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..durable import make_folder
-from ..runs import RunLock, RunWriter, is_begun, refuse_used_folder
+from ..runs import RunLock, RunWriter, is_begun, is_finished, read_run, refuse_used_folder
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import Group
 
 CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
 
 
-def is_tidy(folder: Path) -> bool:
-    """Whether nothing is left there of what a run needs on its way."""
-    return not any(path.name.startswith(".") for path in folder.iterdir())
+def results_before(folder: Path) -> dict[str, Any] | None:
+    """The results of a run that is finished, and of which nothing is left that it needed on its way; else None."""
+    if not is_finished(folder) or any(path.name.startswith(".") for path in folder.iterdir()):
+        return None
+    return read_run(folder).results
 
 
 def tidied(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +16,16 @@ from ..data.decode import MAX_PIXELS
 from ..data.images import Images, read_images
 from ..data.label_options import LabelOptions
 from ..data.labels import LabelFile, Labels, encode_labels, join_labels
+from ..data.notes import Note
 from ..durable_folders import demand_writable
-from ..errors import ConfigError, ImageError, InputWarning, LabelError, shown
+from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from .continued import continued, demand_network, in_order_of, read_start, size_of
 from .copies import warn_of_copies
 from .exactness import demand_same_machine
+from .folder import results_before
+from .outlook import outlook
 from .progress import following
 from .task import Task
 from .training import RunOptions, run_training
@@ -78,6 +82,10 @@ def run_images(
     """Read, train, propagate, write the run folder. Returns the results."""
     how = how or RunOptions()
     quiet = how.quiet
+    image_settings(1, 1, 8, options)  # what is out of range is told before minutes of reading
+    if how.resume and (done := results_before(Path(folder))) is not None:
+        _say(f"{folder} is finished: nothing is read or trained again", quiet)
+        return done
     _demand_place(source, Path(folder), how)
     start = None if source.continue_from is None else read_start(source.continue_from)
     if start is not None:
@@ -87,16 +95,9 @@ def run_images(
     given = _given(images, source)
     if start is not None:
         given = in_order_of(start, given)
-    num_labeled = int((given.codes != UNLABELED).sum())
-    if num_labeled == len(images.ids):
-        raise LabelError(
-            "L42",
-            f"all {num_labeled} images are labelled: there is nothing to propagate to",
-            where=source.data,
-            do="name the labelled ones in a file and give it with --labels, or put unlabelled images in unlabeled/",
-        )
+    _demand_unlabelled(given, source)
     if images.rejected:
-        warnings.warn(_left_out(images), stacklevel=2)
+        warnings.warn(_left_out(images, given), stacklevel=2)
     task = Task(
         images.pixels,
         given.codes,
@@ -109,10 +110,27 @@ def run_images(
     )
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
-    settings = image_settings(num_labeled, len(images.ids) - num_labeled, images.pixels.shape[1], options)
+    settings = image_settings(task.num_labeled, len(images.ids) - task.num_labeled, images.pixels.shape[1], options)
     if start is not None:
         task, settings = continued(task, settings, start)
+    _say(outlook(task, settings), quiet)
     return run_training(task, settings, folder, how)
+
+
+def _say(text: str, quiet: bool) -> None:
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _demand_unlabelled(given: Labels, source: ImageSource) -> None:
+    """Raise LabelError (L42) where every image has a label."""
+    if (given.codes != UNLABELED).all():
+        raise LabelError(
+            "L42",
+            f"all {len(given.codes)} images are labelled: there is nothing to propagate to",
+            where=source.data,
+            do="name the labelled ones in a file and give it with --labels, or put unlabelled images in unlabeled/",
+        )
 
 
 def _demand_place(source: ImageSource, folder: Path, how: RunOptions) -> None:
@@ -131,18 +149,27 @@ def _title(source: ImageSource, options: ImageOptions) -> str:
     return name if options.scale == 1 else f"{name}, a shortened run: {options.scale:g} of the schedule"
 
 
-def _left_out(images: Images) -> InputWarning:
-    first = "; ".join(f"{shown(name)}: {reason}" for name, reason in images.rejected[:3])
-    total = len(images.rejected) + len(images.ids)
-    count = len(images.rejected)
-    return InputWarning(f"FL-I1 left out {count} of {total} images (rejected.csv): {first}")
+def _left_out(images: Images, given: Labels) -> InputWarning:
+    count, labelled = len(images.rejected), sum(note.code == "I1" for note in given.left_out)
+    first = "; ".join(f"{shown(name)}: {shown(reason)}" for name, reason in images.rejected[:SHOWN_ROWS])
+    more = f"; and {count - SHOWN_ROWS} more" if count > SHOWN_ROWS else ""
+    lost = f", {labelled} of them labelled (notes.csv)" if labelled else ""
+    return InputWarning(
+        f"FL-I1 left out {count} of {count + len(images.ids)} images (rejected.csv){lost}: {first}{more}"
+    )
 
 
 def _given(images: Images, source: ImageSource) -> Labels:
     if source.labels is not None:
         known = [*images.ids, *(name for name, _ in images.rejected)]  # a label of an unreadable image is no error
         joined = join_labels(known, source.labels, ignore_unknown_ids=source.ignore_unknown_ids)
-        return replace(joined, codes=joined.codes[: len(images.ids)])
+        used, lost = np.split(joined.codes, [len(images.ids)])
+        notes = [
+            Note("I1", source.labels.source, None, id, f"given: {joined.class_names[code]!r}; the image is left out")
+            for (id, _), code in zip(images.rejected, lost.tolist(), strict=True)
+            if code != UNLABELED
+        ]
+        return replace(joined, codes=used, left_out=[*joined.left_out, *notes])
     if not any(name is not None for name in images.names):
         raise LabelError(
             "L16",

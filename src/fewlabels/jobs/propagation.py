@@ -88,11 +88,7 @@ def run_propagation(
     (E24) where the embeddings changed meanwhile.
     """
     start = time.perf_counter()
-    table_kind(out)  # refuse the names before the work
-    for place in (out, folder):
-        refuse_inside(place, [asked.embeddings, asked.labels])
-        refuse_in_run(place)
-        demand_writable(place)  # now, not after the work
+    _demand_places(out, folder, asked)
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given = _given(source, asked)
@@ -128,6 +124,15 @@ def run_propagation(
     table.write(out, excel_safe=excel_safe)
     stages.close()
     return results
+
+
+def _demand_places(out: Path, folder: Path, asked: Input) -> None:
+    """Raise where the table or the run cannot be written, or must not be: before the work, not after it."""
+    table_kind(out)
+    for place in (out, folder):
+        refuse_inside(place, [asked.embeddings, asked.labels])
+        refuse_in_run(place)
+        demand_writable(place)
 
 
 def _write(

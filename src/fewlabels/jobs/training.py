@@ -35,7 +35,7 @@ from ..train.snapshot import Snapshot
 from ..train.watch import Stopped
 from .ending import Final, table_of, weights_of
 from .exactness import machine_facts
-from .folder import CHECKPOINTS, alone_in, command_to_go_on, is_tidy, tidied
+from .folder import CHECKPOINTS, alone_in, command_to_go_on, results_before, tidied
 from .guards import OnCollapse
 from .insights import insights_of
 from .measures import clock, peak_memory_mib
@@ -87,8 +87,8 @@ def run_training(
     is another one, C66 without TensorBoard.
     """
     options, root = options or RunOptions(), Path(folder)
-    if options.resume and is_finished(root) and is_tidy(root):
-        return read_run(root).results
+    if options.resume and (done := results_before(root)) is not None:
+        return done
     checked_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
     if options.tensorboard:
         need_tensorboard()

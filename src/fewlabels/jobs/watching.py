@@ -33,6 +33,7 @@ from .progress import Progress, time_words
 from .task import Task
 from .tensorboard import Board
 
+WHAT_TO_DO = "look at the labels and at the report; another seed or fewer neighbours may do better"
 MOST_MEASURED = 50  # epochs of a phase after which the test error is measured
 FIRST_MEASURED = 3  # epochs of a later phase: its learning rate starts high, and the error with it
 
@@ -195,7 +196,7 @@ class Watcher:
             message = f"{where}: {alarm.words}"
             self._log.add("guard", {"guard": alarm.guard, **place, "message": message, **alarm.values})
             self._progress.make_room()
-            warnings.warn(f"FL-P23 {message}", CollapseWarning, stacklevel=2)
+            warnings.warn(f"FL-P23 {message}; {WHAT_TO_DO}", CollapseWarning, stacklevel=2)
 
     def _test_error(self, network: nn.Module | None) -> float | None:
         if network is None or self._test is None or self._task.test_truth is None:

@@ -63,7 +63,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
     insights = insights_of(alone, names) if alone else Insights()
     cards, more = cards_of(alone.results, insights.suspicious) if alone else ([], [])
     return Report(
-        title=str(head.facts.get("title") or head.folder.name),
+        title=_title(given, repeats),
         sentence=sentence(runs, repeats),
         finished=all(run.results for run in [*given, *runs]),
         warnings=[line for run in runs for line in warnings(run)],
@@ -84,8 +84,15 @@ def gather(folders: Sequence[str | Path]) -> Report:
         learning=curve_rows(curves[0]) if alone and curves else [],
         settings=_flat(runs[0].settings),
         versions=[(name, str(version)) for name, version in head.facts["versions"].items()],
-        origin=_origin(head),
+        origin=[pair for run in given for pair in _origin(run, named=len(given) > 1)],
     )
+
+
+def _title(given: Sequence[Run], repeats: bool) -> str:
+    """That of the first run; of runs that are not the same but for the seed, the names of their folders."""
+    if len(given) > 1 and not repeats:
+        return " beside ".join(run.folder.name for run in given)
+    return str(given[0].facts.get("title") or given[0].folder.name)
 
 
 def _expanded(run: Run) -> list[Run]:
@@ -110,11 +117,17 @@ def _comparison(runs: Sequence[Run], repeats: bool) -> list[list[str]]:
 
 
 def _differences(runs: Sequence[Run]) -> list[list[str]]:
-    """Settings that are not the same in all runs, seeds left out; none of them: only the header."""
-    each = [dict(_flat(run.settings)) for run in runs]
+    """Inputs and settings that are not the same in all runs, seeds left out; none of them: only the header."""
+    each = [_inputs(run) | dict(_flat(run.settings)) for run in runs]
     names = dict.fromkeys(name for settings in each for name in settings if name != "seed")
     rows = [[name, *(settings.get(name, "-") for settings in each)] for name in names]
     return [["setting", *(run.folder.name for run in runs)], *(row for row in rows if len(set(row[1:])) > 1)]
+
+
+def _inputs(run: Run) -> dict[str, str]:
+    source, start = run.facts.get("source") or {}, run.facts.get("continued_from") or {}
+    named = {"data": source.get("path"), "labels": source.get("labels"), "continued from": start.get("run")}
+    return {"title": str(run.facts.get("title"))} | {name: str(value) for name, value in named.items() if value}
 
 
 def _health(run: Run) -> list[tuple[str, str]]:
@@ -161,7 +174,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _origin(run: Run) -> list[tuple[str, str]]:
+def _origin(run: Run, *, named: bool) -> list[tuple[str, str]]:
     facts, names = run.facts, ("seed", "seeds", "device", "threads", "processes", "speed")
     rows = [("command", " ".join(str(word) for word in facts["command"])), ("started", str(facts["started"]))]
     rows += [(name, str(facts[name])) for name in names if name in facts]
@@ -169,4 +182,4 @@ def _origin(run: Run) -> list[tuple[str, str]]:
         steps = ", ".join(f"{again['step']:,}" for again in run.resumed)
         times = "once" if len(run.resumed) == 1 else f"{len(run.resumed)} times"
         rows.append(("taken up again", f"{times}, after step {steps}"))
-    return rows
+    return [(f"{run.folder.name}: {name}" if named else name, value) for name, value in rows]

@@ -81,7 +81,7 @@ def error_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
     axes.set_ylim(0, top)
     if max(line.max() for line in means.y) > top:
         axes.set_title("Test error, % (higher ones cut off)", loc="left", fontsize=10)
-    _mark_phases(axes, known[0], names=True)
+    _mark_phases(axes, known, names=True)
     if repeats:
         for place in {begun - 1, len(means.y[0]) - 1} - {-1}:
             _mark(axes, means.x[0][place], means.y[0][place])
@@ -104,11 +104,18 @@ def _draw_students(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 def pseudo_labels_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
-    """Right pseudo-labels over the epochs that had some, as error_figure; for repeats their certainty as well."""
-    figure, axes = panel("Pseudo-labels, %" if repeats else "Right pseudo-labels, %", "epoch with pseudo-labels")
+    """Right pseudo-labels over the epochs that had some, as error_figure; for repeats their certainty as well.
+
+    For others it is the certainty alone where not all know which ones are right.
+    """
     names = [curve.name for curve in curves]
-    for words, color, values in _of_pseudo_labels(curves):
-        if np.isnan(np.concatenate(values)).all() or not (repeats or words == "right"):
+    shown = _of_pseudo_labels(curves)
+    if not repeats:
+        shown = [one for one in shown if not any(np.isnan(line).all() for line in one[2])][:1]
+    title = "Pseudo-labels, %" if repeats or not shown else f"Pseudo-labels, %: {shown[0][0]}"
+    figure, axes = panel(title, "epoch with pseudo-labels")
+    for words, color, values in shown:
+        if np.isnan(np.concatenate(values)).all():
             continue
         lines = Lines([np.arange(1, len(line) + 1) for line in values], values, names, repeats)
         _draw(axes, lines, (color,) if repeats else PALETTE)
@@ -141,7 +148,7 @@ def loss_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
     lines = Lines([np.array(curve.at) for curve in curves], y, [curve.name for curve in curves], repeats)
     _draw(axes, lines, PALETTE)
     axes.set_ylim(0, 1.15 * float(np.nanmax(np.concatenate(y))))
-    _mark_phases(axes, curves[0], names=True)
+    _mark_phases(axes, curves, names=True)
     return figure
 
 
@@ -155,13 +162,19 @@ def schedule_figure(curve: Curve) -> Figure:
             axes.plot(curve.at, 100 * y / y.max(), color=color, linewidth=1.5, label=f"{name}, at most {y.max():.3g}")
     axes.set_ylim(0, 130)
     axes.set_yticks(range(0, 101, 20))
-    _mark_phases(axes, curve, names=False)
+    _mark_phases(axes, [curve], names=False)
     axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
     return figure
 
 
-def _mark_phases(axes: Axes, curve: Curve, *, names: bool) -> None:
-    """A dashed line where each phase but the first begins; the names of the phases before and after it."""
+def _mark_phases(axes: Axes, curves: Sequence[Curve], *, names: bool) -> None:
+    """A dashed line where each phase but the first begins; the names of the phases before and after it.
+
+    There are none where the curves have their phases at different places.
+    """
+    curve = curves[0]
+    if any((one.methods, one.begins) != (curve.methods, curve.begins) for one in curves):
+        return
     called = [PHASES.get(method, method) for method in curve.methods]
     for number, begin in enumerate(curve.begins[1:], 1):
         share = curve.at[begin - 1] / max(curve.at)

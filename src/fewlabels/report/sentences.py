@@ -144,6 +144,9 @@ def _jump(curve: Curve, begin: int) -> str:
     end = next((place for place in curve.begins if place > begin), len(errors))
     soon = begin + max(3, round(SOON * (end - begin)))
     early = [error for error in errors[begin : min(soon, end)] if error is not None]
+    whole = [error for error in errors[begin:end] if error is not None]
+    if earlier and whole and whole[-1] > earlier[-1]:
+        return f"{why}; here it went from {earlier[-1]:.1f} % up to {max(whole):.1f} % and came to {whole[-1]:.1f} %."
     if earlier and early and max(early) > earlier[-1]:
         return f"{why}: here from {earlier[-1]:.1f} % to {max(early):.1f} %."
     return f"{why}."

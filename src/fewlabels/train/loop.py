@@ -131,7 +131,8 @@ def _learner(run: _Run, phase: int, network: nn.Module, before: Learner | None) 
         if settings.rules.fresh_teacher:
             first = _placed(run.build(f"teacher {phase}"), device)
         teacher = method.teacher(Pupil(network, first, len(run.labels.label), run.num_classes, device))
-    return Learner(network, teacher, method, optimizer, run.images, run.execution)
+    clip = settings.optimization.clip_norm
+    return Learner(network, teacher, method, optimizer, run.images, run.execution, clip)
 
 
 def _train_phase(run: _Run, state: State) -> None:

@@ -54,6 +54,8 @@ class Optimization:
 
     optimizer: "sgd" (Nesterov, `momentum`) or "adam" (beta1 `momentum`; beta1 0.9 to 0.5 where it ramps down).
     weight_decay: on all parameters, biases and batch norm too.
+    clip_norm: Euclidean norm of all gradients of a step together, above which they are scaled down to it; None: they
+        are taken as they come, as in the paper.
     schedule: "cosine", which would reach zero after cosine_stretch times the phase's epochs (released: 210 / 180); or
         "ramps": up over rampup_epochs and down over the last rampdown_epochs (Laine and Aila's).
     """
@@ -61,6 +63,7 @@ class Optimization:
     optimizer: Literal["sgd", "adam"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 2e-4
+    clip_norm: float | None = None
     schedule: Literal["cosine", "ramps"] = "cosine"
     cosine_stretch: float = 210 / 180
     rampup_epochs: int = 80
@@ -78,6 +81,8 @@ class Optimization:
                 f"momentum {self.momentum!r}, weight_decay {self.weight_decay!r}, cosine_stretch "
                 f"{self.cosine_stretch!r}: expected [0, 1), [0, 1) and 1 or more",
             )
+        if self.clip_norm is not None and not 0 < self.clip_norm < math.inf:
+            raise ConfigError("C21", f"clip_norm is {self.clip_norm!r}, expected a positive number or None")
         if self.rampup_epochs < 0 or self.rampdown_epochs < 0:
             raise ConfigError("C21", f"ramps of {self.rampup_epochs} and {self.rampdown_epochs} epochs")
 

@@ -25,7 +25,10 @@ WARM_UP = 3  # steps before a recording, as PyTorch's notes on CUDA graphs ask f
 
 @dataclass(frozen=True)
 class Learner:
-    """What one phase trains, and with what. images: (n, h, w, c) uint8, on the device or beside it."""
+    """What one phase trains, and with what. images: (n, h, w, c) uint8, on the device or beside it.
+
+    clip_norm: train/settings.py.
+    """
 
     network: nn.Module
     teacher: Teacher | None
@@ -33,6 +36,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
     images: torch.Tensor
     execution: Execution
+    clip_norm: float | None = None
 
     @property
     def num_views(self) -> int:
@@ -99,6 +103,8 @@ def update(learner: Learner, plan: Plan, place: torch.Tensor, loss: torch.Tensor
     _note(losses, place, mean)
     if not learner.execution.on_gpu:
         demand_finite(losses, range(int(place), int(place) + 1))
+    if learner.clip_norm is not None:
+        nn.utils.clip_grad_norm_(learner.network.parameters(), learner.clip_norm)
     for settings in learner.optimizer.param_groups:
         settings["lr"].copy_(plan.rate.index_select(0, place)[0])
     learner.optimizer.step()
