@@ -46,6 +46,22 @@ def test_other_runs_are_drawn_in_their_own_colours_by_name(make_run):
         assert labels == ["long", "short"]
 
 
+def test_other_runs_whose_truth_is_not_known_are_compared_by_their_certainty(make_run):
+    curves = gather([make_run("long", epochs=6), make_run("short", epochs=6)]).curves
+    unknown = replace(curves[1], accuracy=[None] * len(curves[1].accuracy))
+    axes = pseudo_labels_figure([curves[0], unknown], repeats=False).axes[0]
+    assert axes.get_title(loc="left") == "Pseudo-labels, %: mean certainty"
+    assert [text.get_text() for text in axes.get_legend().texts] == ["long", "short"]
+
+
+def test_phases_are_marked_where_all_runs_have_them(make_run):
+    long, short = gather([make_run("long", epochs=6), make_run("short", epochs=2)]).curves
+    marked = [
+        len(axes.lines) for axes in (error_figure(c, repeats=False).axes[0] for c in ([long, long], [long, short]))
+    ]
+    assert marked[0] > marked[1]
+
+
 def test_pseudo_labels_are_drawn_from_the_first_epoch_of_propagation(make_run):
     figure = pseudo_labels_figure(gather([make_run()]).curves)
     right, certainty = lines(figure)

@@ -141,7 +141,9 @@ def _opened(source: ImageFile, max_pixels: int) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as problem:
         raise BadImage(f"more than {max_pixels:,} pixels (--max-pixels)") from problem
     except OSError as problem:
-        raise BadImage(problem.strerror or str(problem)) from problem
+        reason = problem.strerror or str(problem)
+        hint = " (of a JPEG, --accept-truncated uses the rest)" if "truncated" in reason else ""
+        raise BadImage(reason + hint) from problem
     except Exception as problem:  # decoders of damaged files raise nearly anything
         raise BadImage(f"{type(problem).__name__}: {problem}") from problem
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..conventions import UNLABELED
 from ..data.labels import Labels
-from ..errors import ConfigError, RunError, shown
+from ..errors import SHOWN_ROWS, ConfigError, RunError, shown
 from ..nets import ImageInput, NetworkSettings
 from ..runs import is_finished, read_run, verify_run
 from ..train.settings import LABELED_ONLY, TrainSettings
@@ -64,8 +64,11 @@ def in_order_of(start: Start, given: Labels) -> Labels:
     place = {name: number for number, name in enumerate(start.class_names)}
     new = [name for name in given.class_names if name not in place]
     if new:
-        what = f"{len(new)} classes that the network of {start.folder.name} does not know, such as {shown(new[0])!r}"
-        raise ConfigError("C88", what, do="train a new network on all labels: leave out --continue-from")
+        many = f", and {len(new) - 1} more" if len(new) > 1 else ""
+        known = ", ".join(map(shown, start.class_names[:SHOWN_ROWS])) + ", ..." * (len(start.class_names) > SHOWN_ROWS)
+        what = f"the network of {start.folder.name} does not know the class {shown(new[0])!r}{many}; it knows {known}"
+        do = "correct the labels, or train a new network on all of them: leave out --continue-from"
+        raise ConfigError("C88", what, do=do)
     codes = np.array([place[name] for name in given.class_names] + [UNLABELED], np.int64)
     return replace(given, codes=codes[given.codes], class_names=start.class_names)
 
