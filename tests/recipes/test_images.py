@@ -10,7 +10,7 @@ from fewlabels.graph.settings import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.recipes.images import ImageOptions, image_settings
 from fewlabels.recipes.names import PHASES
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.train.settings import Optimization, Phase, TrainSettings
 
 
 def test_unless_asked_for_something_else_it_is_label_propagation_on_the_small_network():
@@ -21,6 +21,7 @@ def test_unless_asked_for_something_else_it_is_label_propagation_on_the_small_ne
             graph=GraphSettings(),
             augment=AugmentSettings(translate=4, flip=True, rotate=5, stretch=0.1),
             network=NetworkSettings(dropout=0.3),
+            optimization=Optimization(clip_norm=2.0),
             seed=4,
         )
     )

@@ -72,6 +72,7 @@ def test_two_streams_take_178200_steps_of_cifar10_with_500_labels():
 )
 def test_batches_and_learning_rates_are_the_papers(benchmark, labeled, unlabeled, rate):
     for method in OWN:
+        assert paper_settings(benchmark, 4000, method).optimization.clip_norm is None
         for phase in paper_settings(benchmark, 4000, method).phases:
             assert (phase.epochs, phase.learning_rate) == (180, rate)
             assert batch_size(phase, labels(4000)) == labeled + unlabeled
