@@ -45,7 +45,10 @@ MaxPixels = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 SpeedName = Literal["deterministic", "fast"]
 Speed = Annotated[
-    SpeedName, typer.Option(help="deterministic: the same bits again. fast: bfloat16, any algorithm, warm starts.")
+    SpeedName,
+    typer.Option(
+        help="deterministic: the same bits again. fast: bfloat16 where the device has it, any algorithm, warm starts."
+    ),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the unfinished run in --out, if there is one; begin it otherwise.")

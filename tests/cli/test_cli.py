@@ -45,6 +45,8 @@ BAD = [
     (["train", "nowhere", "--labels", "labels.csv"], "FL-I30", "nowhere"),
     (["train", "empty", "--labels", "labels.csv"], "FL-I32", "empty"),
     (["train", "empty", "--device", "cuda:9"], "FL-C7", "cpu"),
+    (["train", "empty", "--scale", "2"], "FL-C58", "up to 1"),
+    (["train", "empty", "--network", "resnet99"], "FL-C50", "resnet99"),
     (["train", "empty", "--out", "empty/.."], "FL-C9", "not empty"),
     (["demo", "--seeds", "0"], "FL-C1", "--seeds"),
     (["demo", "--out", "labels.csv"], "FL-C9", "labels.csv"),

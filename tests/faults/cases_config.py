@@ -103,6 +103,19 @@ def _(work):
     return work.propagate()
 
 
+@cases.refused("C9", "a table in the folder of a run", place="in the folder of the run o-run at o-run/new.csv")
+def _(work):
+    work.labels()
+    return work.propagate(out="o-run/new.csv")
+
+
+@cases.refused("C9", "a run in the folder of a run", place="in the folder of the run o-run at o-run/mine")
+def _(work):
+    photos(work)
+    work.labels()
+    return work.train("--out", "o-run/mine")
+
+
 @cases.refused("C9", "a folder in use", place="the output folder is not empty at mine")
 def _(work):
     photos(work)

@@ -104,9 +104,10 @@ def _(work):
     train_shortly(work)
     files = {f"{n}.png": encoded(noise(8, 8, seed=n)) for n in range(12)}
     album(work, files | {"=cut.jpg": cut_in_half(), "two\nlines.png": b""})
-    work.write("labels.csv", "id,label\n0.png,ant\n1.png,bee\n")
+    work.write("labels.csv", "id,label\n0.png,ant\n1.png,bee\n=cut.jpg,bee\n")
     outcome = work.run(work.train("--labels", "labels.csv", "--out", "run", "--image-size", "8"))
     assert (outcome.status, outcome.err) == (0, "")
+    assert notes("run") == [["I1", "labels.csv", "", "'=cut.jpg", "given: 'bee'; the image is left out"]]
     with open("run/rejected.csv", newline="") as file:
         rows = list(csv.reader(file))
     assert [row[0] for row in rows] == ["id", "'=cut.jpg", "two\nlines.png"]

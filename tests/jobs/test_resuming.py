@@ -14,7 +14,7 @@ from children import Children, remains
 from PIL import Image
 
 from fewlabels import cli_training
-from fewlabels.jobs import demo, images
+from fewlabels.jobs import demo, images, training
 from fewlabels.main import run
 from fewlabels.recipes.digits import digits_lp
 from fewlabels.recipes.images import image_settings
@@ -65,6 +65,17 @@ def test_an_inexact_resume_ends_and_is_written_down(children, stopped):
     assert "FL-C12 the run goes on, but not to the same bytes: threads: 1 there, 2 now" in ended.errors[0]
     lines = [json.loads(line) for line in (stopped / "resumed.jsonl").read_text().splitlines()]
     assert [line["differences"] for line in lines] == [["threads: 1 there, 2 now"]]
+
+
+def test_its_seconds_are_those_of_all_sittings(photos, tmp_path, monkeypatch, signal_in_second_epoch):
+    before = []
+    signal_in_second_epoch()
+    with monkeypatch.context() as first:
+        first.setattr(training, "clock", lambda begun, more: before.append(more) or (lambda: 1000.0 + more))
+        assert commanded(first, [*photos, "--out", "run"]) == 143
+    assert commanded(monkeypatch, [*photos, "--out", "run", "--resume"]) == 0
+    assert before == [0.0]
+    assert 1000 < json.loads((tmp_path / "run" / "results.json").read_text())["wall_seconds"] < 2000
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "without a manifest"])
@@ -180,8 +191,11 @@ def test_resume_begins_a_run_that_is_not_there_and_tells_one_that_is_over(photos
     first = capsys.readouterr().out
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     monkeypatch.setattr(loop, "_train_phase", None)  # it is not trained again
+    monkeypatch.setattr(images, "read_images", None)  # nor read
     assert commanded(monkeypatch, words) == 0
-    assert capsys.readouterr().out == first
+    assert capsys.readouterr() == (first, "")
+    assert commanded(monkeypatch, [word for word in words if word != "-q"]) == 0
+    assert capsys.readouterr() == (first, "run is finished: nothing is read or trained again\n")
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     assert commanded(monkeypatch, [*photos, "--out", "run"]) == 2
     assert "FL-C9" in capsys.readouterr().err

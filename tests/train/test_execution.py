@@ -7,6 +7,7 @@ import torch
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
+from fewlabels.train import execution
 from fewlabels.train import propagator as propagators
 from fewlabels.train.evaluate import error_percent, evaluate
 from fewlabels.train.execution import Execution
@@ -34,7 +35,11 @@ def silent(stage, share):
     pass
 
 
-def test_a_fast_run_learns_in_bfloat16_with_weights_in_float32(stripes):
+@pytest.mark.parametrize(("has", "precision"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_fast_run_learns_in_bfloat16_where_the_device_has_it_with_weights_in_float32(
+    stripes, monkeypatch, has, precision
+):
+    monkeypatch.setattr(execution, "multiplies_bfloat16", lambda device: has)
     images, labels, truth = stripes
     kinds = set()
 
@@ -44,10 +49,18 @@ def test_a_fast_run_learns_in_bfloat16_with_weights_in_float32(stripes):
         hook.remove()
 
     found = train(build, images, labels, SETTINGS, FAST, Watch(on_epoch=watched)).network
-    assert kinds == {torch.bfloat16}
+    assert kinds == {FAST.precision} == {precision}
     assert {value.dtype for value in found.parameters()} == {torch.float32}
     assert error_percent(evaluate(found, images, FAST).logits, truth) <= 10
     assert evaluate(found, images, FAST).descriptors.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("known", "has"), [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False), ({}, False)]
+)
+def test_a_processor_says_whether_it_multiplies_bfloat16(monkeypatch, known, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert execution.multiplies_bfloat16.__wrapped__(torch.device("cpu")) is has
 
 
 @pytest.mark.parametrize("speed", ["deterministic", "fast"])

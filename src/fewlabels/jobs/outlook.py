@@ -9,11 +9,11 @@ from .task import Task
 
 def outlook(task: Task, settings: TrainSettings) -> str:
     """What is about to be trained, and on what: how long it takes depends on the pixels above all."""
-    side, num_labeled = task.pixels.shape[1], task.num_labeled
-    phases = ", then ".join(
-        f"{phase.epochs} epochs of {steps_of(phase, task.labels)} steps ({phase.method})" for phase in settings.phases
-    )
+    side, phases = task.pixels.shape[1], []
+    for phase in settings.phases:
+        steps = steps_of(phase, task.labels)
+        phases.append(f"{phase.epochs} epochs of {steps:,} step{'s' * (steps != 1)} ({phase.method})")
     return (
-        f"{len(task.labels):,} images at {side} x {side} pixels (--image-size), {num_labeled:,} of them labelled, "
-        f"{len(task.class_names)} classes: {phases}"
+        f"{len(task.labels):,} images at {side} x {side} pixels (--image-size), {task.num_labeled:,} of them labelled, "
+        f"{len(task.class_names)} classes: {', then '.join(phases)}"
     )

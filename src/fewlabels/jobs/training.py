@@ -194,6 +194,7 @@ class _Run:
             class_names=list(self.task.class_names),
             device=str(self.execution.device),
             speed=self.options.speed,
+            precision=str(self.execution.precision).removeprefix("torch."),
             threads=torch.get_num_threads(),
             processes=self.execution.group.size,
             **self.task.facts,

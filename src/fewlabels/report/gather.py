@@ -175,7 +175,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _origin(run: Run, *, named: bool) -> list[tuple[str, str]]:
-    facts, names = run.facts, ("seed", "seeds", "device", "threads", "processes", "speed")
+    facts, names = run.facts, ("seed", "seeds", "device", "threads", "processes", "speed", "precision")
     rows = [("command", " ".join(str(word) for word in facts["command"])), ("started", str(facts["started"]))]
     rows += [(name, str(facts[name])) for name in names if name in facts]
     if run.resumed:

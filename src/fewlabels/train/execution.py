@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import torch
 from torch.utils import deterministic
@@ -16,13 +17,24 @@ from .distributed import ALONE, Group
 Speed = Literal["deterministic", "fast"]
 
 
+@cache
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it. Emulated, a step takes ten times as long as in float32 (LOG.md)."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not all versions have it
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
 @dataclass(frozen=True)
 class Execution:
     """device: that holds images and network. group: the processes that share the work.
 
     speed: "deterministic" computes in float32 with algorithms that give the same bits again on the same machine;
-        "fast" runs the network in bfloat16 (statistics, loss, averages and graph stay in float32), takes any algorithm,
-        and starts each solution of the graph from the last one, where the rules allow that.
+        "fast" runs the network in bfloat16 (statistics, loss, averages and graph stay in float32) where the device
+        multiplies in it, takes any algorithm, and starts each solution of the graph from the last one, where the rules
+        allow that.
     captured: on a GPU, record a whole step once and replay it (CUDA graph); elsewhere nothing changes.
     """
 
@@ -40,13 +52,18 @@ class Execution:
         there = tensor.device
         return there.type == self.device.type and self.device.index in (None, there.index)
 
+    @property
+    def precision(self) -> torch.dtype:
+        """What the network is computed in."""
+        return torch.bfloat16 if self.speed == "fast" and multiplies_bfloat16(self.device) else torch.float32
+
     def autocast(self) -> torch.autocast:
         """The context that a forward pass runs in.
 
         On a GPU without the cache of weights in bfloat16: a recorded step must not find one from before the recording.
         """
-        fast, kind = self.speed == "fast", self.device.type
-        return torch.autocast(kind, dtype=torch.bfloat16, enabled=fast, cache_enabled=not self.on_gpu)
+        low = self.precision is torch.bfloat16
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low, cache_enabled=not self.on_gpu)
 
     @contextmanager
     def algorithms(self) -> Iterator[None]:
