@@ -11,7 +11,7 @@
 # make compare   odd data and kills, beside other libraries (about 25 minutes, with the install; docs/compare.md)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
 # make evidence   train on CIFAR-10 without a GPU, small and shortened (about an hour; needs CIFAR-10)
-# make bench-train   time the training loop against a plain PyTorch loop (about half an hour, after the install)
+# make bench-train   time the training loop against a plain PyTorch loop (about 40 minutes, after the install)
 # make accuracy   accuracy and calibration of pseudo-labels beside other methods (about half an hour; needs CIFAR-10)
 #
 # The virtual environment is .venv; VENV= picks another place, PYTHON= another interpreter (3.11 or later).
