@@ -74,7 +74,7 @@ def demo(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about half a minute."""
+    """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about a minute."""
     need_training_packages()
     _resumable(out, resume, allow_inexact=False)
     quiet = quiet or not speaks()
