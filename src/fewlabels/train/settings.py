@@ -54,20 +54,20 @@ class Optimization:
 
     optimizer: "sgd" (Nesterov, `momentum`) or "adam" (beta1 `momentum`; beta1 0.9 to 0.5 where it ramps down).
     weight_decay: on all parameters, biases and batch norm too.
-    clip_norm: Euclidean norm of all gradients of a step together, above which they are scaled down to it; None: they
-        are taken as they come, as in the paper.
     schedule: "cosine", which would reach zero after cosine_stretch times the phase's epochs (released: 210 / 180); or
         "ramps": up over rampup_epochs and down over the last rampdown_epochs (Laine and Aila's).
+    clip_norm: Euclidean norm of all gradients of a step together, above which they are scaled down to it; None: they
+        are taken as they come, as in the paper.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 2e-4
-    clip_norm: float | None = None
     schedule: Literal["cosine", "ramps"] = "cosine"
     cosine_stretch: float = 210 / 180
     rampup_epochs: int = 80
     rampdown_epochs: int = 50
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "adam") or self.schedule not in ("cosine", "ramps"):
