@@ -17,7 +17,7 @@ from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine import Engine
 from ..review.export import exported, kind_of
-from ..review.items import Items, demand_reviewable, open_items
+from ..review.items import Items, open_items, reviewable
 from ..review.server import review_app
 from ..review.server_run import Door, access_to, check_host, listening, page_address, serve
 from ..review.store import Store
@@ -64,8 +64,7 @@ def run_review(run: Path, asked: Review) -> Reviewed:
     if asked.export is not None:
         kind = kind_of(asked.export)
         refuse_existing(asked.export, force=asked.force)
-    demand_reviewable(run)
-    facts = read_run(run).facts
+    facts = reviewable(run).facts
     folder = local_folder(review_folder(run))
     with _alone(folder), listening(replace(asked.door, usual_port=_port(_last_address(folder)))) as place:
         access = access_to(asked.door, place.getsockname()[1])
@@ -129,11 +128,12 @@ def reviewed_text(reviewed: Reviewed) -> str:
     skipped = f"{reviewed.skipped:,} row{'' if reviewed.skipped == 1 else 's'} skipped"
     lines = [f"{answers}, {skipped}; all of them are saved"]
     lines += [] if reviewed.export else [f"write them   fewlabels export {reviewed.run} --out {out}"]
-    lines += [f"go on        {command}" for command in _next_commands(reviewed.run, out)]
+    if command := _next_command(reviewed.run, out):
+        lines.append(f"go on        {command}")
     return "\n".join(lines)
 
 
-def _next_commands(run: Path, labels: Path) -> list[str]:
+def _next_command(run: Path, labels: Path) -> str:
     """What goes on from the answers: training for images of the user's own, propagation for embeddings."""
     source = read_run(run).facts["source"]
     if source["kind"] == "images":
@@ -144,8 +144,8 @@ def _next_commands(run: Path, labels: Path) -> list[str]:
         words += ["--id-column", columns.id] * (columns.id != Columns.id)
         words += ["--embedding-column", columns.embedding] * (columns.embedding != Columns.embedding)
     else:
-        return []
-    return [shlex.join(["fewlabels", *words])]
+        return ""
+    return shlex.join(["fewlabels", *words])
 
 
 def reviewed_json(reviewed: Reviewed) -> dict[str, Any]:

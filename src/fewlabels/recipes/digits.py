@@ -6,9 +6,9 @@ from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
 from ..train.settings import Optimization, Phase, TrainSettings
+from .images import CLIP_NORM
 
 LABELS_PER_CLASS = 3
-CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; one seed of eleven had 21, and did not recover (LOG.md)
 
 
 def digits_lp(seed: int = 0) -> TrainSettings:

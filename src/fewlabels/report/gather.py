@@ -126,8 +126,9 @@ def _differences(runs: Sequence[Run]) -> list[list[str]]:
 
 def _inputs(run: Run) -> dict[str, str]:
     source, start = run.facts.get("source") or {}, run.facts.get("continued_from") or {}
-    named = {"data": source.get("path"), "labels": source.get("labels"), "continued from": start.get("run")}
-    return {"title": str(run.facts.get("title"))} | {name: str(value) for name, value in named.items() if value}
+    named = {"title": run.facts.get("title"), "data": source.get("path"), "labels": source.get("labels")}
+    named["continued from"] = start.get("run")
+    return {name: str(value) for name, value in named.items() if value}
 
 
 def _health(run: Run) -> list[tuple[str, str]]:

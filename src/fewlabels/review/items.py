@@ -18,7 +18,7 @@ from ..data.embeddings import Columns, EmbeddingSource, open_embeddings
 from ..data.tables import Table, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError
 from ..graph import GraphSettings, Refinement
-from ..runs import is_finished, read_run
+from ..runs import Run, is_finished, read_run
 from ..runs.table import GIVEN
 
 DESCRIPTORS = "descriptors.npy"
@@ -55,8 +55,7 @@ def open_items(folder: str | Path) -> Items:
     opening them raises.
     """
     root = Path(folder)
-    run = read_run(root)
-    demand_reviewable(root)
+    run = reviewable(root)
     source = run.facts.get("source")
     if not isinstance(source, dict):
         raise _too_old(root)
@@ -78,16 +77,17 @@ def open_items(folder: str | Path) -> Items:
     return Items(ids, names, given, values, settings, kind="images", pictures=open_pictures(source, ids))
 
 
-def demand_reviewable(folder: Path) -> None:
-    """Raise RunError (K4) for a folder that is no run, ConfigError (C84) for one that has no labels to review (yet)."""
-    kind = read_run(folder).kind
+def reviewable(folder: Path) -> Run:
+    """The run. Raises RunError (K4) where it is none, ConfigError (C84) where it has no labels to review (yet)."""
+    run = read_run(folder)
     if not is_finished(folder):
-        what, do = f"a run of kind {kind!r} that is not finished", "go on with it by --resume, or give a finished one"
+        what = f"a run of kind {run.kind!r} that is not finished"
+        do = "go on with it by --resume, or give a finished one"
     elif not (folder / TABLE).is_file():
-        what = f"a run of kind {kind!r} that has no labels to review"
+        what = f"a run of kind {run.kind!r} that has no labels to review"
         do = "give a finished run of train, demo, reproduce or propagate; of several seeds, one of its runs"
     else:
-        return
+        return run
     raise ConfigError("C84", what, where=folder, do=do)
 
 
