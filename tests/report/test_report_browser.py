@@ -82,6 +82,7 @@ def test_folded_parts_are_printed_open(printed):
     assert printed.locator("details[open]").count() == 0
     assert not any(printed.evaluate(shown))
     printed.emulate_media(media="print")
+    printed.wait_for_function(f"{shown}.every(Boolean)")  # on a busy machine the media arrive a moment later
     assert len(printed.evaluate(shown)) >= 6
     assert all(printed.evaluate(shown))
 

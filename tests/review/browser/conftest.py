@@ -59,6 +59,8 @@ def context(browser, review: Review, seen: Seen) -> Iterator:
     """A browser profile of its own; `context.new_page()` is one more tab."""
     context = browser.new_context(viewport={"width": 1100, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(15_000)
+    # From the start: if a test switches it on, Chromium may still let the next request of a busy page by.
+    context.route("**/nothing-asks-for-this", lambda route: route.abort())
     context.on("console", lambda message: _note_console(seen, message))
     context.on("weberror", lambda error: seen.errors.append(str(error.error)))
     context.on("dialog", lambda dialog: _answer_dialog(seen, dialog))
