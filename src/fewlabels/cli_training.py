@@ -126,6 +126,9 @@ def train(
     network: Annotated[
         str, typer.Option(help="small, cnn13, resnet18, timm:MODEL or module:IMPORT.PATH:FUNCTION.")
     ] = "small",
+    learning_rate: Annotated[
+        float, typer.Option(help="At the start of each phase; lower it where training collapses.")
+    ] = 0.05,
     seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
     flip: Annotated[bool, typer.Option(help="Mirror images left-right in training; not for text or digits.")] = True,
     n_neighbors: Neighbors = 50,
@@ -173,7 +176,7 @@ def train(
         ImageSource(
             data, given, test, image_size, on_bad_image, ignore_unknown_ids, continue_from, accept_truncated, max_pixels
         ),
-        ImageOptions(seed, epochs, flip, graph, method, network, scale),
+        ImageOptions(seed, epochs, flip, graph, method, network, scale, learning_rate),
         folder,
         RunOptions(
             checked_device(device),

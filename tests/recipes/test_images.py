@@ -48,6 +48,14 @@ def test_another_network_keeps_its_own_dropout():
     assert image_settings(100, 900, 32, replace(options, network="small")).network.dropout == 0.3
 
 
+def test_a_learning_rate_is_that_of_every_phase():
+    made = image_settings(100, 900, 32, ImageOptions(method="mt+lp", learning_rate=0.01))
+    assert [phase.learning_rate for phase in made.phases] == [0.01, 0.01]
+    assert image_settings(100, 900, 32, ImageOptions()).phases[0].learning_rate == 0.05
+    with pytest.raises(ConfigError, match="FL-C21"):
+        image_settings(100, 900, 32, ImageOptions(learning_rate=0))
+
+
 def test_a_scale_shortens_every_phase_but_named_epochs_stay():
     whole = image_settings(100, 900, 32, ImageOptions())
     short = image_settings(100, 900, 32, ImageOptions(scale=0.1))

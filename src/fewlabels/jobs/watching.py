@@ -120,7 +120,7 @@ class Keeper:
             return NumericsError(
                 "P23",
                 f"training collapsed: {'; '.join(self._collapse)}; stopped after step {self.step}, all is saved",
-                do=f"look at the labels, lower the learning rate, or go on: {shlex.join(command)} --on-collapse warn",
+                do=f"look at the labels, start anew with a lower --learning-rate, or go on: {shlex.join(command)} --on-collapse warn",
             )
         return interrupted(number, self.step if self._keeping.leads else None, command)
 

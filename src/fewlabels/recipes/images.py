@@ -16,6 +16,7 @@ SUPERVISED_STEPS = 400
 LP_STEPS = 600  # of each phase on all images
 BATCH_LABELED, BATCH_UNLABELED = 50, 50  # the paper's, for CIFAR-10
 SMALL_DROPOUT = 0.3
+LEARNING_RATE = 0.05  # at the start of each phase, as the released code's for CIFAR-10 (cli.py:48)
 CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs lose all they learnt (LOG.md)
 
 
@@ -25,7 +26,7 @@ class ImageOptions:
 
     scale: share of the schedule of every phase whose epochs are not named, as in recipes/paper.py.
 
-    method: recipes/names.py. network: a name of docs/networks.md.
+    method: recipes/names.py. network: a name of docs/networks.md. learning_rate: at the start of each phase.
     """
 
     seed: int = 0
@@ -35,6 +36,7 @@ class ImageOptions:
     method: MethodWord = "lp"
     network: str = "small"
     scale: float = 1.0
+    learning_rate: float = LEARNING_RATE
 
 
 def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, options: ImageOptions) -> TrainSettings:
@@ -43,12 +45,12 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
     The batch is the paper's 50 + 50, smaller where there are fewer rows. Shifts are an eighth of the image, as the
     paper's 4 of 32 pixels. Gradients are clipped, which the paper does not. More steps made it worse where labels are
     very few (LOG.md). Methods other than LP have the paper's constants and are not tuned to such short runs. Raises
-    ConfigError C58 for a scale outside of (0, 1].
+    ConfigError C58 for a scale outside of (0, 1], C21 for a learning rate that is not a positive number.
     """
     methods = PHASES[options.method]
     taught = methods[0] == "mean_teacher"  # as in the paper: two heads, and descriptors as they come
     made = TrainSettings(
-        phases=tuple(_phase(method, num_labeled, num_unlabeled) for method in methods),
+        phases=tuple(_phase(method, num_labeled, num_unlabeled, options.learning_rate) for method in methods),
         graph=options.graph,
         augment=AugmentSettings(translate=image_size // 8, flip=options.flip, rotate=5, stretch=0.1),
         network=NetworkSettings(
@@ -66,12 +68,12 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
     return replace(made, phases=(*before, replace(last, epochs=options.epochs or last.epochs)))
 
 
-def _phase(method: MethodName, num_labeled: int, num_unlabeled: int) -> Phase:
+def _phase(method: MethodName, num_labeled: int, num_unlabeled: int, learning_rate: float) -> Phase:
     labeled, unlabeled = min(BATCH_LABELED, num_labeled), min(BATCH_UNLABELED, num_unlabeled)
     if method in LABELED_ONLY:
-        return Phase(method, math.ceil(SUPERVISED_STEPS / (num_labeled // labeled)), 0.05, labeled)
+        return Phase(method, math.ceil(SUPERVISED_STEPS / (num_labeled // labeled)), learning_rate, labeled)
     epochs = min(200, max(10, round(LP_STEPS / (num_unlabeled // unlabeled))))
-    return Phase(method, epochs, 0.05, labeled, unlabeled)
+    return Phase(method, epochs, learning_rate, labeled, unlabeled)
 
 
 def _consistency(method: MethodWord, share: float) -> Consistency:
