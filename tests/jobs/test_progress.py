@@ -64,6 +64,18 @@ def test_a_terminal_shows_as_much_of_a_note_as_it_has_room_for(columns, parts, m
     assert shown.startswith("training:  50%")
 
 
+def test_a_time_left_that_is_given_is_shown_instead_of_the_bars_own(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    Progress(4, "training").step(NOTE[:2], left=150.0)
+    assert capsys.readouterr().err == "training: 25 %  lp loss 0.523, about 2 minutes left, error 12.1%\n"
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = Progress(4, "training")
+    bar.step(NOTE[:2], left=150.0)
+    bar.show()
+    assert "<02:30, lp loss 0.523, error 12.1%" in sys.stderr.getvalue()
+    bar.close()
+
+
 def test_a_line_shows_all_of_a_note(capsys, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
     Progress(4, "training").step(NOTE)
@@ -164,9 +176,9 @@ def test_stages_are_one_bar_by_their_seconds_with_the_time_left(capsys, clock):
     bar.close()
     assert capsys.readouterr().err.splitlines() == [
         "propagating: 0 %  read",
-        "propagating: 10 %  search  about 90 seconds left",
-        "propagating: 50 %  search  about 50 seconds left",
-        "propagating: 90 %  write  about 6 seconds left",
+        "propagating: 10 %  search, about 90 seconds left",
+        "propagating: 50 %  search, about 50 seconds left",
+        "propagating: 90 %  write, about 6 seconds left",
         "propagating: 100 %",
     ]
 

@@ -22,22 +22,21 @@ NARROW = 110  # columns below which the bar itself gives way to the note
 class Progress:
     """A bar up to `total`, or, where stderr is no terminal, a line after three seconds, then every ten, and at the end.
 
-    quiet=True says nothing at all. unit: of what is counted, for the bar. smoothing: how much of the time left goes by
-    the last steps instead of all of them.
+    quiet=True says nothing at all. unit: of what is counted, for the bar.
     """
 
-    def __init__(self, total: int, name: str, *, unit: str = "it", quiet: bool = False, smoothing: float = 0.3) -> None:
+    def __init__(self, total: int, name: str, *, unit: str = "it", quiet: bool = False) -> None:
         self._name, self._total, self._done, self._quiet = name, total, 0, quiet
         hidden = quiet or not sys.stderr.isatty()
         self._columns = get_terminal_size().columns
+        self._format = BAR if self._columns >= NARROW else BAR.replace("|{bar:12}|", "")
         self._bar = tqdm(
             total=total,
             desc=name,
             disable=hidden,
             unit=unit,
             unit_scale=True,
-            bar_format=BAR if self._columns >= NARROW else BAR.replace("|{bar:12}|", ""),
-            smoothing=smoothing,
+            bar_format=self._format,
         )
         self._next_line = time.monotonic() + min(SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES)
 
@@ -45,24 +44,25 @@ class Progress:
     def done(self) -> int:
         return self._done
 
-    @property
-    def is_lines(self) -> bool:
-        """Whether this is no bar, but a line now and then, or nothing."""
-        return bool(self._bar.disable)
+    def step(self, note: str | Sequence[str] = "", amount: int = 1, left: float | None = None) -> None:
+        """`amount` more is done; `note` is shown beside it: of several, as many as a terminal has room for.
 
-    def step(self, note: str | Sequence[str] = "", amount: int = 1) -> None:
-        """`amount` more is done; `note` is shown beside it: of several, as many as a terminal has room for."""
+        left: seconds that the rest will take, by one who knows better than a bar that only counts.
+        """
         self._done += amount
-        parts = [note] if isinstance(note, str) else note
-        note = ", ".join(parts)
+        parts = [note] if isinstance(note, str) else list(note)
         if not self._bar.disable:
+            known = "{remaining}" if left is None else tqdm.format_interval(left)
+            self._bar.bar_format = self._format.replace("{remaining}", known)
             self._bar.set_postfix_str(fitting(parts, self._room), refresh=False)
         self._bar.update(amount)
         due = time.monotonic() >= self._next_line or (amount > 0 and self._done == self._total)
         if self._bar.disable and not self._quiet and due:
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
             share = 100 * self._done // max(1, self._total)
-            print(f"{self._name}: {share} %  {note}".rstrip(), file=sys.stderr, flush=True)
+            if left is not None:
+                parts.insert(1, f"about {time_words(left)} left")
+            print(f"{self._name}: {share} %  {', '.join(parts)}".rstrip(), file=sys.stderr, flush=True)
 
     @property
     def _room(self) -> int:
@@ -100,7 +100,7 @@ class StageProgress:
     def __init__(self, seconds: Mapping[str, float], name: str, *, quiet: bool = False) -> None:
         total = max(sum(seconds.values()), 1e-9)
         self._share = {stage: second / total for stage, second in seconds.items()}
-        self._bar = Progress(STEPS, name, quiet=quiet, smoothing=0)
+        self._bar = Progress(STEPS, name, quiet=quiet)
         self._done, self._stage, self._began = 0, "", time.monotonic()
 
     def start(self, stage: str) -> None:
@@ -127,9 +127,8 @@ class StageProgress:
         if steps == self._done and stage == self._stage:
             return
         passed = time.monotonic() - self._began
-        tell = self._bar.is_lines and LEAST_TO_TELL < share < 1  # a bar has its own
-        left = f"about {time_words(passed * (1 - share) / share)} left" if tell else ""
-        self._bar.step("  ".join(filter(None, (stage, left))), steps - self._done)
+        left = passed * (1 - share) / share if LEAST_TO_TELL < share < 1 else None
+        self._bar.step(stage, steps - self._done, left)
         if stage != self._stage:
             self._bar.show()
         self._done, self._stage = steps, stage

@@ -29,7 +29,7 @@ from .guards import Known, OnCollapse, collapse, headline_error, new_alarms
 from .measures import accuracy_percent, certainty, health
 from .pace import Pace
 from .placement import placed
-from .progress import Progress, time_words
+from .progress import Progress
 from .task import Task
 from .tensorboard import Board
 
@@ -120,7 +120,8 @@ class Keeper:
             return NumericsError(
                 "P23",
                 f"training collapsed: {'; '.join(self._collapse)}; stopped after step {self.step}, all is saved",
-                do=f"look at the labels, start anew with a lower --learning-rate, or go on: {shlex.join(command)} --on-collapse warn",
+                do="look at the labels, start anew with a lower --learning-rate, or go on: "
+                f"{shlex.join(command)} --on-collapse warn",
             )
         return interrupted(number, self.step if self._keeping.leads else None, command)
 
@@ -155,16 +156,15 @@ class Watcher:
     def _steps(self, images: int) -> None:
         self._done += images
         self._pace.mark(self._done)
-        self._progress.step(self._words(), images)
+        self._tell(images)
 
     def _place(self) -> str:
         return place_words(self._epochs, self._done)
 
-    def _words(self) -> tuple[str, ...]:
-        """Where the run is, the time left, and what the last epoch did."""
-        seconds = self._pace.seconds(self._done, self._total)
-        left = () if seconds is None or not self._progress.is_lines else (f"about {time_words(seconds)} left",)
-        return (self._place(), *left, *self._note)
+    def _tell(self, images: int) -> None:
+        """So many images more, where the run is, what the last epoch did, and the time left."""
+        left = self._pace.seconds(self._done, self._total)
+        self._progress.step((self._place(), *self._note), images, left)
 
     def _epoch(self, report: EpochReport) -> None:
         measured = _is_measured(report)
@@ -184,7 +184,7 @@ class Watcher:
         if self._execution.group.leads:
             self._guard(report)
         self._note = note(self._log.events)
-        self._progress.step(self._words(), 0)
+        self._tell(0)
         last = self._settings.phases[-1]
         self._keeper.after_epoch(ends=report.phase is last and report.number + 1 == last.epochs)
 
