@@ -1,5 +1,10 @@
+import fcntl
 import io
+import os
+import pty
+import struct
 import sys
+import termios
 
 import pytest
 
@@ -37,6 +42,22 @@ def test_a_terminal_gets_a_bar_with_the_note(monkeypatch):
     bar.step("loss 3", 2)
     bar.close()
     shown = sys.stderr.getvalue()
+    assert "training: 100%" in shown
+    assert "loss 3" in shown
+
+
+def test_a_terminal_that_says_it_has_no_size_gets_a_bar(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        bar = Progress(2, "training")
+        bar.step("loss 3", 2)
+        bar.close()
+        monkeypatch.undo()
+        shown = os.read(ours, 4096).decode()
+    os.close(ours)
     assert "training: 100%" in shown
     assert "loss 3" in shown
 

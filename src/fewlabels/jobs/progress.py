@@ -16,6 +16,7 @@ STEPS = 1000  # of a bar over stages
 LEAST_TO_TELL = 0.05  # share done from which the time left is worth telling
 BAR = "{desc}: {percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}{postfix}"
 BESIDE = len(": 100%|") + 12 + len("| 0:00:00<0:00:00, ")  # columns of a bar without its name and its note
+ROWS = 24  # said to be there: on a terminal that claims to have none, as in containers, tqdm would draw nothing
 NARROW = 110  # columns below which the bar itself gives way to the note
 
 
@@ -37,6 +38,8 @@ class Progress:
             unit=unit,
             unit_scale=True,
             bar_format=self._format,
+            ncols=self._columns,
+            nrows=ROWS,
         )
         self._next_line = time.monotonic() + min(SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES)
 
