@@ -49,7 +49,9 @@ def reproduce(
     dataset: Annotated[str | None, typer.Argument(help="cifar10, cifar100 or mini-imagenet.")] = None,
     num_labels: Annotated[int | None, typer.Option("--labels", min=1, help="Labelled images in all.")] = None,
     method: Method = None,
-    split: Annotated[int, typer.Option(min=0, help="Which images are labelled; the paper's are 10 to 19.")] = 10,
+    split: Annotated[
+        int | None, typer.Option(min=0, help="Which images are labelled; default: 10; the paper's are 10 to 19.")
+    ] = None,
     splits: Annotated[str | None, typer.Option(help="Several of them, such as 10,11,12.")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All label counts, or methods, that are not named; the paper's own four.")
@@ -123,7 +125,11 @@ def _benchmarks(name: str | None, listing: bool) -> list[Benchmark]:
     if name is None and listing:
         return list(BENCHMARKS.values())
     if name not in BENCHMARKS:
-        raise ConfigError("C54", f"data set {name!r}", do=f"the paper has {', '.join(BENCHMARKS)}")
+        raise ConfigError(
+            "C54",
+            "no data set is named" if name is None else f"data set {name!r}",
+            do=f"the paper has {', '.join(BENCHMARKS)}",
+        )
     return [BENCHMARKS[name]]
 
 
@@ -143,9 +149,11 @@ def _this_command() -> tuple[str, ...]:
     return (*([f"OMP_NUM_THREADS={threads}"] if threads and os.name == "posix" else []), "fewlabels", *sys.argv[1:])
 
 
-def _numbers(splits: str | None, split: int) -> list[int]:
+def _numbers(splits: str | None, split: int | None) -> list[int]:
     if splits is None:
-        return [split]
+        return [10 if split is None else split]
+    if split is not None:
+        raise ConfigError("C60", f"--split {split} and --splits {splits!r}", do="give one of them")
     words = [word.strip() for word in splits.split(",")]
     if not all(word.isascii() and word.isdecimal() for word in words):
         raise ConfigError("C60", f"--splits {splits!r}", do="numbers with commas between them, such as 10,11,12")

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -267,15 +267,17 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     return Manifest(entries, {key: value for key, value in document.items() if key not in ("format", "files")})
 
 
-def verify(folder: str | os.PathLike[str]) -> list[Problem]:
+def verify(folder: str | os.PathLike[str], names: Collection[str] | None = None) -> list[Problem]:
     """Hash every file again and compare with the manifest. An empty list means that the folder is whole.
 
-    Raises RunError where there is no readable manifest.
+    names: look at these files alone. Raises RunError where there is no readable manifest.
     """
     root = Path(folder)
     expected = read_manifest(root).files
     problems = []
     for name, (size, digest) in sorted(expected.items()):
+        if names is not None and name not in names:
+            continue
         path = root / name
         if not path.is_file():
             problems.append(Problem(name, "missing"))
@@ -283,5 +285,5 @@ def verify(folder: str | os.PathLike[str]) -> list[Problem]:
             problems.append(Problem(name, f"{path.stat().st_size} bytes, {size} expected"))
         elif sha256(path) != digest:
             problems.append(Problem(name, "content changed (SHA-256 differs)"))
-    problems += [Problem(name, "not in the manifest") for name in _files(root) if name not in expected]
-    return problems
+    found = _files(root) if names is None else [name for name in names if (root / name).is_file()]
+    return problems + [Problem(name, "not in the manifest") for name in found if name not in expected]

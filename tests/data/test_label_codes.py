@@ -32,7 +32,8 @@ def test_an_id_matches_exactly_or_not_at_all():
 
 
 def test_unknown_ids_are_left_out_when_asked():
-    labels = join_labels(["a", "b"], given({"a": "x", "q": "only here", "b": "y"}), ignore_unknown_ids=True)
+    with pytest.warns(InputWarning, match="FL-L15 1 of 3 labels are left out"):
+        labels = join_labels(["a", "b"], given({"a": "x", "q": "only here", "b": "y"}), ignore_unknown_ids=True)
     assert labels.class_names == ["x", "y"]
 
 

@@ -267,7 +267,7 @@ def test_a_policy_that_is_none_is_refused():
 @pytest.mark.lane("F13")
 def test_a_loss_of_nan_names_the_images_of_its_batch(stripes, tmp_path):
     with pytest.raises(
-        NumericsError, match=r"FL-P22 the loss is .* in phase 0, epoch \d, step 0; 6 such rows"
+        NumericsError, match=r"FL-P22 the loss is .* in phase 1, epoch \d, step 1; 6 such rows"
     ) as caught:
         run_training(
             stripes, replace(settings_of(), phases=(Phase("supervised", 9, 1e30, 6),)), tmp_path / "run", QUIET

@@ -1,6 +1,7 @@
 """Cells of the paper's tables on a tiny data set: what is run, what is told, what is kept apart."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -200,6 +201,30 @@ def test_the_text_says_what_is_not_the_papers_and_what_happened_between_the_phas
     assert "after epoch 1 of phase 2" in text
     assert "momentum is kept" in text
     assert "momentum is kept" not in text_of([cell("mt+lp")], replace(SMALL, mode="paper"), done)
+
+
+@pytest.mark.parametrize(
+    ("before", "errors", "words"),
+    [
+        (30.0, [35.0, 41.5, 22.25], "it rose from 30.00 to 41.50 at epoch 2, then fell to 22.25."),
+        (30.0, [29.0, 28.0, 22.0], "it fell from the first measured epoch, was never above .*, and ended at 22.00."),
+        (30.0, [30.0, 28.0, 22.0], "it was never above where it began, and ended at 22.00."),
+        (30.0, [35.0, 41.5, 33.0], "it rose from 30.00 to 41.50 at epoch 2 and ended at 33.00, above where it began."),
+        (30.0, [29.0, 28.0, 33.0], "it rose from 30.00 to 33.00 at epoch 3 and ended at 33.00, above where it began."),
+        (30.0, [35.0, 32.0, 30.0], "to 35.00 at epoch 1 and ended at 30.00, no lower than where it began."),
+    ],
+)
+def test_the_course_of_the_error_is_told_as_it_was_measured(done, monkeypatch, before, errors, words):
+    found = outcome(cell("lp"), 10, SMALL, done)
+    curve = list(enumerate(errors))
+    worst = max(curve, key=lambda one: one[1])
+    made = replace(found, before=before, first=curve[0], worst=worst, student=errors[-1])
+    monkeypatch.setattr("fewlabels.jobs.reproduced.outcomes", lambda *given: [made])
+    lines = text_of([cell("lp")], SMALL, done).splitlines()
+    (said,) = [line for line in lines if line.startswith("  split 10:")][-1:]
+    assert re.search(f"Measured: .*{words}$", said)
+    (expected,) = [line for line in lines if "The curve to expect of the paper's schedule" in line]
+    assert "should first rise, then fall below where it was" in expected
 
 
 def test_published_numbers_stand_beside_ours_with_their_evidence(tmp_path):

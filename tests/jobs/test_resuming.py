@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from children import Children, remains
@@ -18,6 +19,7 @@ from fewlabels.jobs import demo, images, training
 from fewlabels.main import run
 from fewlabels.recipes.digits import digits_lp
 from fewlabels.recipes.images import image_settings
+from fewlabels.review.items import open_items
 from fewlabels.train import loop
 
 JOB = {"pair": ["mean_teacher", "mt_lp"], "save_every": 0}
@@ -53,6 +55,27 @@ def test_what_changed_is_refused_and_named(children, stopped, change, told):
     assert ended.errors[0].startswith("error: FL-C12")
     assert told in ended.errors[0]
     assert before == {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+
+
+def test_a_finished_run_is_not_returned_for_other_options(photos, tmp_path, monkeypatch, capsys):
+    assert commanded(monkeypatch, [*photos, "--out", "run"]) == 0
+    assert commanded(monkeypatch, [*photos, "--out", "run", "--resume"]) == 0
+    capsys.readouterr()
+    assert commanded(monkeypatch, [*photos, "--out", "run", "--resume", "--alpha", "0.5"]) == 2
+    told = "FL-C12 the run there is finished, and was made with other options: options.graph.alpha: 0.99 there, 0.5 now"
+    assert told in capsys.readouterr().err
+
+
+def test_with_a_label_file_images_may_lie_beside_and_inside_of_folders(photos, tmp_path, monkeypatch):
+    (tmp_path / "photos" / "dark" / "0.png").rename(tmp_path / "photos" / "loose.png")
+    assert commanded(monkeypatch, [*photos, "--out", "refused"]) == 2
+    (tmp_path / "labels.csv").write_text("id,label\nloose.png,dark\nlight/1.png,light\n")
+    assert commanded(monkeypatch, [*photos, "--labels", "labels.csv", "--out", "run"]) == 0
+    table = pq.read_table(tmp_path / "run" / "pseudo_labels.parquet", columns=["id", "source"]).to_pylist()
+    assert len(table) == 24
+    assert [row["id"] for row in table if row["source"] == "given"] == ["light/1.png", "loose.png"]
+    reviewed = open_items(tmp_path / "run")  # the pictures are found again
+    assert reviewed.pictures is not None
 
 
 def test_settings_stay_refused_where_an_inexact_resume_is_allowed(children, stopped):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fewlabels.errors import ConfigError
-from fewlabels.nets import ImageInput, NetworkSettings, bring_network, build_network, check_network
+from fewlabels.nets import ImageInput, NetworkSettings, bring_network, build_network
 
 GREY = ImageInput(1, 8, (128.0,), (64.0,))
 UNIT = NetworkSettings("module:my_nets:wide")
@@ -130,28 +130,6 @@ def test_tensors_that_could_not_be_saved_are_refused_before_the_training():
         bring_network(module, FREE, GREY, 3)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_another_type_of_number_is_refused(dtype):
-    class Raw(Headed):
-        def forward(self, images):
-            return tuple(part.to(dtype) for part in super().forward(images))
-
-    with pytest.raises(ConfigError, match=r"FL-C53 logits is float\d+ .*expected float32"):
-        check_network(Raw(), GREY, 3)
-
-
-def test_the_check_leaves_the_network_and_its_modes_as_they_were():
-    network = build_network(NetworkSettings(width=4, dropout=0.5), GREY, 3).train()
-    network.trunk[0].eval()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    drawn = torch.get_rng_state()
-    check_network(network, GREY, 3)
-    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-    assert torch.equal(drawn, torch.get_rng_state())
-    assert network.training
-    assert not network.trunk[0].training
-
-
 @pytest.fixture
 def importable(monkeypatch):
     """A module of that name with these things in it."""
@@ -186,6 +164,50 @@ def test_a_module_that_is_not_there_says_what_to_do(importable):
     importable("my_nets", wide=lambda image_input, num_classes: "network")
     with pytest.raises(ConfigError, match=r"FL-C52 .*gave a str, expected a torch\.nn\.Module"):
         build_network(UNIT, GREY, 3)
+
+
+def wrongargs(num_classes):
+    return Described()
+
+
+def broken(image_input, num_classes):
+    return [][num_classes]
+
+
+@pytest.mark.parametrize(
+    ("function", "said", "cause"),
+    [
+        (wrongargs, r"raised TypeError: wrongargs\(\) takes 1 positional argument but 2 were given", TypeError),
+        (broken, "raised IndexError: list index out of range", IndexError),
+    ],
+)
+def test_a_function_that_fails_is_told_with_its_arguments(importable, function, said, cause):
+    importable("my_nets", wide=function)
+    called = r"wide\(ImageInput\(channels=1, size=8, .*\), 3\)"
+    with pytest.raises(
+        ConfigError, match=rf"FL-C52 .*{called} {said}; expected a function of \(image_input,"
+    ) as caught:
+        build_network(UNIT, GREY, 3)
+    assert isinstance(caught.value.__cause__, cause)
+
+
+def test_a_name_that_is_no_function_is_told(importable):
+    importable("my_nets", wide="a text")
+    with pytest.raises(ConfigError, match=r"FL-C52 .*wide is a str, expected a function of"):
+        build_network(UNIT, GREY, 3)
+
+
+def test_an_error_of_fewlabels_in_the_function_stays_as_it_is(importable):
+    importable("my_nets", wide=lambda image_input, num_classes: NetworkSettings("nonesuch"))
+    with pytest.raises(ConfigError, match="FL-C50"):
+        build_network(UNIT, GREY, 3)
+
+
+def test_a_file_that_fails_when_it_is_imported_is_told(tmp_path, monkeypatch):
+    (tmp_path / "torn_nets.py").write_text("def wide(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"FL-C52 .*importing torn_nets raised SyntaxError"):
+        build_network(NetworkSettings("module:torn_nets:wide"), GREY, 3)
 
 
 class Backbone(nn.Module):

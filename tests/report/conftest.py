@@ -81,7 +81,7 @@ def insights() -> Callable[..., Insights]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """make_run(name, results, *, seed, title, class_names, alpha, epochs, methods, finished, insights): a folder."""
+    """make_run(name, results, *, seed, title, class_names, alpha, epochs, methods, finished, ...): a folder."""
 
     def make(
         name: str = "run",
@@ -95,6 +95,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         methods: tuple[str, str] = ("supervised", "lp"),
         finished: bool = True,
         insights: Insights | None = None,
+        last_steps: int = 3,
     ) -> Path:
         phases = [{"epochs": epochs, "method": method} for method in methods]
         settings = {"seed": seed, "graph": {"alpha": alpha, "mode": "paper"}, "phases": phases}
@@ -105,7 +106,7 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "epoch",
                 phase=methods[propagating],
                 phase_index=int(propagating),
-                steps=3 if propagating else 1,
+                steps=last_steps if propagating else 1,
                 test_error=50.0 - 10 * number,
                 pseudo_label_accuracy=80.0 + number if propagating else None,
                 mean_certainty=0.5 + 0.1 * number if propagating else None,

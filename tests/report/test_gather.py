@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from fewlabels.errors import ConfigError, RunError
-from fewlabels.report import gather
+from fewlabels.report import gather, report_html
 from fewlabels.report.numbers import Summary, number, summary
-from fewlabels.report.sentences import MEANINGS, phase_notes
+from fewlabels.report.sentences import MEANINGS, length_note, phase_notes
 from fewlabels.runs import RunWriter
 
 
@@ -112,6 +112,33 @@ def test_where_a_phase_begins_with_a_high_learning_rate_the_dip_is_explained(mak
     assert phase_notes(replace(risen, rate=[0.05, 0.05, 0.05, 0.05]))[1].endswith("from all images.")
 
 
+@pytest.mark.parametrize(
+    ("steps", "phases", "words"),
+    [
+        ([10, 10, 200, 201], [0, 0, 1, 1], "The first phase had 20 steps and the second 401: part of the difference"),
+        ([1, 0, 2000, 1], [0, 0, 1, 1], "The first phase had 1 step and the second 2,001: part of the difference"),
+        ([1, 3, 50, 50], [0, 1, 2, 2], "The last phase but one had 3 steps and the last 100: part of the difference"),
+        ([10, 10, 200, 200], [0, 0, 1, 1], None),
+        ([1, 1, 1, 500], [0, 0, 0, 0], None),
+    ],
+)
+def test_where_the_last_phase_trained_far_longer_a_note_says_so(make_run, steps, phases, words):
+    curve = replace(gather([make_run()]).curves[0], steps=steps, phase=phases)
+    note = length_note(curve)
+    assert note is None if words is None else note.startswith(words)
+    assert length_note(replace(curve, error=[None, None, 30.0, 20.0])) is None
+
+
+def test_the_note_on_longer_training_is_no_alarm_and_stands_once_for_repeats(make_run):
+    note = "The first phase had 2 steps and the second 600: part of the difference may be the longer training."
+    a, b = make_run("a", last_steps=300), make_run("b", last_steps=300, seed=1)
+    assert gather([a]).notes == gather([a, b]).notes == [note]
+    assert f'<p class="note">{note}</p>' in report_html([a])
+    other = make_run("c", alpha=0.5)
+    assert gather([a, other]).notes == [f"a: {note}"]
+    assert gather([other]).notes == gather([make_run("d", last_steps=300, finished=False)]).notes == []
+
+
 def test_what_guards_saw_and_how_a_run_was_taken_up_is_told(make_run):
     folder = make_run(finished=False)
     writer = RunWriter.taken_up(folder)
@@ -168,14 +195,14 @@ def test_runs_with_other_settings_are_compared_without_a_mean(make_run):
     report = gather([make_run("a", alpha=0.9), make_run("b", alpha=0.5, seed=1)])
     assert not report.repeats
     assert report.table[0] == ["result", "a", "b"]
-    assert report.differences == [["setting", "a", "b"], ["graph.alpha", "0.9", "0.5"]]
+    assert report.differences == [["what", "a", "b"], ["graph.alpha", "0.9", "0.5"]]
     assert report.sentence == "2 runs that differ in their settings or data, side by side."
 
 
 def test_the_same_settings_on_other_data_are_no_repeats(make_run):
     report = gather([make_run("a"), make_run("b", title="fish")])
     assert not report.repeats
-    assert report.differences == [["setting", "a", "b"], ["title", "birds", "fish"]]
+    assert report.differences == [["what", "a", "b"], ["title", "birds", "fish"]]
     assert report.title == "a beside b"
 
 
@@ -200,10 +227,10 @@ def test_an_unfinished_run_shows_what_it_has(make_run):
 def test_no_folder_and_a_damaged_folder_are_errors(make_run):
     with pytest.raises(ConfigError, match="FL-C25"):
         gather([])
-    folder = make_run()
-    (folder / "events.jsonl").write_text('{"event": "epo')
-    with pytest.raises(RunError, match="FL-K2 damaged line"):
-        gather([folder])
+    for folder, words in ((make_run("a", finished=False), "damaged line"), (make_run("b"), "")):
+        (folder / "events.jsonl").write_text('{"event": "epo')
+        with pytest.raises(RunError, match=f"FL-K2 {words}"):
+            gather([folder])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import fewlabels.jobs.review as review_job
+from fewlabels import durable
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.jobs.propagation import Input, run_propagation
@@ -178,7 +179,7 @@ def test_a_damaged_note_of_the_last_address_is_passed_over(job, run, content):
 
 def test_answers_to_another_run_of_that_name_are_refused(job, run):
     run_command(["review", str(run), "--no-browser"])
-    (run / "manifest.json").write_text("{ }")
+    durable.write_manifest(run, of="another run")
     with pytest.raises(RunError, match="FL-C77"):
         run_review(run, Review(Door(browser=False)))
 

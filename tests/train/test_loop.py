@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(stripes):
     with torch.no_grad():
         network.fc1.bias[0] = float("nan")
     before = network.trunk[0][0].weight.clone()
-    with pytest.raises(NumericsError, match=r"FL-P22 the loss is nan in phase 0, epoch 0, step 0") as caught:
+    with pytest.raises(NumericsError, match=r"FL-P22 the loss is nan in phase 1, epoch 1, step 1") as caught:
         train(lambda purpose: network, images, labels, SETTINGS)
     assert caught.value.exit_status == 5
     assert sorted(caught.value.rows) == [0, 1, 2, 3]
@@ -136,7 +136,7 @@ def test_a_loss_that_is_looked_at_later_names_the_first_step_that_was_not_finite
     saved = []
     settings = replace(SETTINGS, phases=(Phase("lp", 1, 1e30, 4, 12),))
     watch = Watch(wish=lambda: Wish.SAVE, save=saved.append)
-    with pytest.raises(NumericsError, match=r"FL-P22 the loss is .* in phase 0, epoch 0, step [1-4];") as caught:
+    with pytest.raises(NumericsError, match=r"FL-P22 the loss is .* in phase 1, epoch 1, step [2-5];") as caught:
         train(builder(settings), images, labels, settings, LikeAGpu(images.device, captured=False), watch)
     assert len(caught.value.rows) == 16
     assert all(snapshot.values["place"]["done"] == 0 for snapshot in saved)

@@ -55,7 +55,7 @@ class Source:
     are_files: bool = False
 
 
-def open_source(path: str | os.PathLike[str]) -> Source:
+def open_source(path: str | os.PathLike[str], *, folder_labels: bool = True) -> Source:
     """The images at `path`: a folder of images, a Parquet file, a folder of them, or a pattern such as train-*.parquet.
 
     Raises ImageError I20 for archives, I30 for a missing path, I31 for any other file, I32 where there is no image.
@@ -69,7 +69,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     source = local_path(path, ImageError, "I30")
     if source.is_dir():
         files = part_files(source)
-        return _parquet_source(files) if files else _folder_source(source)
+        return _parquet_source(files) if files else _folder_source(source, folder_labels)
     head = first_bytes(source)
     if head.startswith(PARQUET) or source.suffix.lower() == ".parquet":
         return _parquet_source([source])
@@ -96,18 +96,25 @@ class _File(NamedTuple):
     refused: str = ""
 
 
-def _folder_source(root: Path) -> Source:
+def _folder_source(root: Path, folder_labels: bool) -> Source:
     files, folders = _scan(root)
     if not files:
         what = f"no images; files looked for end in {', '.join(ENDINGS)}"
         raise ImageError("I32", what, where=root, do="pass the folder that holds them")
-    names = [_folder_label(file.id) for file in files]
+    names = [_folder_label(file.id) if folder_labels else None for file in files]
     in_root = [file.id for file in files if "/" not in file.id and not file.refused]  # a refused one may be a folder
     classes = {name for name in names if name is not None}
     if in_root and classes:
         what = "images beside class folders: are they unlabelled, or is a folder not a class?"
-        raise ImageError("I17", what, where=root, rows=in_root, do="move them to the sub-folder unlabeled/")
-    if empty := [name for name in folders if name not in classes and name.lower() not in UNLABELED_FOLDERS]:
+        raise ImageError(
+            "I17",
+            what,
+            where=root,
+            rows=in_root,
+            do="move them to the sub-folder unlabeled/, or give a label file with --labels",
+        )
+    without = [name for name in folders if name not in classes and name.lower() not in UNLABELED_FOLDERS]
+    if folder_labels and (empty := without):
         warnings.warn(f"FL-I16 class folders without any image in {root}: {listed(empty)}", InputWarning, stacklevel=4)
     return Source(
         [file.id for file in files],

@@ -53,6 +53,7 @@ def read_images(
     on_bad_image: str = "skip",
     accept_truncated: bool = False,
     max_pixels: int = MAX_PIXELS,
+    folder_labels: bool = True,
     progress: Progress | None = None,
 ) -> Images:
     """The images in a folder, a Parquet file, a folder of Parquet files, or those of a pattern (train-*.parquet).
@@ -65,13 +66,14 @@ def read_images(
     accept_truncated: use JPEGs that are cut off, with grey for what is missing; each is in `notes`.
     max_pixels: an image of more is unreadable, so that a small file cannot ask for all memory; a process that decodes
         may take 1 GiB and 5 s of processor time, and in proportion more where this is above 64 million.
+    folder_labels: sub-folders are classes; False where the labels come from elsewhere, and images may lie anywhere.
     progress(iterable, total) is laid around the decoding, such as tqdm.
     Warns of images that are cut off (I2), of which only the first frame or page is used (I9), or of files that have
     the ending of another kind (I10).
     Raises ImageError (I1, I17, I20, I30-I36, E18, E20, E21, L22), ConfigError for an option out of range.
     """
     _check_options(image_size, on_bad_image, max_pixels)
-    source = open_source(path)
+    source = open_source(path, folder_labels=folder_labels)
     rejected = dict(source.refused)
     with Decoders(accept_truncated=accept_truncated, max_pixels=max_pixels) as decoders:
         headers = _headers(source, rejected, decoders)

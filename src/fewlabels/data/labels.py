@@ -148,6 +148,10 @@ def join_labels(
         Note("L15", given.source, given.lines[i], given.ids[i], "an id that is not in the data")
         for i in np.flatnonzero(row < 0)
     ]
+    if unknown:
+        _warn(
+            "L15", f"{len(unknown)} of {len(given.ids)} labels are left out: their ids are not in the data (notes.csv)"
+        )
     return Labels(codes, found.class_names, [*given.left_out, *unknown])
 
 

@@ -133,7 +133,7 @@ def _source(facts: Mapping[str, Any]) -> Source:
     if facts["kind"] == "dataset":
         return training_images(facts["name"], facts["data"])
     assert facts["kind"] == "images", facts["kind"]
-    return open_source(facts["path"])
+    return open_source(facts["path"], folder_labels=facts.get("labels") is None)
 
 
 def placeholder(side: int = 96) -> bytes:

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..durable import make_folder
+from ..errors import ConfigError
 from ..runs import RunLock, RunWriter, is_begun, is_finished, read_run, refuse_used_folder
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import Group
+from ..train.identity import differences, listed_differences, plain
 
 CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
 
 
-def results_before(folder: Path) -> dict[str, Any] | None:
-    """The results of a run that is finished, and of which nothing is left that it needed on its way; else None."""
+def results_before(folder: Path, asked: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """The results of a run that is finished, and of which nothing is left that it needed on its way; else None.
+
+    asked: what run.json has to say; raises ConfigError (C12) where it says something else.
+    """
     if not is_finished(folder) or any(path.name.startswith(".") for path in folder.iterdir()):
         return None
-    return read_run(folder).results
+    run = read_run(folder)
+    now = plain(dict(asked or {}))
+    if found := differences({key: run.facts.get(key) for key in now}, now):
+        what = f"the run there is finished, and was made with other options: {listed_differences(found)}"
+        raise ConfigError("C12", what, where=folder, do="choose another --out for a new run")
+    return run.results
 
 
 def tidied(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,16 @@ class ImageSource:
             "max_pixels": self.max_pixels,
         }
 
-    def read(self, path: Path, name: str, *, size: int | None, quiet: bool) -> Images:
+    def more_facts(self) -> dict[str, Any]:
+        """What else decides on the result."""
+        places = {"test": self.test, "continue_from": self.continue_from}
+        return {
+            **{name: None if place is None else os.path.abspath(place) for name, place in places.items()},
+            "on_bad_image": self.on_bad_image,
+            "ignore_unknown_ids": self.ignore_unknown_ids,
+        }
+
+    def read(self, path: Path, name: str, *, size: int | None, quiet: bool, folder_labels: bool = True) -> Images:
         follow = following(f"reading {name}", quiet=quiet)
         return read_images(
             path,
@@ -72,6 +81,7 @@ class ImageSource:
             on_bad_image=self.on_bad_image,
             accept_truncated=self.accept_truncated,
             max_pixels=self.max_pixels,
+            folder_labels=folder_labels,
             progress=follow,
         )
 
@@ -83,7 +93,8 @@ def run_images(
     how = how or RunOptions()
     quiet = how.quiet
     image_settings(1, 1, 8, options)  # what is out of range is told before minutes of reading
-    if how.resume and (done := results_before(Path(folder))) is not None:
+    asked = {"source": source.facts(), "options": asdict(options) | source.more_facts(), "speed": how.speed}
+    if how.resume and (done := results_before(Path(folder), asked)) is not None:
         _say(f"{folder} is finished: nothing is read or trained again", quiet)
         return done
     _demand_place(source, Path(folder), how)
@@ -91,7 +102,8 @@ def run_images(
     if start is not None:
         demand_network(start, options.network, ImageOptions.network)
         source = replace(source, image_size=size_of(start, source.image_size))
-    images = source.read(source.data, "images", size=source.image_size, quiet=quiet)
+    in_folders = source.labels is None
+    images = source.read(source.data, "images", size=source.image_size, quiet=quiet, folder_labels=in_folders)
     given = _given(images, source)
     if start is not None:
         given = in_order_of(start, given)
@@ -105,7 +117,7 @@ def run_images(
         given.class_names,
         _title(source, options),
         rejected=images.rejected,
-        facts={"source": source.facts()},
+        facts={"source": asked["source"], "options": asked["options"]},
         notes=[*given.left_out, *images.notes],
     )
     task = _with_test(task, source, quiet=quiet)

@@ -15,6 +15,7 @@ from ..runs import is_finished, read_run
 from ..train.identity import differences, plain
 from ..train.settings import TrainSettings
 from .cells import Cell, Variant, without_parts
+from .exactness import demand_same_machine
 from .progress import following
 from .reproduced import outcome, split_folder
 from .task import Task
@@ -42,6 +43,9 @@ def reproduce(request: Request, load: Callable[[], Dataset], how: RunOptions) ->
     missing = [(cell, split) for cell, split in missing if not _is_known(cell, split, request)]
     if not missing:
         return
+    if not how.allow_inexact:
+        for cell, split in missing:
+            demand_same_machine(split_folder(request.out, cell, request.variant, split), how.device)
     dataset = load()
     for cell, split in missing:
         settings = cell.settings(request.variant, split)

@@ -127,7 +127,8 @@ def reviewed_text(reviewed: Reviewed) -> str:
     answers = f"{reviewed.answered:,} answer{'' if reviewed.answered == 1 else 's'}"
     skipped = f"{reviewed.skipped:,} row{'' if reviewed.skipped == 1 else 's'} skipped"
     lines = [f"{answers}, {skipped}; all of them are saved"]
-    lines += [] if reviewed.export else [f"write them   fewlabels export {reviewed.run} --out {out}"]
+    export = ["fewlabels", "export", str(reviewed.run), "--out", str(out)]
+    lines += [] if reviewed.export else [f"write them   {shlex.join(export)}"]
     if command := _next_command(reviewed.run, out):
         lines.append(f"go on        {command}")
     return "\n".join(lines)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..conventions import UNLABELED
 from ..data.notes import Note
+from ..nets.settings import ImageInput
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,15 @@ class Task:
     @property
     def num_test(self) -> int:
         return 0 if self.test_truth is None else len(self.test_truth)
+
+    def image_input(self) -> ImageInput:
+        """What the network takes. Pixel mean and deviation are those of all images, labelled or not, unless given."""
+        mean, std = self.mean, self.std
+        if mean is None:
+            mean = self.pixels.mean(axis=(0, 1, 2), dtype=np.float64).tolist()
+        if std is None:
+            std = np.maximum(self.pixels.std(axis=(0, 1, 2), dtype=np.float64), 1.0).tolist()
+        return ImageInput(self.pixels.shape[3], self.pixels.shape[1], mean, std)
 
     def fingerprint(self) -> dict[str, Any]:
         """Hashes of all that is in it: what must be the same for a run to be taken up again."""

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load
 from torch import nn
@@ -17,14 +16,15 @@ from ..data.randomness import torch_seed
 from ..errors import ConfigError, NumericsError
 from ..graph import propagate
 from ..graph.sources import checked_labels
-from ..nets import ImageInput, build_network
+from ..nets import build_network
+from ..nets.source import source_digest
 from ..report import report_html
 from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
 from ..runs.insights import Insights
 from ..train.agreement import demand_same
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import joined, processes
-from ..train.evaluate import evaluate
+from ..train.evaluate import evaluate, finite_descriptors
 from ..train.execution import Execution, Speed
 from ..train.freed_memory import keep_freed_memory
 from ..train.interrupt import StopRequested, to_stderr
@@ -34,7 +34,7 @@ from ..train.settings import TrainSettings
 from ..train.snapshot import Snapshot
 from ..train.watch import Stopped
 from .ending import Final, table_of, weights_of
-from .exactness import machine_facts
+from .exactness import begun_with, machine_facts
 from .folder import CHECKPOINTS, alone_in, command_to_go_on, results_before, tidied
 from .guards import OnCollapse
 from .insights import insights_of
@@ -114,7 +114,7 @@ class _Run:
     ) -> None:
         self.task, self.settings, self.folder = task, settings, folder
         self.options, self.execution = options, execution
-        self.image_input = _image_input(task)
+        self.image_input = task.image_input()
 
     def results(self) -> dict[str, Any]:
         begun, group = time.perf_counter(), self.execution.group
@@ -124,7 +124,7 @@ class _Run:
         kept = Checkpoints(self.folder / CHECKPOINTS, identity, allow_inexact=self.options.allow_inexact)
         say = (lambda text: None) if self.options.quiet or not group.leads else to_stderr
         with StopRequested(say) as stop:  # before the first event, which others may wait for to stop the run
-            start = _newest(kept) if again else None
+            start = self._start(kept) if again else None
             writer, log = self._opened(again, start, kept)
             images = placed(self.task.pixels, self.execution.device)
             spent = clock(begun, 0.0 if start is None else start.values.get("seconds", 0.0))
@@ -152,6 +152,13 @@ class _Run:
         found: dict[str, Any] = json.loads(group.text_from_leader(json.dumps(results), images.device))
         return found
 
+    def _start(self, kept: Checkpoints) -> Snapshot | None:
+        """Where to go on: at the newest checkpoint, or at the beginning of what run.json says."""
+        found = kept.newest()
+        if found is None:
+            kept.demand_same(begun_with(self.folder), self.folder)
+        return None if found is None else found[1]
+
     def _with_ids(self, error: NumericsError) -> NumericsError:
         """The error of the loop, which knows rows by their numbers alone."""
         if error.code != "FL-P22":
@@ -165,6 +172,7 @@ class _Run:
             "settings": asdict(self.settings),
             "speed": self.options.speed,
             "data": self.task.fingerprint(),
+            "code": source_digest(self.settings.network.name),
             **machine_facts(self.execution.device.type, self.execution.group.size),
         }
 
@@ -176,6 +184,7 @@ class _Run:
         if again:
             writer = RunWriter.taken_up(self.folder, len(before))
         else:
+            self._network("student")  # one that cannot be built leaves no folder behind
             writer = self._begun()
         log = Log(writer, before, Board(self.folder / "tensorboard") if self.options.tensorboard else None)
         if not before:
@@ -197,6 +206,7 @@ class _Run:
             precision=str(self.execution.precision).removeprefix("torch."),
             threads=torch.get_num_threads(),
             processes=self.execution.group.size,
+            identity={key: value for key, value in self._identity().items() if key not in ("settings", "speed")},
             **self.task.facts,
         )
         if self.task.rejected:
@@ -239,7 +249,7 @@ class _Run:
     def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Final | None:
         """Labels for every row by the final network: the ones that are written. Only the first process has them."""
         with self.execution.algorithms():
-            descriptors = evaluate(network, images, self.execution).descriptors.cpu().numpy()
+            descriptors = finite_descriptors(evaluate(network, images, self.execution)).cpu().numpy()
 
         def on_progress(stage: str, share: float) -> None:
             if stop.requested is not None:
@@ -283,18 +293,3 @@ class _Run:
         writer.results(results)
         writer.report(report_html([self.folder]))
         writer.finish()
-
-
-def _newest(kept: Checkpoints) -> Snapshot | None:
-    found = kept.newest()
-    return None if found is None else found[1]
-
-
-def _image_input(task: Task) -> ImageInput:
-    """Pixel mean and deviation are those of all images, labelled or not, unless the task brings its own."""
-    mean, std = task.mean, task.std
-    if mean is None:
-        mean = task.pixels.mean(axis=(0, 1, 2), dtype=np.float64).tolist()
-    if std is None:
-        std = np.maximum(task.pixels.std(axis=(0, 1, 2), dtype=np.float64), 1.0).tolist()
-    return ImageInput(task.pixels.shape[3], task.pixels.shape[1], mean, std)

@@ -7,10 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .backbone import bring_network, check_network
+    from .backbone import bring_network
     from .build import build_network, count_parameters
+    from .contract import check_network
     from .output import Output
     from .settings import ImageInput, NetworkSettings
+    from .source import source_digest
 
 __all__ = [
     "ImageInput",
@@ -20,6 +22,7 @@ __all__ = [
     "build_network",
     "check_network",
     "count_parameters",
+    "source_digest",
 ]
 
 _HOME = {
@@ -28,8 +31,9 @@ _HOME = {
     "Output": ".output",
     "bring_network": ".backbone",
     "build_network": ".build",
-    "check_network": ".backbone",
+    "check_network": ".contract",
     "count_parameters": ".build",
+    "source_digest": ".source",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from ..runs import Run
 
@@ -48,6 +48,11 @@ class Curve:
         return [self.phase.index(number) for number in dict.fromkeys(self.phase)]
 
     @property
+    def phase_steps(self) -> list[int]:
+        """Training steps of each phase."""
+        return [sum(self.steps[begin:end]) for begin, end in pairwise([*self.begins, len(self.steps)])]
+
+    @property
     def at(self) -> list[int]:
         """Training steps so far, after each epoch."""
         return list(accumulate(self.steps))
@@ -68,15 +73,15 @@ def headline(curve: Curve) -> Known:
     return [error if teacher is None else teacher for error, teacher in zip(curve.error, taught, strict=True)]
 
 
-def curve_of(run: Run) -> Curve:
-    """The curve of a run; of no epochs where it trained nothing."""
+def curve_of(run: Run, name: str) -> Curve:
+    """The curve of a run that is called so; of no epochs where it trained nothing."""
     epochs = run.of("epoch")
 
     def each(name: str) -> Known:
         return [epoch.get(name) for epoch in epochs]
 
     return Curve(
-        name=run.folder.name,
+        name=name,
         phase=[epoch["phase_index"] for epoch in epochs],
         steps=[epoch["steps"] for epoch in epochs],
         error=each("test_error"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 from ..errors import ConfigError, shown
 from ..runs import Run, read_run
 from .cards import Card, cards_of
+from .comparison import are_repeats, differences, doubles, settings_of, versions_of
 from .curves import Curve, curve_of, curve_rows
 from .galleries import Galleries, galleries_of
 from .insights import Insights, component_rows, insights_of
+from .names import distinct_names
 from .numbers import number, summary
-from .sentences import MEANINGS, phase_notes, sentence, warnings
+from .sentences import MEANINGS, length_note, phase_notes, sentence, warnings
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Report:
     sentence: str
     finished: bool
     warnings: list[str]
+    notes: list[str]  # to read the headline by; nothing is wrong
     cards: list[Card]
     more: list[list[str]]  # numbers for which there is no card: header, then a row for each
     curves: list[Curve]
@@ -34,12 +38,13 @@ class Report:
     class_names: list[str]
     class_counts: Mapping[str, list[int]] | None
     table: list[list[str]]  # several runs: header, then a row for each measure
-    differences: list[list[str]]  # runs that are no repeats: header, then a row for each setting that differs
+    differences: list[list[str]]  # runs that are no repeats: header, then a row for each thing that differs
     health: list[tuple[str, str]]
     solver: list[list[str]]  # header, then a row for each class
     insights: Insights
     galleries: Galleries | None
     learning: list[list[str]]  # of one run: header, then some of its epochs
+    settings_title: str  # whose they are
     settings: list[tuple[str, str]]
     versions: list[tuple[str, str]]
     origin: list[tuple[str, str]]  # command, start, seed
@@ -55,44 +60,63 @@ def gather(folders: Sequence[str | Path]) -> Report:
         raise ConfigError("C25", "no run to report on", do="name one run folder or more")
     given = [read_run(folder) for folder in folders]
     runs = [run for one in given for run in _expanded(one)]
-    head = given[0]
     alone = runs[0] if len(runs) == 1 else None
-    names = [shown(name) for name in runs[0].facts.get("class_names", [])]
-    repeats = all(_but_seed(run) == _but_seed(runs[0]) for run in runs)
-    curves = [curve for run in runs if (curve := curve_of(run)).phase]
-    insights = insights_of(alone, names) if alone else Insights()
+    given_names, names = _names(given), _names(runs)
+    classes = [shown(name) for name in runs[0].facts.get("class_names", [])]
+    repeats = are_repeats(runs)
+    curves = [curve for run, name in zip(runs, names, strict=True) if (curve := curve_of(run, name)).phase]
+    insights = insights_of(alone, classes) if alone else Insights()
+    settings_title, settings = settings_of(runs, names, repeats)
     cards, more = cards_of(alone.results, insights.suspicious) if alone else ([], [])
     return Report(
-        title=_title(given, repeats),
+        title=_title(given, given_names, repeats),
         sentence=sentence(runs, repeats),
         finished=all(run.results for run in [*given, *runs]),
-        warnings=[line for run in runs for line in warnings(run)],
+        warnings=_warnings(runs, names, repeats),
+        notes=_notes(runs, names, repeats),
         cards=cards,
         more=[["number", "value", "what it means"], *([card.name, card.value, card.meaning] for card in more)],
         curves=curves,
         phases=phase_notes(curves[0]) if len(curves) == 1 else [],
         repeats=repeats,
         histogram=alone.results.get("certainty_histogram") if alone else None,
-        class_names=names,
+        class_names=classes,
         class_counts=alone.results.get("class_counts") if alone else None,
-        table=[] if alone else _comparison(runs, repeats),
-        differences=[] if repeats else _differences(runs),
+        table=[] if alone else _comparison(runs, names, repeats),
+        differences=[] if repeats else differences(runs, names),
         health=_health(alone) if alone else [],
         solver=_solver(alone) if alone else [],
         insights=insights,
-        galleries=galleries_of(alone, names) if alone else None,
+        galleries=galleries_of(alone, classes) if alone else None,
         learning=curve_rows(curves[0]) if alone and curves else [],
-        settings=_flat(runs[0].settings),
-        versions=[(name, str(version)) for name, version in head.facts["versions"].items()],
-        origin=[pair for run in given for pair in _origin(run, named=len(given) > 1)],
+        settings_title=settings_title,
+        settings=settings,
+        versions=versions_of(given, given_names),
+        origin=[pair for run, name in zip(given, given_names, strict=True) for pair in _origin(run, name, len(given))],
     )
 
 
-def _title(given: Sequence[Run], repeats: bool) -> str:
+def _names(runs: Sequence[Run]) -> list[str]:
+    return distinct_names([Path(os.path.abspath(run.folder)) for run in runs])
+
+
+def _warnings(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[str]:
+    lines = [line for run, name in zip(runs, names, strict=True) for line in warnings(run, name)]
+    return [*doubles(runs, names), *lines] if repeats else lines
+
+
+def _notes(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[str]:
+    """Of repeats one stands for all: they have the same schedule. Of runs that have not ended none."""
+    named = [(name, length_note(curve_of(run, name))) for run, name in zip(runs, names, strict=True) if run.results]
+    notes = [(name, note) for name, note in named if note]
+    return [note for _, note in notes[:1]] if repeats else [f"{name}: {note}" for name, note in notes]
+
+
+def _title(given: Sequence[Run], names: Sequence[str], repeats: bool) -> str:
     """That of the first run; of runs that are not the same but for the seed, the names of their folders."""
     if len(given) > 1 and not repeats:
-        return " beside ".join(run.folder.name for run in given)
-    return str(given[0].facts.get("title") or given[0].folder.name)
+        return " beside ".join(names)
+    return str(given[0].facts.get("title") or names[0])
 
 
 def _expanded(run: Run) -> list[Run]:
@@ -102,33 +126,14 @@ def _expanded(run: Run) -> list[Run]:
     return [read_run(place) for place in places if place.exists()] or [run]  # the later ones may not have begun
 
 
-def _but_seed(run: Run) -> tuple[object, ...]:
-    return run.kind, run.facts.get("title"), {**run.settings, "seed": None}
-
-
-def _comparison(runs: Sequence[Run], repeats: bool) -> list[list[str]]:
-    rows = [["result", *(run.folder.name for run in runs), *(["mean", "std"] if repeats else [])]]
+def _comparison(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[list[str]]:
+    rows = [["result", *names, *(["mean", "std"] if repeats else [])]]
     for key, (name, unit, _) in MEANINGS.items():
         found = summary([run.results.get(key) for run in runs])
         if any(value is not None for value in found.values):
             over_all = [found.mean, found.std] if repeats else []
             rows.append([f"{name} ({unit})" if unit else name, *map(number, [*found.values, *over_all])])
     return rows
-
-
-def _differences(runs: Sequence[Run]) -> list[list[str]]:
-    """Inputs and settings that are not the same in all runs, seeds left out; none of them: only the header."""
-    each = [_inputs(run) | dict(_flat(run.settings)) for run in runs]
-    names = dict.fromkeys(name for settings in each for name in settings if name != "seed")
-    rows = [[name, *(settings.get(name, "-") for settings in each)] for name in names]
-    return [["setting", *(run.folder.name for run in runs)], *(row for row in rows if len(set(row[1:])) > 1)]
-
-
-def _inputs(run: Run) -> dict[str, str]:
-    source, start = run.facts.get("source") or {}, run.facts.get("continued_from") or {}
-    named = {"title": run.facts.get("title"), "data": source.get("path"), "labels": source.get("labels")}
-    named["continued from"] = start.get("run")
-    return {name: str(value) for name, value in named.items() if value}
 
 
 def _health(run: Run) -> list[tuple[str, str]]:
@@ -162,20 +167,7 @@ def _solver(run: Run) -> list[list[str]]:
     ]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as (dotted name, value)."""
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            rows += [row for place, item in enumerate(value) for row in _flat(item, f"{prefix}{key}[{place}].")]
-        else:
-            rows.append((prefix + key, str(value)))
-    return rows
-
-
-def _origin(run: Run, *, named: bool) -> list[tuple[str, str]]:
+def _origin(run: Run, called: str, num_runs: int) -> list[tuple[str, str]]:
     facts, names = run.facts, ("seed", "seeds", "device", "threads", "processes", "speed", "precision")
     rows = [("command", " ".join(str(word) for word in facts["command"])), ("started", str(facts["started"]))]
     rows += [(name, str(facts[name])) for name in names if name in facts]
@@ -183,4 +175,4 @@ def _origin(run: Run, *, named: bool) -> list[tuple[str, str]]:
         steps = ", ".join(f"{again['step']:,}" for again in run.resumed)
         times = "once" if len(run.resumed) == 1 else f"{len(run.resumed)} times"
         rows.append(("taken up again", f"{times}, after step {steps}"))
-    return [(f"{run.folder.name}: {name}" if named else name, value) for name, value in rows]
+    return [(f"{called}: {name}" if num_runs > 1 else name, value) for name, value in rows]

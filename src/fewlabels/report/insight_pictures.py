@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from .colours import BACKING, BLUE, CERTAINTY, GREY, PALE_SHARES, SHARES, of_labels
 from .insights import Confusion, MapOfRows, Reliability
-from .pictures import panel, short
+from .names import short
+from .pictures import panel
 
 NAMED_CLASSES = 20  # more are not named on the map
 NUMBERED_CLASSES = 12  # more have no numbers in the cells of the confusion matrix

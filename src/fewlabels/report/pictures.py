@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .colours import BACKING, BLUE, GREEN, GREY, ORANGE, PALETTE, SOFT, of_labels
 from .curves import Curve, is_known
+from .names import short, short_names
 
 DASHES = ("-", "--", ":")  # the next of them where colours come again
 PHASES = {  # short names, for pictures
@@ -25,7 +26,6 @@ PHASES = {  # short names, for pictures
     "lp": "label propagation",
     "mt_lp": "Mean Teacher + propagation",
 }
-LONGEST_NAME = 14
 MOST_BARS = 40
 NARROW = 0.45  # share of the axis that a phase needs to hold its name
 
@@ -37,12 +37,6 @@ def png(figure: Figure) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph")  # a class name may use letters that the font lacks
         figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def short(name: str) -> str:
-    """A name as charts show it: printable, cut, never read as a formula."""
-    clean = "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$")
-    return clean if len(clean) <= LONGEST_NAME else clean[: LONGEST_NAME - 1] + "…"
 
 
 @dataclass(frozen=True)
@@ -224,10 +218,10 @@ def _draw(axes: Axes, lines: Lines, colors: Sequence[str]) -> None:
         for x, y in zip(lines.x, lines.y, strict=True):
             axes.plot(x, y, color=colors[0], linewidth=0.7, alpha=0.35)
     means = lines.means()
-    for place, (x, y, name) in enumerate(zip(means.x, means.y, means.names, strict=True)):
+    for place, (x, y, name) in enumerate(zip(means.x, means.y, short_names(means.names), strict=True)):
         again, place_of_color = divmod(place, len(colors))
         style: dict[str, Any] = {"color": colors[place_of_color], "linestyle": DASHES[again % len(DASHES)]}
-        axes.plot(x, y, linewidth=1.8, label=short(name) or None, **style)
+        axes.plot(x, y, linewidth=1.8, label=name or None, **style)
     if not lines.repeats:
         axes.legend(frameon=False, fontsize=8)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..runs import Run
-from .curves import Curve, headline
+from .curves import Curve, headline, is_known
 from .numbers import summary
 
 NAMES = {
@@ -60,6 +60,7 @@ MEANINGS = {
 
 
 UP_AGAIN = 2.0  # times the learning rate before, where a phase begins
+FAR_LONGER = 20  # times the training steps of the phase before
 SOON = 0.2  # share of a phase in which its beginning still shows
 
 
@@ -95,7 +96,7 @@ def _mean_error(runs: Sequence[Run], method: str) -> float | None:
     return summary([error_of(method, run.results) for run in runs]).mean
 
 
-def warnings(run: Run) -> list[str]:
+def warnings(run: Run, name: str) -> list[str]:
     """What deserves a look, each with the name of the run."""
     results, lines = run.results, []
     if results.get("unreached"):
@@ -117,7 +118,22 @@ def warnings(run: Run) -> list[str]:
         for again in run.resumed
         for difference in again["differences"]
     ]
-    return [f"{run.folder.name}: {line}" for line in lines]
+    return [f"{name}: {line}" for line in lines]
+
+
+def length_note(curve: Curve) -> str | None:
+    """That the last phase trained for far longer than the one before it, where the errors of both are known."""
+    begins, steps = curve.begins[-2:], curve.phase_steps[-2:]
+    if len(steps) < 2 or steps[1] <= FAR_LONGER * steps[0]:
+        return None
+    errors = headline(curve)
+    if not is_known(errors[begins[0] : begins[1]]) or not is_known(errors[begins[1] :]):
+        return None
+    first, second = ("first phase", "second") if len(curve.begins) == 2 else ("last phase but one", "last")
+    return (
+        f"The {first} had {steps[0]:,} step{'s' if steps[0] != 1 else ''} and the {second} {steps[1]:,}: "
+        "part of the difference may be the longer training."
+    )
 
 
 def phase_notes(curve: Curve) -> list[str]:

@@ -2,14 +2,15 @@
 
 from .lock import RunLock
 from .output import refuse_existing, refuse_in_run, refuse_inside
+from .place import free_name
 from .record import (
     PseudoLabelTable,
     Run,
     RunWriter,
     first_events,
-    free_name,
     is_begun,
     is_finished,
+    read_facts,
     read_run,
     refuse_used_folder,
     verify_run,
@@ -24,6 +25,7 @@ __all__ = [
     "free_name",
     "is_begun",
     "is_finished",
+    "read_facts",
     "read_run",
     "refuse_existing",
     "refuse_in_run",

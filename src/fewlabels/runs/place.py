@@ -13,6 +13,16 @@ MOUNTS = Path("/proc/self/mountinfo")  # Linux; others are not asked
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "beegfs", "fuse.sshfs"}
 
 
+def free_name(wanted: str | Path) -> Path:
+    """`wanted`, or the first of wanted-2, wanted-3, ... that does not exist yet."""
+    base, number = Path(wanted), 2
+    path = base
+    while path.exists():
+        path = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return path
+
+
 def warn_of_network(folder: str | Path) -> None:
     """InputWarning (D8) where the folder is on a file system of another machine."""
     kind = kind_of(Path(folder).resolve())

@@ -45,7 +45,7 @@ __all__ = [
     "PseudoLabelTable",
     "Run",
     "RunWriter",
-    "free_name",
+    "read_facts",
     "read_run",
     "refuse_used_folder",
     "verify_run",
@@ -55,16 +55,7 @@ FORMAT = 1
 EVENTS = "events.jsonl"
 RESUMED = "resumed.jsonl"
 DESCRIPTORS = "descriptors.npy"
-
-
-def free_name(wanted: str | Path) -> Path:
-    """`wanted`, or the first of wanted-2, wanted-3, ... that does not exist yet."""
-    base, number = Path(wanted), 2
-    path = base
-    while path.exists():
-        path = base.with_name(f"{base.name}-{number}")
-        number += 1
-    return path
+READ_BACK = ("run.json", EVENTS, "results.json", RESUMED, INSIGHTS)  # by read_run
 
 
 def refuse_used_folder(folder: str | Path) -> None:
@@ -263,16 +254,30 @@ def _json(path: Path) -> Any:
         ) from error
 
 
-def read_run(folder: str | Path) -> Run:
-    """Read a run folder, finished or not. Raises RunError where it is not one, or a file of it is damaged."""
+def read_facts(folder: str | Path) -> dict[str, Any]:
+    """run.json alone, of a run finished or not. Raises RunError where it is not there (K4), damaged (K2) or of another
+    format (K6).
+    """
     root = Path(folder)
     if not is_begun(root):
         raise RunError("K4", "not a run folder: there is no run.json", where=folder, do="give a folder that a run made")
-    facts = _json(root / "run.json")
+    facts: dict[str, Any] = _json(root / "run.json")
     if facts.get("format") != FORMAT:
         raise RunError(
             "K6", f"run of format {facts.get('format')}, this version reads {FORMAT}", where=folder, do="upgrade"
         )
+    return facts
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run folder, finished or not. Raises RunError where it is not one, or a file of it is damaged; every change
+    of a finished run counts as damage.
+    """
+    root = Path(folder)
+    facts = read_facts(root)
+    if is_finished(root) and (problems := durable.verify(root, READ_BACK)):
+        do = "`fewlabels verify` lists all that changed; restore it from a copy, or run again"
+        raise RunError("K2", f"not as the run wrote it: {problems[0].reason}", where=root / problems[0].name, do=do)
     results, insights = root / "results.json", root / INSIGHTS
     return Run(
         root,

@@ -101,6 +101,10 @@ class Checkpoints:
             )
         return None
 
+    def demand_same(self, identity: dict[str, Any], where: Path) -> None:
+        """Of a run without a checkpoint: raise ConfigError (C12) where it was begun with another identity."""
+        self.differences = self._differences(identity, where)
+
     def made_with(self) -> dict[str, Any] | None:
         """Identity of the newest checkpoint that can be read; None without one. Warns of nothing, refuses nothing."""
         for _, folder in self._found():

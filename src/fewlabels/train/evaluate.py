@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..data.augment import Changes, augment
+from ..errors import NumericsError
 from ..nets import Output
 from .execution import Execution
 
@@ -44,6 +45,15 @@ def evaluate(
     network.train(training)
     whole = [torch.cat(part)[: None if mine else 0] for part in zip(*parts, strict=True)]
     return Evaluation(*(execution.group.gathered(part) for part in whole))
+
+
+def finite_descriptors(found: Evaluation) -> torch.Tensor:
+    """The descriptors alone. Raises NumericsError (P22), with the rows, where some are not finite."""
+    bad = (~torch.isfinite(found.descriptors).all(dim=1)).nonzero()[:, 0].tolist()
+    if bad:
+        what = f"the network describes {len(bad)} of {len(found.descriptors)} images by NaN or infinity"
+        raise NumericsError("P22", what, rows=bad, do="lower the learning rate, or look at these images")
+    return found.descriptors
 
 
 def _batch(

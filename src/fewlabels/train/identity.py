@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import CheckpointWarning, ConfigError, shown
 
-SOFT = ("versions", "threads", "world_size", "device")  # may differ where the user allows it: last bits change then
+SOFT = ("versions", "threads", "world_size", "device", "code")  # may differ where the user allows it
 SHOWN_DIFFERENCES = 20
 ABSENT = "nothing"
 

@@ -16,7 +16,7 @@ from ..data.randomness import generator
 from ..errors import ConfigError, NumericsError
 from .checkpoint import Snapshot
 from .epoch import Plan, batch_size, planned, steps_of
-from .evaluate import evaluate
+from .evaluate import evaluate, finite_descriptors
 from .execution import Execution
 from .methods import METHODS, Labels, Propagate, Pupil
 from .propagator import propagator
@@ -188,7 +188,7 @@ class _Track:
         try:
             yield
         except NotFinite as problem:
-            where = f"phase {self.place.phase}, epoch {self.place.epoch}, step {problem.step}"
+            where = f"phase {self.place.phase + 1}, epoch {self.place.epoch + 1}, step {problem.step + 1}"
             raise NumericsError(
                 "P22",
                 f"{problem} in {where}",
@@ -221,7 +221,7 @@ def _make_targets(run: _Run, state: State) -> None:
     _look_up(run, state)
 
     def describe() -> torch.Tensor:
-        return evaluate(state.learner.network, run.images, run.execution, _views(run, state)).descriptors
+        return finite_descriptors(evaluate(state.learner.network, run.images, run.execution, _views(run, state)))
 
     try:
         state.targets = state.learner.method.targets(describe, run.labels, run.propagate)
