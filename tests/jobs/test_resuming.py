@@ -66,6 +66,15 @@ def test_a_finished_run_is_not_returned_for_other_options(photos, tmp_path, monk
     assert told in capsys.readouterr().err
 
 
+def test_a_finished_run_that_was_continued_from_another_is_returned(photos, tmp_path, monkeypatch):
+    assert commanded(monkeypatch, [*photos, "--out", "run"]) == 0
+    second = [*photos, "--continue-from", "run", "--out", "second"]
+    assert commanded(monkeypatch, second) == 0
+    assert commanded(monkeypatch, [*second, "--resume"]) == 0
+    facts = json.loads((tmp_path / "second" / "run.json").read_text())
+    assert (facts["source"]["image_size"], facts["options"]["source"]["image_size"]) == (8, None)
+
+
 def test_with_a_label_file_images_may_lie_beside_and_inside_of_folders(photos, tmp_path, monkeypatch):
     (tmp_path / "photos" / "dark" / "0.png").rename(tmp_path / "photos" / "loose.png")
     assert commanded(monkeypatch, [*photos, "--out", "refused"]) == 2

@@ -64,10 +64,11 @@ class ImageSource:
             "max_pixels": self.max_pixels,
         }
 
-    def more_facts(self) -> dict[str, Any]:
-        """What else decides on the result."""
+    def asked(self) -> dict[str, Any]:
+        """All that decides on the result, as it was asked for."""
         places = {"test": self.test, "continue_from": self.continue_from}
         return {
+            **self.facts(),
             **{name: None if place is None else os.path.abspath(place) for name, place in places.items()},
             "on_bad_image": self.on_bad_image,
             "ignore_unknown_ids": self.ignore_unknown_ids,
@@ -93,7 +94,7 @@ def run_images(
     how = how or RunOptions()
     quiet = how.quiet
     image_settings(1, 1, 8, options)  # what is out of range is told before minutes of reading
-    asked = {"source": source.facts(), "options": asdict(options) | source.more_facts(), "speed": how.speed}
+    asked = {"options": asdict(options) | {"source": source.asked()}, "speed": how.speed}
     if how.resume and (done := results_before(Path(folder), asked)) is not None:
         _say(f"{folder} is finished: nothing is read or trained again", quiet)
         return done
@@ -117,7 +118,7 @@ def run_images(
         given.class_names,
         _title(source, options),
         rejected=images.rejected,
-        facts={"source": asked["source"], "options": asked["options"]},
+        facts={"source": source.facts(), "options": asked["options"]},
         notes=[*given.left_out, *images.notes],
     )
     task = _with_test(task, source, quiet=quiet)
