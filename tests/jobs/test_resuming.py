@@ -66,13 +66,21 @@ def test_a_finished_run_is_not_returned_for_other_options(photos, tmp_path, monk
     assert told in capsys.readouterr().err
 
 
-def test_a_finished_run_that_was_continued_from_another_is_returned(photos, tmp_path, monkeypatch):
+def test_a_finished_run_that_was_continued_from_another_is_returned(photos, tmp_path, monkeypatch, capsys):
     assert commanded(monkeypatch, [*photos, "--out", "run"]) == 0
-    second = [*photos, "--continue-from", "run", "--out", "second"]
+    second = [*photos[:-1], "--continue-from", "run", "--out", "second"]
     assert commanded(monkeypatch, second) == 0
+    assert "not as in run" not in capsys.readouterr().err
     assert commanded(monkeypatch, [*second, "--resume"]) == 0
     facts = json.loads((tmp_path / "second" / "run.json").read_text())
     assert (facts["source"]["image_size"], facts["options"]["source"]["image_size"]) == (8, None)
+
+
+def test_a_continued_run_says_what_is_not_as_before(photos, monkeypatch, capsys):
+    assert commanded(monkeypatch, [*photos, "--out", "run"]) == 0
+    assert commanded(monkeypatch, [*photos[:-1], "--continue-from", "run", "--out", "other", "--alpha", "0.9"]) == 0
+    told = "not as in run, unless its options are given again: graph.alpha: 0.99 there, 0.9 now"
+    assert told in capsys.readouterr().err
 
 
 def test_with_a_label_file_images_may_lie_beside_and_inside_of_folders(photos, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from ..conventions import UNLABELED
 from ..data.labels import Labels
 from ..errors import SHOWN_ROWS, ConfigError, RunError, shown
 from ..nets import ImageInput, NetworkSettings
-from ..runs import is_finished, read_run, verify_run
+from ..runs import is_finished, read_facts, read_run, verify_run
+from ..train.identity import differences, listed_differences, plain
 from ..train.settings import LABELED_ONLY, TrainSettings
 from .task import Task
 
@@ -96,6 +97,15 @@ def continued(task: Task, settings: TrainSettings, start: Start) -> tuple[Task, 
         task, mean=start.image_input.mean, std=start.image_input.std, start_weights=start.weights, facts=facts
     )
     return task, replace(settings, network=start.network, phases=phases)
+
+
+def unlike(start: Start, settings: TrainSettings) -> str:
+    """What of the graph and the augmentation is not as in the run that is continued, in a line; empty for nothing."""
+    there, now = read_facts(start.folder)["settings"], plain(asdict(settings))
+    found = differences(*({part: one[part] for part in ("graph", "augment")} for one in (there, now)))
+    if not found:
+        return ""
+    return f"not as in {start.folder.name}, unless its options are given again: {listed_differences(found)}"
 
 
 def _facts(start: Start) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..durable_folders import demand_writable
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
-from .continued import continued, demand_network, in_order_of, read_start, size_of
+from .continued import continued, demand_network, in_order_of, read_start, size_of, unlike
 from .copies import warn_of_copies
 from .exactness import demand_same_machine
 from .folder import results_before
@@ -126,12 +126,13 @@ def run_images(
     settings = image_settings(task.num_labeled, len(images.ids) - task.num_labeled, images.pixels.shape[1], options)
     if start is not None:
         task, settings = continued(task, settings, start)
+        _say(unlike(start, settings), quiet)
     _say(outlook(task, settings), quiet)
     return run_training(task, settings, folder, how)
 
 
 def _say(text: str, quiet: bool) -> None:
-    if not quiet:
+    if text and not quiet:
         print(text, file=sys.stderr, flush=True)
 
 
