@@ -113,8 +113,8 @@ def _folder_source(root: Path, folder_labels: bool) -> Source:
             rows=in_root,
             do="move them to the sub-folder unlabeled/, or give a label file with --labels",
         )
-    without = [name for name in folders if name not in classes and name.lower() not in UNLABELED_FOLDERS]
-    if folder_labels and (empty := without):
+    empty = [name for name in folders if name not in classes and name.lower() not in UNLABELED_FOLDERS]
+    if folder_labels and empty:
         warnings.warn(f"FL-I16 class folders without any image in {root}: {listed(empty)}", InputWarning, stacklevel=4)
     return Source(
         [file.id for file in files],

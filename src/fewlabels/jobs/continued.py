@@ -38,14 +38,18 @@ class Start:
     file: str
 
 
-def read_start(run: str | Path) -> Start:
-    """The network of a finished run. Raises ConfigError (C88) where it has none, RunError (K2) for a damaged one."""
+def read_start(run: str | Path, *, teacher: bool | None = None) -> Start:
+    """The network of a finished run: the averaging teacher or the network that it taught; None: the teacher, if any.
+
+    Raises ConfigError (C88) where it has no such network, RunError (K2) for a damaged one.
+    """
     folder = Path(run)
     read_run(folder)
-    file = TEACHER if (folder / TEACHER).is_file() else STUDENT
+    file = STUDENT if teacher is False or (teacher is None and not (folder / TEACHER).is_file()) else TEACHER
     if not is_finished(folder) or not (folder / file).is_file():
+        what = "a run without a teacher" if teacher and (folder / STUDENT).is_file() else "a run without a network"
         do = "give a finished run of train, demo or reproduce; for several seeds, one of its runs"
-        raise ConfigError("C88", "a run without a network to continue from", where=folder, do=do)
+        raise ConfigError("C88", what, where=folder, do="leave out teacher=True" if "teacher" in what else do)
     damaged = [problem for problem in verify_run(folder) if problem.name in (file, CONFIG)]
     if damaged:
         raise RunError("K2", f"damaged: {damaged[0].reason}", where=folder / damaged[0].name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
-from ..errors import ConfigError, RunError, shown
+from ..errors import RunError, shown
 from ..nets import ImageInput, NetworkSettings, build_network
-from ..runs import is_finished, read_run, verify_run
-from .continued import CONFIG, STUDENT, TEACHER
+from .continued import Start, read_start
 
 
 @dataclass(frozen=True)
@@ -39,21 +37,10 @@ def load_network(folder: str | Path, *, teacher: bool | None = None) -> TrainedN
     Raises ConfigError where the run has no such network (C88), or its code is not to be had (C52, C53); RunError for
     what is no run (K4), a damaged file (K2), and weights that do not fit the network as it is built now (K7).
     """
-    root = Path(folder)
-    read_run(root)
-    file = STUDENT if teacher is False or (teacher is None and not (root / TEACHER).is_file()) else TEACHER
-    if not is_finished(root) or not (root / file).is_file():
-        what = "a run without a teacher" if teacher and (root / STUDENT).is_file() else "a run without a network"
-        do = "give a finished run of train, demo or reproduce; for several seeds, one of its runs"
-        raise ConfigError("C88", what, where=root, do="leave out teacher=True" if "teacher" in what else do)
-    damaged = [problem for problem in verify_run(root) if problem.name in (file, CONFIG)]
-    if damaged:
-        raise RunError("K2", f"damaged: {damaged[0].reason}", where=root / damaged[0].name)
-    config = json.loads((root / CONFIG).read_text(encoding="utf-8"))
-    image_input, class_names = ImageInput(**config["image_input"]), tuple(map(str, config["class_names"]))
-    network = _built(NetworkSettings(**config["network"]), image_input, len(class_names))
-    _fill(network, root / file)
-    return TrainedNetwork(network.eval(), image_input, class_names)
+    start = read_start(folder, teacher=teacher)
+    network = _built(start.network, start.image_input, len(start.class_names))
+    _fill(network, start)
+    return TrainedNetwork(network.eval(), start.image_input, tuple(start.class_names))
 
 
 def _built(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
@@ -62,11 +49,11 @@ def _built(settings: NetworkSettings, image_input: ImageInput, num_classes: int)
         return build_network(replace(settings, pretrained=None), image_input, num_classes)
 
 
-def _fill(network: nn.Module, file: Path) -> None:
-    """Give the network the weights of the file. Raises RunError (K7) where they are not its own."""
+def _fill(network: nn.Module, start: Start) -> None:
+    """Give the network the weights of the run. Raises RunError (K7) where they are not its own."""
     try:
-        network.load_state_dict(load(file.read_bytes()))
+        network.load_state_dict(load(start.weights))
     except (RuntimeError, SafetensorError) as error:
         what = f"the weights do not fit the network as it is built now: {shown(error, 500)}"
         do = "use the code and the versions that the run was made with"
-        raise RunError("K7", what, where=file, do=do) from error
+        raise RunError("K7", what, where=start.folder / start.file, do=do) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,9 @@ class _Run:
 
     def results(self) -> dict[str, Any]:
         begun, group = time.perf_counter(), self.execution.group
-        identity = self._identity()
-        demand_same(group, identity, self.execution.device)
+        demand_same(group, self.identity, self.execution.device)
         again = has_run(self.folder, self.options)
-        kept = Checkpoints(self.folder / CHECKPOINTS, identity, allow_inexact=self.options.allow_inexact)
+        kept = Checkpoints(self.folder / CHECKPOINTS, self.identity, allow_inexact=self.options.allow_inexact)
         say = (lambda text: None) if self.options.quiet or not group.leads else to_stderr
         with StopRequested(say) as stop:  # before the first event, which others may wait for to stop the run
             start = self._start(kept) if again else None
@@ -166,7 +166,8 @@ class _Run:
         ids = [self.task.ids[row] for row in error.rows if isinstance(row, int)]
         return NumericsError("P22", error.what, rows=ids, do=error.do)
 
-    def _identity(self) -> dict[str, Any]:
+    @cached_property
+    def identity(self) -> dict[str, Any]:
         """What must be the same for the run to be taken up to the same bytes."""
         return {
             "settings": asdict(self.settings),
@@ -206,7 +207,7 @@ class _Run:
             precision=str(self.execution.precision).removeprefix("torch."),
             threads=torch.get_num_threads(),
             processes=self.execution.group.size,
-            identity={key: value for key, value in self._identity().items() if key not in ("settings", "speed")},
+            identity={key: value for key, value in self.identity.items() if key not in ("settings", "speed")},
             **self.task.facts,
         )
         if self.task.rejected:
