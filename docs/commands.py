@@ -12,8 +12,8 @@ from typing import Any
 
 import typer
 
-from fewlabels import durable
 from fewlabels.main import COMMANDS, app
+from fewlabels.storage import durable
 
 PAGE = Path(__file__).parent / "commands.md"
 HEAD = """# Commands

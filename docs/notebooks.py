@@ -12,7 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 from traitlets.config import Config
 
-from fewlabels import durable
+from fewlabels.storage import durable
 
 FOLDER = Path(__file__).parent / "notebooks"
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fewlabels import GraphSettings, durable, propagate
+from fewlabels import GraphSettings, propagate
 from fewlabels.report import error_figure, gather, png, pseudo_labels_figure, spreading_figure
+from fewlabels.storage import durable
 
 IMAGES = Path(__file__).parent / "images"
 ARM_POINTS, ARMS, LABELS_PER_ARM = 400, 3, 2

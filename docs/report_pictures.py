@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from fewlabels import durable
+from fewlabels.storage import durable
 
 IMAGES = Path(__file__).parent / "images"
 # name: colour scheme, the headings from which and before which the page is shown

@@ -121,9 +121,9 @@ def report(
     force: Force = False,
 ) -> None:
     """Write the report of one run again, or one that compares several."""
-    from . import durable
     from .report import report_html
     from .runs import refuse_existing
+    from .storage import durable
 
     _need_folders(runs)
     if out.is_dir() or out.suffix.lower() not in (".html", ".htm"):

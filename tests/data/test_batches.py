@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from fewlabels.data.batches import Epoch, labeled_batches, two_stream_batches
-from fewlabels.data.randomness import generator, torch_seed
 from fewlabels.data.splits import draw_split
 from fewlabels.errors import LabelError
+from fewlabels.randomness import generator, torch_seed
 
 EPOCH = Epoch(seed=0, phase=1, number=2)
 

@@ -15,7 +15,7 @@ from stores import IDENTITY, state
 
 from fewlabels import GraphSettings, propagate
 from fewlabels.runs import RunLock
-from fewlabels.runs.lock import this_process
+from fewlabels.storage.lock import this_process
 from fewlabels.train.checkpoint import Checkpoints
 from fewlabels.train.settings import Phase, TrainSettings
 

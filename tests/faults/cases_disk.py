@@ -16,10 +16,10 @@ import numpy as np
 from catalogue import Family
 from disk import error_at, faulty
 
-from fewlabels import durable
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.jobs import propagation
 from fewlabels.runs import RunWriter, place
+from fewlabels.storage import durable
 
 CASES = cases = Family()
 SOURCE = Path(__file__).parents[2] / "src" / "fewlabels"

@@ -11,7 +11,7 @@ from catalogue import Family
 from safetensors.torch import save
 from stores import IDENTITY, change_state, place, reseal, state, truncated
 
-from fewlabels import durable
+from fewlabels.storage import durable
 from fewlabels.train.checkpoint import Checkpoints, Snapshot
 from fewlabels.train.snapshot import STATE, TENSORS, demand_same, demand_values
 

@@ -27,7 +27,7 @@ def fuzz(name: str, seconds: int) -> None:
         from fuzz import problem_with
         from parsers import PARSERS
 
-        from fewlabels import durable
+        from fewlabels.storage import durable
     durable._fsync = lambda descriptor: None
     parser = PARSERS[name]()
     corpus = KEPT / name.replace(" ", "-")

@@ -13,12 +13,12 @@ from fuzz import Parser
 from stores import IDENTITY as GIVEN
 from stores import reseal, state
 
-from fewlabels import durable
 from fewlabels.data.embeddings import read_embeddings
 from fewlabels.data.labels import read_labels
 from fewlabels.data.plain_pickle import read_plain_pickle
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.runs import RunWriter, read_run
+from fewlabels.storage import durable
 from fewlabels.train.identity import plain
 from fewlabels.train.snapshot import STATE, TENSORS, Checkpoint, read_checkpoint, write_checkpoint
 

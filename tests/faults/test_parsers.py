@@ -19,13 +19,13 @@ from lanes import size
 from parsers import IDENTITY, PARSERS, SEED, npy_files
 from stores import state
 
-from fewlabels import durable
 from fewlabels.data.embeddings import read_embeddings
 from fewlabels.data.labels import read_labels
 from fewlabels.data.parts import read_errors
 from fewlabels.errors import EmbeddingError, RunError
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.runs import RunWriter, read_run
+from fewlabels.storage import durable
 from fewlabels.train.checkpoint import Snapshot
 from fewlabels.train.snapshot import Checkpoint, read_checkpoint, write_checkpoint
 

@@ -26,7 +26,7 @@ from fewlabels.graph import GraphSettings, comparable_rows, unit_rows
 from fewlabels.graph.rows import distinct_rows
 
 torch = pytest.importorskip("torch")
-from fewlabels.graph import cuda, cuda_graph, cuda_neighbors, cuda_rows, cuda_solver  # noqa: E402
+from fewlabels.graph import cuda, cuda_graph, cuda_neighbors, cuda_rows, cuda_solver
 
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
 EXACT = {"precision": "double", "recall": "exact"}

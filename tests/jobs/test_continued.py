@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fewlabels import durable
 from fewlabels.data.labels import read_labels
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.graph import GraphSettings
@@ -17,6 +16,7 @@ from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
 from fewlabels.recipes.images import ImageOptions
 from fewlabels.runs import read_run
+from fewlabels.storage import durable
 from fewlabels.train.settings import Phase, TrainSettings
 
 SETTINGS = TrainSettings(

@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fewlabels import durable
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.jobs.trained import load_network
 from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run
+from fewlabels.storage import durable
 from fewlabels.train.settings import Phase, TrainSettings
 
 SETTINGS = TrainSettings(

@@ -15,7 +15,6 @@ import pytest
 from starlette.testclient import TestClient
 
 import fewlabels.jobs.review as review_job
-from fewlabels import durable
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.jobs.propagation import Input, run_propagation
@@ -23,6 +22,7 @@ from fewlabels.jobs.review import Door, Review, run_review
 from fewlabels.main import run as run_command
 from fewlabels.review.server_run import listening
 from fewlabels.runs import RunLock
+from fewlabels.storage import durable
 
 CLASSES = ("cat", "dog")
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fewlabels import durable
 from fewlabels.errors import ConfigError, StorageError
 from fewlabels.graph import GraphSettings, Refinement
 from fewlabels.jobs.export import run_export
@@ -24,6 +23,7 @@ from fewlabels.review.engine import Engine
 from fewlabels.review.items import graph_settings_of, open_items
 from fewlabels.review.store import Answer, Request
 from fewlabels.review.store_file import local_folder, open_store, review_folder, run_identity
+from fewlabels.storage import durable
 
 SETTINGS = GraphSettings(n_neighbors=8)
 

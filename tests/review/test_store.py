@@ -14,10 +14,10 @@ from lanes import size
 
 from fewlabels.errors import ConfigError, RunError, StorageError
 from fewlabels.review import store_file
-from fewlabels.review.mounts import network_file_system, type_of
 from fewlabels.review.past import Mark
 from fewlabels.review.store import Answer, Conflict, Request, Reused, Written
 from fewlabels.review.store_file import local_folder, open_store, review_folder, run_identity
+from fewlabels.storage.file_systems import network_file_system, type_of
 
 CLIENTS = st.sampled_from(["tab-1", "tab-2"])
 

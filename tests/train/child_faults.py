@@ -82,7 +82,7 @@ def stopped_unsaved():
 
 
 def lock_left():
-    from fewlabels.runs import lock
+    from fewlabels.storage import lock
 
     lock.RunLock.__exit__ = lambda self, *error: None
 
@@ -99,7 +99,7 @@ def errors_kept_quiet():
     """What cannot be written is taken for written."""
     from contextlib import contextmanager, suppress
 
-    from fewlabels import durable
+    from fewlabels.storage import durable
 
     @contextmanager
     def quiet(path):
@@ -113,7 +113,7 @@ def errors_as_they_are():
     """No code, no status of its own."""
     from contextlib import nullcontext
 
-    from fewlabels import durable
+    from fewlabels.storage import durable
 
     durable.storage_errors = nullcontext
 

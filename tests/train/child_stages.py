@@ -95,7 +95,7 @@ def counted(stage, last, error):
     sees who keeps the machine running. error: (number of the call that fails, errno); where that is ENOSPC, every later
     call that needs room fails, too.
     """
-    from fewlabels import durable
+    from fewlabels.storage import durable
 
     failing, code = error
 

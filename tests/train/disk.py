@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fewlabels import durable
+from fewlabels.storage import durable
 
 CALLS = ("_create", "_open_to_append", "_write", "_fsync", "_rename", "_sync_folder", "_make", "_unlink", "_remove")
 

@@ -6,8 +6,8 @@ import warnings
 
 import torch
 
-from fewlabels import durable
 from fewlabels.errors import CheckpointWarning
+from fewlabels.storage import durable
 from fewlabels.train.checkpoint import Snapshot
 from fewlabels.train.snapshot import STATE
 

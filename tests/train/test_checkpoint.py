@@ -7,8 +7,8 @@ import pytest
 import torch
 from stores import IDENTITY, passed_over, place, state, tree, truncated
 
-from fewlabels import durable
 from fewlabels.errors import CheckpointWarning, RunError
+from fewlabels.storage import durable
 from fewlabels.train.checkpoint import Checkpoints, Snapshot
 from fewlabels.train.snapshot import STATE, TENSORS
 

@@ -15,8 +15,9 @@ import torch
 from disk import CALLS, Killed, PowerLoss, error_at, faulty, killed_at, quick
 from lanes import size
 
-from fewlabels import durable, durable_folders
 from fewlabels.errors import CheckpointWarning, FewlabelsError, StorageError
+from fewlabels.storage import durable
+from fewlabels.storage import folders as durable_folders
 from fewlabels.train import checkpoint, snapshot
 from fewlabels.train.checkpoint import Checkpoints, Snapshot
 

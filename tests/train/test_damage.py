@@ -14,8 +14,8 @@ from lanes import size
 from safetensors.torch import save as safetensors_bytes
 from stores import IDENTITY, change_state, passed_over, place, reseal, state, tree, truncated
 
-from fewlabels import durable
 from fewlabels.errors import FewlabelsError, NumericsError, RunError
+from fewlabels.storage import durable
 from fewlabels.train import checkpoint, snapshot
 from fewlabels.train.checkpoint import Checkpoints, Snapshot, demand_same, demand_values
 from fewlabels.train.snapshot import FILES, STATE, TENSORS

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from stores import change_state, passed_over, place, reseal
 
-from fewlabels import durable
+from fewlabels.storage import durable
 from fewlabels.train.snapshot import FILES, STATE, TENSORS
 
 pytestmark = pytest.mark.lane("F4")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .randomness import generator
+from ..randomness import generator
 
 
 @dataclass(frozen=True)

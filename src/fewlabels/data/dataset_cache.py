@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from ..durable import MANIFEST, make_folder, verify, write_json, write_manifest, writing
 from ..errors import InputWarning, RunError
+from ..storage.durable import MANIFEST, make_folder, verify, write_json, write_manifest, writing
 from .benchmarks import Benchmark
 from .cifar_files import Part
 from .paths import unreadable

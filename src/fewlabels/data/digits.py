@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .randomness import generator
+from ..randomness import generator
 
 NUM_TEST = 450
 SIDE = 16

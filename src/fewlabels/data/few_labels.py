@@ -12,9 +12,9 @@ import numpy as np
 
 from ..conventions import UNLABELED
 from ..errors import ConfigError, InputWarning, LabelError
+from ..randomness import generator
 from .datasets import Dataset
 from .paths import first_bytes
-from .randomness import generator
 from .splits import draw_split
 
 LARGEST_SPLIT = 1 << 24  # bytes of a split file; 50,000 lines of the released ones have about 1.5 million

@@ -15,9 +15,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .. import durable
 from ..errors import RunError
 from ..graph import Graph, Propagation, PseudoLabels, Refinement, Solution
+from ..storage import durable
 from .labels import MARKERS, CodedLabels
 
 FORMAT = 2

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..data.digits import load_digits
-from ..data.randomness import generator
 from ..data.splits import draw_split
 from ..errors import ConfigError
+from ..randomness import generator
 from ..recipes.digits import LABELS_PER_CLASS, digits_lp
 from ..report import report_html
 from ..report.numbers import summary

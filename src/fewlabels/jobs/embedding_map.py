@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..conventions import UNLABELED
-from ..data.randomness import generator
+from ..randomness import generator
 
 MOST_ROWS = 1500
 MOST_LABELLED = 500  # of these

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..review.engine import Engine
 from ..review.export import PLAIN, Form, exported, kind_of
 from ..review.items import Items, open_items
 from ..review.state import unsolved
 from ..review.store_file import NAME, open_store, review_folder, run_identity
 from ..runs import refuse_existing
+from ..storage import durable
 
 
 def run_export(run: Path, out: Path, form: Form = PLAIN, *, force: bool = False) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..durable import make_folder
 from ..errors import ConfigError
 from ..runs import RunLock, RunWriter, is_begun, is_finished, read_run, refuse_used_folder
+from ..storage.durable import make_folder
 from ..train.checkpoint import Checkpoints
 from ..train.distributed import Group
 from ..train.identity import differences, listed_differences, plain

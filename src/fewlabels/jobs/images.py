@@ -17,10 +17,10 @@ from ..data.images import Images, read_images
 from ..data.label_options import LabelOptions
 from ..data.labels import LabelFile, Labels, encode_labels, join_labels
 from ..data.notes import Note
-from ..durable_folders import demand_writable
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
+from ..storage.folders import demand_writable
 from .continued import continued, demand_network, in_order_of, read_start, size_of, unlike
 from .copies import warn_of_copies
 from .exactness import demand_same_machine

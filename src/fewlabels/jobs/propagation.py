@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import durable
 from ..conventions import UNLABELED
 from ..data.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
 from ..data.label_options import LabelOptions
@@ -21,7 +20,6 @@ from ..data.label_rows import read_labels_by_position
 from ..data.labels import Labels, encode_column, join_labels, read_labels
 from ..data.notes import Note, counts
 from ..data.paths import demand_unchanged, file_states
-from ..durable_folders import demand_writable
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.sources import checked_labels
@@ -29,6 +27,8 @@ from ..graph.threads import num_threads
 from ..runs import RunWriter, refuse_in_run, refuse_inside
 from ..runs.insights import Insights
 from ..runs.table import PseudoLabelTable, table_kind
+from ..storage import durable
+from ..storage.folders import demand_writable
 from .explanations import record
 from .insights import Material, insights_of
 from .measures import certainty, class_counts, health, peak_memory_mib
@@ -149,7 +149,7 @@ def _write(
 
 
 def _page(folder: Path) -> str:
-    from ..report import report_html  # with matplotlib: what is wrong with the input is not to wait for it
+    from ..report import report_html
 
     return report_html([folder])
 

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..data.embeddings import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
@@ -23,6 +22,7 @@ from ..review.server_run import Door, access_to, check_host, listening, page_add
 from ..review.store import Store
 from ..review.store_file import local_folder, open_store, review_folder, run_identity
 from ..runs import RunLock, read_run, refuse_existing
+from ..storage import durable
 
 ADDRESS = "address"  # file beside the answers: where the page is served, or was last; without its key
 PLACE = re.compile(r"http://[\w.:\[\]-]{1,255}:[0-9]{1,5}/")

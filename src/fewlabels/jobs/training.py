@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from ..data.randomness import torch_seed
 from ..errors import ConfigError, NumericsError
 from ..graph import propagate
 from ..graph.sources import checked_labels
 from ..nets import build_network
 from ..nets.source import source_digest
+from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
 from ..runs.insights import Insights

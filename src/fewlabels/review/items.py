@@ -72,7 +72,7 @@ def open_items(folder: str | Path) -> Items:
     values = np.load(root / DESCRIPTORS, mmap_mode="r", allow_pickle=False)
     if len(values) != len(ids):
         raise RunError("K2", f"{len(values)} descriptors of {len(ids)} rows", where=root / DESCRIPTORS)
-    from ..data.pictures import open_pictures  # needs Pillow, which runs of embeddings do not
+    from ..data.pictures import open_pictures
 
     return Items(ids, names, given, values, settings, kind="images", pictures=open_pictures(source, ids))
 

@@ -1,6 +1,6 @@
 """The run folder: settings, events, results, labels, model, report and a manifest over all of them."""
 
-from .lock import RunLock
+from ..storage.lock import RunLock
 from .output import refuse_existing, refuse_in_run, refuse_inside
 from .place import free_name
 from .record import (

@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from .. import durable
 from ..errors import ConfigError, RunError
+from ..storage import durable
 from .insights import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from .origin import versions
 from .place import takes_resume, warn_of_network

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from .. import durable
 from ..errors import ConfigError
+from ..storage import durable
 
 FORMULA = "=+-@\t\r"  # a spreadsheet calculates a cell that begins with one of these
 GIVEN, PROPAGATED, NONE = "given", "propagated", "none"

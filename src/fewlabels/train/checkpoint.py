@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..durable_folders import remove_folder, rename
 from ..errors import CheckpointWarning, RunError, StorageError
+from ..storage.folders import remove_folder, rename
 from .identity import Difference, allowed_differences, plain, run_id
 from .snapshot import FILES, Checkpoint, Snapshot, demand_same, demand_values, read_checkpoint, write_checkpoint
 

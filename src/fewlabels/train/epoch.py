@@ -10,7 +10,7 @@ import torch
 from ..conventions import UNLABELED
 from ..data.augment import Changes, draw_changes
 from ..data.batches import Epoch, labeled_batches, num_steps, two_stream_batches
-from ..data.randomness import generator, torch_seed
+from ..randomness import generator, torch_seed
 from .distributed import Group
 from .schedule import adam_beta1, consistency_weight, ema_keep, learning_rate
 from .settings import LABELED_ONLY, Phase, TrainSettings

@@ -12,8 +12,8 @@ from torch import nn
 
 from ..data.augment import Changes, draw_changes
 from ..data.batches import Epoch
-from ..data.randomness import generator
 from ..errors import ConfigError, NumericsError
+from ..randomness import generator
 from .checkpoint import Snapshot
 from .epoch import Plan, batch_size, planned, steps_of
 from .evaluate import evaluate, finite_descriptors

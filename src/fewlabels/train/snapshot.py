@@ -23,9 +23,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from .. import durable
-from ..durable_folders import writing_folder
 from ..errors import NumericsError, RunError
+from ..storage import durable
+from ..storage.folders import writing_folder
 from .identity import leaves, run_id
 
 FORMAT = 1

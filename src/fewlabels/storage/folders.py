@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..errors import StorageError
 from . import durable
-from .errors import StorageError
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # others are of the place
 

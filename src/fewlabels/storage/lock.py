@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from .. import durable
 from ..errors import ConfigError
+from . import durable
 
 if sys.platform == "win32":
     import msvcrt

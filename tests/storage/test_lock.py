@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from fewlabels.errors import ConfigError, StorageError
-from fewlabels.runs import RunLock, RunWriter, lock
+from fewlabels.runs import RunLock, RunWriter
+from fewlabels.storage import lock
 
 HOLD = "import sys; from fewlabels.runs import RunLock\nwith RunLock(sys.argv[1]): print('held', flush=True); input()"
 

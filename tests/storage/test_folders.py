@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from fewlabels import durable
-from fewlabels.durable_folders import demand_writable, remove_folder, rename, writing_folder
 from fewlabels.errors import StorageError
+from fewlabels.storage import durable
+from fewlabels.storage.folders import demand_writable, remove_folder, rename, writing_folder
 
 
 def test_a_folder_has_its_name_only_after_the_block(tmp_path):

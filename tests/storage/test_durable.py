@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from fewlabels import durable
 from fewlabels.errors import RunError, StorageError
+from fewlabels.storage import durable
 
 STEPS = ["_create", "_write", "_fsync", "_rename"]
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import RunError, StorageError
+from ..errors import RunError, StorageError
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
