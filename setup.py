@@ -7,7 +7,7 @@ from setuptools import Extension, setup
 
 STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")  # free-threaded Pythons have none before 3.15
 KERNELS = Extension(
-    "fewlabels.graph._kernels",
+    "fewlabels.graph.compiled._kernels",
     sources=["csrc/module.c"],
     depends=sorted(map(str, Path("csrc").glob("*.h"))),
     extra_compile_args=["-O3", "-std=gnu11", "-fno-math-errno"],

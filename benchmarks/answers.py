@@ -19,8 +19,8 @@ import numpy as np
 from accuracy_data import blobs
 from fewlabels.data.splits import draw_split
 from fewlabels.graph import GraphSettings
+from fewlabels.graph.label_matrix import CheckedLabels, sources
 from fewlabels.graph.propagation import prepared
-from fewlabels.graph.sources import CheckedLabels, sources
 from fewlabels.graph.threads import num_threads
 from fewlabels.review.engine import Engine, Wanted
 from fewlabels.review.items import Items

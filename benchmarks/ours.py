@@ -47,7 +47,7 @@ def solve(
     layout: that of the graph, or None for a matrix in another order. coarse: precondition with the coarse space of the
     graph's groups, which is made anew each time.
     """
-    from fewlabels.graph.block_solver import System, coarse_space, solve_blocks
+    from fewlabels.graph.compiled.solver import System, coarse_space, solve_blocks
     from fewlabels.graph.neighbors import even_groups
 
     groups = even_groups(y.shape[0]) if layout is None else layout.groups

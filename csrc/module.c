@@ -1,4 +1,4 @@
-/* fewlabels.graph._kernels: the inner loops of the graph core.
+/* fewlabels.graph.compiled._kernels: the inner loops of the graph core.
  *
  * Every function works on a range of cells, groups or rows, without the interpreter lock, so that Python's threads can
  * share the work. Array arguments are C-contiguous buffers; their sizes are checked here, their types by

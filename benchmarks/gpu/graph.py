@@ -30,8 +30,8 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "src"))  # a bare machine runs this from a checkout, with nothing installed
 
-from fewlabels import graph as host
-from fewlabels.graph import GraphSettings, cuda
+from fewlabels import graph as host  # noqa: E402
+from fewlabels.graph import GraphSettings, cuda  # noqa: E402
 
 DIMENSIONS, LABELS_PER_CLASS, BLOBS_PER_CLASS = 128, 40, 4
 SETTINGS = GraphSettings(recall="exact")

@@ -31,14 +31,14 @@ sys.path.insert(0, str(ROOT / "src"))  # a bare machine runs this from a checkou
 
 from graph import origin  # noqa: E402
 
-from fewlabels.data.benchmarks import CIFAR10
-from fewlabels.data.datasets import Dataset, load_dataset
-from fewlabels.errors import Interrupted
-from fewlabels.jobs.cells import Cell, Variant
-from fewlabels.jobs.reproduce import Request, reproduce
-from fewlabels.jobs.reproduced import outcome
-from fewlabels.jobs.training import RunOptions
-from fewlabels.nets import NetworkSettings
+from fewlabels.data.benchmarks import CIFAR10  # noqa: E402
+from fewlabels.data.datasets import Dataset, load_dataset  # noqa: E402
+from fewlabels.errors import Interrupted  # noqa: E402
+from fewlabels.jobs.cells import Cell, Variant  # noqa: E402
+from fewlabels.jobs.reproduce import Request, reproduce  # noqa: E402
+from fewlabels.jobs.reproduced import outcome  # noqa: E402
+from fewlabels.jobs.training import RunOptions  # noqa: E402
+from fewlabels.nets import NetworkSettings  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import pytest
 from cases import CASES, LABELS, ROWS, island, path
 
 from fewlabels.errors import ConfigError
-from fewlabels.graph import GraphSettings, explain, explain_rows, graph_from_affinity, propagate, spread
+from fewlabels.graph import GraphSettings, explain_rows, graph_from_affinity, propagate, spread
+from fewlabels.graph import influence as explain
 
 pytestmark = pytest.mark.filterwarnings("ignore::fewlabels.errors.FewlabelsWarning")
 

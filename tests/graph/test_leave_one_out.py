@@ -9,7 +9,8 @@ from cases import EQUAL_PAIR, clusters, island
 from fewlabels.data.digits import load_digits
 from fewlabels.data.splits import draw_split
 from fewlabels.errors import ConfigError, InputWarning, UnreachedWarning
-from fewlabels.graph import GraphSettings, build_graph, leave_one_out, propagate, spread
+from fewlabels.graph import GraphSettings, build_graph, propagate, spread
+from fewlabels.graph import influence as leave_one_out
 
 SOLVED = {"max_steps": 2000, "tol": 1e-12, "allow_empty_classes": True}
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fewlabels.graph import products as module
-from fewlabels.graph.products import num_threads, products
+from fewlabels.graph import solver as module
+from fewlabels.graph.solver import num_threads, products
 
 
 @pytest.fixture(params=[1, 2, 3, 7])

@@ -14,9 +14,17 @@ from cases import CASES, LABELS, ROWS, clusters, island
 
 from fewlabels.errors import ConfigError, ConvergenceWarning, FewlabelsWarning, InputWarning
 from fewlabels.graph import GraphSettings, Refined, Refinement, build_graph, propagate, spread
-from fewlabels.graph.calibration import fitted_temperature, folds, tempered
-from fewlabels.graph.graph import Graph
-from fewlabels.graph.refinement import above_mean, balanced, centred, degree_roots, solve_refined
+from fewlabels.graph.build import Graph
+from fewlabels.graph.refinement import (
+    above_mean,
+    balanced,
+    centred,
+    degree_roots,
+    fitted_temperature,
+    folds,
+    solve_refined,
+    tempered,
+)
 
 ONES = np.ones(3, np.int64)
 COMBINATIONS = [

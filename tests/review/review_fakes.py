@@ -14,7 +14,7 @@ import numpy as np
 
 from fewlabels.data.decode import BadImage, png
 from fewlabels.errors import ConfigError
-from fewlabels.graph.explain import Edge, Influence
+from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run
 from fewlabels.review.store_file import local_folder, open_store
 

@@ -5,7 +5,8 @@ import pytest
 from review_items import NAMES, items_of
 
 from fewlabels.errors import ConfigError
-from fewlabels.graph import GraphSettings, Refinement, explain, propagate
+from fewlabels.graph import GraphSettings, Refinement, propagate
+from fewlabels.graph import influence as explain
 from fewlabels.review.engine import SOURCES, Engine, Wanted
 from fewlabels.review.items import Items
 

@@ -218,7 +218,7 @@ def attended(job):
 LOADED = (
     *("torch", "multiprocessing.synchronize"),
     *("pandas", "pyarrow.pandas_compat", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin"),
-    *("fewlabels.graph.fast_rows", "fewlabels.jobs.training", "fewlabels.report.pictures", "fewlabels.main"),
+    *("fewlabels.graph.compiled.rows", "fewlabels.jobs.training", "fewlabels.report.pictures", "fewlabels.main"),
 )
 
 

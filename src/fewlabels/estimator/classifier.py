@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError
 from ..graph import Graph, GraphSettings, Refinement, comparable_rows, graph_from_affinity, spread, unit_rows
-from ..graph.given import edge_weights
-from ..graph.graph import graph_of_rows
-from ..graph.inductive import Induced, induce, induce_given
+from ..graph.build import graph_of_rows
+from ..graph.extend import Induced, induce, induce_given
+from ..graph.precomputed import edge_weights
 from ..graph.rows import warn_of_rounding
 from .labels import AUTO, CodedLabels, checked_answers, code_labels
 from .scoring import labelled_only

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import LabelError
 from ..graph import Graph
-from ..graph.graph import with_lone_nodes
-from ..graph.sources import checked_weight
+from ..graph.build import with_lone_nodes
+from ..graph.label_matrix import checked_weight
 
 Weights = NDArray[np.float64]
 

@@ -1,12 +1,11 @@
 """Arrays in, arrays out: neighbours, affinity, solver, pseudo-labels. Knows nothing of images, networks or files."""
 
 from .affinity import affinity, normalize
+from .build import Graph, Search, build_graph
 from .cost import Cost, estimate
-from .explain import Explanation, explain, explain_rows
-from .given import graph_from_affinity, graph_from_neighbors
-from .graph import Graph, Search, build_graph
-from .leave_one_out import LeaveOneOut, leave_one_out
+from .influence import Explanation, LeaveOneOut, explain, explain_rows, leave_one_out
 from .neighbors import Neighbors, nearest_neighbors
+from .precomputed import graph_from_affinity, graph_from_neighbors
 from .propagation import Propagation, propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, Refinement

@@ -121,8 +121,8 @@ def placed_neighbors(
         )
     if members.size <= max(PRODUCT_UP_TO, k + 1) or instructions() is None:
         return _by_product(rows, members, k, on_progress)
-    from .panels import Points
-    from .search import all_neighbors
+    from .compiled.panels import Points
+    from .compiled.search import all_neighbors
 
     return all_neighbors(Points(rows, members), k, recall, seed, last, on_progress)
 

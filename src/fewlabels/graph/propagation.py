@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, GraphError, InputWarning, UnreachedWarning, listed
+from .build import Graph, Progress, connected, no_progress, searched
 from .compiled import fits_kernels
-from .far import fill_far_nodes
-from .graph import Graph, Progress, connected, no_progress, searched
+from .label_matrix import CheckedLabels, checked_labels, checked_weight, sources, without_labels
 from .neighbors import even_groups
-from .products import products
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
 from .rows import comparable, warn_of_rounding
 from .settings import GraphSettings
-from .solver import Solution, conjugate_gradients
-from .sources import CheckedLabels, checked_labels, checked_weight, sources, without_labels
+from .solver import Solution, conjugate_gradients, products
+from .unresolved import fill_far_nodes
 
 STAGES = ("neighbors", "affinity", "solve", "pseudo_labels")
 COARSE_FROM_GROUPS = 32  # below, plain steps are as quick
@@ -184,7 +183,7 @@ def prepared(graph: Graph, settings: GraphSettings) -> Solve:
                 )
 
         return plain
-    from .block_solver import System, coarse_space, solve_blocks
+    from .compiled.solver import System, coarse_space, solve_blocks
 
     layout, coarse = graph.layout, None
     groups = even_groups(w.shape[0]) if layout is None else layout.groups

@@ -45,8 +45,8 @@ def comparable(descriptors: NDArray[np.generic], metric: Metric, *, drop_bad_row
     """
     array = _checked_table(descriptors)
     if _fits_kernels(array):
-        from .fast_rows import largest_of_rows as largest_of
-        from .fast_rows import scaled_rows as scaled
+        from .compiled.rows import largest_of_rows as largest_of
+        from .compiled.rows import scaled_rows as scaled
     else:
         largest_of, scaled = _largest, _scaled
     largest = largest_of(array)
@@ -196,7 +196,7 @@ def _equal(rows: NDArray[np.float32], left: NDArray[np.int64], right: NDArray[np
 def _hashes(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
     """(n,) equal for equal rows, -0 counting as 0; different ones may share one."""
     if instructions() is not None:
-        from . import _kernels
+        from .compiled import _kernels
 
         hashes = np.empty(rows.shape[0], np.uint64)
         n, d = rows.shape

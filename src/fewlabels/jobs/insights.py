@@ -14,7 +14,8 @@ import numpy as np
 
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning
-from ..graph import GraphSettings, LeaveOneOut, Propagation, leave_one_out
+from ..graph import GraphSettings, LeaveOneOut, Propagation
+from ..graph import influence as leave_one_out
 from ..runs.insights import Insights, MapPoints
 from .embedding_map import Plane, plane
 from .galleries import Rows, extremes, suspicious

@@ -22,7 +22,7 @@ from ..data.notes import Note, counts
 from ..data.paths import demand_unchanged, file_states
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
-from ..graph.sources import checked_labels
+from ..graph.label_matrix import checked_labels
 from ..graph.threads import num_threads
 from ..runs import RunWriter, refuse_in_run, refuse_inside
 from ..runs.insights import Insights

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..errors import ConfigError, NumericsError
 from ..graph import propagate
-from ..graph.sources import checked_labels
+from ..graph.label_matrix import checked_labels
 from ..nets import build_network
 from ..nets.source import source_digest
 from ..randomness import torch_seed

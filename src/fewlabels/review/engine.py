@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from ..conventions import UNLABELED
 from ..errors import ConfigError
 from ..graph import Graph, build_graph
-from ..graph.explain import Explanation, explained
-from ..graph.leave_one_out import judged
+from ..graph.influence import Explanation, explained, judged
 from . import queue
 from .estimate import Estimate, estimate_of, interleaved, random_order, sampled
 from .incremental import Spread, Spreading

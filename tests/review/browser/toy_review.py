@@ -16,7 +16,7 @@ import numpy as np
 import uvicorn
 
 from fewlabels.data.decode import png
-from fewlabels.graph.explain import Edge, Influence
+from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run
 from fewlabels.review.security import Access
 from fewlabels.review.server import review_app

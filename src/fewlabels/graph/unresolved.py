@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .graph import Graph
+from .build import Graph
 from .settings import GraphSettings
 from .solver import Solution
 

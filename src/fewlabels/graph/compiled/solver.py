@@ -19,10 +19,10 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..errors import NumericsError
+from ...errors import NumericsError
+from ..solver import Solution, demand_finite, not_positive_definite
+from ..threads import Range, Team, even_ranges, weighted_ranges
 from . import _kernels
-from .solver import Solution, demand_finite, not_positive_definite
-from .threads import Range, Team, even_ranges, weighted_ranges
 
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]

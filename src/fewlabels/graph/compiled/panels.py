@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..threads import PARTS, Team, even_ranges
 from . import _kernels
-from .threads import PARTS, Team, even_ranges
 
 PANEL = 16  # points side by side, one cache line of a feature
 QUERY_BLOCK = 240  # queries searched together at least, where there are many

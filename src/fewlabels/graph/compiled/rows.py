@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..threads import PARTS, Team, even_ranges
 from . import _kernels
-from .threads import PARTS, Team, even_ranges
 
 
 def largest_of_rows(rows: NDArray[Any]) -> NDArray[np.float64]:

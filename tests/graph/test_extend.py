@@ -5,8 +5,9 @@ import pytest
 import scipy.sparse as sp
 from cases import GRID, ROWS
 
-from fewlabels.graph import inductive, unit_rows
-from fewlabels.graph.inductive import induce, induce_given
+from fewlabels.graph import extend as inductive
+from fewlabels.graph import unit_rows
+from fewlabels.graph.extend import induce, induce_given
 
 
 def plain(queries, fitted, distribution, k, gamma):

@@ -11,8 +11,9 @@ from fewlabels.graph.compiled import instructions
 if instructions() is None:
     pytest.skip("the compiled kernels are not installed", allow_module_level=True)
 
-from fewlabels.graph import _kernels, block_solver
-from fewlabels.graph.block_solver import System, coarse_space, solve_blocks
+from fewlabels.graph.compiled import _kernels
+from fewlabels.graph.compiled import solver as block_solver
+from fewlabels.graph.compiled.solver import System, coarse_space, solve_blocks
 from fewlabels.graph.neighbors import even_groups
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..affinity import inverse_roots, warn_of_lost_rows
+from ..neighbors import PlacedNeighbors
+from ..threads import PARTS, Team, even_ranges, weighted_ranges
 from . import _kernels
-from .affinity import inverse_roots, warn_of_lost_rows
-from .neighbors import PlacedNeighbors
 from .search import backward
-from .threads import PARTS, Team, even_ranges, weighted_ranges
 
 LARGEST_NUMBER = 2**31 - 1  # of entries: SciPy and the kernels count them in 32 bits
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fewlabels.graph import Graph, GraphSettings, Solution, far
+from fewlabels.graph import Graph, GraphSettings, Solution
+from fewlabels.graph import unresolved as far
 
 SETTINGS = GraphSettings()
 

@@ -186,7 +186,7 @@ def _affinity(
     """W and the square root of each weighted degree."""
     clip, dtype = settings.rules.clip_negative, settings.dtype(found.order.size)
     if dtype == np.float32 and instructions() is not None:
-        from .fast_affinity import fast_affinity
+        from .compiled.affinity import fast_affinity
 
         return fast_affinity(found, settings.gamma, clip_negative=clip, on_progress=on_progress)
     weights = affinity(Neighbors(found.index, found.similarity), settings.gamma, clip_negative=clip)
@@ -199,7 +199,7 @@ def components_of(w: sp.csr_array) -> NDArray[np.int64]:
     if w.shape[0] == 0:
         component = np.empty(0, np.int64)
     elif fits_kernels(w):
-        from ._kernels import components
+        from .compiled._kernels import components
 
         least = np.empty(w.shape[0], np.int32)
         components(w.indptr, w.indices, w.shape[0], least)

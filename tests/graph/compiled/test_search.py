@@ -8,14 +8,14 @@ from fewlabels.graph import GraphSettings, build_graph, nearest_neighbors, threa
 from fewlabels.graph.compiled import SWITCH, instructions
 
 if instructions():
-    from fewlabels.graph import search
-    from fewlabels.graph.panels import Points
+    from fewlabels.graph.compiled import search
+    from fewlabels.graph.compiled.panels import Points
 
 pytestmark = pytest.mark.skipif(instructions() is None, reason="the compiled kernels are not installed")
 
 
 def available():
-    from fewlabels.graph import _kernels
+    from fewlabels.graph.compiled import _kernels
 
     now = _kernels.instructions()
     found = []

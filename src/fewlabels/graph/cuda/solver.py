@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..conventions import UNLABELED
-from ..errors import NumericsError
-from .cuda_graph import DeviceGraph
-from .cuda_rows import block_bytes
-from .far import NOISE
-from .settings import GraphSettings
-from .solver import Solution, not_positive_definite
-from .sources import CheckedLabels
+from ...conventions import UNLABELED
+from ...errors import NumericsError
+from ..label_matrix import CheckedLabels
+from ..settings import GraphSettings
+from ..solver import Solution, not_positive_definite
+from ..unresolved import NOISE
+from .graph import DeviceGraph
+from .rows import block_bytes
 
 WORKING = 8  # blocks of (m, c) that the solver holds at a time
 SHARE = 4  # of block_bytes that it may take: fewer classes at a time means reading W more often

@@ -12,9 +12,9 @@ import warnings
 import torch
 from torch import Tensor
 
-from ..errors import InputWarning
-from .cuda_rows import block_bytes
-from .neighbors import GRID, MISSING
+from ...errors import InputWarning
+from ..neighbors import GRID, MISSING
+from .rows import block_bytes
 
 SPARE = 8  # neighbours fetched beyond k, to see whether the k-th is tied
 

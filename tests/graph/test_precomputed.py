@@ -9,14 +9,14 @@ from cases import ROWS, clusters
 from fewlabels.errors import GraphError, InputWarning, UnreachedWarning
 from fewlabels.graph import (
     GraphSettings,
-    given,
     graph_from_affinity,
     graph_from_neighbors,
     nearest_neighbors,
     spread,
     unit_rows,
 )
-from fewlabels.graph.graph import graph_of_rows
+from fewlabels.graph import precomputed as given
+from fewlabels.graph.build import graph_of_rows
 
 LABELS = clusters()[1]
 SETTINGS = GraphSettings(n_neighbors=10, tol=1e-10, precision="double")

@@ -12,7 +12,7 @@ from fewlabels.graph.neighbors import PlacedNeighbors, placed_neighbors
 if instructions() is None:
     pytest.skip("the compiled kernels are not installed", allow_module_level=True)
 
-from fewlabels.graph.fast_affinity import fast_affinity
+from fewlabels.graph.compiled.affinity import fast_affinity
 
 
 def lists(index, near):

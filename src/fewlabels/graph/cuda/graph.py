@@ -10,12 +10,12 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from ..errors import GraphError, InputWarning
-from .cuda_neighbors import search
-from .cuda_rows import distinct
-from .graph import Graph, Progress, no_progress, refuse_many_zeros
-from .neighbors import MISSING
-from .settings import GraphSettings
+from ...errors import GraphError, InputWarning
+from ..build import Graph, Progress, no_progress, refuse_many_zeros
+from ..neighbors import MISSING
+from ..settings import GraphSettings
+from .neighbors import search
+from .rows import distinct
 
 DTYPES: dict[type, torch.dtype] = {np.float32: torch.float32, np.float64: torch.float64}
 FAINTEST = 1e-30  # of an edge in float32: products with smaller ones would vanish, and cut off what is connected

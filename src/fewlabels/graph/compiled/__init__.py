@@ -8,7 +8,7 @@ from importlib import import_module
 import numpy as np
 import scipy.sparse as sp
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 SWITCH = "FEWLABELS_KERNELS"  # "off", or an instruction set: plain, avx2, avx512
 

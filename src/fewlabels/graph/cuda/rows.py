@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import ConfigError, EmbeddingError, StorageError
-from .rows import comparable_rows as comparable_on_host
-from .rows import distinct_rows
-from .settings import Metric
+from ...errors import ConfigError, EmbeddingError, StorageError
+from ..rows import comparable_rows as comparable_on_host
+from ..rows import distinct_rows
+from ..settings import Metric
 
 HASH_FACTORS = 0  # seed of the odd factors that rows are hashed with: any do, equal hashes are compared
 

@@ -8,12 +8,21 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..neighbors import EXACT_UP_TO, MISSING, LastGraph, PlacedNeighbors, even_groups
+from ..threads import PARTS, Team, even_ranges, weighted_ranges
 from . import _kernels
-from .cells import Cells, cell_of_places, make_cells, make_centres, nearest_cells
-from .last_cells import NO_CELL, is_of, places_of_last, probes_of_last
-from .neighbors import EXACT_UP_TO, MISSING, LastGraph, PlacedNeighbors, even_groups
+from .clusters import (
+    NO_CELL,
+    Cells,
+    cell_of_places,
+    is_of,
+    make_cells,
+    make_centres,
+    nearest_cells,
+    places_of_last,
+    probes_of_last,
+)
 from .panels import Panels, Points, packed, packed_rows, search_rows
-from .threads import PARTS, Team, even_ranges, weighted_ranges
 
 SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
 FIRST_PROBES = 24  # cells ranked for every row to begin with

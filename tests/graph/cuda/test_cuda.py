@@ -26,7 +26,11 @@ from fewlabels.graph import GraphSettings, comparable_rows, unit_rows
 from fewlabels.graph.rows import distinct_rows
 
 torch = pytest.importorskip("torch")
-from fewlabels.graph import cuda, cuda_graph, cuda_neighbors, cuda_rows, cuda_solver
+from fewlabels.graph import cuda  # noqa: E402
+from fewlabels.graph.cuda import graph as cuda_graph  # noqa: E402
+from fewlabels.graph.cuda import neighbors as cuda_neighbors  # noqa: E402
+from fewlabels.graph.cuda import rows as cuda_rows  # noqa: E402
+from fewlabels.graph.cuda import solver as cuda_solver  # noqa: E402
 
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
 EXACT = {"precision": "double", "recall": "exact"}

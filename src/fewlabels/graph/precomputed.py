@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError, InputWarning
 from .affinity import affinity, normalize
-from .graph import Graph, components_of
+from .build import Graph, components_of
 from .neighbors import MISSING, Neighbors
 from .rows import blocks
 from .settings import GraphSettings
