@@ -29,7 +29,7 @@ from sklearn.metrics import roc_auc_score
 
 from accuracy_data import SETS
 from accuracy_methods import CANDIDATES, METHODS, PENALTY, SPREADING, VOTERS, Method, Ready
-from fewlabels.data.splits import draw_split
+from fewlabels.data.benchmarks.splits import draw_split
 
 RESULTS = Path(__file__).parent / "results"
 PER_CLASS, SEEDS, TUNING_SEEDS = (1, 5, 50), range(10), range(100, 103)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from accuracy_data import blobs
-from fewlabels.data.splits import draw_split
+from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.graph import GraphSettings
 from fewlabels.graph.label_matrix import CheckedLabels, sources
 from fewlabels.graph.propagation import prepared

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fewlabels.data.images import Images, read_images
-from fewlabels.data.labels import encode_labels
+from fewlabels.data.images.read import Images, read_images
+from fewlabels.data.labels.files import encode_labels
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.train.evaluate import error_percent, evaluate

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from fewlabels.data.benchmarks import CIFAR10
-from fewlabels.data.datasets import Dataset, load_dataset
-from fewlabels.data.few_labels import few_labels
+from fewlabels.data.benchmarks.datasets import Dataset, load_dataset
+from fewlabels.data.benchmarks.facts import CIFAR10
+from fewlabels.data.benchmarks.splits import few_labels
 from fewlabels.graph import GraphSettings
 from fewlabels.jobs.task import Task
 from fewlabels.jobs.training import RunOptions, run_training

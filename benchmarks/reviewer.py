@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from accuracy_data import SETS, Set
-from fewlabels.data.splits import draw_split
+from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.graph import Graph, GraphSettings, build_graph
 from fewlabels.graph.threads import num_threads
 from fewlabels.review.engine import Engine, Wanted

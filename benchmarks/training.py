@@ -83,7 +83,7 @@ def prepare(rows: int, cache: Path) -> str:
 
 
 def _cifar(rows: int) -> np.ndarray:
-    from fewlabels.data.datasets import load_dataset
+    from fewlabels.data.benchmarks.datasets import load_dataset
 
     return load_dataset("cifar10").pixels[:rows]
 

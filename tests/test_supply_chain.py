@@ -17,11 +17,11 @@ import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fewlabels.data.embeddings import read_embeddings
-from fewlabels.data.images import read_images
-from fewlabels.data.label_rows import read_labels_by_position
-from fewlabels.data.labels import read_labels
-from fewlabels.data.plain_pickle import read_plain_pickle
+from fewlabels.data.benchmarks.plain_pickle import read_plain_pickle
+from fewlabels.data.images.read import read_images
+from fewlabels.data.labels.by_position import read_labels_by_position
+from fewlabels.data.labels.files import read_labels
+from fewlabels.data.tables.embeddings import read_embeddings
 from fewlabels.errors import FewlabelsError, FewlabelsWarning
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.main import run as run_command

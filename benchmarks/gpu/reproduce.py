@@ -31,8 +31,8 @@ sys.path.insert(0, str(ROOT / "src"))  # a bare machine runs this from a checkou
 
 from graph import origin  # noqa: E402
 
-from fewlabels.data.benchmarks import CIFAR10  # noqa: E402
-from fewlabels.data.datasets import Dataset, load_dataset  # noqa: E402
+from fewlabels.data.benchmarks.datasets import Dataset, load_dataset  # noqa: E402
+from fewlabels.data.benchmarks.facts import CIFAR10  # noqa: E402
 from fewlabels.errors import Interrupted  # noqa: E402
 from fewlabels.jobs.cells import Cell, Variant  # noqa: E402
 from fewlabels.jobs.reproduce import Request, reproduce  # noqa: E402

@@ -78,8 +78,8 @@ def propagate(
     In tables the rows are a column of lists of numbers, or one numeric column for each feature; ids are those of the
     id column, or row numbers from 0 (npy, or no such column); without --labels, labels are those of the label column.
     """
-    from .data.embeddings import Columns
-    from .data.label_options import LabelOptions
+    from .data.labels.csv import LabelOptions
+    from .data.tables.embeddings import Columns
     from .graph import Refinement
     from .jobs.explanations import text
     from .jobs.propagation import Input, run_propagation

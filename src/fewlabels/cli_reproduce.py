@@ -25,7 +25,7 @@ from .cli_training import (
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from .data.benchmarks import Benchmark
+    from .data.benchmarks.facts import Benchmark
     from .jobs.cells import Variant
 
 Method = Annotated[MethodOption | None, typer.Option(help=METHOD_HELP)]
@@ -120,7 +120,7 @@ def reproduce(
 
 
 def _benchmarks(name: str | None, listing: bool) -> list[Benchmark]:
-    from .data.benchmarks import BENCHMARKS
+    from .data.benchmarks.facts import BENCHMARKS
 
     if name is None and listing:
         return list(BENCHMARKS.values())

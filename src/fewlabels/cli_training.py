@@ -33,7 +33,7 @@ from .cli_app import (
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from .data.labels import LabelFile
+    from .data.labels.files import LabelFile
 
 OnBadImage = Annotated[Literal["skip", "fail"], typer.Option(help="skip: list it in rejected.csv, go on. fail: stop.")]
 AcceptTruncated = Annotated[
@@ -230,8 +230,8 @@ def _folder(out: Path | None, wanted: str | Path, resume: bool, inputs: tuple[Pa
 def _given(
     path: Path | None, delimiter: str, encoding: str, skip_bad_rows: bool, on_conflict: OnConflict
 ) -> LabelFile | None:
-    from .data.label_options import LabelOptions
-    from .data.labels import read_labels
+    from .data.labels.csv import LabelOptions
+    from .data.labels.files import read_labels
 
     return read_labels(path, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)) if path else None
 

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from fewlabels.data import decode_worker
+from fewlabels.data.images import decode_worker
 
 
 def crash():

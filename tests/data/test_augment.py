@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from fewlabels.data.augment import augment, draw_changes, shift, turned, warp
-from fewlabels.data.benchmarks import MINI_IMAGENET
+from fewlabels.data.benchmarks.facts import MINI_IMAGENET
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fewlabels.data.batches import Epoch, labeled_batches, two_stream_batches
-from fewlabels.data.splits import draw_split
+from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.errors import LabelError
 from fewlabels.randomness import generator, torch_seed
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fewlabels.data import digits as bundled
+from fewlabels.data.benchmarks import digits as bundled
 from fewlabels.main import COMMANDS
 from fewlabels.main import run as run_command
 from fewlabels.nets import NetworkSettings
@@ -109,7 +109,7 @@ def short(monkeypatch):
         phases=(Phase("supervised", 1, 0.05, 30), Phase("lp", 1, 0.05, 30, 50)),
         network=NetworkSettings(width=2),
     )
-    monkeypatch.setattr("fewlabels.data.digits.load_digits", lambda: digits)
+    monkeypatch.setattr("fewlabels.data.benchmarks.digits.load_digits", lambda: digits)
     monkeypatch.setattr("fewlabels.jobs.demo.load_digits", lambda: digits)
     monkeypatch.setattr("fewlabels.jobs.demo.digits_lp", lambda seed: replace(recipe, seed=seed))
     monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 2)

@@ -12,7 +12,7 @@ import torch
 from catalogue import Family, notes, rows_of
 
 from fewlabels import GraphSettings, propagate
-from fewlabels.data.embeddings import read_embeddings
+from fewlabels.data.tables.embeddings import read_embeddings
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.graph import build_graph, cuda
 from fewlabels.review.engine import Engine

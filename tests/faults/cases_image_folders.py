@@ -12,8 +12,8 @@ from cases_images import GOOD, album, read
 from catalogue import Family
 from image_files import encoded, noise
 
-from fewlabels.data.image_sources import open_source
-from fewlabels.data.images import read_images
+from fewlabels.data.images.read import read_images
+from fewlabels.data.images.sources import open_source
 
 CASES = cases = Family()
 

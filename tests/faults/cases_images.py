@@ -15,9 +15,9 @@ from catalogue import Family, notes
 from image_files import cut_in_half, encoded, noise, png_claiming, solid
 from PIL import Image, ImageFile, PngImagePlugin
 
-from fewlabels.data import decode, decoders
-from fewlabels.data.images import read_images
-from fewlabels.data.pictures import open_pictures
+from fewlabels.data.images import decode, decoders
+from fewlabels.data.images.pictures import open_pictures
+from fewlabels.data.images.read import read_images
 
 CASES = cases = Family()
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

@@ -8,7 +8,7 @@ import numpy as np
 from catalogue import Family
 
 from fewlabels import GraphSettings, propagate
-from fewlabels.data.labels import read_labels
+from fewlabels.data.labels.files import read_labels
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.graph import estimate
 from fewlabels.report import report_html

@@ -2,8 +2,8 @@
 
 from catalogue import Family, notes, rows_of
 
-from fewlabels.data.label_options import LabelOptions
-from fewlabels.data.labels import read_labels
+from fewlabels.data.labels.csv import LabelOptions
+from fewlabels.data.labels.files import read_labels
 
 CASES = cases = Family()
 IDS = [f"{row:023}" for row in range(30)]

@@ -13,9 +13,9 @@ from fuzz import Parser
 from stores import IDENTITY as GIVEN
 from stores import reseal, state
 
-from fewlabels.data.embeddings import read_embeddings
-from fewlabels.data.labels import read_labels
-from fewlabels.data.plain_pickle import read_plain_pickle
+from fewlabels.data.benchmarks.plain_pickle import read_plain_pickle
+from fewlabels.data.labels.files import read_labels
+from fewlabels.data.tables.embeddings import read_embeddings
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.runs import RunWriter, read_run
 from fewlabels.storage import durable

@@ -11,7 +11,7 @@ from fuzz import mutated
 from lanes import size
 from PIL import Image
 
-from fewlabels.data.images import read_images
+from fewlabels.data.images.read import read_images
 from fewlabels.errors import FewlabelsError, FewlabelsWarning
 
 SECONDS = 2.0  # of computing, for one image

@@ -19,9 +19,9 @@ from lanes import size
 from parsers import IDENTITY, PARSERS, SEED, npy_files
 from stores import state
 
-from fewlabels.data.embeddings import read_embeddings
-from fewlabels.data.labels import read_labels
-from fewlabels.data.parts import read_errors
+from fewlabels.data.labels.files import read_labels
+from fewlabels.data.tables.embeddings import read_embeddings
+from fewlabels.data.tables.files import read_errors
 from fewlabels.errors import EmbeddingError, RunError
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.runs import RunWriter, read_run

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from cases import EQUAL_PAIR, clusters, island
 
-from fewlabels.data.digits import load_digits
-from fewlabels.data.splits import draw_split
+from fewlabels.data.benchmarks.digits import load_digits
+from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.errors import ConfigError, InputWarning, UnreachedWarning
 from fewlabels.graph import GraphSettings, build_graph, propagate, spread
 from fewlabels.graph import influence as leave_one_out

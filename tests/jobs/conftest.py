@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fewlabels.data.digits import load_digits
+from fewlabels.data.benchmarks.digits import load_digits
 from fewlabels.jobs import demo
 from fewlabels.jobs.task import Task
 

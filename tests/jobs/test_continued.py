@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fewlabels.data.labels import read_labels
+from fewlabels.data.labels.files import read_labels
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.jobs.continued import continued, read_start

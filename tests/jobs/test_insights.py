@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewlabels.data.thumbnails import thumbnail
+from fewlabels.data.images.pictures import thumbnail
 from fewlabels.graph import GraphSettings, propagate
 from fewlabels.jobs.insights import Material, insights_of
 from fewlabels.runs.insights import gallery_bytes, map_bytes

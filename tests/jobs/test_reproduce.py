@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fewlabels.data.benchmarks import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
-from fewlabels.data.datasets import Dataset
+from fewlabels.data.benchmarks.datasets import Dataset
+from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
 from fewlabels.errors import ConfigError
 from fewlabels.jobs import watching
 from fewlabels.jobs.cells import Cell, Variant, cells_of, without_parts

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fewlabels.data.benchmarks import CIFAR10
+from fewlabels.data.benchmarks.facts import CIFAR10
 from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError, Interrupted
 from fewlabels.graph import GraphSettings

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fewlabels.data.benchmarks import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
+from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
 from fewlabels.errors import ConfigError
 from fewlabels.nets import ImageInput, build_network, count_parameters
 from fewlabels.recipes.compute import petaflops, steps_per_epoch

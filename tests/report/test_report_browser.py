@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fewlabels.data.thumbnails import thumbnail
+from fewlabels.data.images.pictures import thumbnail
 from fewlabels.report import report_html
 
 IMAGE = thumbnail(np.zeros((8, 8, 1), np.uint8))

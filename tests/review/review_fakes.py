@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fewlabels.data.decode import BadImage, png
+from fewlabels.data.images.decode import BadImage, png
 from fewlabels.errors import ConfigError
 from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run

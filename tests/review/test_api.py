@@ -13,8 +13,8 @@ from PIL import Image
 from review_fakes import BROKEN, CLASSES, FakePictures, fake_desk
 from starlette.testclient import TestClient
 
-from fewlabels.data import decoders
-from fewlabels.data.pictures import open_pictures, placeholder
+from fewlabels.data.images import decoders
+from fewlabels.data.images.pictures import open_pictures, placeholder
 from fewlabels.review.server import api
 
 FAULTY_WORKER = Path(image_files.__file__).with_name("faulty_worker.py")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from review_items import items_of
 
-from fewlabels.data.labels import read_labels
+from fewlabels.data.labels.files import read_labels
 from fewlabels.errors import ConfigError
 from fewlabels.review.engine import Engine
 from fewlabels.review.export import Form, exported

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..data.benchmarks import Benchmark
+from ..data.benchmarks.facts import Benchmark
 from ..graph.settings import Mode
 from ..nets.settings import NetworkSettings
 from ..recipes.names import METHOD_WORDS, PHASES, TITLES, MethodWord

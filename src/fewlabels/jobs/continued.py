@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..conventions import UNLABELED
-from ..data.labels import Labels
+from ..data.labels.files import Labels
 from ..errors import SHOWN_ROWS, ConfigError, RunError, shown
 from ..nets import ImageInput, NetworkSettings
 from ..runs import is_finished, read_facts, read_run, verify_run

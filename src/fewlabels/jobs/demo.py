@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.digits import load_digits
-from ..data.splits import draw_split
+from ..data.benchmarks.digits import load_digits
+from ..data.benchmarks.splits import draw_split
 from ..errors import ConfigError
 from ..randomness import generator
 from ..recipes.digits import LABELS_PER_CLASS, digits_lp

@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import nn
 
 from ..conventions import UNLABELED
-from ..data.thumbnails import thumbnail
+from ..data.images.pictures import thumbnail
 from ..graph import GraphSettings, Propagation
 from ..runs import PseudoLabelTable
 from .insights import Material

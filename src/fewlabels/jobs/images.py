@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..conventions import UNLABELED
-from ..data.decode import MAX_PIXELS
-from ..data.images import Images, read_images
-from ..data.label_options import LabelOptions
-from ..data.labels import LabelFile, Labels, encode_labels, join_labels
+from ..data.images.decode import MAX_PIXELS
+from ..data.images.read import Images, read_images
+from ..data.labels.csv import LabelOptions
+from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
 from ..data.notes import Note
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, shown
 from ..recipes.images import ImageOptions, image_settings

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..conventions import UNLABELED
-from ..data.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
-from ..data.label_options import LabelOptions
-from ..data.label_rows import read_labels_by_position
-from ..data.labels import Labels, encode_column, join_labels, read_labels
+from ..data.labels.by_position import read_labels_by_position
+from ..data.labels.csv import LabelOptions
+from ..data.labels.files import Labels, encode_column, join_labels, read_labels
 from ..data.notes import Note, counts
 from ..data.paths import demand_unchanged, file_states
+from ..data.tables.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.label_matrix import checked_labels

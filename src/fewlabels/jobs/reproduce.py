@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ..data.datasets import Dataset, load_dataset
-from ..data.few_labels import Split, few_labels
+from ..data.benchmarks.datasets import Dataset, load_dataset
+from ..data.benchmarks.splits import Split, few_labels
 from ..errors import ConfigError
 from ..runs import is_finished, read_run
 from ..train.identity import differences, plain

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..data.embeddings import Columns
+from ..data.tables.embeddings import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine import Engine

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..data.benchmarks import Benchmark
+from ..data.benchmarks.facts import Benchmark
 from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Mode
 from ..nets.settings import NetworkSettings

@@ -192,7 +192,7 @@ class Desk:
         return await asyncio.get_running_loop().run_in_executor(self._decoding, self._picture, row)
 
     def _picture(self, row: int) -> Picture:
-        from ..data.pictures import BadImage, placeholder
+        from ..data.images.pictures import BadImage, placeholder
 
         try:
             return Picture(self._items.pictures.png(row), True)

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
-from ..data.embeddings import Columns, EmbeddingSource, open_embeddings
-from ..data.tables import Table, plain_type
+from ..data.tables.embeddings import Columns, EmbeddingSource, open_embeddings
+from ..data.tables.files import Table, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError
 from ..graph import GraphSettings, Refinement
 from ..runs import Run, is_finished, read_run
@@ -72,7 +72,7 @@ def open_items(folder: str | Path) -> Items:
     values = np.load(root / DESCRIPTORS, mmap_mode="r", allow_pickle=False)
     if len(values) != len(ids):
         raise RunError("K2", f"{len(values)} descriptors of {len(ids)} rows", where=root / DESCRIPTORS)
-    from ..data.pictures import open_pictures
+    from ..data.images.pictures import open_pictures
 
     return Items(ids, names, given, values, settings, kind="images", pictures=open_pictures(source, ids))
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import uvicorn
 
-from fewlabels.data.decode import png
+from fewlabels.data.images.decode import png
 from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run
 from fewlabels.review.security import Access

@@ -1,0 +1,1 @@
+"""Image files and image tables -> squares of pixels."""

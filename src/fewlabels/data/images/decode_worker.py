@@ -1,0 +1,162 @@
+"""The process that decodes images: whatever a file does to its decoder happens here, and to nobody else.
+
+`decoders` starts it as `python -m fewlabels.data.images.decode_worker SECONDS BYTES PIXELS` and talks to it through its
+standard input and output: a request is a few files, an answer is what became of one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import IntEnum
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from .decode import BadImage, Header, ImageFile, decode, expect, read_header, small_png, with_end
+
+if sys.platform != "win32":
+    import resource
+
+BUFFER = 1 << 16
+READY = b"\n"  # the first thing it says
+REQUEST = struct.Struct("<III?")  # number of files, what is wanted of each, size, accept_truncated
+PART = struct.Struct("<cQ")  # kind and number of bytes of a file or an answer
+HEADER = struct.Struct("<II??4s")
+PATH, CONTENT, NOTHING = b"p", b"c", b"n"
+SQUARE, TRUNCATED, FACTS, SMALL, REASON = b"s", b"t", b"h", b"p", b"r"
+
+
+class Wanted(IntEnum):
+    """What is wanted of a file: its header, a square of one or of three channels, or a small PNG of the whole image."""
+
+    HEADER = 0
+    GREY = 1
+    COLOUR = 3
+    PICTURE = 4
+
+
+class Request(NamedTuple):
+    """size: of the squares; or the longest side of the pictures.
+
+    accept_truncated: decode a JPEG that is cut off as far as it goes.
+    """
+
+    files: Sequence[ImageFile]
+    wanted: Wanted
+    size: int = 0
+    accept_truncated: bool = False
+
+
+def write_request(file: IO[bytes], request: Request) -> None:
+    parts = [REQUEST.pack(len(request.files), request.wanted, request.size, request.accept_truncated)]
+    for one in request.files:
+        kind = NOTHING if one is None else CONTENT if isinstance(one, bytes) else PATH
+        data = os.fsencode(one) if isinstance(one, str) else one or b""
+        parts += [PART.pack(kind, len(data)), data]
+    file.write(b"".join(parts))
+    file.flush()
+
+
+def read_request(file: IO[bytes]) -> Request | None:
+    """The next request; None where there are no more."""
+    head = file.read(REQUEST.size)
+    if len(head) < REQUEST.size:
+        return None
+    count, wanted, size, accept_truncated = REQUEST.unpack(head)
+    files: list[ImageFile] = []
+    for _ in range(count):
+        kind, length = PART.unpack(file.read(PART.size))
+        data = file.read(length)
+        files.append(None if kind == NOTHING else data if kind == CONTENT else os.fsdecode(data))
+    return Request(files, Wanted(wanted), size, accept_truncated)
+
+
+def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
+    """Kind and content of the next answer; None where the process ended before it was whole."""
+    head = file.read(PART.size)
+    if len(head) < PART.size:
+        return None
+    kind, length = PART.unpack(head)
+    data = file.read(length)
+    return (kind, data) if len(data) == length else None
+
+
+def answer_to(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+    """Kind and content: SQUARE and its pixels (TRUNCATED where that was needed to get them), FACTS and a packed Header,
+    SMALL and a PNG, or REASON and why it is a bad image.
+    """
+    try:
+        if request.wanted != Wanted.HEADER:
+            return _image(file, request, max_pixels)
+        found = read_header(file, max_pixels)
+        return FACTS, HEADER.pack(found.width, found.height, found.grey, found.more, found.kind.encode())
+    except BadImage as problem:
+        return REASON, str(problem)[:1000].encode("utf-8", "backslashreplace")
+    except MemoryError:
+        return REASON, b"decoding it takes too much memory"
+
+
+def _image(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+    try:
+        return _decoded(file, request, max_pixels)
+    except BadImage as problem:
+        if request.accept_truncated:
+            with suppress(BadImage):
+                kind, data = _decoded(with_end(file), request, max_pixels)
+                return (TRUNCATED if kind == SQUARE else kind), data
+        raise problem
+
+
+def _decoded(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+    if request.wanted == Wanted.PICTURE:
+        return SMALL, small_png(file, request.size, max_pixels)
+    return SQUARE, decode(file, request.size, request.wanted == Wanted.GREY, max_pixels).tobytes()
+
+
+def header_of(data: bytes) -> Header:
+    """The Header of a FACTS answer."""
+    width, height, grey, more, kind = HEADER.unpack(data)
+    return Header(width, height, grey, more, kind.rstrip(b"\0").decode())
+
+
+def serve(questions: IO[bytes], answers: IO[bytes], seconds: float, max_pixels: int) -> None:
+    """Answer requests until there are no more. seconds: of processor time for a file; the process ends beyond it."""
+    expect(max_pixels)
+    answers.write(READY)
+    answers.flush()
+    while request := read_request(questions):
+        for file in request.files:
+            if sys.platform != "win32":
+                signal.setitimer(signal.ITIMER_PROF, seconds)  # counts work, so a busy machine rejects nothing
+            kind, data = answer_to(file, request, max_pixels)
+            answers.write(PART.pack(kind, len(data)) + data)
+        answers.flush()  # not each at once, which would cost as much as decoding a small image
+
+
+def confine(room: int) -> None:
+    """From here on `room` bytes more of memory, no core file, no file written: limits that a system does not have are
+    left out.
+    """
+    if sys.platform == "win32":
+        return
+    for what in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(what, (0, 0))
+    statm = Path("/proc/self/statm")
+    if statm.exists():  # Linux; others do not keep to a limit of the address space
+        most = int(statm.read_text().split()[0]) * resource.getpagesize() + room
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "wb", BUFFER)
+    os.dup2(2, 1)  # what a library prints is no answer
+    confine(int(sys.argv[2]))
+    serve(sys.stdin.buffer, answers, float(sys.argv[1]), int(sys.argv[3]))
+
+
+if __name__ == "__main__":
+    main()

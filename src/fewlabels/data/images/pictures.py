@@ -1,0 +1,242 @@
+"""Images by row number, one at a time and small, for pages that show them."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image
+
+from ...errors import FewlabelsError, ImageError
+from ..benchmarks.datasets import training_images
+from ..benchmarks.digits import load_digits
+from ..tables.files import plain, read_errors
+from .decode import MAX_PIXELS, BadImage, ImageFile, png
+from .decoders import Decoders
+from .sources import Source, open_source, pixel_source
+
+LONGEST = 320  # pixels
+KEPT_BYTES = 64 << 20
+KEPT_FAILURES = 10_000  # each may have cost a process all its time
+
+Stamp = tuple[int, int] | None
+
+__all__ = ["BadImage", "Pictures", "open_pictures", "placeholder"]
+
+
+class Pictures:
+    """Images by row, decoded by processes of its own: no file harms who asks. Threads may share it. To be closed."""
+
+    def __init__(
+        self,
+        source: Source,
+        ids: Sequence[str],
+        *,
+        accept_truncated: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """ids: of the rows; each is looked for among those of the source, which may have more, or no longer have it.
+
+        accept_truncated: a JPEG that is cut off is shown as far as it goes. max_pixels: a larger image is a BadImage.
+        """
+        place = {id: at for at, id in enumerate(source.ids)}
+        self._places = np.array([place.get(id, -1) for id in ids], np.int64)
+        self._source = source
+        self._decoders = Decoders(accept_truncated=accept_truncated, max_pixels=max_pixels)
+        self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._size = 0
+        self._failed: OrderedDict[tuple[int, int], tuple[Stamp, str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def png(self, row: int, longest: int = LONGEST) -> bytes:
+        """The image of a row as a PNG, uncropped, upright, no side longer than `longest`.
+
+        A file that could not be decoded is not tried again until it changes.
+        Raises BadImage, StorageError (I14) where no process can be started.
+        """
+        with self._lock:
+            if (row, longest) in self._kept:
+                self._kept.move_to_end((row, longest))
+                return self._kept[row, longest]
+        made = self._made(row, longest)
+        with self._lock:
+            self._keep((row, longest), made)
+        return made
+
+    def close(self) -> None:
+        """End the processes that decode."""
+        self._decoders.close()
+
+    def _made(self, row: int, longest: int) -> bytes:
+        at = int(self._places[row])
+        if at < 0:
+            raise BadImage("no longer among the images")
+        assert self._source.file is not None
+        try:
+            file = self._source.file(at)
+        except FewlabelsError as problem:  # of a table that was changed meanwhile
+            raise BadImage(problem.what) from problem
+        key, stamp = (row, longest), _stamp(file)
+        with self._lock:
+            before, reason = self._failed.get(key, (stamp, ""))
+        if reason and before == stamp:
+            raise BadImage(reason)
+        try:
+            return self._decoders.small_png(file, longest)
+        except BadImage as problem:
+            with self._lock:
+                self._failed.pop(key, None)
+                self._failed[key] = stamp, str(problem)
+                if len(self._failed) > KEPT_FAILURES:
+                    self._failed.popitem(last=False)
+            raise
+
+    def _keep(self, key: tuple[int, int], made: bytes) -> None:
+        self._size += len(made) - len(self._kept.pop(key, b""))
+        self._kept[key] = made
+        while self._size > KEPT_BYTES:
+            _, old = self._kept.popitem(last=False)
+            self._size -= len(old)
+
+
+def _stamp(file: ImageFile) -> Stamp:
+    """What changes with a file; None where it is not there, and for the bytes of a table."""
+    if not isinstance(file, str):
+        return None
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def open_pictures(facts: Mapping[str, Any], ids: Sequence[str]) -> Pictures:
+    """The images that a run was made from.
+
+    facts: `source` of run.json, of kind images (path, accept_truncated, max_pixels), dataset (name, data) or digits.
+    ids: of the run's rows, which are matched by id, never by position.
+    Raises ImageError or ConfigError where the images can no longer be found.
+    """
+    most = int(facts.get("max_pixels", MAX_PIXELS))
+    return Pictures(_source(facts), ids, accept_truncated=bool(facts.get("accept_truncated")), max_pixels=most)
+
+
+def _source(facts: Mapping[str, Any]) -> Source:
+    if facts["kind"] == "digits":
+        digits = load_digits()
+        return pixel_source(digits.pixels, digits.ids)
+    if facts["kind"] == "dataset":
+        return training_images(facts["name"], facts["data"])
+    assert facts["kind"] == "images", facts["kind"]
+    return open_source(facts["path"], folder_labels=facts.get("labels") is None)
+
+
+def placeholder(side: int = 96) -> bytes:
+    """A PNG that stands for an image that cannot be shown: a grey square with a diagonal cross."""
+    rows, columns = np.indices((side, side))
+    is_cross = (abs(rows - columns) < 2) | (abs(rows + columns - side + 1) < 2)
+    return png(np.where(is_cross, 110, 200).astype(np.uint8))
+
+
+BATCH_ROWS = 64  # of a row group that is not kept
+LARGEST_KEPT = 64 << 20  # bytes of a row group that is kept whole
+NUM_KEPT = 4
+
+
+class _Group(NamedTuple):
+    """A row group: number `number` of `file`, with its rows and bytes."""
+
+    file: Path
+    number: int
+    num_rows: int
+    size: int
+
+
+class ParquetRows:
+    """The column `image` of files that are read as if they were one. Threads may share it."""
+
+    def __init__(self, files: Sequence[Path], image: str) -> None:
+        """Nothing is read before the first row is asked for."""
+        self._files, self._image = files, image
+        self._groups: list[_Group] = []
+        self._ends: list[int] = []
+        self._kept: OrderedDict[int, pa.Array] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def file(self, row: int) -> bytes | None:
+        """The image file of a row; None where the table has none. Raises BadImage where the row is missing."""
+        with self._lock:
+            if not self._groups:
+                self._groups = [group for file in self._files for group in _groups(file)]
+                self._ends = list(accumulate(group.num_rows for group in self._groups))
+            at = int(np.searchsorted(self._ends, row, side="right"))
+            offset = row - (self._ends[at - 1] if at else 0)
+            group = self._groups[at]
+            with read_errors(group.file, ImageError):
+                if group.size > LARGEST_KEPT:
+                    return self._found(group, offset)
+                value: bytes | None = self._whole(at)[offset].as_py()
+                return value
+
+    def _whole(self, at: int) -> pa.Array:
+        if at not in self._kept:
+            group = self._groups[at]
+            with pq.ParquetFile(group.file) as part:
+                column = part.read_row_group(group.number, columns=[self._image]).column(0)
+            self._kept[at] = image_bytes(column.combine_chunks())
+            if len(self._kept) > NUM_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(at)
+        return self._kept[at]
+
+    def _found(self, group: _Group, offset: int) -> bytes | None:
+        with pq.ParquetFile(group.file) as part:
+            for batch in part.iter_batches(BATCH_ROWS, row_groups=[group.number], columns=[self._image]):
+                if offset < batch.num_rows:
+                    value: bytes | None = image_bytes(batch.column(0))[offset].as_py()
+                    return value
+                offset -= batch.num_rows
+        raise BadImage("the file has fewer rows than its head says")
+
+
+def _groups(file: Path) -> list[_Group]:
+    with read_errors(file, ImageError), pq.ParquetFile(file) as part:
+        heads = [part.metadata.row_group(number) for number in range(part.num_row_groups)]
+    return [_Group(file, number, head.num_rows, head.total_byte_size) for number, head in enumerate(heads)]
+
+
+def image_bytes(column: pa.Array) -> pa.Array:
+    """The bytes of image files in a column of bytes, or of structs with a field `bytes`; null where there are none."""
+    values = plain(column)
+    return pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
+
+
+LONGEST_THUMBNAIL = 64  # pixels
+COLOURS = 128  # a palette halves a photo, and a thumbnail looks the same
+
+
+def thumbnail(pixels: np.ndarray, longest: int = LONGEST_THUMBNAIL) -> bytes:
+    """PNG of an image whose longer side is at most `longest`; smaller ones stay as they are. Same pixels, same bytes.
+
+    pixels: (h, w, 1) or (h, w, 3) uint8.
+    """
+    grey = pixels.shape[2] == 1
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
+    image.thumbnail((longest, longest), Image.Resampling.BOX)
+    kept = image if grey else image.quantize(COLOURS)
+    file = io.BytesIO()
+    kept.save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -1,0 +1,221 @@
+"""Images as one array of squares: every file is decoded whole, and those that cannot be used are named."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...errors import ConfigError, ImageError, InputWarning, listed
+from ..notes import Note
+from .decode import MAX_PIXELS, BadImage, Header, ImageFile
+from .decoders import Answer, Decoders, Truncated
+from .sources import ENDINGS_OF, Source, open_source
+
+LARGEST_OWN_SIZE = 96  # images that share a square size up to this keep it
+DEFAULT_SIZE = 64
+SIZES = range(2, 4097)
+PIXELS = range(4, 1_000_000_001)
+ODD = {
+    "I2": "of a JPEG that is cut off the missing part is grey",
+    "I9": "of images with several frames or pages the first one is used",
+    "I10": "the ending of the name is that of another kind of image; the content counts",
+}
+
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """pixels: (n, size, size, 3) uint8 RGB, or (n, size, size, 1) if every image is grey.
+
+    ids: n unique texts. names: n labels of the folder or the label column, None = unlabelled. class_names: the order
+    of the classes if the source declares one. rejected: (id, reason) of each image that was left out. notes: what was
+    odd about others.
+    """
+
+    pixels: np.ndarray
+    ids: list[str]
+    names: list[str | None]
+    class_names: list[str] | None
+    rejected: list[tuple[str, str]]
+    notes: list[Note] = field(default_factory=list)
+
+
+def read_images(
+    path: str | os.PathLike[str],
+    *,
+    image_size: int | None = None,
+    on_bad_image: str = "skip",
+    accept_truncated: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    folder_labels: bool = True,
+    progress: Progress | None = None,
+) -> Images:
+    """The images in a folder, a Parquet file, a folder of Parquet files, or those of a pattern (train-*.parquet).
+
+    Folder: searched through sub-folders; the label is the first-level sub-folder, `unlabeled` and the root mean none.
+    Parquet: a column image or img, and optionally id and label, labels or fine_label.
+    Each image is turned upright, cut to its centred square and resized to image_size; None: the size that all images
+    with a readable header share if they are squares of at most 96 pixels, else 64.
+    on_bad_image: "skip" lists unreadable images in `rejected`; "fail" raises ImageError I1.
+    accept_truncated: use JPEGs that are cut off, with grey for what is missing; each is in `notes`.
+    max_pixels: an image of more is unreadable, so that a small file cannot ask for all memory; a process that decodes
+        may take 1 GiB and 5 s of processor time, and in proportion more where this is above 64 million.
+    folder_labels: sub-folders are classes; False where the labels come from elsewhere, and images may lie anywhere.
+    progress(iterable, total) is laid around the decoding, such as tqdm.
+    Warns of images that are cut off (I2), of which only the first frame or page is used (I9), or of files that have
+    the ending of another kind (I10).
+    Raises ImageError (I1, I17, I20, I30-I36, E18, E20, E21, L22), ConfigError for an option out of range.
+    """
+    _check_options(image_size, on_bad_image, max_pixels)
+    source = open_source(path, folder_labels=folder_labels)
+    rejected = dict(source.refused)
+    with Decoders(accept_truncated=accept_truncated, max_pixels=max_pixels) as decoders:
+        headers = _headers(source, rejected, decoders)
+        _check_rejected(source, rejected, on_bad_image, path)
+        size = image_size or _own_size(headers.values())
+        grey = all(header.grey for header in headers.values())
+        squares = decoders.answers(_not_in(rejected, source), size, grey)
+        found = _decoded(source, rejected, squares, (size, size, 1 if grey else 3), progress)
+    _check_rejected(source, rejected, on_bad_image, path)
+    return Images(
+        found.pixels,
+        [source.ids[at] for at in found.kept],
+        [source.names[at] for at in found.kept],
+        source.class_names,
+        [(source.ids[at], rejected[at]) for at in sorted(rejected)],
+        _noted(source, {at: headers[at] for at in found.kept}, found.truncated, os.fspath(path)),
+    )
+
+
+def read_colour(source: Source, size: int, progress: Progress | None, where: object) -> Images:
+    """The images of a source in RGB, whatever they are: (n, size, size, 3), cut and resized as in `read_images`.
+
+    No header is read beforehand, so each file is opened once. Raises ImageError I1 for an image that cannot be used.
+    """
+    rejected = dict(source.refused)
+    _check_rejected(source, rejected, "fail", where)
+    with Decoders() as decoders:
+        squares = decoders.answers(source.files(), size)
+        found = _decoded(source, rejected, squares, (size, size, 3), progress)
+    _check_rejected(source, rejected, "fail", where)
+    return Images(found.pixels, source.ids, source.names, source.class_names, [])
+
+
+def _check_options(image_size: int | None, on_bad_image: str, max_pixels: int) -> None:
+    if on_bad_image not in ("skip", "fail"):
+        do = "pass 'skip' or 'fail'"
+        raise ConfigError("C20", f"{on_bad_image!r}; expected 'skip' or 'fail'", where="on_bad_image", do=do)
+    if image_size is not None:
+        _demand_whole("image_size", image_size, SIZES, "pass such a number, or None to choose by the images")
+    _demand_whole("max_pixels", max_pixels, PIXELS, "pass such a number")
+
+
+def _demand_whole(name: str, value: object, known: range, do: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value not in known:
+        what = f"{value!r}; expected a whole number from {known[0]:,} to {known[-1]:,}"
+        raise ConfigError("C20", what, where=name, do=do)
+
+
+def _not_in(rejected: dict[int, str], source: Source) -> Iterator[ImageFile]:
+    """The files of the images that are not rejected yet."""
+    known = frozenset(rejected)
+    return (file for at, file in enumerate(source.files()) if at not in known)
+
+
+def _headers(source: Source, rejected: dict[int, str], decoders: Decoders) -> dict[int, Header]:
+    """By position, the headers of the images that have one; others are added to `rejected`.
+
+    Needed before decoding: the size and the channels of the array depend on all of them.
+    """
+    headers: dict[int, Header] = {}
+    places = [at for at in range(len(source.ids)) if at not in rejected]
+    for at, found in zip(places, decoders.answers(_not_in(rejected, source)), strict=True):
+        if isinstance(found, Header):
+            headers[at] = found
+        else:
+            rejected[at] = str(found)
+    return headers
+
+
+def _noted(source: Source, headers: Mapping[int, Header], truncated: Sequence[int], path: str) -> list[Note]:
+    """A note for each thing that is odd about the images that are used, and a warning for each kind of them."""
+    several = [at for at, header in headers.items() if header.more]
+    misnamed = [at for at, header in headers.items() if source.are_files and _is_misnamed(source.ids[at], header.kind)]
+    notes: list[Note] = []
+    for code, places in {"I2": truncated, "I9": several, "I10": misnamed}.items():
+        if places:
+            said = listed([source.ids[at] for at in places])
+            warnings.warn(InputWarning(f"FL-{code} {ODD[code]}: {said}"), stacklevel=3)
+        notes += [Note(code, path, None, source.ids[at], ODD[code]) for at in places]
+    return notes
+
+
+def _is_misnamed(id: str, kind: str) -> bool:
+    return os.path.splitext(id)[1].lower() not in ENDINGS_OF[kind]
+
+
+def _own_size(headers: Iterable[Header]) -> int:
+    sizes = {(header.width, header.height) for header in headers}
+    width, height = next(iter(sizes))
+    return width if len(sizes) == 1 and width == height <= LARGEST_OWN_SIZE else DEFAULT_SIZE
+
+
+class _Decoded(NamedTuple):
+    """pixels: of the images that could be decoded. kept: their positions; truncated: of those that are cut off."""
+
+    pixels: np.ndarray
+    kept: list[int]
+    truncated: list[int]
+
+
+def _decoded(
+    source: Source,
+    rejected: dict[int, str],
+    squares: Iterable[Answer],
+    shape: tuple[int, int, int],
+    progress: Progress | None,
+) -> _Decoded:
+    """The images; those that fail are added to `rejected`."""
+    places = [at for at in range(len(source.ids)) if at not in rejected]
+    pixels = _allocated((len(places), *shape))
+    kept: list[int] = []
+    truncated: list[int] = []
+    walk: Iterable[Any] = zip(places, squares, strict=True)
+    for at, found in progress(walk, len(places)) if progress else walk:
+        if isinstance(found, BadImage):
+            rejected[at] = str(found)
+            continue
+        if isinstance(found, Truncated):
+            truncated.append(at)
+            found = found.pixels
+        pixels[len(kept)] = found
+        kept.append(at)
+    return _Decoded(pixels[: len(kept)], kept, truncated)
+
+
+def _allocated(shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        return np.empty(shape, np.uint8)
+    except MemoryError as problem:
+        what = f"{shape[0]:,} images of {shape[1]} x {shape[2]} need {np.prod(shape, dtype=float) / 2**30:.1f} GiB"
+        raise ImageError("I36", what, do="choose a smaller --image-size (image_size=)") from problem
+
+
+def _check_rejected(source: Source, rejected: dict[int, str], on_bad_image: str, path: object) -> None:
+    """Raise ImageError I1 for the first bad images if asked to, I35 if more than half are bad."""
+    rows = [f"{source.ids[at]}: {rejected[at]}" for at in sorted(rejected)]
+    if rows and on_bad_image == "fail":
+        raise ImageError("I1", "images that cannot be used", where=path, rows=rows, do="repair or remove them")
+    if len(rejected) == len(source.ids):
+        what = f"none of {len(source.ids):,} images can be used"
+    elif 2 * len(rejected) > len(source.ids):
+        what = f"{len(rejected):,} of {len(source.ids):,} images cannot be used; more than half"
+    else:
+        return
+    raise ImageError("I35", what, where=path, rows=rows, do="check that this is the right folder or file")

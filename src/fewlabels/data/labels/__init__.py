@@ -1,0 +1,1 @@
+"""Label files -> one label for each row, or none."""

@@ -1,0 +1,309 @@
+"""Label files, and labels as class numbers. Ids and labels are text, joined by exact match, never by position."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...conventions import UNLABELED
+from ...errors import InputWarning, LabelError, listed, shown
+from ..notes import Note
+from ..paths import ARROW_FILE, ARROW_STREAM, PARQUET, archive_kind, first_bytes, local_path
+from ..tables.files import ARROW_ENDINGS, id_texts, label_texts, open_table, repeats
+from .csv import CsvRows, LabelOptions, OnConflict, Row, columns_at, read_label_csv
+
+PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}", re.ASCII)  # "007" and "+1" are names, not numbers
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """What a label file says. labels: None = unlabelled. lines: 1-based line (CSV) or row (Parquet) of each id.
+
+    options: it was read with. left_out: its rows that do not count, as the options say.
+    """
+
+    ids: list[str]
+    labels: list[str | None]
+    source: str
+    lines: list[int]
+    options: LabelOptions = field(default_factory=LabelOptions)
+    left_out: Sequence[Note] = ()
+
+    def place(self, index: int) -> str:
+        """Where the row stands, for messages."""
+        return f"{self.source}:{self.lines[index]}"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """codes: (n,) int64, the class's place in class_names, UNLABELED (-1) where there is none.
+
+    left_out: rows of the label file, and of the data, whose labels do not count.
+    """
+
+    codes: np.ndarray
+    class_names: list[str]
+    left_out: Sequence[Note] = ()
+
+
+def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = None) -> LabelFile:
+    """The labels in a CSV, Parquet or Arrow file with the columns id and label; other columns are left out.
+
+    CSV: every cell is text; an empty label cell is unlabelled. Tables: whole numbers become text, 1.0 becomes "1",
+    null is unlabelled. The same id twice with the same label counts once, with a warning (L13).
+    options: None for the usual ones, which refuse what others pass over with a warning (L5, L14).
+    Raises LabelError (L4-L14, L22, L28, L29 and L30-L33), StorageError where the file cannot be read.
+    """
+    options, file = options or LabelOptions(), label_file(path)
+    if file.suffix.lower() == ".npy":
+        do = "with --labels-by-position its numbers are taken in the order of the rows"
+        raise LabelError("L28", "an array of labels has no ids to join by", where=file, do=do)
+    found = CsvRows(_read_table(file)) if is_table(file) else read_label_csv(file, options)
+    warn_of_width(found.left_out, str(file))
+    rows, unused = once_each(found.rows, str(file), options.on_conflict)
+    ids, labels, lines = [row.id for row in rows], [row.label for row in rows], [row.place for row in rows]
+    return LabelFile(ids, labels, str(file), lines, options, [*found.left_out, *unused])
+
+
+def label_file(path: str | os.PathLike[str]) -> Path:
+    """The path of a label file, if it is a file and no archive. Raises LabelError L28, L30."""
+    file = local_path(path, LabelError, "L30")
+    if file.is_dir():
+        do = "name the file"
+        raise LabelError("L28", "a folder; expected a CSV, Parquet or Arrow file of labels", where=file, do=do)
+    if kind := archive_kind(first_bytes(file)):
+        raise LabelError(
+            "L28", f"{kind}; expected CSV, Parquet or Arrow", where=file, do="unpack it, or save it as CSV"
+        )
+    return file
+
+
+def is_table(file: Path) -> bool:
+    """Whether a label file is Parquet or Arrow, by content or else by ending."""
+    known = first_bytes(file).startswith((PARQUET, ARROW_FILE, ARROW_STREAM))
+    return known or file.suffix.lower() in (".parquet", *ARROW_ENDINGS)
+
+
+def _read_table(path: Path) -> list[Row]:
+    table = open_table([path], LabelError)
+    id_at, label_at = columns_at(table.names, str(path), ",", ("id", "label"))
+    if table.num_rows == 0:
+        raise LabelError("L11", "no data rows", where=path, do="add rows with an id and a label")
+    ids, labels = id_texts(table, table.names[id_at], unique=False), label_texts(table, table.names[label_at])
+    return [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), start=1)]
+
+
+def warn_of_width(left_out: Sequence[Note], source: str) -> None:
+    """Warn (L5) of rows of a CSV that are left out because they have more or fewer fields than its header."""
+    if left_out:
+        told = listed([f"line {note.line}{f' with id {note.id!r}' if note.id else ''}" for note in left_out])
+        _warn("L5", f"rows with more or fewer fields than the header are left out at {source}: {told}")
+
+
+def join_labels(
+    ids: Sequence[str] | pa.ChunkedArray,
+    given: LabelFile,
+    *,
+    class_names: Sequence[str] | None = None,
+    ignore_unknown_ids: bool = False,
+) -> Labels:
+    """The label of each of `ids` as class numbers, joined by exact id; ids without a row stay UNLABELED.
+
+    ids: n unique texts. class_names fixes the order of the classes, else see `encode_labels`.
+    Raises LabelError L15 for ids that are not in the data (unless ignore_unknown_ids), L16 if nothing is labelled,
+    L33 for repeated `ids`, L34 for a label outside class_names. Warns where only one class is labelled (L17).
+    """
+    texts = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([pa.array(ids, pa.string())])
+    if len(pc.unique(texts)) < len(texts):
+        repeated = repeats(texts.to_pylist())
+        raise LabelError("L33", "ids of the data that occur twice", rows=repeated, do="make the ids unique")
+    row = pc.fill_null(pc.index_in(pa.array(given.ids, pa.string()), value_set=texts), -1).to_numpy()
+    if (row < 0).any() and not ignore_unknown_ids:
+        raise _unknown_ids(np.flatnonzero(row < 0), given, texts)
+    joined = [i for i in np.flatnonzero(row >= 0) if given.labels[i] is not None]
+    names = [given.labels[i] for i in joined]
+    if not names:
+        what = f"0 of {len(texts):,} rows are labelled"
+        raise LabelError("L16", what, where=given.source, do="label at least one row of each class")
+    if class_names is not None:
+        _check_declared(names, class_names, given)
+    found = encode_labels(names, class_names=class_names)
+    codes = np.full(len(texts), UNLABELED)
+    codes[row[joined]] = found.codes
+    warn_of_one_class(found)
+    unknown = [
+        Note("L15", given.source, given.lines[i], given.ids[i], "an id that is not in the data")
+        for i in np.flatnonzero(row < 0)
+    ]
+    if unknown:
+        _warn(
+            "L15", f"{len(unknown)} of {len(given.ids)} labels are left out: their ids are not in the data (notes.csv)"
+        )
+    return Labels(codes, found.class_names, [*given.left_out, *unknown])
+
+
+def _unknown_ids(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
+    example = f"ids of the data look like {shown(ids[0].as_py())!r}" if len(ids) else "the data has no rows"
+    return LabelError(
+        "L15",
+        "an id that is not in the data",
+        where=given.place(unknown[0]),
+        rows=[given.ids[i] for i in unknown],
+        do=f"{example}; correct the ids, or pass --ignore-unknown-ids (ignore_unknown_ids=True)",
+    )
+
+
+def warn_of_one_class(labels: Labels) -> None:
+    """Warn (L17) where all rows with a label have the same one."""
+    if len(labelled := np.unique(labels.codes[labels.codes != UNLABELED])) == 1:
+        only = labels.class_names[labelled[0]]
+        _warn("L17", f"only one class is labelled ({only!r}): every row that labels reach will get it")
+
+
+def encode_column(names: pa.ChunkedArray) -> Labels:
+    """encode_labels for a column of texts: each distinct name is looked at once. Null is UNLABELED."""
+    distinct = pc.unique(names).drop_null()
+    counts = {one["values"]: one["counts"] for one in pc.value_counts(names).to_pylist()}
+    found = _encoded(distinct.to_pylist(), None, counts)
+    place = pc.index_in(names, value_set=distinct)
+    return Labels(np.append(found.codes, UNLABELED)[pc.fill_null(place, -1).to_numpy()], found.class_names)
+
+
+def encode_labels(names: Sequence[str | None], *, class_names: Sequence[str] | None = None) -> Labels:
+    """Class names as numbers, None as UNLABELED.
+
+    The classes are ordered as numbers if all of them are whole numbers in plain form, else as text; class_names, if
+    given, fixes the classes and their order. Raises LabelError L34 for a name outside class_names, L35 for repeated
+    class_names, L19 for a class "-1" beside others than "1". Warns about classes that look alike (L21), and about the
+    classes "-1" and "1" (L20).
+    """
+    return _encoded(names, class_names, Counter(names))
+
+
+def _encoded(
+    names: Sequence[str | None], class_names: Sequence[str] | None, counts: Mapping[str | None, int]
+) -> Labels:
+    """encode_labels. counts: rows of each name, for messages."""
+    if class_names is None:
+        found = {name for name in names if name is not None}
+        order = sorted(found, key=int if all(map(PLAIN_INTEGER.fullmatch, found)) else None)
+    else:
+        order = list(class_names)
+        if repeated := repeats(order):
+            raise LabelError("L35", "class names that occur twice", rows=repeated, do="declare each class once")
+        _check_declared(names, order, None)
+    _warn_about_twins(order, counts)
+    if class_names is None and "-1" in order:
+        _check_minus_one(order)
+    codes: dict[str | None, int] = {name: code for code, name in enumerate(order)}
+    codes[None] = UNLABELED
+    return Labels(np.fromiter((codes[name] for name in names), np.int64, len(names)), order)
+
+
+def _check_minus_one(order: Sequence[str]) -> None:
+    """A class "-1" is fine beside "1" alone; elsewhere it is more likely meant to say that there is no label."""
+    if set(order) != {"-1", "1"}:
+        do = "leave the cell empty where there is no label; if it is a class, call it something else"
+        raise LabelError("L19", f"the label '-1' beside {len(order) - 1} others: a class, or no label?", do=do)
+    _warn("L20", "the labels '-1' and '1' are taken as two classes; in files an empty cell means unlabelled")
+
+
+def _check_declared(names: Sequence[str | None], declared: Sequence[str], given: LabelFile | None) -> None:
+    """Raise LabelError L34, with the place in the file if there is one, for names that are not declared."""
+    known = {None, *declared}
+    outside = {name: None for name in names if name not in known}
+    if not outside:
+        return
+    where = given.place(next(i for i, label in enumerate(given.labels) if label in outside)) if given else None
+    declared_as = ", ".join(repr(shown(name)) for name in declared[:5])
+    do = f"correct the label, or declare its class; declared are {len(declared)} classes, such as {declared_as}"
+    raise LabelError("L34", "a label that is not a declared class", where=where, rows=list(outside), do=do)
+
+
+def _warn_about_twins(class_names: Sequence[str], counts: Mapping[str | None, int]) -> None:
+    """Warn about classes that differ only by case, spaces, invisible characters or normal form (L21)."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in class_names:
+        alike[_folded(name)].append(f"{name!a} ({counts.get(name, 0)} labelled)")
+    groups = [" and ".join(group) for group in alike.values() if len(group) > 1]
+    if groups:
+        what = f"classes that differ only by case, space or normal form are kept apart: {listed(groups)}"
+        _warn("L21", f"{what}; if they are one class, write its name alike in every row of the labels")
+
+
+def _folded(name: str) -> str:
+    if name.isascii() and name.isprintable():
+        return name.strip().casefold()
+    # NFKC also turns a no-break space into a space; Cc and Cf are the characters nobody sees.
+    visible = (c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) not in ("Cc", "Cf"))
+    return "".join(visible).strip().casefold()
+
+
+def _warn(case: str, message: str) -> None:
+    warnings.warn(f"FL-{case} {message}", InputWarning, stacklevel=4)
+
+
+Conflicts = Mapping[str, Sequence[Row]]  # id -> its rows, in their order
+
+
+def once_each(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> tuple[list[Row], list[Note]]:
+    """One row for each id, and a note for each row that does not count because of another label of its id.
+
+    Warns of rows that repeat an id with the same label (L13), and of conflicts that are settled as was asked (L14).
+    Raises LabelError L14 for an id with two labels unless asked otherwise, L19 for a label of blanks.
+    """
+    of_id: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.label is not None and row.label.isspace():
+            do = "leave the cell empty where there is no label"
+            raise LabelError("L19", f"a label of blanks ({row.label!r})", where=f"{source}:{row.place}", do=do)
+        of_id.setdefault(row.id, []).append(row)
+    conflicts = {id: same for id, same in of_id.items() if any(row.label != same[0].label for row in same)}
+    if conflicts and on_conflict == "error":
+        raise _refused(conflicts, source)
+    if again := sum(len(same) - 1 for id, same in of_id.items() if id not in conflicts):
+        told = f"{again} {'row repeats' if again == 1 else 'rows repeat'} an id with the same label at {source}"
+        warnings.warn(InputWarning(f"FL-L13 {told}"), stacklevel=3)
+    kept = {id: same[0] for id, same in of_id.items()}
+    takes_last = on_conflict == "last"
+    kept |= {id: same[-1] if takes_last else same[0]._replace(label=None) for id, same in conflicts.items()}
+    if conflicts:
+        does = "the last row of each counts" if takes_last else "each stays without a label"
+        told = listed([f"{id}: {', '.join(map(_said, same))}" for id, same in conflicts.items()])
+        warnings.warn(InputWarning(f"FL-L14 ids with two different labels at {source}: {does}; {told}"), stacklevel=3)
+    unused = [note for same in conflicts.values() for note in _unused(same, source, takes_last)]
+    return list(kept.values()), unused
+
+
+def _refused(conflicts: Conflicts, source: str) -> LabelError:
+    """The error that names every row with another label than the first of its id, and the place of the first such."""
+    pairs = [(same[0], row) for same in conflicts.values() for row in same if row.label != same[0].label]
+    pairs.sort(key=lambda pair: pair[1].place)
+    said = [f"{row.id}: {_said(first)}, {_said(row)}" for first, row in pairs]
+    do = "keep one label for each id, or pass --on-conflict last or drop (on_conflict='last')"
+    where = f"{source}:{pairs[0][1].place}"
+    return LabelError("L14", "an id with two different labels", where=where, rows=said, do=do)
+
+
+def _unused(rows: Sequence[Row], source: str, takes_last: bool) -> list[Note]:
+    why = f"{_said(rows[-1])} counts" if takes_last else "the id has two labels, so it stays without"
+    unused = rows[:-1] if takes_last else rows
+    return [Note("L14", source, row.place, row.id, f"{_label(row)}: {why}") for row in unused]
+
+
+def _label(row: Row) -> str:
+    return "no label" if row.label is None else repr(row.label)
+
+
+def _said(row: Row) -> str:
+    return f"{_label(row)} in line {row.place}"

@@ -1,0 +1,1 @@
+"""Embeddings and ids from .npy, Parquet and Arrow files."""

@@ -1,0 +1,238 @@
+"""Label files and their join to the data, case by case of the catalogue of bad input."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import time
+import warnings
+import zipfile
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fewlabels.data.labels.csv import LabelOptions
+from fewlabels.data.labels.files import join_labels, read_labels
+from fewlabels.errors import InputWarning, LabelError
+
+LONG = "12345678901234567890123"
+
+
+def csv_file(tmp_path, content: str | bytes):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+REFUSED = [
+    ("L4", "id,label\na,x,1\nb,y,1\n", "a row with 3 fields, while the header has 2 at {path}:2"),
+    ("L5", "id,label\na,x\nb,y,1\n", "a row with 3 fields, while the header has 2 at {path}:3"),
+    ("L5", "id,label\n\na,x\nb\n", "a row with 1 field, while the header has 2 at {path}:4"),
+    ("L6", 'id,label\na,x\n"b,y\nc,z\n', "a quote that is opened here is never closed at {path}:3"),
+    ("L6", 'id,label\n"a"b,x\n', "a wrongly quoted cell"),
+    ("L6", 'id,label\n"a,x\n' + "some line\n" * 200_000, "never closed at {path}:2"),
+    ("L8", b"id,label\na,caf\xe9\n", "not utf-8 at byte 14; it looks like Latin-1 (Windows-1252) at {path}:2"),
+    ("L8", "id,label\na,x\n".encode("utf-16"), "it looks like UTF-16"),
+    ("L8", "id,label\na,x\n".encode("utf-16-le"), "it looks like UTF-16"),
+    ("L9", "id;label\na;x\n", "columns separated by ';', not by ','"),
+    ("L9", "id\tlabel\na\tx\n", "columns separated by a tab, not by ','"),
+    ("L10", b"id,label\na,x\nb\0,y\n", "a NUL character at {path}:3"),
+    ("L11", "", "an empty file"),
+    ("L11", "\n\n", "an empty file"),
+    ("L11", "id,label\n\n\n", "no data rows, only a header"),
+    ("L12", "id,label,label\na,x,y\n", "2 columns named 'label'"),
+    ("L14", "id,label\na,x\nb,y\na,z\n", "a: 'x' in line 2, 'z' in line 4"),
+    ("L14", "id,label\na,x\na,\n", "a: 'x' in line 2, no label in line 3"),
+    ("L19", "id,label\na, \n", "a label of blanks"),
+    ("L28", gzip.compress(b"id,label\na,x\n", mtime=0), "a gzip archive; expected CSV, Parquet or Arrow"),
+    ("L28", b"PK\x03\x04rest", "a zip archive (or an Excel workbook)"),
+    ("L29", "id,label\na,x\nb," + "y" * 2_000_000, "too long"),
+    ("L29", "id,label\na," + "y" * 200_000 + "\n", "too long"),
+    ("L31", "id, label\na,x\n", "columns 'id', ' label'; expected id and label"),
+    ("L31", "name,class\na,x\n", "columns 'name', 'class'; expected id and label"),
+    ("L32", "id,label\n,x\n", "a row without an id at {path}:2"),
+]
+
+
+@pytest.mark.parametrize(("case", "content", "fragment"), REFUSED)
+def test_refuses_a_csv_file_with_the_line_at_fault(tmp_path, case, content, fragment):
+    path = csv_file(tmp_path, content)
+    before = hashlib.sha256(path.read_bytes()).digest()
+    with pytest.raises(LabelError) as caught:
+        read_labels(path)
+    assert caught.value.code == f"FL-{case}"
+    assert fragment.format(path=path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+
+
+@pytest.mark.parametrize(
+    ("case", "content", "ids", "labels"),
+    [
+        ("L1", "id,label\na,NA\nb,None\nc,null\nd,nan\ne,\n", "abcde", ["NA", "None", "null", "nan", None]),
+        ("L2", "id,label\n007,x\n1e5,y\n1.0,x\n", ["007", "1e5", "1.0"], "xyx"),
+        ("L3", "id,label\n12345678901234567890123,x\n", ["12345678901234567890123"], "x"),
+        ("L6", 'id,label\n"a\nb","x, ""y"""\nc,z\n', ["a\nb", "c"], ['x, "y"', "z"]),
+        ("L6", "id,label\ra,x\rb,y\r", "ab", "xy"),
+        ("L6", "id,label\r\na,x\nb,y\rc,z", "abc", "xyz"),
+        ("L7", "\ufeffid,label\na,x\n", "a", "x"),
+        ("L7", '\ufeff"id",label\na,x\n', "a", "x"),
+        ("L11", "\n\nid,label\n\na,x\n   \nb,y\n\n", "ab", "xy"),
+        ("L22", "id,label\na,1.0\nb,True\nc,2.5\n", "abc", ["1.0", "True", "2.5"]),
+        ("L26", "id,label\na,=1+1\nb,@x\n", "ab", ["=1+1", "@x"]),
+        ("L27", "id,label\na,../../etc\nb,<script>\nc,\U0001f431\n", "abc", ["../../etc", "<script>", "\U0001f431"]),
+        ("other columns", "note,label,id,label2\n1,x,a,q\n2,y,b,q\n", "ab", "xy"),
+    ],
+)
+def test_reads_every_cell_as_text(tmp_path, case, content, ids, labels):
+    found = read_labels(csv_file(tmp_path, content))
+    assert (found.ids, found.labels) == (list(ids), list(labels))
+
+
+def test_an_id_twice_with_one_label_counts_once_and_is_told(tmp_path):
+    with pytest.warns(InputWarning, match=r"^FL-L13 1 row repeats an id with the same label at .*labels.csv$"):
+        found = read_labels(csv_file(tmp_path, "id,label\na,x\nb,y\na,x\n"))
+    assert (found.ids, found.labels) == (["a", "b"], ["x", "y"])
+
+
+def test_lines_are_those_of_the_file(tmp_path):
+    found = read_labels(csv_file(tmp_path, 'id,label\n\na,x\n"b\nb",y\nc,z\n'))
+    assert found.lines == [3, 4, 6]
+
+
+def test_reads_another_delimiter_and_encoding_when_told(tmp_path):
+    path = csv_file(tmp_path, "id;label\na;é\n".encode("latin-1"))
+    assert read_labels(path, LabelOptions(";", "latin-1")).labels == ["é"]
+    path = csv_file(tmp_path, "id\tlabel\na\té\n".encode("utf-16"))
+    assert read_labels(path, LabelOptions("\t", "utf-16")).labels == ["é"]
+
+
+@pytest.mark.parametrize(("case", "options"), [("L8", {"encoding": "klingon"}), ("L9", {"delimiter": ";;"})])
+def test_refuses_options_that_cannot_work(tmp_path, case, options):
+    with pytest.raises(LabelError) as caught:
+        read_labels(csv_file(tmp_path, "id,label\na,x\n"), LabelOptions(**options))
+    assert caught.value.code == f"FL-{case}"
+
+
+def test_names_the_first_bad_byte_far_into_the_file(tmp_path):
+    content = b"id,label\n" + b"image,cat\n" * 1
+    content += b"".join(b"image%d,cat\n" % i for i in range(200_000))
+    path = csv_file(tmp_path, content + b"last,\xff\n")
+    with pytest.raises(LabelError, match=rf"at byte {len(content) + 5:,}; .*:200003"):
+        read_labels(path)
+
+
+def test_a_file_without_line_ends_fails_at_once(tmp_path):
+    path = tmp_path / "labels.csv"
+    with path.open("wb") as file:
+        file.write(b"id,label\n" + b"x" * (1 << 21))
+        file.truncate(10 << 30)  # sparse: 10 GiB on paper
+    start = time.monotonic()
+    with pytest.raises(LabelError) as caught:
+        read_labels(path)
+    assert caught.value.code == "FL-L29"
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "fifo", "address", "nul"])
+def test_refuses_what_is_not_a_file(tmp_path, kind):
+    path = tmp_path / "labels.csv"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    text = {"address": "s3://bucket/labels.csv", "nul": "a\0b"}.get(kind, str(path))
+    with pytest.raises(LabelError) as caught:
+        read_labels(text)
+    assert caught.value.code == ("FL-L28" if kind == "folder" else "FL-L30")
+
+
+def test_refuses_a_zip_of_labels(tmp_path):
+    path = tmp_path / "labels.csv"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("labels.csv", "id,label\na,x\n")
+    with pytest.raises(LabelError, match="FL-L28 a zip archive"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize(
+    ("case", "labels", "expected"),
+    [
+        ("L22", pa.array([1.0, 2.0, None]), ["1", "2", None]),
+        ("L22", pa.array([True, False, None]), ["True", "False", None]),
+        ("L19", pa.array(["x", "", None]), ["x", None, None]),
+        ("L22", pa.array([3, 0, None], pa.uint8()), ["3", "0", None]),
+        (
+            "L3",
+            pa.array([Decimal("12345678901234567890123"), Decimal(1), None]),
+            ["12345678901234567890123", "1", None],
+        ),
+        ("dictionary", pa.array(["x", "y", None]).dictionary_encode(), ["x", "y", None]),
+        ("large text", pa.array(["x", "y", None], pa.large_string()), ["x", "y", None]),
+        ("nothing", pa.nulls(3), [None, None, None]),
+    ],
+)
+def test_reads_parquet_labels_as_text(tmp_path, case, labels, expected):
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"id": pa.array([10, 20, 30]), "label": labels, "other": pa.array([1, 2, 3])}), path)
+    found = read_labels(path)
+    assert (found.ids, found.labels, found.lines) == (["10", "20", "30"], expected, [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("case", "columns", "fragment"),
+    [
+        ("L22", {"id": ["a", "b"], "label": [1.0, 2.5]}, "1 such row (row 2: 2.5)"),
+        ("L22", {"id": ["a"], "label": pa.array([float("nan")])}, "row 1: nan"),
+        ("L22", {"id": ["a"], "label": [[1]]}, "labels of type list"),
+        ("L31", {"id": ["a"], "class": ["x"]}, "columns 'id', 'class'; expected id and label"),
+        ("L14", {"id": ["a", "a"], "label": ["x", "y"]}, "a: 'x' in line 1, 'y' in line 2"),
+        ("E21", {"id": ["a", None], "label": ["x", "y"]}, "rows without an id"),
+        ("E21", {"id": [1.5], "label": ["x"]}, "ids of type double"),
+        ("L11", {"id": pa.array([], pa.string()), "label": pa.array([], pa.string())}, "no data rows"),
+    ],
+)
+def test_refuses_parquet_labels(tmp_path, case, columns, fragment):
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(LabelError) as caught:
+        read_labels(path)
+    assert caught.value.code == f"FL-{case}"
+    assert fragment in str(caught.value)
+
+
+def test_refuses_a_cut_parquet_file(tmp_path):
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"id": ["a"], "label": ["x"]}), path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(LabelError, match="FL-E18 not a whole Parquet file"):
+        read_labels(path)
+
+
+def test_reads_hundreds_of_thousands_of_rows(tmp_path):
+    path = csv_file(tmp_path, "id,label\n" + "".join(f"img{i}.png,{i % 100}\n" for i in range(300_000)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read_labels(path)
+    labels = join_labels(found.ids, found)
+    assert labels.codes.tolist() == [i % 100 for i in range(300_000)]
+
+
+def test_an_array_of_labels_is_for_labels_by_position(tmp_path):
+    np.save(tmp_path / "y.npy", np.array([0, -1]))
+    with pytest.raises(LabelError, match=r"FL-L28 an array of labels has no ids .* --labels-by-position"):
+        read_labels(tmp_path / "y.npy")
+
+
+def test_names_of_columns_may_be_in_capitals_unless_that_is_ambiguous(tmp_path):
+    (tmp_path / "a.csv").write_text("ID,Note,Label\na,n,x\n")
+    assert (read_labels(tmp_path / "a.csv").ids, read_labels(tmp_path / "a.csv").labels) == (["a"], ["x"])
+    (tmp_path / "a.csv").write_text("ID,id,label\na,b,x\n")
+    assert read_labels(tmp_path / "a.csv").ids == ["b"]
+    (tmp_path / "a.csv").write_text("ID,Id,label\na,b,x\n")
+    with pytest.raises(LabelError, match="FL-L12 2 columns named 'id'"):
+        read_labels(tmp_path / "a.csv")
