@@ -128,7 +128,7 @@ def fewlabels(folder: Path) -> str:
     from fewlabels.jobs.task import Task
     from fewlabels.jobs.training import RunOptions, run_training
     from fewlabels.nets import NetworkSettings
-    from fewlabels.train.settings import Phase, TrainSettings
+    from fewlabels.training.settings import Phase, TrainSettings
 
     pixels = np.random.default_rng(0).integers(0, 256, (512, 16, 16, 3), np.uint8)
     labels = np.where(np.arange(512) < 100, np.arange(512) % 10, -1)

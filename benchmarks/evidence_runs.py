@@ -23,7 +23,7 @@ from fewlabels.graph import GraphSettings
 from fewlabels.jobs.task import Task
 from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets.settings import NetworkSettings
-from fewlabels.train.settings import Consistency, Phase, TrainSettings
+from fewlabels.training.settings import Consistency, Phase, TrainSettings
 
 COUNTS, SPLITS, EPOCHS, RATE = (500, 4000), (10, 11, 12), 6, 0.05
 

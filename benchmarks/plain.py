@@ -21,10 +21,9 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, Dataset
 
-from fewlabels.data.batches import Epoch
 from fewlabels.nets import Output
-from fewlabels.nets.weight_norm import NormedConv2d, NormedLinear
-from fewlabels.train.epoch import batches
+from fewlabels.nets.networks import NormedConv2d, NormedLinear
+from fewlabels.training.epoch import Epoch, batches
 from training import BATCH, EVALUATED, WARM_UP, Case
 
 SHIFT, SIZE = 4, 512

@@ -73,8 +73,7 @@ def measure(case: Case, way: str, options: argparse.Namespace) -> None:
         return
     import torch
 
-    from fewlabels.train.execution import Execution
-    from fewlabels.train.freed_memory import keep_freed_memory
+    from fewlabels.training.execution import Execution, keep_freed_memory
 
     keep_freed_memory()  # as jobs/training.py does
     execution = Execution(torch.device("cpu"), kind)  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ class Case:
     def settings(self) -> Any:
         """TrainSettings of one long phase."""
         from fewlabels.nets import NetworkSettings
-        from fewlabels.train.settings import Phase, TrainSettings
+        from fewlabels.training.settings import Phase, TrainSettings
 
         name = "supervised" if self.task == "evaluate" else self.task
         split = (BATCH, 0) if name == "supervised" else (BATCH // 2, BATCH // 2)
@@ -63,7 +63,7 @@ class Case:
 
     def targets(self) -> Any:
         """Targets of all rows, as a propagation makes them."""
-        from fewlabels.train.targets import Targets
+        from fewlabels.training.targets import Targets
 
         rng = np.random.default_rng(0)
         return Targets(np.arange(self.rows) % CLASSES, rng.random(self.rows), np.ones(CLASSES))
@@ -99,9 +99,9 @@ def train_ours(case: Case, pixels: np.ndarray, execution: Any, seconds: float) -
     """
     import torch
 
-    from fewlabels.train.loop import train
-    from fewlabels.train.methods import Labels
-    from fewlabels.train.watch import Stopped, Watch, Wish
+    from fewlabels.training.loop import train
+    from fewlabels.training.methods import Labels
+    from fewlabels.training.watch import Stopped, Watch, Wish
 
     if case.task in PROPAGATED:
         _give_targets(case)
@@ -125,7 +125,7 @@ def train_ours(case: Case, pixels: np.ndarray, execution: Any, seconds: float) -
 
 def _give_targets(case: Case) -> None:
     """Let label propagation take targets that are there: the propagation itself is timed in other benchmarks."""
-    from fewlabels.train.methods import METHODS as KNOWN
+    from fewlabels.training.methods import METHODS as KNOWN
 
     plain, targets = KNOWN[case.task], case.targets()
     KNOWN[case.task] = lambda settings: replace(plain(settings), targets=lambda *given: targets)
@@ -135,7 +135,7 @@ def evaluate_ours(case: Case, pixels: np.ndarray, execution: Any, seconds: float
     """Images a second of evaluate()."""
     import torch
 
-    from fewlabels.train.evaluate import evaluate
+    from fewlabels.training.evaluate import evaluate
 
     network = case.build().to(execution.device)
     images = torch.from_numpy(pixels[:EVALUATED]).to(execution.device)

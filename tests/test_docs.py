@@ -16,7 +16,7 @@ from fewlabels.main import COMMANDS
 from fewlabels.main import run as run_command
 from fewlabels.nets import NetworkSettings, build_network, count_parameters
 from fewlabels.recipes.digits import digits_lp
-from fewlabels.train.settings import Phase
+from fewlabels.training.settings import Phase
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("src/fewlabels/recipes/*.md")])

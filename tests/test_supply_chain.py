@@ -26,7 +26,7 @@ from fewlabels.errors import FewlabelsError, FewlabelsWarning
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.main import run as run_command
 from fewlabels.runs import read_run, verify_run
-from fewlabels.train.checkpoint import Checkpoints
+from fewlabels.training.checkpoint import Checkpoints
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

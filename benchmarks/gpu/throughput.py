@@ -26,7 +26,7 @@ from graph import ROOT, SETTINGS, Cells, blobs, origin, timed, wait
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from fewlabels import graph as host
-from fewlabels.train.execution import Execution
+from fewlabels.training.execution import Execution
 from training import Case, evaluate_ours, train_ours
 
 METHODS = ("supervised", "lp", "mt_lp")

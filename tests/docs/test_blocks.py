@@ -25,7 +25,7 @@ from fewlabels.main import COMMANDS
 from fewlabels.main import run as run_command
 from fewlabels.nets import NetworkSettings
 from fewlabels.recipes.digits import digits_lp
-from fewlabels.train.settings import Phase
+from fewlabels.training.settings import Phase
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))

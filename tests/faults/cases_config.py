@@ -16,8 +16,8 @@ from stores import IDENTITY, state
 from fewlabels import GraphSettings, propagate
 from fewlabels.runs import RunLock
 from fewlabels.storage.lock import this_process
-from fewlabels.train.checkpoint import Checkpoints
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.training.checkpoint import Checkpoints
+from fewlabels.training.settings import Phase, TrainSettings
 
 CASES = cases = Family()
 
@@ -215,8 +215,7 @@ def _(work):
 
 @cases.accepted("C13", "a batch larger than the data")
 def _(work):
-    from fewlabels.data.batches import Epoch
-    from fewlabels.train.epoch import batch_size, batches
+    from fewlabels.training.epoch import Epoch, batch_size, batches
 
     phase, labels = Phase("lp", 1, 0.1, 50, 5000), np.where(np.arange(40) < 4, np.arange(40) % 2, -1)
     (rows,) = batches(phase, labels, Epoch(0, 0, 0))

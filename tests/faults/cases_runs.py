@@ -12,8 +12,7 @@ from safetensors.torch import save
 from stores import IDENTITY, change_state, place, reseal, state, truncated
 
 from fewlabels.storage import durable
-from fewlabels.train.checkpoint import Checkpoints, Snapshot
-from fewlabels.train.snapshot import STATE, TENSORS, demand_same, demand_values
+from fewlabels.training.checkpoint import STATE, TENSORS, Checkpoints, Snapshot, demand_same, demand_values
 
 CASES = cases = Family()
 FILES = (TENSORS, STATE, durable.MANIFEST)

@@ -6,14 +6,13 @@ import numpy as np
 from catalogue import Family
 from image_files import encoded, noise
 
-from fewlabels.data.batches import Epoch
 from fewlabels.jobs import training
 from fewlabels.jobs.guards import Known, collapse, new_alarms
 from fewlabels.jobs.task import Task
 from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
-from fewlabels.train.epoch import batches
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.training.epoch import Epoch, batches
+from fewlabels.training.settings import Phase, TrainSettings
 
 CASES = cases = Family()
 

@@ -19,8 +19,8 @@ from fewlabels.data.tables.embeddings import read_embeddings
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.runs import RunWriter, read_run
 from fewlabels.storage import durable
-from fewlabels.train.identity import plain
-from fewlabels.train.snapshot import STATE, TENSORS, Checkpoint, read_checkpoint, write_checkpoint
+from fewlabels.training.checkpoint import STATE, TENSORS, Checkpoint, read_checkpoint, write_checkpoint
+from fewlabels.training.identity import plain
 
 SEED = 0
 IDENTITY = plain(GIVEN)

@@ -21,7 +21,7 @@ from stores import IDENTITY
 
 from fewlabels.errors import StorageError
 from fewlabels.review.store_file import NAME
-from fewlabels.train.checkpoint import Checkpoints, Snapshot
+from fewlabels.training.checkpoint import Checkpoints, Snapshot
 
 pytestmark = [pytest.mark.lane("F6"), pytest.mark.timeout(1200)]
 JOB = {"pair": ["supervised", "lp"], "save_every": 0}

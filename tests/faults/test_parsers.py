@@ -26,8 +26,7 @@ from fewlabels.errors import EmbeddingError, RunError
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.runs import RunWriter, read_run
 from fewlabels.storage import durable
-from fewlabels.train.checkpoint import Snapshot
-from fewlabels.train.snapshot import Checkpoint, read_checkpoint, write_checkpoint
+from fewlabels.training.checkpoint import Checkpoint, Snapshot, read_checkpoint, write_checkpoint
 
 pytestmark = [
     pytest.mark.lane("F10"),

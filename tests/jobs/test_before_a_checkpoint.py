@@ -12,8 +12,8 @@ from fewlabels.jobs import training
 from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run
-from fewlabels.train import loop
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.training import loop
+from fewlabels.training.settings import Phase, TrainSettings
 
 SHORT = TrainSettings(
     phases=(Phase("supervised", 1, 0.05, 6), Phase("lp", 1, 0.05, 6, 18)),

@@ -17,7 +17,7 @@ from fewlabels.nets import NetworkSettings
 from fewlabels.recipes.images import ImageOptions
 from fewlabels.runs import read_run
 from fewlabels.storage import durable
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.training.settings import Phase, TrainSettings
 
 SETTINGS = TrainSettings(
     phases=(Phase("supervised", 5, 0.05, 6), Phase("lp", 3, 0.05, 6, 18)),

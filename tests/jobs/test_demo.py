@@ -10,7 +10,7 @@ from fewlabels.jobs.tables import demo_table, seeds_table
 from fewlabels.jobs.training import RunOptions
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.runs import verify_run
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.training.settings import Phase, TrainSettings
 
 SHORT = TrainSettings(
     phases=(Phase("supervised", 3, 0.05, 30), Phase("lp", 1, 0.05, 30, 70)),

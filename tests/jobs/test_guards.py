@@ -15,8 +15,8 @@ from fewlabels.jobs.guards import Known, collapse, new_alarms
 from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run
-from fewlabels.train import loop
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.training import loop
+from fewlabels.training.settings import Phase, TrainSettings
 
 TEN = Known([5] * 10, [f"class {number}" for number in range(10)], num_test=1000)
 EVEN = [105] * 10

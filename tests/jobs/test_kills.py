@@ -12,7 +12,7 @@ from child_faults import RESUMING, STOPPING, WRITING
 from children import Children, remains
 from lanes import size
 
-from fewlabels.train.interrupt import NAMES
+from fewlabels.training.interrupt import NAMES
 
 PAIRS = (["supervised", "lp"], ["mean_teacher", "mt_lp"])
 MOST_KILLS = 8  # of one run

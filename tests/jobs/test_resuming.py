@@ -20,7 +20,7 @@ from fewlabels.main import run
 from fewlabels.recipes.digits import digits_lp
 from fewlabels.recipes.images import image_settings
 from fewlabels.review.items import open_items
-from fewlabels.train import loop
+from fewlabels.training import loop
 
 JOB = {"pair": ["mean_teacher", "mt_lp"], "save_every": 0}
 

@@ -15,7 +15,7 @@ from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.jobs.watching import Keeper
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run, verify_run
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.training.settings import Phase, TrainSettings
 
 SHOWN = RunOptions(quiet=True, tensorboard=True)
 SETTINGS = TrainSettings(

@@ -15,7 +15,7 @@ from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run
 from fewlabels.storage import durable
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.training.settings import Phase, TrainSettings
 
 SETTINGS = TrainSettings(
     phases=(Phase("mean_teacher", 2, 0.05, 6, 18),),

@@ -14,7 +14,7 @@ from fewlabels.graph import GraphSettings, propagate
 from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.runs import read_run, verify_run
-from fewlabels.train.settings import Phase, TrainSettings
+from fewlabels.training.settings import Phase, TrainSettings
 
 SETTINGS = TrainSettings(
     phases=(Phase("supervised", 5, 0.05, 6), Phase("lp", 3, 0.05, 6, 18)),

@@ -9,7 +9,7 @@ from safetensors.torch import load, save
 
 from fewlabels.errors import ImageError
 from fewlabels.nets import ImageInput, NetworkSettings, Output, build_network
-from fewlabels.nets.network import Pixels
+from fewlabels.nets.networks import Pixels
 
 COLOUR = ImageInput(3, 32, (120.0, 115.0, 105.0), (63.0, 62.0, 67.0))
 EACH = {

@@ -10,7 +10,7 @@ from fewlabels.graph.settings import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.recipes.images import ImageOptions, image_settings
 from fewlabels.recipes.names import PHASES
-from fewlabels.train.settings import Optimization, Phase, TrainSettings
+from fewlabels.training.settings import Optimization, Phase, TrainSettings
 
 
 def test_unless_asked_for_something_else_it_is_label_propagation_on_the_small_network():

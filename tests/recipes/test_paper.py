@@ -11,9 +11,9 @@ from fewlabels.nets import ImageInput, build_network, count_parameters
 from fewlabels.recipes.compute import petaflops, steps_per_epoch
 from fewlabels.recipes.names import METHOD_WORDS
 from fewlabels.recipes.paper import PROTOCOLS, paper_settings, scaled
-from fewlabels.train.epoch import batch_size, steps_of
-from fewlabels.train.methods import METHODS
-from fewlabels.train.schedule import adam_beta1, consistency_weight, ema_keep, learning_rate
+from fewlabels.training.epoch import batch_size, steps_of
+from fewlabels.training.methods import METHODS
+from fewlabels.training.schedule import adam_beta1, consistency_weight, ema_keep, learning_rate
 
 OWN = ("supervised", "lp", "mt", "mt+lp")
 

@@ -11,7 +11,7 @@ from ..graph.settings import Mode
 from ..nets.settings import NetworkSettings
 from ..recipes.names import METHOD_WORDS, PHASES, TITLES, MethodWord
 from ..recipes.paper import PROTOCOLS, paper_settings, scaled
-from ..train.settings import TrainSettings
+from ..training.settings import TrainSettings
 
 OWN_RUNS: tuple[MethodWord, ...] = ("supervised", "lp", "mt", "mt+lp")  # whose numbers the paper did not copy
 

@@ -16,8 +16,8 @@ from ..data.labels.files import Labels
 from ..errors import SHOWN_ROWS, ConfigError, RunError, shown
 from ..nets import ImageInput, NetworkSettings
 from ..runs import is_finished, read_facts, read_run, verify_run
-from ..train.identity import differences, listed_differences, plain
-from ..train.settings import LABELED_ONLY, TrainSettings
+from ..training.identity import differences, listed_differences, plain
+from ..training.settings import LABELED_ONLY, TrainSettings
 from .task import Task
 
 STUDENT, TEACHER, CONFIG = "model.safetensors", "teacher.safetensors", "model.json"

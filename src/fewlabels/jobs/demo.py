@@ -15,7 +15,7 @@ from ..recipes.digits import LABELS_PER_CLASS, digits_lp
 from ..report import report_html
 from ..report.numbers import summary
 from ..runs import RunWriter
-from ..train.settings import TrainSettings
+from ..training.settings import TrainSettings
 from .tables import DEMO
 from .task import Task
 from .training import RunOptions, has_run, processes, run_training

@@ -10,9 +10,9 @@ import torch
 from ..errors import RunError
 from ..runs import is_begun, read_facts
 from ..runs.origin import versions
-from ..train.checkpoint import Checkpoints
-from ..train.distributed import processes
-from ..train.identity import allowed_differences
+from ..training.checkpoint import Checkpoints
+from ..training.distributed import processes
+from ..training.identity import allowed_differences
 from .folder import CHECKPOINTS
 
 

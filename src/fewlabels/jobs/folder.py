@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import ConfigError
 from ..runs import RunLock, RunWriter, is_begun, is_finished, read_run, refuse_used_folder
 from ..storage.durable import make_folder
-from ..train.checkpoint import Checkpoints
-from ..train.distributed import Group
-from ..train.identity import differences, listed_differences, plain
+from ..training.checkpoint import Checkpoints
+from ..training.distributed import Group
+from ..training.identity import differences, listed_differences, plain
 
 CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..train.epoch import steps_of
-from ..train.settings import TrainSettings
+from ..training.epoch import steps_of
+from ..training.settings import TrainSettings
 from .task import Task
 
 

@@ -12,8 +12,8 @@ from ..data.benchmarks.datasets import Dataset, load_dataset
 from ..data.benchmarks.splits import Split, few_labels
 from ..errors import ConfigError
 from ..runs import is_finished, read_run
-from ..train.identity import differences, plain
-from ..train.settings import TrainSettings
+from ..training.identity import differences, plain
+from ..training.settings import TrainSettings
 from .cells import Cell, Variant, without_parts
 from .exactness import demand_same_machine
 from .progress import following

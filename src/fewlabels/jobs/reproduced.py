@@ -12,7 +12,7 @@ from ..recipes.names import PHASES
 from ..recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
 from ..report.numbers import Summary, summary
 from ..runs import Run, is_finished, read_run
-from ..train.identity import differences, plain
+from ..training.identity import differences, plain
 from .cells import Cell, Variant
 
 

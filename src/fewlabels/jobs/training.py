@@ -17,23 +17,21 @@ from ..errors import ConfigError, NumericsError
 from ..graph import propagate
 from ..graph.label_matrix import checked_labels
 from ..nets import build_network
-from ..nets.source import source_digest
+from ..nets.contract import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
 from ..runs.insights import Insights
-from ..train.agreement import demand_same
-from ..train.checkpoint import Checkpoints
-from ..train.distributed import joined, processes
-from ..train.evaluate import evaluate, finite_descriptors
-from ..train.execution import Execution, Speed
-from ..train.freed_memory import keep_freed_memory
-from ..train.interrupt import StopRequested, to_stderr
-from ..train.loop import Trained, train
-from ..train.methods import Labels
-from ..train.settings import TrainSettings
-from ..train.snapshot import Snapshot
-from ..train.watch import Stopped
+from ..training.agreement import demand_same
+from ..training.checkpoint import Checkpoints, Snapshot
+from ..training.distributed import joined, processes
+from ..training.evaluate import evaluate, finite_descriptors
+from ..training.execution import Execution, Speed, keep_freed_memory
+from ..training.interrupt import StopRequested, to_stderr
+from ..training.loop import Trained, train
+from ..training.methods import Labels
+from ..training.settings import TrainSettings
+from ..training.watch import Stopped
 from .ending import Final, table_of, weights_of
 from .exactness import begun_with, machine_facts
 from .folder import CHECKPOINTS, alone_in, command_to_go_on, results_before, tidied

@@ -16,15 +16,14 @@ from torch import nn
 from ..conventions import UNLABELED
 from ..errors import CollapseWarning, FewlabelsError, NumericsError
 from ..runs import RunWriter
-from ..train.checkpoint import Checkpoints
-from ..train.epoch import batch_size, steps_of
-from ..train.evaluate import error_percent, evaluate
-from ..train.execution import Execution
-from ..train.interrupt import interrupted
-from ..train.settings import Phase, TrainSettings
-from ..train.snapshot import Snapshot
-from ..train.targets import Targets
-from ..train.watch import EpochReport, Watch, Wish
+from ..training.checkpoint import Checkpoints, Snapshot
+from ..training.epoch import batch_size, steps_of
+from ..training.evaluate import error_percent, evaluate
+from ..training.execution import Execution
+from ..training.interrupt import interrupted
+from ..training.settings import Phase, TrainSettings
+from ..training.targets import Targets
+from ..training.watch import EpochReport, Watch, Wish
 from .guards import Known, OnCollapse, collapse, headline_error, new_alarms
 from .measures import accuracy_percent, certainty, health
 from .pace import Pace

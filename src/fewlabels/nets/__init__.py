@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .backbone import bring_network
-    from .build import build_network, count_parameters
-    from .contract import check_network
-    from .output import Output
+    from .builders import build_network, count_parameters
+    from .contract import Output, check_network, source_digest
     from .settings import ImageInput, NetworkSettings
-    from .source import source_digest
 
 __all__ = [
     "ImageInput",
@@ -28,12 +26,12 @@ __all__ = [
 _HOME = {
     "ImageInput": ".settings",
     "NetworkSettings": ".settings",
-    "Output": ".output",
+    "Output": ".contract",
     "bring_network": ".backbone",
-    "build_network": ".build",
+    "build_network": ".builders",
     "check_network": ".contract",
-    "count_parameters": ".build",
-    "source_digest": ".source",
+    "count_parameters": ".builders",
+    "source_digest": ".contract",
 }
 
 

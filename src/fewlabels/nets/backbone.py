@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError, FewlabelsError, shown
-from .contract import as_output, check_network, described, has_features, require_module, require_rows, tried
-from .network import Network, Pixels
-from .output import Output
+from .contract import Output, as_output, check_network, described, has_features, require_module, require_rows, tried
+from .networks import Network, Pixels
 from .settings import ImageInput, NetworkSettings
 
 

@@ -1,17 +1,37 @@
-"""The contract that networks keep (docs/networks.md), tried on two images."""
+"""What every network gives for a batch of images, and the contract (docs/networks.md), tried on two images."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from ..errors import ConfigError, FewlabelsError
-from .output import Output
 from .settings import ImageInput, NetworkSettings
+
+
+class Output(NamedTuple):
+    """logits: (b, c) float32, scores of the classes. descriptor: (b, d) float32, the input of the last linear layer.
+
+    consistency_logits: (b, c) float32 of a second head, where the network has one (Mean Teacher's double output).
+    """
+
+    logits: torch.Tensor
+    descriptor: torch.Tensor
+    consistency_logits: torch.Tensor | None = None
+
+    @property
+    def consistency(self) -> torch.Tensor:
+        """What a teacher is to agree with: the second head's logits, or the first's where there is but one."""
+        return self.logits if self.consistency_logits is None else self.consistency_logits
+
 
 CONTRACT = "(logits, descriptor) or (logits, descriptor, consistency_logits)"
 
@@ -178,3 +198,21 @@ def described(given: object) -> str:
     if isinstance(given, tuple | list):
         return f"a {type(given).__name__} of {len(given)} ({', '.join(described(part) for part in given[:4])})"
     return f"a {type(given).__name__}"
+
+
+def source_digest(name: str) -> str | None:
+    """The start of the SHA-256, 32 hex digits, of the file that a network `module:IMPORT.PATH:FUNCTION` comes from.
+
+    Importing it runs its code. Files that it imports in turn do not count. None for other names, and where no source
+    file can be read: a built-in or compiled module, or one that cannot be imported, which build_network tells.
+    """
+    kind, _, detail = name.partition(":")
+    path = detail.partition(":")[0]
+    if kind != "module" or not path:
+        return None
+    try:
+        file = getattr(import_module(path), "__file__", None)
+        source = Path(file).read_bytes() if file is not None and file.endswith(".py") else None
+    except Exception:  # noqa: BLE001  whatever the user's code raises, build_network meets it too and says so
+        return None
+    return None if source is None else hashlib.sha256(source).hexdigest()[:32]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..data.benchmarks.facts import Benchmark
-from ..train.settings import LABELED_ONLY, Phase, TrainSettings
+from ..training.settings import LABELED_ONLY, Phase, TrainSettings
 
 # Of one image through the network, forward, in GFLOP (two for each multiply-add of convolutions and linear layers).
 GFLOP = {"cnn13": 1.463, "resnet18": 0.592}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
-from ..train.settings import Optimization, Phase, TrainSettings
+from ..training.settings import Optimization, Phase, TrainSettings
 from .images import CLIP_NORM
 
 LABELS_PER_CLASS = 3

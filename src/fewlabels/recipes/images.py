@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
-from ..train.settings import LABELED_ONLY, Consistency, MethodName, Optimization, Phase, TrainSettings
+from ..training.settings import LABELED_ONLY, Consistency, MethodName, Optimization, Phase, TrainSettings
 from .names import PHASES, MethodWord
 from .paper import scaled
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from ..train.settings import MethodName
+from ..training.settings import MethodName
 
 MethodWord = Literal["supervised", "lp", "mt", "mt+lp", "pi", "te"]
 METHOD_WORDS: tuple[MethodWord, ...] = get_args(MethodWord)

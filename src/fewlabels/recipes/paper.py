@@ -14,7 +14,7 @@ from ..data.benchmarks.facts import Benchmark
 from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Mode
 from ..nets.settings import NetworkSettings
-from ..train.settings import LABELED_ONLY, Consistency, MethodName, Optimization, Phase, TrainSettings
+from ..training.settings import LABELED_ONLY, Consistency, MethodName, Optimization, Phase, TrainSettings
 from .names import METHOD_WORDS, PHASES, MethodWord
 
 EPOCHS = 180  # of each phase; the cosine would end at 210 (helpers.py:302-316)

@@ -1,0 +1,40 @@
+"""From settings to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from ..errors import ConfigError
+from .backbone import module_network, timm_network
+from .networks import cnn13, resnet18, small
+from .settings import ImageInput, NetworkSettings
+
+BUILDERS: dict[str, Callable[[NetworkSettings, ImageInput, int], nn.Module]] = {
+    "small": small,
+    "cnn13": cnn13,
+    "resnet18": resnet18,
+    "timm": timm_network,
+    "module": module_network,
+}
+
+
+def build_network(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
+    """A fresh network: (b, c, size, size) pixels in [0, 255] -> Output; convolutions are kept channels last.
+
+    Weights are drawn from torch's generator. Raises ConfigError where the network cannot take such images (C19), is not
+    to be had (C52), or does not keep the contract of docs/networks.md (C53).
+    """
+    if num_classes < 1:
+        raise ConfigError("C19", f"num_classes is {num_classes}, expected 1 or more")
+    network = BUILDERS[settings.kind](settings, image_input, num_classes)
+    if settings.kind == "module":  # the memory format of a user's weights is the user's
+        return network
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers training may change; running statistics are not among them."""
+    return sum(parameter.numel() for parameter in network.parameters())

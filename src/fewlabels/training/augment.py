@@ -1,0 +1,126 @@
+"""Random changes to whole batches of images, on the device that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..data.settings import AugmentSettings
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What happens to each image; None for what never happens. Leading dimensions: those that were drawn for.
+
+    affine: (..., 2, 3) float32, from positions in the changed image to positions in the given one, both in [-1, 1].
+    offset: (..., 2) int64, pixels moved down and right. mirrored: (...) bool, left and right exchanged.
+    pad, sampling: as in AugmentSettings, the same for all.
+    """
+
+    affine: torch.Tensor | None = None
+    offset: torch.Tensor | None = None
+    mirrored: torch.Tensor | None = None
+    pad: str = "reflect"
+    sampling: str = "bilinear"
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [part for part in (self.affine, self.offset, self.mirrored) if part is not None]
+
+    def each(self, part: Callable[[torch.Tensor], torch.Tensor]) -> Changes:
+        """The same with `part` of each tensor."""
+        affine, offset, mirrored = (
+            None if value is None else part(value) for value in (self.affine, self.offset, self.mirrored)
+        )
+        return Changes(affine, offset, mirrored, self.pad, self.sampling)
+
+    def to(self, device: torch.device) -> Changes:
+        return self.each(lambda part: part.to(device))
+
+    def at(self, place: torch.Tensor) -> Changes:
+        """Those of one index of the first dimension. place: (1,) int64 on the same device."""
+        return self.each(lambda part: part.index_select(0, place)[0])
+
+
+def draw_changes(settings: AugmentSettings, rng: np.random.Generator, shape: tuple[int, ...]) -> Changes:
+    """Changes for each of `shape` images, such as (steps, batch), drawn on the CPU: the same for every device."""
+    affine = offset = mirrored = None
+    if settings.rotate or settings.stretch:
+        angle = np.deg2rad(rng.uniform(-settings.rotate, settings.rotate, shape))
+        scale = 1 + rng.uniform(-settings.stretch, settings.stretch, (*shape, 2))
+        affine = torch.from_numpy(turned(angle, scale))
+    if settings.translate:
+        offset = torch.from_numpy(rng.integers(-settings.translate, settings.translate + 1, (*shape, 2)))
+    if settings.flip:
+        mirrored = torch.from_numpy(rng.random(shape) < 0.5)
+    return Changes(affine, offset, mirrored, settings.pad, settings.sampling)
+
+
+def augment(images: torch.Tensor, changes: Changes) -> torch.Tensor:
+    """A changed copy of each image. images: (b, h, w, c) uint8 -> (b, c, h, w) float32 in [0, 255], channels last.
+
+    changes: of b images, on the device of the images.
+    """
+    changed = images
+    if changes.affine is not None:
+        pixels = images.permute(0, 3, 1, 2).float()
+        changed = warp(pixels, changes.affine, changes.pad, changes.sampling).permute(0, 2, 3, 1)
+    if changes.offset is not None:
+        changed = shift(changed, changes.offset, changes.pad, changes.mirrored)
+    elif changes.mirrored is not None:
+        changed = torch.where(changes.mirrored[:, None, None, None], changed.flip(2), changed)
+    return changed.permute(0, 3, 1, 2).float()
+
+
+def shift(
+    images: torch.Tensor, offset: torch.Tensor, pad: str = "reflect", mirrored: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Move image i by offset[i] = (down, right) pixels, then exchange its left and right where mirrored[i].
+
+    pad: what comes in: the image mirrored, its border pixel not repeated ("reflect"), or zeros.
+    images: (b, h, w, c). offset: (b, 2) integers, each smaller in size than the image. mirrored: (b,) bool.
+    Released code mean_teacher/data.py:26-70.
+    """
+    count, height, width, channels = images.shape
+    down, right = offset.T[:, :, None]
+    columns = torch.arange(width, device=images.device)[None]
+    if mirrored is not None:
+        columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
+    rows, columns = torch.arange(height, device=images.device) - down, columns - right
+    row, column = _mirrored(rows, height), _mirrored(columns, width)
+    each = torch.arange(count, device=images.device)[:, None, None]
+    pixel = (each * height + row[:, :, None]) * width + column[:, None, :]
+    # One list of pixels is a third of the time of images[each, row, column], which looks up three.
+    moved = images.reshape(-1, channels).index_select(0, pixel.view(-1)).view(images.shape)
+    if pad == "zeros":
+        moved = moved * ((rows == row)[:, :, None] & (columns == column)[:, None, :])[..., None]
+    return moved
+
+
+def _mirrored(position: torch.Tensor, size: int) -> torch.Tensor:
+    """Positions folded back into 0 .. size - 1 at the centre of the border pixels: -1 -> 1, size -> size - 2."""
+    return (size - 1) - (size - 1 - position.abs()).abs()
+
+
+def turned(angle: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """(..., 2, 3) float32 matrices for `warp`: a turn by angle radians, and a stretch by scale (..., 2) = (height,
+    width), about the centre.
+    """
+    cos, sin = np.cos(angle), np.sin(angle)
+    height, width = scale[..., 0], scale[..., 1]
+    zero = np.zeros_like(cos)
+    rows = (np.stack([cos / width, -sin / width, zero], -1), np.stack([sin / height, cos / height, zero], -1))
+    return np.stack(rows, -2).astype(np.float32)
+
+
+def warp(images: torch.Tensor, affine: torch.Tensor, pad: str = "reflect", sampling: str = "bilinear") -> torch.Tensor:
+    """Look up image i at affine[i] of every position; a position outside of it becomes its border, or zero for "zeros".
+
+    sampling: "bilinear" or "nearest". images: (b, c, h, w) float32. affine: (b, 2, 3) float32.
+    """
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    outside = "zeros" if pad == "zeros" else "border"
+    return F.grid_sample(images, grid, mode=sampling, padding_mode=outside, align_corners=False)

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from fewlabels.data.benchmarks.splits import draw_split
+from fewlabels.errors import LabelError
+from fewlabels.randomness import generator, torch_seed
+from fewlabels.training.epoch import Epoch, labeled_batches, two_stream_batches
+
+EPOCH = Epoch(seed=0, phase=1, number=2)
+
+
+def test_a_labelled_epoch_is_one_pass_without_the_rest():
+    batches = list(labeled_batches(np.arange(100, 123), 5, EPOCH))
+    assert [len(batch) for batch in batches] == [5] * 4
+    assert len(set(np.concatenate(batches))) == 20
+
+
+def test_fewer_labelled_rows_than_a_batch_make_one_batch_of_all():
+    (batch,) = labeled_batches(np.arange(7), 50, EPOCH)
+    assert sorted(batch) == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("labels", "steps"), [(500, 990), (1000, 980), (2000, 960), (4000, 920)]
+)  # the paper's CIFAR-10: 50,000 images, batches of 50 + 50
+def test_an_epoch_is_one_pass_over_the_unlabelled_rows(labels, steps):
+    labeled, unlabeled = np.arange(labels), np.arange(labels, 50_000)
+    batches = list(two_stream_batches(labeled, unlabeled, 50, 50, EPOCH))
+    assert len(batches) == steps
+    rows = np.array(batches)
+    assert (rows[:, :50] < labels).all()
+    assert len(set(rows[:, 50:].ravel())) == 50 * steps
+
+
+def test_the_labelled_stream_sees_every_row_once_before_any_twice():
+    batches = list(two_stream_batches(np.arange(6), np.arange(6, 106), 4, 10, EPOCH))
+    stream = np.concatenate([batch[:4] for batch in batches])
+    assert all(sorted(stream[start : start + 6]) == list(range(6)) for start in range(0, 36, 6))
+
+
+def test_an_unlabelled_set_smaller_than_a_batch_makes_one_batch_of_all():
+    (batch,) = two_stream_batches(np.arange(2), np.arange(2, 5), 4, 10, EPOCH)
+    assert sorted(batch[4:]) == [2, 3, 4]
+    assert len(batch) == 7
+
+
+def test_the_order_depends_on_seed_phase_and_epoch_alone():
+    def order(*key):
+        return np.concatenate(list(labeled_batches(np.arange(50), 5, Epoch(*key)))).tolist()
+
+    assert order(0, 0, 0) == order(0, 0, 0)
+    assert len({tuple(order(*key)) for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]}) == 4
+
+
+def test_draws_by_counter_never_change():
+    assert generator(3, "augment", 1, 2).integers(1000, size=4).tolist() == [835, 354, 952, 351]
+    assert torch_seed(3, "weights") != torch_seed(3, "dropout")
+
+
+def test_a_split_gives_every_class_as_many_labels_and_only_true_ones():
+    truth = np.repeat(np.arange(4), 25)
+    labels = draw_split(truth, 3, np.random.default_rng(0))
+    assert np.bincount(labels[labels >= 0]).tolist() == [3] * 4
+    assert (labels[labels >= 0] == truth[labels >= 0]).all()
+
+
+def test_more_labels_per_class_than_rows_are_refused():
+    with pytest.raises(LabelError, match="FL-L41 class 1 has 2 rows"):
+        draw_split(np.array([0, 0, 0, 1, 1]), 3, np.random.default_rng(0))

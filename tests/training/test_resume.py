@@ -1,0 +1,142 @@
+"""A run that is stopped anywhere and taken up again ends as if nothing had happened, to the bit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fewlabels.data.settings import AugmentSettings
+from fewlabels.errors import RunError
+from fewlabels.graph import GraphSettings
+from fewlabels.nets import ImageInput, NetworkSettings, build_network
+from fewlabels.training.checkpoint import Snapshot
+from fewlabels.training.loop import train
+from fewlabels.training.settings import Optimization, Phase, TrainSettings
+from fewlabels.training.watch import Stopped, Watch, Wish
+
+PAIRS = [
+    ("supervised", "lp"),
+    ("mean_teacher", "mt_lp"),
+    ("pi_model", "temporal_ensembling"),
+]
+
+
+def settings_for(pair, mode="paper", **more):
+    def phase(method):
+        return Phase(method, 2, 0.05, 4, 0 if method == "supervised" else 14)
+
+    return TrainSettings(
+        phases=(phase(pair[0]), phase(pair[1])),
+        graph=GraphSettings(n_neighbors=5, mode=mode),
+        augment=AugmentSettings(translate=1, flip=True, rotate=5),
+        network=NetworkSettings(width=4, dropout=0.2),
+        **more,
+    )
+
+
+def build(purpose):
+    torch.manual_seed(len(purpose))
+    return build_network(NetworkSettings(width=4, dropout=0.2), ImageInput(1, 8), 2)
+
+
+class Stop:
+    """Wishes to stop when asked for the `at`-th time."""
+
+    def __init__(self, at):
+        self.at, self.asked = at, 0
+        self.saved, self.reports = [], []
+
+    def wish(self):
+        self.asked += 1
+        return Wish.STOP if self.asked == self.at else Wish.GO_ON
+
+    def watch(self):
+        return Watch(
+            on_targets=lambda targets: {"label": targets.label.tolist()},
+            on_epoch=lambda report: self.reports.append(facts(report)),
+            wish=self.wish,
+            save=self.saved.append,
+        )
+
+
+def facts(report):
+    return (report.phase_index, report.number, report.loss, report.learning_rate, report.consistency, report.facts)
+
+
+def ended(task, settings, stops):
+    """The trained network and all epoch reports, with a stop at each count of `stops`, each time taken up again."""
+    images, labels, _ = task
+    start, reports = None, []
+    for at in (*stops, 0):
+        stop = Stop(at)
+        try:
+            found = train(build, images, labels, settings, watch=stop.watch(), start=start)
+        except Stopped:
+            start = stop.saved[-1]
+            reports += stop.reports
+            continue
+        return found, reports + stop.reports, stop.asked
+    raise AssertionError("never came to its end")
+
+
+def weights(found):
+    modules = [found.network] + ([found.teacher] if found.teacher else [])
+    return [value for one in modules for value in one.state_dict().values()]
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+
+
+@pytest.mark.parametrize("mode", ["paper", "released"])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_stop_at_any_moment_changes_nothing(stripes, pair, mode):
+    settings = settings_for(pair, mode)
+    whole, expected, asked = ended(stripes, settings, [])
+    for at in range(1, asked + 1):
+        found, reports, _ = ended(stripes, settings, [at])
+        assert same(found, whole), f"stopped at question {at} of {asked}"
+        assert reports == expected
+
+
+def test_many_stops_change_nothing(stripes):
+    settings = settings_for(PAIRS[1])
+    whole, expected, _ = ended(stripes, settings, [])
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        found, reports, _ = ended(stripes, settings, rng.integers(1, 6, 8).tolist())
+        assert same(found, whole)
+        assert reports == expected
+
+
+def test_adam_is_taken_up_again_too(stripes):
+    adam = Optimization("adam", 0.9, 0.0, "ramps", rampup_epochs=1, rampdown_epochs=1)
+    settings = settings_for(PAIRS[0], optimization=adam)
+    whole, *_ = ended(stripes, settings, [])
+    assert same(ended(stripes, settings, [2, 3])[0], whole)
+
+
+def test_a_snapshot_is_a_copy(stripes):
+    images, labels, _ = stripes
+    stop = Stop(0)
+    settings = settings_for(PAIRS[0])
+    watch = replace(stop.watch(), wish=lambda: Wish.SAVE)
+    train(build, images, labels, settings, watch=watch)
+    first = {name: value.clone() for name, value in stop.saved[0].tensors.items()}
+    assert len(stop.saved) > 8
+    assert all(torch.equal(first[name], stop.saved[0].tensors[name]) for name in first)
+    assert not torch.equal(first["network/fc1.weight"], stop.saved[-1].tensors["network/fc1.weight"])
+
+
+def test_a_snapshot_without_a_part_is_refused_by_its_name(stripes):
+    images, labels, _ = stripes
+    stop = Stop(3)
+    settings = settings_for(PAIRS[1])
+    with pytest.raises(Stopped):
+        train(build, images, labels, settings, watch=stop.watch())
+    saved = stop.saved[-1]
+    for name in saved.tensors:
+        left = Snapshot({key: value for key, value in saved.tensors.items() if key != name}, saved.values)
+        with pytest.raises(RunError, match=f"FL-K10 the checkpoint lacks {name}"):
+            train(build, images, labels, settings, start=left)
