@@ -15,7 +15,7 @@ from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.main import COMMANDS
 from fewlabels.main import run as run_command
 from fewlabels.nets import NetworkSettings, build_network, count_parameters
-from fewlabels.recipes.digits import digits_lp
+from fewlabels.recipes.images import digits_lp
 from fewlabels.training.settings import Phase
 
 ROOT = Path(__file__).parent.parent

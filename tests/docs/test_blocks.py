@@ -24,7 +24,7 @@ from fewlabels.data.benchmarks import digits as bundled
 from fewlabels.main import COMMANDS
 from fewlabels.main import run as run_command
 from fewlabels.nets import NetworkSettings
-from fewlabels.recipes.digits import digits_lp
+from fewlabels.recipes.images import digits_lp
 from fewlabels.training.settings import Phase
 
 DOCS = Path(__file__).parent.parent.parent / "docs"

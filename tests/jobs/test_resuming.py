@@ -17,8 +17,7 @@ from PIL import Image
 from fewlabels import cli_training
 from fewlabels.jobs import demo, images, training
 from fewlabels.main import run
-from fewlabels.recipes.digits import digits_lp
-from fewlabels.recipes.images import image_settings
+from fewlabels.recipes.images import digits_lp, image_settings
 from fewlabels.review.items import open_items
 from fewlabels.training import loop
 

@@ -8,9 +8,8 @@ import pytest
 from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
 from fewlabels.errors import ConfigError
 from fewlabels.nets import ImageInput, build_network, count_parameters
-from fewlabels.recipes.compute import petaflops, steps_per_epoch
 from fewlabels.recipes.names import METHOD_WORDS
-from fewlabels.recipes.paper import PROTOCOLS, paper_settings, scaled
+from fewlabels.recipes.paper import PROTOCOLS, paper_settings, petaflops, scaled, steps_per_epoch
 from fewlabels.training.epoch import batch_size, steps_of
 from fewlabels.training.methods import METHODS
 from fewlabels.training.schedule import adam_beta1, consistency_weight, ema_keep, learning_rate

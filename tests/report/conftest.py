@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fewlabels.insights.schema import Insights, MapPoints, Tile
 from fewlabels.runs import RunWriter
-from fewlabels.runs.insights import Insights, MapPoints, Tile
 
 RESULTS = {
     "num_rows": 1200,

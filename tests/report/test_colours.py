@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 import fewlabels.report
-from fewlabels.report.colours import CERTAINTY, GREEN, GREY, ORANGE, PALE_SHARES, PALETTE, SOFT, of_labels
+from fewlabels.report.pictures import CERTAINTY, GREEN, GREY, ORANGE, PALE_SHARES, PALETTE, SOFT, of_labels
 
 STYLE = (Path(fewlabels.report.__file__).parent / "templates" / "style.css.j2").read_text()
 WHITE, BLACK = "#ffffff", "#000000"

@@ -5,8 +5,7 @@ import pytest
 
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.report import gather, report_html
-from fewlabels.report.numbers import Summary, number, summary
-from fewlabels.report.sentences import MEANINGS, length_note, phase_notes
+from fewlabels.report.words import MEANINGS, Summary, length_note, number, phase_notes, summary
 from fewlabels.runs import RunWriter
 
 

@@ -1,7 +1,6 @@
 """scikit-learn's door to the graph core: a classifier, and a splitter and a scorer for cross-validation."""
 
 from .classifier import LabelPropagationClassifier
-from .scoring import labeled_scorer
-from .split import LabeledKFold
+from .cross_validation import LabeledKFold, labeled_scorer
 
 __all__ = ["LabelPropagationClassifier", "LabeledKFold", "labeled_scorer"]

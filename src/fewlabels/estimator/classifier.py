@@ -19,10 +19,9 @@ from ..graph.build import graph_of_rows
 from ..graph.extend import Induced, induce, induce_given
 from ..graph.precomputed import edge_weights
 from ..graph.rows import warn_of_rounding
-from .labels import AUTO, CodedLabels, checked_answers, code_labels
-from .scoring import labelled_only
+from .cross_validation import labelled_only
+from .labels import AUTO, CodedLabels, checked_answers, checked_weights, code_labels, rows_with_absent, with_absent
 from .store import Fitted, read_fitted, refinement_of, write_fitted
-from .weights import checked_weights, rows_with_absent, with_absent
 
 METRICS = ("cosine", "inner_product", "precomputed")
 

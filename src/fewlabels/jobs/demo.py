@@ -11,9 +11,9 @@ from ..data.benchmarks.digits import load_digits
 from ..data.benchmarks.splits import draw_split
 from ..errors import ConfigError
 from ..randomness import generator
-from ..recipes.digits import LABELS_PER_CLASS, digits_lp
+from ..recipes.images import LABELS_PER_CLASS, digits_lp
 from ..report import report_html
-from ..report.numbers import summary
+from ..report.words import summary
 from ..runs import RunWriter
 from ..training.settings import TrainSettings
 from .tables import DEMO

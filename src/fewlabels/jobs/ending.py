@@ -12,8 +12,8 @@ from torch import nn
 from ..conventions import UNLABELED
 from ..data.images.pictures import thumbnail
 from ..graph import GraphSettings, Propagation
+from ..insights.compute import Material
 from ..runs import PseudoLabelTable
-from .insights import Material
 from .task import Task
 
 

@@ -24,13 +24,13 @@ from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, list
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.label_matrix import checked_labels
 from ..graph.threads import num_threads
+from ..insights.compute import Material, insights_of
+from ..insights.schema import Insights
 from ..runs import RunWriter, refuse_in_run, refuse_inside
-from ..runs.insights import Insights
 from ..runs.table import PseudoLabelTable, table_kind
 from ..storage import durable
 from ..storage.folders import demand_writable
 from .explanations import record
-from .insights import Material, insights_of
 from .measures import certainty, class_counts, health, peak_memory_mib
 from .memory import GIB, available_bytes, demand_room, forecast
 from .stages import PAGE, Stages, report_seconds

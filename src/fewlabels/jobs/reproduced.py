@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import RunError
 from ..recipes.names import PHASES
 from ..recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
-from ..report.numbers import Summary, summary
+from ..report.words import Summary, summary
 from ..runs import Run, is_finished, read_run
 from ..training.identity import differences, plain
 from .cells import Cell, Variant

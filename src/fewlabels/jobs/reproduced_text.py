@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..recipes.compute import petaflops
 from ..recipes.names import PHASES, TITLES
-from ..recipes.paper import PROTOCOLS
+from ..recipes.paper import PROTOCOLS, petaflops
 from ..recipes.published import GRADES, RERUN_SPLIT, Number
-from ..report.numbers import Summary
+from ..report.words import Summary
 from .cells import OWN_RUNS, Cell, Variant
 from .reproduced import Outcome, Row, row, shown
 from .tables import aligned

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..data.notes import counts
 from ..graph import Propagation
-from .insights import reliability_of
+from ..insights.compute import reliability_of
 from .measures import accuracy_percent, certainty, class_counts, health
 from .task import Task
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..graph import Cost
+from ..insights.compute import CHECK, MAP
+from ..insights.map import MOST_ROWS
 from ..runs import RunWriter
-from .embedding_map import MOST_ROWS
-from .insights import CHECK, MAP
 from .progress import StageProgress
 
 SECONDS_PER_NUMBER = 1e-8  # of reading embeddings

@@ -16,12 +16,13 @@ from torch import nn
 from ..errors import ConfigError, NumericsError
 from ..graph import propagate
 from ..graph.label_matrix import checked_labels
+from ..insights.compute import insights_of
+from ..insights.schema import Insights
 from ..nets import build_network
 from ..nets.contract import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
-from ..runs.insights import Insights
 from ..training.agreement import demand_same
 from ..training.checkpoint import Checkpoints, Snapshot
 from ..training.distributed import joined, processes
@@ -36,7 +37,6 @@ from .ending import Final, table_of, weights_of
 from .exactness import begun_with, machine_facts
 from .folder import CHECKPOINTS, alone_in, command_to_go_on, results_before, tidied
 from .guards import OnCollapse
-from .insights import insights_of
 from .measures import clock, peak_memory_mib
 from .placement import placed
 from .progress import Progress

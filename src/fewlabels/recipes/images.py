@@ -80,3 +80,21 @@ def _consistency(method: MethodWord, share: float) -> Consistency:
     """Laine and Aila's two methods weigh the teacher by the share of labelled images."""
     most = {"pi": 100.0, "te": 30.0}
     return Consistency(weight=most[method] * share) if method in most else Consistency()
+
+
+LABELS_PER_CLASS = 3
+
+
+def digits_lp(seed: int = 0) -> TrainSettings:
+    """Supervised on 30 labels, then label propagation. `fewlabels demo --seeds 5`"""
+    return TrainSettings(
+        phases=(
+            Phase("supervised", epochs=200, learning_rate=0.05, batch_labeled=30),
+            Phase("lp", epochs=30, learning_rate=0.1, batch_labeled=30, batch_unlabeled=70),
+        ),
+        graph=GraphSettings(n_neighbors=10),
+        augment=AugmentSettings(translate=2, flip=False, rotate=25, stretch=0.3),
+        network=NetworkSettings(width=24, dropout=0.2),
+        optimization=Optimization(clip_norm=CLIP_NORM),
+        seed=seed,
+    )

@@ -3,28 +3,67 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from .colours import PALETTE
 from .curves import headline, is_known
 from .gather import Report, gather
-from .insight_pictures import LARGE, confusion_figure, map_by_certainty, map_by_label, reliability_figure
-from .insights import Insights
+from .insights import Insights, degree_rows
 from .pictures import (
+    LARGE,
     MOST_BARS,
+    PALETTE,
     classes_figure,
+    confusion_figure,
     error_figure,
     histogram_figure,
     loss_figure,
+    map_by_certainty,
+    map_by_label,
     png,
     pseudo_labels_figure,
+    reliability_figure,
     schedule_figure,
 )
-from .tables import tables
+
+
+def tables(report: Report) -> dict[str, list[list[str]]]:
+    """Name of the picture -> its numbers; those that the report has."""
+    insights = report.insights
+    found = {
+        "learning": report.learning,
+        "histogram": histogram_rows(report.histogram) if report.histogram else [],
+        "classes": class_rows(report.class_names, report.class_counts) if report.class_counts else [],
+        "reliability": insights.reliability.table if insights.reliability else [],
+        "confused": insights.confusion.pairs if insights.confusion else [],
+        "degrees": degree_rows(insights.degrees),
+    }
+    return {name: rows for name, rows in found.items() if len(rows) > 1}
+
+
+def histogram_rows(histogram: Mapping[str, Any]) -> list[list[str]]:
+    """Pseudo-labels by certainty: all, and where truth is known right and wrong ones. No empty bins."""
+    names = [name for name in ("all", "right", "wrong") if histogram.get(name) is not None]
+    rows = [["certainty", *names]]
+    for place, (low, high) in enumerate(zip(histogram["edges"], histogram["edges"][1:], strict=False)):
+        counts = [histogram[name][place] for name in names]
+        if any(counts):
+            rows.append([f"{low:.2f} to {high:.2f}", *(f"{count:,}" for count in counts)])
+    return rows
+
+
+def class_rows(class_names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> list[list[str]]:
+    """Rows of each class, given and propagated, and the share of it among all propagated ones."""
+    total = max(1, sum(counts["propagated"]))
+    rows = [["class", "given", "propagated", "share of propagated"]]
+    for name, given, spread in zip(class_names, counts["given"], counts["propagated"], strict=False):
+        rows.append([name, f"{given:,}", f"{spread:,}", f"{100 * spread / total:.1f} %"])
+    return rows
+
 
 MOST_OPEN_ROWS = 13  # longer tables are folded
 FEWEST_CONTENTS = 4  # parts of a page that has a list of them

@@ -35,8 +35,8 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from ..errors import ConfigError, RunError
+from ..insights.schema import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from ..storage import durable
-from .insights import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from .origin import versions
 from .place import takes_resume, warn_of_network
 from .table import FORMULA, PseudoLabelTable

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fewlabels.jobs.reliability import auroc, confusion, reliability
+from fewlabels.insights.reliability import auroc, confusion, reliability
 
 
 def test_auroc_is_the_share_of_pairs_in_which_the_right_row_is_more_certain():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fewlabels.jobs import embedding_map
-from fewlabels.jobs.embedding_map import MOST_LABELLED, MOST_ROWS, plane, principal
+from fewlabels.insights import map as embedding_map
+from fewlabels.insights.map import MOST_LABELLED, MOST_ROWS, plane, principal
 
 
 def groups(num_rows, width=8):

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from fewlabels.report import error_figure, gather, report_html
-from fewlabels.report.names import LONGEST_LINE, distinct_names, short_names
+from fewlabels.report.words import LONGEST_LINE, distinct_names, short_names
 
 
 @pytest.mark.parametrize(

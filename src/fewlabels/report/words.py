@@ -1,13 +1,92 @@
-"""Runs in words: what the methods are called, the headline, warnings, what happens where a phase begins."""
+"""Runs, classes and numbers in words: names, headline, warnings, what happens where a phase begins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from ..runs import Run
 from .curves import Curve, headline, is_known
-from .numbers import summary
+
+
+@dataclass(frozen=True)
+class Summary:
+    """values: one for each run, None where it has none. mean: None where a value is missing, since a mean of the others
+    would be taken for one of all. std: n - 1; None for fewer than two values too.
+    """
+
+    values: list[float | None]
+    mean: float | None
+    std: float | None
+
+
+def summary(values: Sequence[float | None]) -> Summary:
+    """Mean and standard deviation of what several runs came to."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return Summary(list(values), None, None)
+    mean = sum(known) / len(known)
+    if len(known) == 1:
+        return Summary(list(values), mean, None)
+    variance = sum((value - mean) ** 2 for value in known) / (len(known) - 1)
+    return Summary(list(values), mean, variance**0.5)
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Counts with separators, seconds from ten up whole, other numbers with two places, "-" for none."""
+    if value is None:
+        return "-"
+    whole = isinstance(value, int) or (unit == "s" and value >= 10)
+    text = f"{value:,.0f}" if whole else f"{value:.2f}"
+    return f"{text} {unit}".rstrip()
+
+
+LONGEST_NAME = 14  # in a chart
+LONGEST_LINE = 40  # in a legend, where names that differ would be cut to the same
+
+
+def distinct_names(paths: Sequence[PurePath]) -> list[str]:
+    """As few trailing parts of each path as make different paths different, the same number of parts for all.
+
+    The same path given twice has the same name twice.
+    """
+    names: list[str] = []
+    for count in range(1, 1 + max((len(path.parts) for path in paths), default=0)):
+        names = [type(path)(*path.parts[-count:]).as_posix() for path in paths]
+        if len(set(names)) == len(set(paths)):
+            break
+    return names
+
+
+def short(name: str) -> str:
+    """A name as charts show it: printable, cut, never read as a formula."""
+    return _begin(_plain(name), LONGEST_NAME)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names as a legend shows them: those that differ still do. Where that would be too long they are numbered."""
+    plain, wanted = [_plain(name) for name in names], len(set(names))
+    for length in range(LONGEST_NAME, LONGEST_LINE + 1):
+        for cut in (_begin, _end):
+            found = [cut(name, length) for name in plain]
+            if len(set(found)) == wanted:
+                return found
+    return [f"{place}: {short(name)}" for place, name in enumerate(names, 1)]
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$")
+
+
+def _begin(name: str, length: int) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def _end(name: str, length: int) -> str:
+    return name if len(name) <= length else "…" + name[1 - length :]
+
 
 NAMES = {
     "supervised": "training on the labels alone",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fewlabels.errors import RunError
-from fewlabels.runs.insights import MapPoints, Tile, gallery_bytes, map_bytes, read_gallery, read_map
+from fewlabels.insights.schema import MapPoints, Tile, gallery_bytes, map_bytes, read_gallery, read_map
 
 POINTS = MapPoints(
     np.array([3, 5]),

@@ -6,8 +6,8 @@ from PIL import Image
 
 from fewlabels.data.images.pictures import thumbnail
 from fewlabels.graph import GraphSettings, propagate
-from fewlabels.jobs.insights import Material, insights_of
-from fewlabels.runs.insights import gallery_bytes, map_bytes
+from fewlabels.insights.compute import Material, insights_of
+from fewlabels.insights.schema import gallery_bytes, map_bytes
 
 SETTINGS = GraphSettings(n_neighbors=5)
 
