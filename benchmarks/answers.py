@@ -22,7 +22,7 @@ from fewlabels.graph import GraphSettings
 from fewlabels.graph.label_matrix import CheckedLabels, sources
 from fewlabels.graph.propagation import prepared
 from fewlabels.graph.threads import num_threads
-from fewlabels.review.engine import Engine, Wanted
+from fewlabels.review.engine.engine import Engine, Wanted
 from fewlabels.review.items import Items
 from records import Ledger, print_head, print_table
 

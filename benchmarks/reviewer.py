@@ -23,9 +23,9 @@ from accuracy_data import SETS, Set
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.graph import Graph, GraphSettings, build_graph
 from fewlabels.graph.threads import num_threads
-from fewlabels.review.engine import Engine, Wanted
+from fewlabels.review.engine.engine import Engine, Wanted
+from fewlabels.review.engine.queue import doubt
 from fewlabels.review.items import Items
-from fewlabels.review.queue import doubt
 from records import Ledger, print_head, print_table
 
 NAMES, SEEDS, ASKED, PER_CLASS = ("digits", "cifar10"), range(10), (20, 50, 100), 1

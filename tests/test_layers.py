@@ -48,10 +48,12 @@ MAY_IMPORT = {
     "runs": {"errors", "storage", "insights/schema", "numpy", "pyarrow"},
     "runs/origin": {"subprocess"},
     "review": SHARED | {"runs", "graph", "data", "storage", "numpy", "pyarrow"},
-    "review/incremental": SHARED | {"graph", "numpy", "scipy"},
-    "review/server": SHARED | {"review", "fastapi", "pydantic", "starlette"},
-    "review/server_models": {"pydantic"},
-    "review/server_run": SHARED | {"review", "h11", "socket", "uvicorn"},
+    "review/engine": SHARED | {"graph", "review", "numpy", "pyarrow", "scipy"},
+    "review/store": SHARED | {"storage", "runs", "review"},
+    "review/web": {"errors", "review/web"},
+    "review/web/app": SHARED | {"review", "fastapi", "pydantic", "starlette"},
+    "review/web/schema": {"pydantic"},
+    "review/web/process": SHARED | {"review", "h11", "socket", "uvicorn"},
     "report": SHARED | {"runs", "insights/schema", "numpy", "matplotlib", "jinja2"},
     "jobs": SHARED
     | {

@@ -47,7 +47,7 @@ def review(
     """
     need_review_packages()
     from .jobs.review import Review, reviewed_json, reviewed_text, run_review
-    from .review.server_run import Door
+    from .review.web.process import Door
 
     hush(quiet)
     if not quiet:

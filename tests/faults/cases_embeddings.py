@@ -15,7 +15,7 @@ from fewlabels import GraphSettings, propagate
 from fewlabels.data.tables.embeddings import read_embeddings
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.graph import build_graph, cuda
-from fewlabels.review.engine import Engine
+from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import open_items
 
 CASES = cases = Family()

@@ -20,7 +20,7 @@ from small_disk import MIB, SmallDisk, files
 from stores import IDENTITY
 
 from fewlabels.errors import StorageError
-from fewlabels.review.store_file import NAME
+from fewlabels.review.store.file import NAME
 from fewlabels.training.checkpoint import Checkpoints, Snapshot
 
 pytestmark = [pytest.mark.lane("F6"), pytest.mark.timeout(1200)]

@@ -3,8 +3,8 @@ from requests_below import HOME, Asked
 from review_fakes import fake_desk
 from starlette.testclient import TestClient
 
-from fewlabels.review.security import Access
-from fewlabels.review.server import review_app
+from fewlabels.review.web.app import review_app
+from fewlabels.review.web.security import Access
 
 PORT = 8765
 

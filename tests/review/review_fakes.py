@@ -16,7 +16,7 @@ from fewlabels.data.images.decode import BadImage, png
 from fewlabels.errors import ConfigError
 from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run
-from fewlabels.review.store_file import local_folder, open_store
+from fewlabels.review.store.file import local_folder, open_store
 
 CLASSES = ("cat", "dog", "<img src=x onerror=alert(1)>")
 BROKEN = 5  # a row whose image cannot be shown
@@ -130,8 +130,8 @@ def main(folder, num_rows, port, fault=""):
     """Serve it: python review_fakes.py FOLDER ROWS PORT [FAULT of review_faults.py]"""
     from review_faults import FAULTS
 
-    from fewlabels.review.server import review_app
-    from fewlabels.review.server_run import Door, access_to, listening, serve
+    from fewlabels.review.web.app import review_app
+    from fewlabels.review.web.process import Door, access_to, listening, serve
     from fewlabels.runs import RunLock
 
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # as the command does

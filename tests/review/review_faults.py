@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from fewlabels.review import store_file
-from fewlabels.review.store import Conflict, Store
+from fewlabels.review.store import file as store_file
+from fewlabels.review.store.store import Conflict, Store
 
 
 def early():

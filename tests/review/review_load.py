@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import httpx2
 from review_process import ROWS, Server
 
-from fewlabels.review.store_file import NAME
+from fewlabels.review.store.file import NAME
 
 LABELS = ("cat", "dog", None)  # None: skip
 

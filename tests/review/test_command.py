@@ -20,7 +20,7 @@ from fewlabels.graph import GraphSettings
 from fewlabels.jobs.propagation import Input, run_propagation
 from fewlabels.jobs.review import Door, Review, run_review
 from fewlabels.main import run as run_command
-from fewlabels.review.server_run import listening
+from fewlabels.review.web.process import listening
 from fewlabels.runs import RunLock
 from fewlabels.storage import durable
 

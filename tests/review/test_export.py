@@ -12,7 +12,7 @@ from review_items import items_of
 
 from fewlabels.data.labels.files import read_labels
 from fewlabels.errors import ConfigError
-from fewlabels.review.engine import Engine
+from fewlabels.review.engine.engine import Engine
 from fewlabels.review.export import Form, exported
 
 ANSWERS = {10: "b", 0: "c", 20: "a"}

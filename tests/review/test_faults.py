@@ -10,10 +10,11 @@ from review_fakes import fake_desk
 from review_faults import FAULTS
 from test_store import Reviewing
 
-from fewlabels.review import security, store_file
-from fewlabels.review.security import Access
-from fewlabels.review.server import review_app
-from fewlabels.review.store import Store
+from fewlabels.review.store import file as store_file
+from fewlabels.review.store.store import Store
+from fewlabels.review.web import security
+from fewlabels.review.web.app import review_app
+from fewlabels.review.web.security import Access
 
 FEW = settings(
     max_examples=40,

@@ -19,10 +19,10 @@ from fewlabels.graph import GraphSettings, Refinement
 from fewlabels.jobs.export import run_export
 from fewlabels.jobs.propagation import Input, run_propagation
 from fewlabels.main import run
-from fewlabels.review.engine import Engine
+from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import graph_settings_of, open_items
-from fewlabels.review.store import Answer, Request
-from fewlabels.review.store_file import local_folder, open_store, review_folder, run_identity
+from fewlabels.review.store.file import local_folder, open_store, review_folder, run_identity
+from fewlabels.review.store.store import Answer, Request
 from fewlabels.storage import durable
 
 SETTINGS = GraphSettings(n_neighbors=8)

@@ -7,10 +7,10 @@ from starlette.testclient import TestClient
 
 from fewlabels.graph import GraphSettings
 from fewlabels.review.desk import Desk, Run
-from fewlabels.review.engine import Engine
+from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import Items
-from fewlabels.review.server import api
-from fewlabels.review.store_file import local_folder, open_store
+from fewlabels.review.store.file import local_folder, open_store
+from fewlabels.review.web.app import api
 
 CLASSES = ("left", "right")
 NUM = 60

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..review.engine import Engine
+from ..review.engine.engine import Engine
+from ..review.engine.state import unsolved
 from ..review.export import PLAIN, Form, exported, kind_of
 from ..review.items import Items, open_items
-from ..review.state import unsolved
-from ..review.store_file import NAME, open_store, review_folder, run_identity
+from ..review.store.file import NAME, open_store, review_folder, run_identity
 from ..runs import refuse_existing
 from ..storage import durable
 

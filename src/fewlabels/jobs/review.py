@@ -14,13 +14,13 @@ from typing import Any
 from ..data.tables.embeddings import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
-from ..review.engine import Engine
+from ..review.engine.engine import Engine
 from ..review.export import exported, kind_of
 from ..review.items import Items, open_items, reviewable
-from ..review.server import review_app
-from ..review.server_run import Door, access_to, check_host, listening, page_address, serve
-from ..review.store import Store
-from ..review.store_file import local_folder, open_store, review_folder, run_identity
+from ..review.store.file import local_folder, open_store, review_folder, run_identity
+from ..review.store.store import Store
+from ..review.web.app import review_app
+from ..review.web.process import Door, access_to, check_host, listening, page_address, serve
 from ..runs import RunLock, read_run, refuse_existing
 from ..storage import durable
 

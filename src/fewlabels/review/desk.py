@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError, StorageError
-from .past import Change, Event, Mark
-from .refusals import Refused
-from .solving import Snapshot, Solving
-from .store import Answer, Conflict, Request, Reused, Store, Written
-from .wanted import SOURCES, Wanted
-from .writing import Writing
+from .engine.solving import Snapshot, Solving
+from .engine.state import SOURCES, Wanted
+from .store.history import Change, Event, Mark
+from .store.store import Answer, Conflict, Request, Reused, Store, Written
+from .store.writing import Writing
+from .web.refusals import Refused
 
 Export = Callable[[Any, Mapping[int, str], str, int], bytes]
 

@@ -20,9 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from .engine.state import SOURCES, State
 from .items import Items
-from .state import State
-from .wanted import SOURCES
 
 KINDS = ("csv", "parquet", "label-studio")
 ENDINGS = dict(zip((".csv", ".parquet", ".json"), KINDS, strict=True))

@@ -9,7 +9,7 @@ from browser_pages import TILE, expect, opened, press, rows_shown, said
 from test_browser_trust import HOSTILE, NAMED
 from toy_review import ToyItems
 
-from fewlabels.review.store import Answer, Request
+from fewlabels.review.store.store import Answer, Request
 
 ENTRY = "#history .entry"
 

@@ -18,12 +18,12 @@ import uvicorn
 from fewlabels.data.images.decode import png
 from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run
-from fewlabels.review.security import Access
-from fewlabels.review.server import review_app
-from fewlabels.review.server_run import Door, access_to, listening
-from fewlabels.review.store import Store
-from fewlabels.review.store_file import local_folder, open_store
-from fewlabels.review.wanted import SOURCES, Wanted
+from fewlabels.review.engine.state import SOURCES, Wanted
+from fewlabels.review.store.file import local_folder, open_store
+from fewlabels.review.store.store import Store
+from fewlabels.review.web.app import review_app
+from fewlabels.review.web.process import Door, access_to, listening
+from fewlabels.review.web.security import Access
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck", "zebra")
 REACH = 2

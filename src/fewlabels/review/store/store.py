@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Literal
 
-from .past import BLANK, Change, Event, Mark, changes_in, newest_events
+from .history import BLANK, Change, Event, Mark, changes_in, newest_events
 
 Action = Literal["label", "skip", "clear"]
 

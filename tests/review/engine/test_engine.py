@@ -7,7 +7,7 @@ from review_items import NAMES, items_of
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings, Refinement, propagate
 from fewlabels.graph import influence as explain
-from fewlabels.review.engine import SOURCES, Engine, Wanted
+from fewlabels.review.engine.engine import SOURCES, Engine, Wanted
 from fewlabels.review.items import Items
 
 

@@ -12,12 +12,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from . import server_models as models
-from .desk import Desk
+from ..desk import Desk
+from ..engine.state import Wanted
+from ..store.store import Answer
+from . import schema as models
 from .refusals import Refused
 from .security import Access, Guard
-from .store import Answer
-from .wanted import Wanted
 
 KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 FILES = {
@@ -153,7 +153,7 @@ def _row(text: str) -> int:
 
 def _static_files() -> dict[str, bytes]:
     """The page's files by name, read once: no request ever leads to a path."""
-    folder = resources.files(__package__) / "static"
+    folder = resources.files("fewlabels.review") / "static"
     files = folder.iterdir() if folder.is_dir() else ()
     return {file.name: file.read_bytes() for file in files if STATIC_NAME.fullmatch(file.name)}
 

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from fewlabels.data.images import decoders
 from fewlabels.data.images.pictures import open_pictures, placeholder
-from fewlabels.review.server import api
+from fewlabels.review.web.app import api
 
 FAULTY_WORKER = Path(image_files.__file__).with_name("faulty_worker.py")
 

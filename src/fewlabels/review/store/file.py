@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ConfigError, RunError, StorageError, shown
-from ..storage import durable
-from ..storage.file_systems import network_file_system
+from ...errors import ConfigError, RunError, StorageError, shown
+from ...storage import durable
+from ...storage.file_systems import network_file_system
 from .store import Store
 
 NAME = "review.sqlite"

@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from lanes import size
 
 from fewlabels.errors import ConfigError, RunError, StorageError
-from fewlabels.review import store_file
-from fewlabels.review.past import Mark
-from fewlabels.review.store import Answer, Conflict, Request, Reused, Written
-from fewlabels.review.store_file import local_folder, open_store, review_folder, run_identity
+from fewlabels.review.store import file as store_file
+from fewlabels.review.store.file import local_folder, open_store, review_folder, run_identity
+from fewlabels.review.store.history import Mark
+from fewlabels.review.store.store import Answer, Conflict, Request, Reused, Written
 from fewlabels.storage.file_systems import network_file_system, type_of
 
 CLIENTS = st.sampled_from(["tab-1", "tab-2"])

@@ -13,10 +13,10 @@ import pytest
 from review_process import Server
 
 from fewlabels.errors import ConfigError, InputWarning
-from fewlabels.review.server_run import Door, access_to, check_host, listening, page_address
-from fewlabels.review.store_file import NAME
+from fewlabels.review.store.file import NAME
+from fewlabels.review.web.process import Door, access_to, check_host, listening, page_address
 
-SHORT = "import fewlabels.review.server_run as run, fewlabels.review.bodies as bodies; run.HEADER_SECONDS = 0.5"
+SHORT = "import fewlabels.review.web.process as run, fewlabels.review.web.bodies as bodies; run.HEADER_SECONDS = 0.5"
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from fewlabels.review.security import Access
-from fewlabels.review.server import api, review_app
+from fewlabels.review.web.app import api, review_app
+from fewlabels.review.web.security import Access
 
 HOST = "127.0.0.1:8765"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from .refusals import Refused
+from ..web.refusals import Refused
 from .store import Outcome, Request, Store, Written
 
 T = TypeVar("T")

@@ -8,17 +8,16 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..conventions import UNLABELED
-from ..errors import ConfigError
-from ..graph import Graph, build_graph
-from ..graph.influence import Explanation, explained, judged
+from ...conventions import UNLABELED
+from ...errors import ConfigError
+from ...graph import Graph, build_graph
+from ...graph.influence import Explanation, explained, judged
+from ..items import Items
 from . import queue
 from .estimate import Estimate, estimate_of, interleaved, random_order, sampled
 from .incremental import Spread, Spreading
-from .items import Items
-from .select import Texts, is_plain, passing
-from .state import Moved, State
-from .wanted import SOURCES, Wanted
+from .selection import Texts, is_plain, passing
+from .state import SOURCES, Moved, State, Wanted
 
 __all__ = ["SOURCES", "Engine", "Estimate", "Moved", "State", "Wanted"]
 

@@ -9,11 +9,11 @@ from requests_below import SENT, Asked
 from review_fakes import fake_desk
 from starlette.testclient import TestClient
 
-from fewlabels.review import bodies
-from fewlabels.review.refusals import Refused
-from fewlabels.review.security import Guard
-from fewlabels.review.server import api
-from fewlabels.review.strict_json import parsed
+from fewlabels.review.web import bodies
+from fewlabels.review.web.app import api
+from fewlabels.review.web.bodies import parsed
+from fewlabels.review.web.refusals import Refused
+from fewlabels.review.web.security import Guard
 
 
 def body(change=None, **answer):
@@ -134,7 +134,7 @@ def test_w12_on_a_full_disk_nothing_is_acknowledged_and_the_next_answer_is_taken
 
 
 def test_w13_a_file_that_another_program_holds_is_told_and_taken_up_when_it_is_free(tmp_path, monkeypatch):
-    monkeypatch.setattr("fewlabels.review.store_file.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("fewlabels.review.store.file.BUSY_SECONDS", 0.05)
     desk = fake_desk(tmp_path / "busy.review")
     page = TestClient(api(desk))
     other = sqlite3.connect(tmp_path / "busy.review/review.sqlite")

@@ -18,7 +18,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..errors import ConfigError, InputWarning, shown
+from ...errors import ConfigError, InputWarning, shown
 from .security import Access, App
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from .items import Items
-from .state import State
-from .wanted import SOURCES, Wanted
+from ...errors import ConfigError
+from ..items import Items
+from .state import SOURCES, State, Wanted
 
 ORDERS = ("queue", "doubtful", "certain", "row", "suspicious")
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .refusals import Refused
+from ..web.refusals import Refused
 
 T = TypeVar("T")
 SHOWN = 60  # rows that a page is told have moved

@@ -14,9 +14,9 @@ from requests_below import HOME, HOSTS, ORIGIN, ORIGINS, READS, WRITES, code
 from review_fakes import fake_desk
 from starlette.testclient import TestClient
 
-from fewlabels.review import security
-from fewlabels.review.security import Access
-from fewlabels.review.server import review_app
+from fewlabels.review.web import security
+from fewlabels.review.web.app import review_app
+from fewlabels.review.web.security import Access
 
 
 def test_the_right_host_origin_and_key_are_let_in(fresh, desk):

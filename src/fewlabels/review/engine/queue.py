@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import Graph
+from ...graph import Graph
 from .incremental import Spread, Spreading
 
 LEAD = 600  # rows at the head of the queue that are spread over the graph

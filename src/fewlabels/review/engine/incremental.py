@@ -10,13 +10,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..conventions import UNLABELED
-from ..graph import Graph, GraphSettings, PseudoLabels, Solution, pseudo_labels
-from ..graph.influence import unit_columns
-from ..graph.label_matrix import CheckedLabels, sources
-from ..graph.propagation import degree_roots_of, prepared
-from ..graph.refinement import Refinement, solve_refined
-from ..graph.unresolved import fill_far_nodes
+from ...conventions import UNLABELED
+from ...graph import Graph, GraphSettings, PseudoLabels, Solution, pseudo_labels
+from ...graph.influence import unit_columns
+from ...graph.label_matrix import CheckedLabels, sources
+from ...graph.propagation import degree_roots_of, prepared
+from ...graph.refinement import Refinement, solve_refined
+from ...graph.unresolved import fill_far_nodes
 
 ROUGH_TOL = 1e-2  # of what only orders the queue
 MOST_STEPS = 1000

@@ -1,0 +1,1 @@
+"""A person's answers: append-only, in SQLite, with one writer."""

@@ -1,0 +1,1 @@
+"""The page of a review: its routes, the process that serves it, and who may speak to it."""
