@@ -123,10 +123,10 @@ def fewlabels(folder: Path) -> str:
     """run_training with resume=True; a checkpoint every 0.2 seconds, where the default is a minute."""
     import numpy as np
 
+    from fewlabels.commands.task import Task
+    from fewlabels.commands.training import RunOptions, run_training
     from fewlabels.data.settings import AugmentSettings
     from fewlabels.graph import GraphSettings
-    from fewlabels.jobs.task import Task
-    from fewlabels.jobs.training import RunOptions, run_training
     from fewlabels.nets import NetworkSettings
     from fewlabels.training.settings import Phase, TrainSettings
 
@@ -153,7 +153,7 @@ KINDS = {
     "lightning": lightning,
     "fewlabels": fewlabels,
 }
-LOADED = {"lightning": ["lightning"], "fewlabels": ["fewlabels.jobs.training", "fewlabels.report.pictures"]}
+LOADED = {"lightning": ["lightning"], "fewlabels": ["fewlabels.commands.training", "fewlabels.report.pictures"]}
 
 
 def child(kind: str, folder: Path) -> None:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
+from fewlabels.commands.task import Task
+from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.data.benchmarks.datasets import Dataset, load_dataset
 from fewlabels.data.benchmarks.facts import CIFAR10
 from fewlabels.data.benchmarks.splits import few_labels
 from fewlabels.graph import GraphSettings
-from fewlabels.jobs.task import Task
-from fewlabels.jobs.training import RunOptions, run_training
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.training.settings import Consistency, Phase, TrainSettings
 

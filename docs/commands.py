@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from fewlabels.main import COMMANDS, app
+from fewlabels.cli.main import COMMANDS, app
 from fewlabels.storage import durable
 
 PAGE = Path(__file__).parent / "commands.md"

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from fewlabels.cli.main import COMMANDS
+from fewlabels.cli.main import run as run_command
 from fewlabels.estimator import LabelPropagationClassifier
-from fewlabels.main import COMMANDS
-from fewlabels.main import run as run_command
 from fewlabels.nets import NetworkSettings, build_network, count_parameters
 from fewlabels.recipes.images import digits_lp
 from fewlabels.training.settings import Phase
@@ -77,7 +77,7 @@ def newcomer(tmp_path, monkeypatch):
         phases=(Phase("supervised", 1, 0.05, 30), Phase("lp", 1, 0.05, 30, 300)),
         network=NetworkSettings(width=2),
     )
-    monkeypatch.setattr("fewlabels.jobs.demo.digits_lp", lambda seed: replace(short, seed=seed))
+    monkeypatch.setattr("fewlabels.commands.demo.digits_lp", lambda seed: replace(short, seed=seed))
     return tmp_path
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from fewlabels import errors, main
+from fewlabels import errors
+from fewlabels.cli import main
 from fewlabels.errors import LabelError, StorageError, listed, shown
 
 

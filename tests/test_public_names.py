@@ -51,7 +51,7 @@ def test_the_version_is_that_of_the_package():
 def test_importing_loads_nothing_heavy():
     heavy = {"torch", "scipy", "sklearn", "matplotlib", "pyarrow", "faiss"}
     assert not heavy & loaded_by("import fewlabels")
-    assert not heavy & loaded_by("from fewlabels.main import run; run(['--help'])")
+    assert not heavy & loaded_by("from fewlabels.cli.main import run; run(['--help'])")
 
 
 def test_propagating_arrays_loads_no_torch():

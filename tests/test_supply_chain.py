@@ -17,6 +17,7 @@ import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fewlabels.cli.main import run as run_command
 from fewlabels.data.benchmarks.plain_pickle import read_plain_pickle
 from fewlabels.data.images.read import read_images
 from fewlabels.data.labels.by_position import read_labels_by_position
@@ -24,7 +25,6 @@ from fewlabels.data.labels.files import read_labels
 from fewlabels.data.tables.embeddings import read_embeddings
 from fewlabels.errors import FewlabelsError, FewlabelsWarning
 from fewlabels.estimator import LabelPropagationClassifier
-from fewlabels.main import run as run_command
 from fewlabels.runs import read_run, verify_run
 from fewlabels.training.checkpoint import Checkpoints
 

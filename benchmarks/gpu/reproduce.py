@@ -31,13 +31,13 @@ sys.path.insert(0, str(ROOT / "src"))  # a bare machine runs this from a checkou
 
 from graph import origin  # noqa: E402
 
+from fewlabels.commands.reproduce.cells import Cell, Variant  # noqa: E402
+from fewlabels.commands.reproduce.outcomes import outcome  # noqa: E402
+from fewlabels.commands.reproduce.run import Request, reproduce  # noqa: E402
+from fewlabels.commands.training import RunOptions  # noqa: E402
 from fewlabels.data.benchmarks.datasets import Dataset, load_dataset  # noqa: E402
 from fewlabels.data.benchmarks.facts import CIFAR10  # noqa: E402
 from fewlabels.errors import Interrupted  # noqa: E402
-from fewlabels.jobs.cells import Cell, Variant  # noqa: E402
-from fewlabels.jobs.reproduce import Request, reproduce  # noqa: E402
-from fewlabels.jobs.reproduced import outcome  # noqa: E402
-from fewlabels.jobs.training import RunOptions  # noqa: E402
 from fewlabels.nets import NetworkSettings  # noqa: E402
 
 

@@ -103,7 +103,8 @@ def test_a_signal_ends_a_run_with_its_exit_code_and_says_how_to_go_on(tmp_path, 
 
 def test_a_signal_once_all_is_done_ends_the_process_in_silence():
     script = (
-        "import atexit, os, signal, sys, fewlabels.main as cli; sys.argv = ['fewlabels']; cli.run = lambda words: 3; "
+        "import atexit, os, signal, sys; import fewlabels.cli.main as cli; sys.argv = ['fewlabels']; "
+        "cli.run = lambda words: 3; "
         "atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM)); cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

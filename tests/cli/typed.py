@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from fewlabels.main import run as run_command
+from fewlabels.cli.main import run as run_command
 
 PROPAGATE = ["propagate", "embeddings.npy", "--labels", "labels.csv", "--out"]
 FEW = ["--epochs", "1", "--n-neighbors", "5", "--quiet"]

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fewlabels.cli.main import COMMANDS
+from fewlabels.cli.main import run as run_command
 from fewlabels.data.benchmarks import digits as bundled
-from fewlabels.main import COMMANDS
-from fewlabels.main import run as run_command
 from fewlabels.nets import NetworkSettings
 from fewlabels.recipes.images import digits_lp
 from fewlabels.training.settings import Phase
@@ -110,8 +110,8 @@ def short(monkeypatch):
         network=NetworkSettings(width=2),
     )
     monkeypatch.setattr("fewlabels.data.benchmarks.digits.load_digits", lambda: digits)
-    monkeypatch.setattr("fewlabels.jobs.demo.load_digits", lambda: digits)
-    monkeypatch.setattr("fewlabels.jobs.demo.digits_lp", lambda seed: replace(recipe, seed=seed))
+    monkeypatch.setattr("fewlabels.commands.demo.load_digits", lambda: digits)
+    monkeypatch.setattr("fewlabels.commands.demo.digits_lp", lambda seed: replace(recipe, seed=seed))
     monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 2)
     monkeypatch.setattr("fewlabels.recipes.images.LP_STEPS", 2)
     monkeypatch.setattr("fewlabels.graph.cost.instructions", lambda: "avx512")  # the page on cost speaks of such cores
@@ -193,7 +193,7 @@ def test_the_blocks_of_a_page_run_in_order(page, folder, capsys, monkeypatch):
         fill_with_cifar(folder)
     if page == "commands.md":  # many runs; `report` of a real run is on it, and other pages draw theirs
         for home in ("demo", "training"):
-            monkeypatch.setattr(f"fewlabels.jobs.{home}.report_html", lambda folders: "", raising=False)
+            monkeypatch.setattr(f"fewlabels.commands.{home}.report_html", lambda folders: "", raising=False)
     names: dict[str, object] = {}
     printed = None
     for language, text in blocks(page):

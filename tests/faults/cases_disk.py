@@ -16,8 +16,8 @@ import numpy as np
 from catalogue import Family
 from disk import error_at, faulty
 
+from fewlabels.commands import propagate as propagation
 from fewlabels.estimator import LabelPropagationClassifier
-from fewlabels.jobs import propagation
 from fewlabels.runs import RunWriter, place
 from fewlabels.storage import durable
 

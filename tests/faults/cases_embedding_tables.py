@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from catalogue import Family
 
-from fewlabels.jobs import propagation
+from fewlabels.commands import propagate as propagation
 
 CASES = cases = Family()
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

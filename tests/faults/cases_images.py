@@ -96,7 +96,7 @@ def train_shortly(work):
     """Two steps a phase, and no report."""
     work.monkeypatch.setattr("fewlabels.recipes.images.SUPERVISED_STEPS", 2)
     work.monkeypatch.setattr("fewlabels.recipes.images.LP_STEPS", 2)
-    work.monkeypatch.setattr("fewlabels.jobs.training.report_html", lambda folders: "<html></html>")
+    work.monkeypatch.setattr("fewlabels.commands.training.report_html", lambda folders: "<html></html>")
 
 
 @cases.accepted("I1", "a run lists what it left out")

@@ -6,10 +6,10 @@ import numpy as np
 from catalogue import Family
 from image_files import encoded, noise
 
-from fewlabels.jobs import training
-from fewlabels.jobs.guards import Known, collapse, new_alarms
-from fewlabels.jobs.task import Task
-from fewlabels.jobs.training import RunOptions, run_training
+from fewlabels.commands import training
+from fewlabels.commands.guards import Known, collapse, new_alarms
+from fewlabels.commands.task import Task
+from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
 from fewlabels.training.epoch import Epoch, batches
 from fewlabels.training.settings import Phase, TrainSettings
@@ -72,7 +72,7 @@ def _(work):
 def _(work):
     phases = (Phase("supervised", 1, 0.01, 3), Phase("lp", 1, 0.01, 3, 7))
     settings = TrainSettings(phases, network=NetworkSettings(width=2))
-    work.monkeypatch.setattr("fewlabels.jobs.training.report_html", lambda folders: "<html></html>")
+    work.monkeypatch.setattr("fewlabels.commands.training.report_html", lambda folders: "<html></html>")
     results = work.call(lambda: run_training(task(), settings, "run", RunOptions(quiet=True)))
     assert json.dumps(results, allow_nan=False)
     work.caught = [one for one in work.caught if not str(one.message).startswith(("FL-E7 ", "FL-P23 "))]

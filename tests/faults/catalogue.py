@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from fewlabels.cli.main import run as run_command
 from fewlabels.errors import FewlabelsError, FewlabelsWarning
-from fewlabels.main import run as run_command
 
 STATUS = {"C": 2, "E": 2, "G": 2, "I": 2, "L": 2, "K": 3, "D": 4}  # of a code's family, unless the case says otherwise
 WRITTEN_BESIDE = ("rejected.csv", ".lock")
@@ -86,7 +86,7 @@ class Workplace:
         np.save("embeddings.npy", self.rows.astype(np.float32))
         self.write("labels.csv", "id,label\n0,ant\n10,bee\n20,cat\n")
         # Drawing takes longer than all the rest.
-        monkeypatch.setattr("fewlabels.jobs.propagation._page", lambda folder: "<html></html>")
+        monkeypatch.setattr("fewlabels.commands.propagate._page", lambda folder: "<html></html>")
         self.codes = np.full(30, -1)
         self.codes[[0, 10, 20]] = [0, 1, 2]
         self.caught = []

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-import fewlabels.jobs.review as review_job
+import fewlabels.commands.review as review_job
+from fewlabels.cli.main import run as run_command
+from fewlabels.commands.propagate import Input, run_propagation
+from fewlabels.commands.review import Door, Review, run_review
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.graph import GraphSettings
-from fewlabels.jobs.propagation import Input, run_propagation
-from fewlabels.jobs.review import Door, Review, run_review
-from fewlabels.main import run as run_command
 from fewlabels.review.web.process import listening
 from fewlabels.runs import RunLock
 from fewlabels.storage import durable
@@ -190,7 +190,7 @@ def test_what_is_no_run_is_refused(job, tmp_path):
 
 
 def test_missing_packages_are_named(monkeypatch):
-    from fewlabels.cli_review import need_review_packages
+    from fewlabels.cli.review import need_review_packages
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ConfigError, match=r"FL-C81 .*uvicorn.*pip install 'fewlabels\[review\]'"):

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fewlabels.cli.main import run
+from fewlabels.commands.export import run_export
+from fewlabels.commands.propagate import Input, run_propagation
 from fewlabels.errors import ConfigError, StorageError
 from fewlabels.graph import GraphSettings, Refinement
-from fewlabels.jobs.export import run_export
-from fewlabels.jobs.propagation import Input, run_propagation
-from fewlabels.main import run
 from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import graph_settings_of, open_items
 from fewlabels.review.store.file import local_folder, open_store, review_folder, run_identity

@@ -9,7 +9,7 @@ def stripes(num_rows):
     """Noisy 8 x 8 images of horizontal, vertical or no stripes, two labels each, and 20 to test on."""
     import numpy as np
 
-    from fewlabels.jobs.task import Task
+    from fewlabels.commands.task import Task
 
     rng = np.random.default_rng(0)
     truth = np.arange(num_rows + 20) % 3
@@ -51,7 +51,7 @@ def settings_of(job):
 
 def noted():
     """Write to stderr, as JSON: hashes of the weights after each epoch, and of each epoch's targets."""
-    from fewlabels.jobs.watching import Watcher
+    from fewlabels.commands.watching import Watcher
     from fewlabels.training import loop
 
     def digest(tensors):
@@ -76,7 +76,7 @@ def plain_network():
     """A network without dropout and batch norm, whose output for a row does not depend on the others."""
     import torch
 
-    from fewlabels.jobs import training
+    from fewlabels.commands import training
     from fewlabels.nets import Output
 
     class Plain(torch.nn.Module):

@@ -58,7 +58,7 @@ def within(stage, owner, attribute, name):
 
 def watched(stage):
     """Note every stage of a run."""
-    from fewlabels.jobs import training, watching
+    from fewlabels.commands import training, watching
     from fewlabels.training import loop, propagator
     from fewlabels.training.checkpoint import Checkpoints
 

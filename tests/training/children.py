@@ -108,9 +108,9 @@ def trained(job, stage):
     """Do the job in this process. Returns the exit status, as the command would."""
     import torch
 
+    from fewlabels.cli.main import _on_sigterm
+    from fewlabels.commands import training
     from fewlabels.errors import FewlabelsError
-    from fewlabels.jobs import training
-    from fewlabels.main import _on_sigterm
     from fewlabels.training import distributed, evaluate
 
     signal.signal(signal.SIGTERM, _on_sigterm)
@@ -218,7 +218,12 @@ def attended(job):
 LOADED = (
     *("torch", "multiprocessing.synchronize"),
     *("pandas", "pyarrow.pandas_compat", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin"),
-    *("fewlabels.graph.compiled.rows", "fewlabels.jobs.training", "fewlabels.report.pictures", "fewlabels.main"),
+    *(
+        "fewlabels.graph.compiled.rows",
+        "fewlabels.commands.training",
+        "fewlabels.report.pictures",
+        "fewlabels.cli.main",
+    ),
 )
 
 

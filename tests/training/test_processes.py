@@ -7,7 +7,7 @@ import signal
 import pytest
 from children import Children, remains
 
-from fewlabels.main import run
+from fewlabels.cli.main import run
 
 PAIR = ["mean_teacher", "mt_lp"]
 JOB = {"pair": PAIR, "size": 2, "save_every": 0}

@@ -1,0 +1,112 @@
+"""Runs a command: exit codes, one line for every error and warning, no traceback unless --debug.
+
+Exit codes: 0 done, 2 input or option, 3 damaged run folder, 4 disk, permission or memory, 5 numerics, 130 and 143 for
+the signals, 141 for a closed pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from itertools import pairwise
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from ..errors import MESSAGE_CHARACTERS, CheckpointWarning, CollapseWarning, FewlabelsError, shown
+from . import export, propagate, reproduce, review, train
+from .app import app
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
+SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while another program has a core (LOG.md)
+HOMES = (train, reproduce, review, export, propagate)  # importing them gave the app its commands
+COMMANDS = ("demo", "train", "reproduce", "propagate", "report", "review", "export", "verify")  # in the order of --help
+app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))  # type: ignore[union-attr]
+
+
+def main() -> None:
+    """Entry point of the `fewlabels` command."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is loaded
+    warnings.showwarning = _OncePerCode()  # type: ignore[assignment]
+    status = run(sys.argv[1:])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception in Python's own last steps would only be printed
+    sys.exit(status)
+
+
+class _OncePerCode:
+    """Shows a warning as one line, and each code once: a loop would repeat it every epoch with other numbers.
+
+    Of checkpoints that are passed over, and of guards, each is shown: there the numbers are the message.
+    """
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def __call__(self, message: Warning | str, category: type[Warning], *rest: object) -> None:
+        code = str(message) if category in (CheckpointWarning, CollapseWarning) else str(message).split(" ", 1)[0]
+        if code not in self.seen:
+            self.seen.add(code)
+            print(f"warning: {shown(message, MESSAGE_CHARACTERS)}", file=sys.stderr)
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit status; print an error as one line."""
+    if not arguments:
+        arguments = ["--help"]
+    try:
+        result = app(args=arguments, prog_name="fewlabels", standalone_mode=False)
+        sys.stdout.flush()  # here a reader who went away is noticed
+        return _interrupted() if result == 130 else result if isinstance(result, int) else 0
+    except FewlabelsError as error:
+        return _failed(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _interrupted()
+    except BrokenPipeError:
+        return _without_reader()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer makes this of it
+            return _without_reader()
+        raise
+    except OSError as error:  # what nobody expected, such as a name that is too long or too many open files
+        place = "" if error.filename is None else f" at {shown(error.filename)}"
+        return _failed(f"FL-D10 {error.strerror or error}{place}; check the name, and limits with `ulimit -a`", 4)
+    except MemoryError:
+        return _failed("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)
+    except USAGE_ERROR as error:
+        text = " ".join(error.format_message().split()) + _given(error, arguments)  # type: ignore[attr-defined]
+        command = next((word for word in arguments if word in COMMANDS), "")
+        return _failed(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
+
+
+def _without_reader() -> int:
+    sys.stdout = sys.__stdout__
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]  # else exit complains
+    return 141
+
+
+def _given(error: Exception, arguments: list[str]) -> str:
+    """What came as the value of the option at fault; nothing where that is not known or said already."""
+    names = getattr(getattr(error, "param", None), "opts", ())
+    values = [value for name, value in pairwise(arguments) if name in names]
+    return f", not {shown(values[-1])!r}" if values and repr(values[-1]) not in str(error) else ""
+
+
+def _interrupted() -> int:
+    return _failed("interrupted: files already written are whole; an unfinished run folder has no manifest", 130)
+
+
+def _failed(line: str, status: int) -> int:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    print(f"error: {line}", file=sys.stderr)
+    return status

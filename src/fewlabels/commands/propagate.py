@@ -1,0 +1,336 @@
+"""The stages of `fewlabels propagate`: what each will take, and has taken."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..conventions import UNLABELED
+from ..data.labels.by_position import read_labels_by_position
+from ..data.labels.csv import LabelOptions
+from ..data.labels.files import Labels, encode_column, join_labels, read_labels
+from ..data.notes import Note, counts
+from ..data.paths import demand_unchanged, file_states
+from ..data.tables.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
+from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
+from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
+from ..graph.label_matrix import checked_labels
+from ..graph.threads import num_threads
+from ..insights.compute import CHECK, MAP, Material, insights_of
+from ..insights.map import MOST_ROWS
+from ..insights.schema import Insights
+from ..runs import RunWriter, refuse_in_run, refuse_inside
+from ..runs.table import PseudoLabelTable, table_kind
+from ..storage import durable
+from ..storage.folders import demand_writable
+from .explanations import record
+from .measures import certainty, class_counts, health, peak_memory_mib
+from .memory import GIB, available_bytes, demand_room, forecast
+from .progress import StageProgress
+
+SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
+SECONDS_PER_ROW = 4e-6  # of writing the tables
+MAP_SECONDS, PAGE_SECONDS = 3.0, 1.5  # of the report, of a whole map; measured on one core
+SECONDS_PER_CHECKED_ROW = 6e-6  # of leaving given labels out one by one
+PAGE = "report: page"
+
+
+def report_seconds(num_rows: int) -> dict[str, float]:
+    """About how long each stage of the report takes."""
+    return {
+        f"report: {CHECK}": num_rows * SECONDS_PER_CHECKED_ROW,
+        f"report: {MAP}": MAP_SECONDS * min(1.0, num_rows / MOST_ROWS),
+        PAGE: PAGE_SECONDS,
+    }
+
+
+class Stages:
+    """Times the stages: an event each in the run folder, a stretch of the progress bar.
+
+    shape: of the embeddings. report: seconds of its stages, {} without one.
+    """
+
+    def __init__(
+        self, cost: Cost, shape: tuple[int, int], num_explained: int, report: Mapping[str, float], quiet: bool
+    ) -> None:
+        seconds = {
+            "read": shape[0] * shape[1] * SECONDS_PER_NUMBER,
+            **cost.stage_seconds,
+            "explain": num_explained * cost.stage_seconds["solve"] / 4,
+            **{name: value for name, value in report.items() if name != PAGE},
+            "write": shape[0] * SECONDS_PER_ROW,
+            **{name: value for name, value in report.items() if name == PAGE},
+        }
+        self.progress = StageProgress(seconds, "propagating", quiet=quiet)
+        self.running: tuple[str, float] | None = None
+        self.waiting: list[dict[str, Any]] = []  # for the run folder
+        self.writer: RunWriter | None = None
+
+    def attach(self, writer: RunWriter) -> None:
+        """From here on there is a run folder."""
+        self.writer = writer
+        self._end()
+
+    def start(self, name: str) -> None:
+        """`name` begins, and what ran until now has ended."""
+        self._end()
+        self.running = (name, time.perf_counter())
+        self.progress.start(name)
+
+    def start_report(self, stage: str) -> None:
+        """One of the stages of what the report shows (insights.py) begins."""
+        self.start(f"report: {stage}")
+
+    def advance(self, name: str, share: float) -> None:
+        """`share` of the stage is done, from 0 to 1; what ran before it has ended."""
+        if self.running is None or self.running[0] != name:
+            self.start(name)
+        self.progress.advance(name, share)
+
+    def close(self) -> None:
+        """All is done. The run folder may be sealed already: nothing more is written there."""
+        self.progress.close()
+
+    def _end(self) -> None:
+        if self.running is not None:
+            name, since = self.running
+            self.waiting.append({"name": name, "seconds": round(time.perf_counter() - since, 4)})
+            self.running = None
+        while self.writer is not None and self.waiting:
+            self.writer.event("stage", **self.waiting.pop(0))
+
+
+MOST_EXPLAINED = 20
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is propagated.
+
+    labels: a file joined by id, or with by_position one that has a label for each row in their order; None takes the
+    label column of the embeddings. reading: how the label file is read.
+    explain: ids of the rows to say why they got their label, at most 20.
+    report: whether the run gets a report, and the map and galleries that it shows.
+    """
+
+    embeddings: Path
+    labels: Path | None = None
+    by_position: bool = False
+    columns: Columns | None = None
+    reading: LabelOptions = field(default_factory=LabelOptions)
+    ignore_unknown_ids: bool = False
+    explain: tuple[str, ...] = ()
+    report: bool = True
+
+    def facts(self) -> dict[str, Any]:
+        """How the embeddings and labels are opened again, for run.json."""
+        return {
+            "kind": "embeddings",
+            "path": os.path.abspath(self.embeddings),
+            "labels": None if self.labels is None else os.path.abspath(self.labels),
+            "by_position": self.by_position,
+            "columns": asdict(self.columns or Columns()),
+            **self.reading.facts(),
+        }
+
+
+def run_propagation(
+    asked: Input,
+    out: Path,
+    folder: Path,
+    settings: GraphSettings,
+    *,
+    memory_limit: float | None = None,
+    excel_safe: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Read, propagate, write the table to `out` and a run folder beside it. Returns the results.
+
+    memory_limit: GiB that it may take; None: what is available. excel_safe: see PseudoLabelTable.write.
+    Whatever is wrong with the input is said before anything is written. `out` is written last and at once: it is there
+    whole or not at all.
+    Raises what the readers and `propagate` raise, StorageError (G21) where it does not fit into memory, and RunError
+    (E24) where the embeddings changed meanwhile.
+    """
+    start = time.perf_counter()
+    _demand_places(out, folder, asked)
+    source = open_embeddings(asked.embeddings, asked.columns)
+    before = file_states(source.path)
+    given = _given(source, asked)
+    explained = _rows_to_explain(source, asked.explain)
+    extra = report_seconds(source.shape[0]) if asked.report else {}
+    cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet, sum(extra.values()))
+    stages = Stages(cost, source.shape, len(explained), extra, quiet)
+    stages.start("read")
+    values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=settings.drop_bad_rows)
+    given = _without_bad_rows(given, source, values, settings)
+    durable.make_folder(out.parent)
+    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
+    writer = RunWriter(folder, "propagate", {"graph": asdict(settings)}, **facts)
+    stages.attach(writer)
+    writer.notes(given.left_out)
+    found = propagate(values, given.codes, settings, class_names=given.class_names, on_progress=stages.advance)
+    stages.start("explain")
+    explanations = explain_rows(found, given.codes, explained, settings, descriptors=values)
+    material = _material(found, source, given, values, settings)
+    shown = insights_of(material, stages.start_report) if asked.report else None
+    demand_unchanged(before)
+    stages.start("write")
+    results = _results(found, given, cost) | {
+        "wall_seconds": time.perf_counter() - start,
+        "peak_memory_mib": peak_memory_mib(),
+    }
+    if explained:
+        results["explanations"] = [record(why, source.ids, given.class_names) for why in explanations]
+    if shown is not None:
+        results["leave_one_out"] = shown.values["suspicious"]
+    table = _table(found, source, given)
+    _write(writer, table, results, shown, stages)
+    table.write(out, excel_safe=excel_safe)
+    stages.close()
+    return results
+
+
+def _demand_places(out: Path, folder: Path, asked: Input) -> None:
+    """Raise where the table or the run cannot be written, or must not be: before the work, not after it."""
+    table_kind(out)
+    for place in (out, folder):
+        refuse_inside(place, [asked.embeddings, asked.labels])
+        refuse_in_run(place)
+        demand_writable(place)
+
+
+def _write(
+    writer: RunWriter, table: PseudoLabelTable, results: dict[str, Any], shown: Insights | None, stages: Stages
+) -> None:
+    """All files of the run folder that come at the end. shown: what its report shows; None for no report."""
+    writer.pseudo_labels(table)
+    writer.results(results)
+    if shown is not None:
+        writer.insights(shown)
+        stages.progress.start(PAGE)
+        writer.report(_page(writer.folder))
+    writer.finish()
+
+
+def _page(folder: Path) -> str:
+    from ..report import report_html
+
+    return report_html([folder])
+
+
+def _given(source: EmbeddingSource, asked: Input) -> Labels:
+    if asked.labels is not None and asked.by_position:
+        if asked.reading.on_conflict != "error":
+            raise ConfigError("C41", "labels by position have no ids, so none has two labels", do="drop --on-conflict")
+        return read_labels_by_position(asked.labels, source.shape[0], asked.reading)
+    if asked.labels is not None:
+        labels = read_labels(asked.labels, asked.reading)
+        return join_labels(source.ids, labels, ignore_unknown_ids=asked.ignore_unknown_ids)
+    if asked.by_position:
+        raise ConfigError("C41", "labels by position, and no label file", do="name it with --labels")
+    names = source.names()
+    if names is None:
+        do = "give a file with --labels"
+        raise LabelError("L16", "no labels: there is no label column", where=source.path, do=do)
+    return encode_column(names)
+
+
+def _without_bad_rows(given: Labels, source: EmbeddingSource, values: np.ndarray, settings: GraphSettings) -> Labels:
+    """The labels but those of rows with NaN, infinity or missing numbers, which are noted in it; warns (E1). There are
+    none unless settings.drop_bad_rows.
+
+    Raises EmbeddingError E1 where there are no other rows, LabelError L16 or L18 where other labels do not suffice.
+    """
+    rows = unusable_rows(values) if settings.drop_bad_rows else np.empty(0, np.int64)
+    if not rows.size:
+        return given
+    ids, codes = source.ids_of(rows), given.codes.copy()
+    if rows.size == codes.size:
+        raise EmbeddingError("E1", "no row without NaN, infinity or a missing number", where=source.path, rows=ids)
+    codes[rows] = UNLABELED
+    checked_labels(codes, codes.size, settings, given.class_names)
+    why = "NaN, infinity or a missing number: the row takes no part and has no label"
+    notes = [
+        Note("E1", str(source.path), row + 1, id, why + (f"; given: {given.class_names[code]!r}" if code >= 0 else ""))
+        for row, id, code in zip(rows.tolist(), ids, given.codes[rows].tolist(), strict=True)
+    ]
+    what = f"FL-E1 rows with NaN, infinity or missing numbers take no part and get no label at {source.path}"
+    warnings.warn(InputWarning(f"{what}; {listed(ids)}; all are in notes.csv"), stacklevel=3)
+    return replace(given, codes=codes, left_out=[*given.left_out, *notes])
+
+
+def _rows_to_explain(source: EmbeddingSource, ids: tuple[str, ...]) -> list[int]:
+    """The rows of the ids, each once. Raises ConfigError C40 for too many, and for ids that the data does not have."""
+    wanted = list(dict.fromkeys(ids))
+    if len(wanted) > MOST_EXPLAINED:
+        raise ConfigError("C40", f"{len(wanted)} rows to explain; expected at most {MOST_EXPLAINED}", do="name fewer")
+    rows = rows_of_ids(wanted, source.ids)
+    if (rows < 0).any():
+        raise ConfigError(
+            "C40",
+            "an id to explain that is not in the data",
+            where=source.path,
+            rows=[wanted[place] for place in np.flatnonzero(rows < 0)],
+            do=f"ids of the data look like {source.ids[0].as_py()!r}",
+        )
+    return [int(row) for row in rows]
+
+
+def _fitting_cost(
+    source: EmbeddingSource,
+    num_classes: int,
+    settings: GraphSettings,
+    memory_limit: float | None,
+    quiet: bool,
+    more: float,
+) -> Cost:
+    """The estimate, said on stderr with the seconds that come after it.
+
+    Raises StorageError G21 where it does not fit, ConfigError C41 for an odd limit.
+    """
+    if memory_limit is not None and not 0 < memory_limit < math.inf:
+        raise ConfigError("C41", f"a memory limit of {memory_limit:g} GiB; expected a number above 0")
+    cost = estimate(*source.shape, num_classes, settings, held_bytes=source.held_bytes, threads=num_threads())
+    room = available_bytes() if memory_limit is None else int(memory_limit * GIB)
+    demand_room(cost, room, source.path)
+    if not quiet:
+        print(forecast(source.shape, num_classes, cost, room, more), file=sys.stderr, flush=True)
+    return cost
+
+
+def _results(found: Propagation, given: Labels, cost: Cost) -> dict[str, Any]:
+    result = found.pseudo_labels
+    return {
+        "class_names": list(given.class_names),
+        "num_rows": int(given.codes.size),
+        "num_labeled": int((given.codes != UNLABELED).sum()),
+        "class_counts": class_counts(result.label, given.codes, len(given.class_names)),
+        **certainty(found, given.codes, None),
+        **health(found),
+        "notes": counts(given.left_out),
+        "refined": None if found.refined is None else asdict(found.refined),
+        "estimate": {"bytes": cost.bytes, "seconds": cost.seconds},
+    }
+
+
+def _material(
+    found: Propagation, source: EmbeddingSource, given: Labels, values: np.ndarray, settings: GraphSettings
+) -> Material:
+    """For the report. There is no truth, and rows have no images: they are shown by their ids."""
+    num_classes = len(given.class_names)
+    return Material(found, given.codes, None, num_classes, values, settings, lambda row: str(source.ids[row]))
+
+
+def _table(found: Propagation, source: EmbeddingSource, given: Labels) -> PseudoLabelTable:
+    result, labelled = found.pseudo_labels, given.codes != UNLABELED
+    return PseudoLabelTable(source.ids, result.label, result.certainty, labelled, result.reached, given.class_names)

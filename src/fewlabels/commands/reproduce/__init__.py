@@ -1,0 +1,1 @@
+"""The paper's experiments: their cells, run, read back and printed."""

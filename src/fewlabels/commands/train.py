@@ -1,0 +1,300 @@
+"""`fewlabels train`: from images and a few labels to a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import warnings
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..conventions import UNLABELED
+from ..data.images.decode import MAX_PIXELS
+from ..data.images.read import Images, read_images
+from ..data.labels.csv import LabelOptions
+from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
+from ..data.notes import Note
+from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, listed, shown
+from ..recipes.images import ImageOptions, image_settings
+from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
+from ..storage.folders import demand_writable
+from ..training.epoch import steps_of
+from ..training.settings import TrainSettings
+from .progress import following
+from .resuming import (
+    continued,
+    demand_network,
+    demand_same_machine,
+    in_order_of,
+    read_start,
+    results_before,
+    size_of,
+    unlike,
+)
+from .task import Task
+from .training import RunOptions, run_training
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """What to read, and how.
+
+    labels: joined to the images by id; None takes sub-folder names, or the label column.
+    test: labelled images that only the test error is measured on.
+    continue_from: finished run whose network the new one starts from.
+    accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
+    max_pixels: of an image; larger ones are not read.
+    """
+
+    data: Path
+    labels: LabelFile | None = None
+    test: Path | None = None
+    image_size: int | None = None
+    on_bad_image: str = "skip"
+    ignore_unknown_ids: bool = False
+    continue_from: Path | None = None
+    accept_truncated: bool = False
+    max_pixels: int = MAX_PIXELS
+
+    def facts(self) -> dict[str, Any]:
+        """How the images and labels are opened again, for run.json."""
+        return {
+            "kind": "images",
+            "path": os.path.abspath(self.data),
+            "labels": None if self.labels is None else os.path.abspath(self.labels.source),
+            **(self.labels.options if self.labels is not None else LabelOptions()).facts(),
+            "image_size": self.image_size,
+            "accept_truncated": self.accept_truncated,
+            "max_pixels": self.max_pixels,
+        }
+
+    def asked(self) -> dict[str, Any]:
+        """All that decides on the result, as it was asked for."""
+        places = {"test": self.test, "continue_from": self.continue_from}
+        return {
+            **self.facts(),
+            **{name: None if place is None else os.path.abspath(place) for name, place in places.items()},
+            "on_bad_image": self.on_bad_image,
+            "ignore_unknown_ids": self.ignore_unknown_ids,
+        }
+
+    def read(self, path: Path, name: str, *, size: int | None, quiet: bool, folder_labels: bool = True) -> Images:
+        follow = following(f"reading {name}", quiet=quiet)
+        return read_images(
+            path,
+            image_size=size,
+            on_bad_image=self.on_bad_image,
+            accept_truncated=self.accept_truncated,
+            max_pixels=self.max_pixels,
+            folder_labels=folder_labels,
+            progress=follow,
+        )
+
+
+def run_images(
+    source: ImageSource, options: ImageOptions, folder: str | Path, how: RunOptions | None = None
+) -> dict[str, Any]:
+    """Read, train, propagate, write the run folder. Returns the results."""
+    how = how or RunOptions()
+    quiet = how.quiet
+    image_settings(1, 1, 8, options)  # what is out of range is told before minutes of reading
+    asked = {"options": asdict(options) | {"source": source.asked()}, "speed": how.speed}
+    if how.resume and (done := results_before(Path(folder), asked)) is not None:
+        _say(f"{folder} is finished: nothing is read or trained again", quiet)
+        return done
+    _demand_place(source, Path(folder), how)
+    start = None if source.continue_from is None else read_start(source.continue_from)
+    if start is not None:
+        demand_network(start, options.network, ImageOptions.network)
+        source = replace(source, image_size=size_of(start, source.image_size))
+    in_folders = source.labels is None
+    images = source.read(source.data, "images", size=source.image_size, quiet=quiet, folder_labels=in_folders)
+    given = _given(images, source)
+    if start is not None:
+        given = in_order_of(start, given)
+    _demand_unlabelled(given, source)
+    if images.rejected:
+        warnings.warn(_left_out(images, given), stacklevel=2)
+    task = Task(
+        images.pixels,
+        given.codes,
+        images.ids,
+        given.class_names,
+        _title(source, options),
+        rejected=images.rejected,
+        facts={"source": source.facts(), "options": asked["options"]},
+        notes=[*given.left_out, *images.notes],
+    )
+    task = _with_test(task, source, quiet=quiet)
+    warn_of_copies(task)
+    settings = image_settings(task.num_labeled, len(images.ids) - task.num_labeled, images.pixels.shape[1], options)
+    if start is not None:
+        task, settings = continued(task, settings, start)
+        _say(unlike(start, settings), quiet)
+    _say(outlook(task, settings), quiet)
+    return run_training(task, settings, folder, how)
+
+
+def _say(text: str, quiet: bool) -> None:
+    if text and not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _demand_unlabelled(given: Labels, source: ImageSource) -> None:
+    """Raise LabelError (L42) where every image has a label."""
+    if (given.codes != UNLABELED).all():
+        raise LabelError(
+            "L42",
+            f"all {len(given.codes)} images are labelled: there is nothing to propagate to",
+            where=source.data,
+            do="name the labelled ones in a file and give it with --labels, or put unlabelled images in unlabeled/",
+        )
+
+
+def _demand_place(source: ImageSource, folder: Path, how: RunOptions) -> None:
+    """Raise where the folder cannot be written or gone on with: before minutes of reading."""
+    refuse_inside(folder, (source.data, source.test))
+    refuse_in_run(folder)
+    demand_writable(folder)
+    if not how.resume:
+        refuse_used_folder(folder)
+    elif not how.allow_inexact:
+        demand_same_machine(folder, how.device)
+
+
+def _title(source: ImageSource, options: ImageOptions) -> str:
+    name = source.data.resolve().name
+    return name if options.scale == 1 else f"{name}, a shortened run: {options.scale:g} of the schedule"
+
+
+def _left_out(images: Images, given: Labels) -> InputWarning:
+    count, labelled = len(images.rejected), sum(note.code == "I1" for note in given.left_out)
+    first = "; ".join(f"{shown(name)}: {shown(reason)}" for name, reason in images.rejected[:SHOWN_ROWS])
+    more = f"; and {count - SHOWN_ROWS} more" if count > SHOWN_ROWS else ""
+    lost = f", {labelled} of them labelled (notes.csv)" if labelled else ""
+    return InputWarning(
+        f"FL-I1 left out {count} of {count + len(images.ids)} images (rejected.csv){lost}: {first}{more}"
+    )
+
+
+def _given(images: Images, source: ImageSource) -> Labels:
+    if source.labels is not None:
+        known = [*images.ids, *(name for name, _ in images.rejected)]  # a label of an unreadable image is no error
+        joined = join_labels(known, source.labels, ignore_unknown_ids=source.ignore_unknown_ids)
+        used, lost = np.split(joined.codes, [len(images.ids)])
+        notes = [
+            Note("I1", source.labels.source, None, id, f"given: {joined.class_names[code]!r}; the image is left out")
+            for (id, _), code in zip(images.rejected, lost.tolist(), strict=True)
+            if code != UNLABELED
+        ]
+        return replace(joined, codes=used, left_out=[*joined.left_out, *notes])
+    if not any(name is not None for name in images.names):
+        raise LabelError(
+            "L16",
+            "no labels: no class folders and no label column",
+            where=source.data,
+            do="give a label file with --labels",
+        )
+    return encode_labels(images.names, class_names=images.class_names)
+
+
+def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
+    """The task with test images, made like the training images; their labels come from folders or the label column."""
+    if source.test is None:
+        return task
+    images = source.read(source.test, "test images", size=task.pixels.shape[1], quiet=quiet)
+    strange = {name for name in images.names if name is not None} - set(task.class_names)
+    if strange:
+        raise LabelError(
+            "L34",
+            f"test images of {len(strange)} classes that no training label has, such as {shown(min(strange))!r}",
+            where=source.test,
+            do=f"leave them out, or label such images for training; the classes are {', '.join(task.class_names[:5])}",
+        )
+    truth = encode_labels(images.names, class_names=task.class_names).codes
+    known = truth != UNLABELED
+    unused = len(images.rejected) + int((~known).sum())
+    if unused:
+        what = (
+            f"FL-I38 {len(images.rejected)} test images cannot be read and {(~known).sum()} have no label: the error "
+        )
+        warnings.warn(InputWarning(f"{what}is measured on the other {known.sum()}"), stacklevel=2)
+    if not known.any():
+        raise ImageError("I37", "no test image has a label", where=source.test, do="use one sub-folder for each class")
+    return replace(
+        task,
+        test_pixels=_channels(images.pixels[known], task.pixels.shape[3]),
+        test_truth=truth[known],
+        notes=[*task.notes, *images.notes],
+    )
+
+
+def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """The same images with 1 or 3 channels; colour becomes grey by the mean of its channels."""
+    if pixels.shape[3] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=3)
+    return np.asarray(pixels.mean(axis=3, keepdims=True).round(), np.uint8)
+
+
+def checked_device(name: str) -> str:
+    """The device to use: "auto" takes a GPU where there is one. Raises ConfigError (C7) for one that is not there."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if available else "cpu"
+    if name == "cpu" or (name.startswith("cuda") and available):
+        try:
+            torch.device(name)
+        except RuntimeError:
+            pass
+        else:
+            index = torch.device(name).index or 0
+            if name == "cpu" or index < torch.cuda.device_count():
+                return name
+    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    raise ConfigError("C7", f"device {name!r} is not on this machine", do=f"it has: {', '.join(here)}")
+
+
+def warn_of_copies(task: Task) -> None:
+    """Warn (I21) of equal images with different labels, and of test images that are among the training images."""
+    alike: dict[bytes, list[int]] = defaultdict(list)
+    for row, digest in enumerate(_digests(task.pixels)):
+        alike[digest].append(row)
+    contradicting = []
+    for rows in alike.values():
+        given = [row for row in rows if task.labels[row] != UNLABELED] if len(rows) > 1 else []
+        if len({task.labels[row] for row in given}) > 1:
+            names = (f"{task.ids[row]} {task.class_names[task.labels[row]]!r}" for row in given[:3])
+            contradicting.append(" and ".join(names))
+    if contradicting:
+        _warn(f"equal images with different labels: {listed(contradicting)}")
+    if task.test_pixels is not None and (known := sum(digest in alike for digest in _digests(task.test_pixels))):
+        _warn(f"{known} of {task.num_test} test images are among the training images: their error says too little")
+
+
+def _digests(pixels: np.ndarray) -> list[bytes]:
+    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels]
+
+
+def _warn(what: str) -> None:
+    warnings.warn(InputWarning(f"FL-I21 {what}"), stacklevel=4)
+
+
+def outlook(task: Task, settings: TrainSettings) -> str:
+    """What is about to be trained, and on what: how long it takes depends on the pixels above all."""
+    side, phases = task.pixels.shape[1], []
+    for phase in settings.phases:
+        steps = steps_of(phase, task.labels)
+        phases.append(f"{phase.epochs} epochs of {steps:,} step{'s' * (steps != 1)} ({phase.method})")
+    return (
+        f"{len(task.labels):,} images at {side} x {side} pixels (--image-size), {task.num_labeled:,} of them labelled, "
+        f"{len(task.class_names)} classes: {', then '.join(phases)}"
+    )

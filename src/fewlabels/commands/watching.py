@@ -1,0 +1,301 @@
+"""Where the images of a run lie."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..conventions import UNLABELED
+from ..errors import CollapseWarning, FewlabelsError, NumericsError
+from ..runs import RunWriter
+from ..training.checkpoint import Checkpoints, Snapshot
+from ..training.epoch import batch_size, steps_of
+from ..training.evaluate import error_percent, evaluate
+from ..training.execution import Execution
+from ..training.interrupt import interrupted
+from ..training.settings import Phase, TrainSettings
+from ..training.targets import Targets
+from ..training.watch import EpochReport, Watch, Wish
+from .guards import Known, OnCollapse, collapse, headline_error, new_alarms
+from .measures import accuracy_percent, certainty, health
+from .progress import Pace, Progress
+from .task import Task
+from .tensorboard import Board
+
+MOST_OF_A_GPU = 0.5  # of its free memory; the rest is for the network and its activations
+
+
+def placed(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
+    """All images as one tensor: on the device, or in main memory where they would take more than half of a GPU.
+
+    pixels: (n, h, w, c) uint8, which may be a map of a file; nothing is written to them.
+    """
+    with warnings.catch_warnings():  # torch warns that a read-only array could be written to: it is not
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        images = torch.from_numpy(pixels)
+    if device.type == "cuda" and pixels.nbytes > MOST_OF_A_GPU * torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)
+
+
+WHAT_TO_DO = "look at the labels and at the report; another seed or fewer neighbours may do better"
+MOST_MEASURED = 50  # epochs of a phase after which the test error is measured
+FIRST_MEASURED = 3  # epochs of a later phase: its learning rate starts high, and the error with it
+
+
+class Log:
+    """The events of a run: written as they come, and kept to draw its results from.
+
+    writer: None in a process that does not write. board: shows them in TensorBoard too.
+    """
+
+    def __init__(self, writer: RunWriter | None, before: list[dict[str, Any]], board: Board | None = None) -> None:
+        self._writer, self._board = writer, board
+        self.events = before
+        for event in before if board else ():
+            self._show(event)
+
+    def add(self, event: str, values: Mapping[str, Any]) -> None:
+        self.events.append({"event": event, **values})
+        if self._writer is not None:
+            self._writer.event(event, **values)
+        self._show(self.events[-1])
+
+    def _show(self, event: dict[str, Any]) -> None:
+        if self._board is not None:
+            self._board.add(event)
+
+    def close(self) -> None:
+        """Nothing follows: what TensorBoard reads is complete on disk."""
+        if self._board is not None:
+            self._board.close()
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == "epoch"]
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """When to save and to stop. seconds: between two checkpoints. stop: the number of a signal that asked to stop, or
+    None. spent: seconds the run has taken, those before it was taken up included. on_collapse: what two label-free
+    guards do. leads: whether this process saves.
+    """
+
+    seconds: float
+    stop: Callable[[], int | None]
+    spent: Callable[[], float]
+    on_collapse: OnCollapse = "warn"
+    leads: bool = True
+
+
+class Keeper:
+    """Says when a run is to be saved or stopped, and saves it."""
+
+    def __init__(self, checkpoints: Checkpoints, log: Log, keeping: Keeping) -> None:
+        self._checkpoints, self._log, self._keeping = checkpoints, log, keeping
+        self._saved_at = time.monotonic()
+        self.step = 0  # of the newest checkpoint
+        self._ends = False  # the last epoch is over: what follows must not cost it
+        self._collapse: list[str] = []  # what guards said, if the run is to stop for it
+        self.after_epoch(ends=False)  # a run that stopped for a collapse stops again when it is taken up
+
+    def after_epoch(self, *, ends: bool) -> None:
+        """The events of an epoch are in the log. ends: it was the last one."""
+        self._ends = ends
+        if self._keeping.on_collapse == "stop":
+            self._collapse = collapse(self._log.events)
+
+    def wish(self) -> Wish:
+        if self._keeping.stop() is not None or self._collapse:
+            return Wish.STOP
+        due = self._ends or time.monotonic() - self._saved_at >= self._keeping.seconds
+        return Wish.SAVE if due and self._keeping.leads else Wish.GO_ON
+
+    def save(self, snapshot: Snapshot) -> None:
+        values = snapshot.values | {"events": len(self._log.events), "seconds": self._keeping.spent()}
+        self.step = snapshot.values["place"]["done"]
+        self._checkpoints.save(self.step, replace(snapshot, values=values))
+        self._saved_at, self._ends = time.monotonic(), False
+
+    def why_stopped(self, command: Sequence[str]) -> FewlabelsError:
+        """The error to end with, once all is saved: by a signal, a collapse or another process. command: goes on."""
+        number = self._keeping.stop()
+        if number is None and self._collapse:
+            return NumericsError(
+                "P23",
+                f"training collapsed: {'; '.join(self._collapse)}; stopped after step {self.step}, all is saved",
+                do="look at the labels, start anew with a lower --learning-rate, or go on: "
+                f"{shlex.join(command)} --on-collapse warn",
+            )
+        return interrupted(number, self.step if self._keeping.leads else None, command)
+
+
+class Watcher:
+    """Measures after every epoch: an event in the run folder, and a note beside the progress bar."""
+
+    def __init__(
+        self, task: Task, settings: TrainSettings, execution: Execution, log: Log, keeper: Keeper, progress: Progress
+    ) -> None:
+        self._task, self._settings, self._execution = task, settings, execution
+        self._log, self._keeper, self._progress = log, keeper, progress
+        self._test = None if task.test_pixels is None else placed(task.test_pixels, execution.device)
+        given = np.bincount(task.labels[task.labels != UNLABELED], minlength=len(task.class_names))
+        self._known = Known(given.tolist(), task.class_names, task.num_test)
+        self._note = note(log.events)
+        self._epochs = [(phase.epochs, images_of_epoch(phase, task.labels)) for phase in settings.phases]
+        self._total = sum(count * images for count, images in self._epochs)
+        self._done = progress.done
+        self._pace = Pace()
+
+    def watch(self) -> Watch:
+        return Watch(
+            on_targets=self._facts,
+            on_stage=lambda stage, share: self._progress.step((self._place(), stage_words(stage, share)), 0),
+            on_steps=self._steps,
+            on_epoch=self._epoch,
+            wish=self._keeper.wish,
+            save=self._keeper.save,
+        )
+
+    def _steps(self, images: int) -> None:
+        self._done += images
+        self._pace.mark(self._done)
+        self._tell(images)
+
+    def _place(self) -> str:
+        return place_words(self._epochs, self._done)
+
+    def _tell(self, images: int) -> None:
+        """So many images more, where the run is, what the last epoch did, and the time left."""
+        left = self._pace.seconds(self._done, self._total)
+        self._progress.step((self._place(), *self._note), images, left)
+
+    def _epoch(self, report: EpochReport) -> None:
+        measured = _is_measured(report)
+        event = {
+            "phase": report.phase.method,
+            "phase_index": report.phase_index,
+            "epoch": report.number,
+            "steps": report.steps,
+            "learning_rate": report.learning_rate,
+            "consistency_weight": report.consistency,
+            "loss": report.loss,
+            "seconds": round(report.seconds, 4),
+            "test_error": self._test_error(report.network) if measured else None,
+            "teacher_test_error": self._test_error(report.teacher) if measured else None,
+        }
+        self._log.add("epoch", event | report.facts)
+        if self._execution.group.leads:
+            self._guard(report)
+        self._note = note(self._log.events)
+        self._tell(0)
+        last = self._settings.phases[-1]
+        self._keeper.after_epoch(ends=report.phase is last and report.number + 1 == last.epochs)
+
+    def _guard(self, report: EpochReport) -> None:
+        """Warn of what this epoch's guards saw for the first time in its phase, and note it as events."""
+        for alarm in new_alarms(self._log.events, self._known):
+            where = f"phase {report.phase_index + 1} ({report.phase.method}), epoch {report.number + 1}"
+            place = {"phase": report.phase.method, "phase_index": report.phase_index, "epoch": report.number}
+            message = f"{where}: {alarm.words}"
+            self._log.add("guard", {"guard": alarm.guard, **place, "message": message, **alarm.values})
+            self._progress.make_room()
+            warnings.warn(f"FL-P23 {message}; {WHAT_TO_DO}", CollapseWarning, stacklevel=2)
+
+    def _test_error(self, network: nn.Module | None) -> float | None:
+        if network is None or self._test is None or self._task.test_truth is None:
+            return None
+        return error_percent(evaluate(network, self._test, self._execution).logits, self._task.test_truth)
+
+    def _facts(self, targets: Targets) -> dict[str, Any]:
+        """Numbers about pseudo-labels as they are made; nothing where all labels are given."""
+        if targets.propagation is None:
+            return {}
+        task, found = self._task, targets.propagation.pseudo_labels
+        facts = health(targets.propagation)
+        measured = certainty(targets.propagation, task.labels, task.truth)
+        return {
+            "pseudo_label_accuracy": accuracy_percent(found.label, task.labels, task.truth),
+            "mean_certainty": measured["certainty"],
+            "certainty_right": measured["certainty_right"],
+            "certainty_wrong": measured["certainty_wrong"],
+            "unreached": facts["unreached"],
+            "components": facts["graph"]["num_components"],
+            "solver_steps": facts["solver"]["steps"],
+            "solver_residual": facts["solver"]["residual"],
+            "class_counts": np.bincount(found.label[found.reached], minlength=len(task.class_names)).tolist(),
+        }
+
+
+def total_images(settings: TrainSettings, labels: np.ndarray) -> int:
+    """Images that all steps of a run will see."""
+    return sum(phase.epochs * images_of_epoch(phase, labels) for phase in settings.phases)
+
+
+def images_before(settings: TrainSettings, labels: np.ndarray, place: Mapping[str, int]) -> int:
+    """Images that the steps before a place have seen: what the progress bar of a resumed run begins with."""
+    done = 0
+    for number, phase in enumerate(settings.phases[: place["phase"] + 1]):
+        epochs = place["epoch"] if number == place["phase"] else phase.epochs
+        done += epochs * images_of_epoch(phase, labels)
+    return done + place["step"] * batch_size(settings.phases[place["phase"]], labels)
+
+
+def images_of_epoch(phase: Phase, labels: np.ndarray) -> int:
+    """Images that the steps of one epoch see."""
+    return steps_of(phase, labels) * batch_size(phase, labels)
+
+
+def place_words(epochs: Sequence[tuple[int, int]], done: int) -> str:
+    """ "phase 1/2, epoch 3/40": where the next image lies after the first `done` of them.
+
+    epochs: of each phase, how many, and images in one.
+    """
+    for number, (count, images) in enumerate(epochs, 1):
+        if done < count * images or number == len(epochs):
+            break
+        done -= count * images
+    epoch = f"epoch {min(done // images + 1, count)}/{count}"
+    return epoch if len(epochs) == 1 else f"phase {number}/{len(epochs)}, {epoch}"
+
+
+def stage_words(stage: str, share: float) -> str:
+    """A stage of the propagation; its share once there is one to tell."""
+    return f"{stage} {100 * share:.0f} %" if share > 0 else stage
+
+
+def _is_measured(report: EpochReport) -> bool:
+    """Whether test images are looked at after this epoch: at the last of a phase, about 50 spread over it, and the
+    first ones of a phase that follows another.
+    """
+    if report.phase_index > 0 and report.number < FIRST_MEASURED:
+        return True
+    left = report.phase.epochs - 1 - report.number
+    return left % math.ceil(report.phase.epochs / MOST_MEASURED) == 0
+
+
+def note(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What the last epoch did, in a few words each, the most telling first; nothing before the first."""
+    epochs = [event for event in events if event["event"] == "epoch"]
+    if not epochs:
+        return ()
+    last = epochs[-1]
+    error = [found for epoch in epochs if (found := headline_error(epoch)) is not None]
+    known = {
+        "loss {:.3g}": last["loss"],
+        "error {:.1f}%": error[-1] if error else None,  # not measured after every epoch
+        "labels right {:.1f}%": last.get("pseudo_label_accuracy"),
+        "certainty {:.2f}": last.get("mean_certainty"),
+    }
+    loss, *others = [words.format(value) for words, value in known.items() if value is not None]
+    return (f"{last['phase']} {loss}", *others)

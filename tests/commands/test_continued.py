@@ -1,0 +1,125 @@
+"""A run that starts from the weights of another."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from fewlabels.commands.resuming import continued, read_start
+from fewlabels.commands.train import ImageSource, run_images
+from fewlabels.commands.training import RunOptions, run_training
+from fewlabels.data.labels.files import read_labels
+from fewlabels.errors import ConfigError, RunError
+from fewlabels.graph import GraphSettings
+from fewlabels.nets import NetworkSettings
+from fewlabels.recipes.images import ImageOptions
+from fewlabels.runs import read_run
+from fewlabels.storage import durable
+from fewlabels.training.settings import Phase, TrainSettings
+
+SETTINGS = TrainSettings(
+    phases=(Phase("supervised", 5, 0.05, 6), Phase("lp", 3, 0.05, 6, 18)),
+    graph=GraphSettings(n_neighbors=12),
+    network=NetworkSettings(width=4, dropout=0.1),
+)
+QUIET = RunOptions(quiet=True)
+
+
+@pytest.fixture
+def first(stripes, tmp_path):
+    run_training(stripes, SETTINGS, tmp_path / "first", QUIET)
+    return tmp_path / "first"
+
+
+@pytest.fixture
+def photos(stripes, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for row, pixels in enumerate(stripes.pixels):
+        Image.fromarray(pixels[..., 0]).save(folder / f"{row}.png")
+    return folder
+
+
+def labels_file(tmp_path, stripes, rows, extra=()):
+    lines = [f"{row}.png,{stripes.class_names[stripes.truth[row]]}" for row in rows]
+    (tmp_path / "reviewed.csv").write_text("\n".join(["id,label", *lines, *extra]) + "\n")
+    return read_labels(tmp_path / "reviewed.csv")
+
+
+def test_a_continued_run_starts_from_the_weights_and_skips_the_supervised_phase(stripes, first, photos, tmp_path):
+    given = labels_file(tmp_path, stripes, range(11, -1, -1))  # other classes come first in the file
+    source = ImageSource(photos, given, continue_from=first)
+    run_images(source, ImageOptions(epochs=1, graph=SETTINGS.graph), tmp_path / "second", QUIET)
+    run = read_run(tmp_path / "second")
+    assert {event["phase"] for event in run.of("epoch")} == {"lp"}
+    assert run.facts["class_names"] == stripes.class_names
+    assert run.facts["continued_from"]["run"] == str(first)
+    assert run.facts["continued_from"]["file"] == "model.safetensors"
+    before, after = (json.loads((folder / "model.json").read_text()) for folder in (first, tmp_path / "second"))
+    assert before == after
+    assert run.settings["network"] == read_run(first).settings["network"]
+
+
+def test_the_first_step_sees_the_old_weights(stripes, first, tmp_path):
+    """With a learning rate next to nothing the new weights are the old ones, whatever the seed."""
+    slow = replace(SETTINGS, seed=5, phases=(Phase("supervised", 1, 1e-12, 6), Phase("lp", 1, 1e-12, 6, 18)))
+    task, settings = continued(stripes, slow, read_start(first))
+    assert [phase.method for phase in settings.phases] == ["lp"]
+    run_training(task, settings, tmp_path / "second", QUIET)
+    old, new = (load_file(folder / "model.safetensors") for folder in (first, tmp_path / "second"))
+    for name, value in old.items():
+        if "running" not in name and "num_batches" not in name:
+            assert (value - new[name]).abs().max() < 1e-6
+
+
+def test_a_teacher_is_where_the_new_network_starts(first):
+    weights = load_file(first / "model.safetensors")
+    other = {name: value * 0 for name, value in weights.items()}
+    save_file(other, first / "teacher.safetensors")
+    (first / "manifest.json").unlink()
+    durable.write_manifest(first)
+    start = read_start(first)
+    assert start.file == "teacher.safetensors"
+    assert start.weights == (first / "teacher.safetensors").read_bytes()
+
+
+def test_a_supervised_run_keeps_its_only_phase(stripes, first):
+    alone = replace(SETTINGS, phases=SETTINGS.phases[:1])
+    assert continued(stripes, alone, read_start(first))[1].phases == alone.phases
+
+
+def test_classes_that_the_network_does_not_know_are_refused(stripes, first, photos, tmp_path):
+    given = labels_file(tmp_path, stripes, range(6), ["7.png,dots"])
+    with pytest.raises(ConfigError, match=r"FL-C88 .*'dots'"):
+        run_images(ImageSource(photos, given, continue_from=first), ImageOptions(epochs=1), tmp_path / "new", QUIET)
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_network_by_name_is_refused(stripes, first, photos, tmp_path):
+    source = ImageSource(photos, labels_file(tmp_path, stripes, range(6)), continue_from=first)
+    with pytest.raises(ConfigError, match=r"FL-C88 .*'cnn13'"):
+        run_images(source, ImageOptions(network="cnn13"), tmp_path / "new", QUIET)
+
+
+def test_images_with_other_channels_are_refused(stripes, first):
+    colour = replace(stripes, pixels=stripes.pixels.repeat(3, axis=3))
+    with pytest.raises(ConfigError, match=r"FL-C88 .*channels"):
+        continued(colour, SETTINGS, read_start(first))
+
+
+def test_a_run_without_a_network_or_with_a_damaged_one_is_refused(first):
+    path = first / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(RunError, match="FL-K2"):
+        read_start(first)
+    path.unlink()
+    with pytest.raises(ConfigError, match="FL-C88"):
+        read_start(first)
+
+
+def test_other_start_weights_are_another_task(stripes):
+    again = replace(stripes, start_weights=b"weights")
+    assert "start_weights" not in stripes.fingerprint()
+    assert again.fingerprint() != replace(stripes, start_weights=b"others").fingerprint()
