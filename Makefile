@@ -48,10 +48,10 @@ test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
 faults: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/lanes.py $(LANES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.lanes $(LANES)
 
 faults-nightly: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/lanes.py --nightly $(LANES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.lanes --nightly $(LANES)
 
 audit: $(AUDIT_VENV)/.audit
 	$(AUDIT_VENV)/bin/python .ci/audit.py

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from lanes import PLACES
+
+from tests.faults.lanes import PLACES
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when SciPy is imported; else scikit-learn skips a check of ours
 

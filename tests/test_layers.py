@@ -63,6 +63,7 @@ MAY_IMPORT = {
     "commands/review": SHARED | {"data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
     "cli": {"errors", "cli", "typer"} | {"graph", "data", "recipes", "runs", "report", "review", "commands", "storage"},
+    "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},
     "cli/review": {"errors", "commands", "review", "fastapi", "uvicorn", "typer"},
     "__main__": {"cli"},
     "__init__": {"conventions", "errors", "graph", "runs"},

@@ -4,7 +4,8 @@ import csv
 
 import numpy as np
 import pytest
-from typed import photo
+
+from tests.cli.typed import photo
 
 
 @pytest.fixture(autouse=True)

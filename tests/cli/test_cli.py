@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typed import PROPAGATE, run
+
+from tests.cli.typed import PROPAGATE, run
 
 SO_MANY = [word for row in range(2, 23) for word in ("--explain", str(row))]
 

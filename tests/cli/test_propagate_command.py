@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typed import PROPAGATE, run
+
+from tests.cli.typed import PROPAGATE, run
 
 
 def test_propagate_labels_every_row_and_writes_a_run_folder(embeddings, capsys):

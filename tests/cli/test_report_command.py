@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from typed import PROPAGATE, run
+from tests.cli.typed import PROPAGATE, run
 
 
 def test_report_and_verify(embeddings, capsys):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typed import FEW, photo, run
+
+from tests.cli.typed import FEW, photo, run
 
 
 @pytest.fixture(autouse=True)

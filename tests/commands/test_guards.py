@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from lanes import size
 
 from fewlabels.commands.guards import Known, collapse, new_alarms
 from fewlabels.commands.training import RunOptions, run_training
@@ -17,6 +16,7 @@ from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run
 from fewlabels.training import loop
 from fewlabels.training.settings import Phase, TrainSettings
+from tests.faults.lanes import size
 
 TEN = Known([5] * 10, [f"class {number}" for number in range(10)], num_test=1000)
 EVEN = [105] * 10

@@ -19,8 +19,8 @@ ARGUMENTS = ["propagate", "e.npy", "--labels", "l.csv", "--n-neighbors", "5", "-
 # A run that says how many calls to the operating system it has made, and stops for a while at a given one.
 SLOW = """
 import sys, time
-from fewlabels import durable
-from fewlabels.main import main
+from fewlabels.storage import durable
+from fewlabels.cli.main import main
 stop, count = int(sys.argv.pop(1)), 0
 def slowed(original):
     def call(*arguments):

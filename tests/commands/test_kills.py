@@ -8,11 +8,11 @@ import signal
 from collections import Counter
 
 import pytest
-from child_faults import RESUMING, STOPPING, WRITING
-from children import Children, remains
-from lanes import size
 
 from fewlabels.training.interrupt import NAMES
+from tests.faults.lanes import size
+from tests.training.child_faults import RESUMING, STOPPING, WRITING
+from tests.training.children import Children, remains
 
 PAIRS = (["supervised", "lp"], ["mean_teacher", "mt_lp"])
 MOST_KILLS = 8  # of one run

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from children import Children, remains
 from PIL import Image
 
 from fewlabels.cli import train as cli_training
@@ -21,6 +20,7 @@ from fewlabels.commands import train as images
 from fewlabels.recipes.images import digits_lp, image_settings
 from fewlabels.review.items import open_items
 from fewlabels.training import loop
+from tests.training.children import Children, remains
 
 JOB = {"pair": ["mean_teacher", "mt_lp"], "save_every": 0}
 

@@ -7,9 +7,9 @@ import struct
 from dataclasses import replace
 
 import numpy as np
-from image_files import encoded, hub_parquet
 
 from fewlabels.data.benchmarks.facts import CIFAR10, CIFAR100, MINI_IMAGENET
+from tests.data.image_files import encoded, hub_parquet
 
 TINY10 = replace(CIFAR10, num_train=20, num_test=10)  # in five files of four images, or as it comes
 TINY100 = replace(CIFAR100, num_train=200, num_test=100)

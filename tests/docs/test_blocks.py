@@ -34,11 +34,11 @@ RUN_ELSEWHERE = {  # in tests/test_docs.py, which looks at their results too
     "networks.md",
 }
 NOT_RUN = {
-    "fewlabels reproduce cifar10": "needs CIFAR-10 and hours; tests/jobs/test_reproduce.py runs cells on small images",
+    "fewlabels reproduce cifar10": "needs CIFAR-10 and hours; tests/commands/reproduce/ runs cells on small images",
     "fewlabels review": "serves a page until it is stopped; tests/review/ opens it",
     "python -m pytest": "the tests themselves",
     "make ": "takes minutes to hours and the network; tests/test_docs.py sees that the targets exist",
-    "torchrun": "tests/train/test_torchrun.py starts several processes",
+    "torchrun": "tests/training/test_torchrun.py starts several processes",
     "#!/bin/bash": "a script for a cluster that nobody here has; the page says so",
 }
 PRINTS_WHAT_IT_SAYS = {"tutorial-embeddings.md", "cost.md"}

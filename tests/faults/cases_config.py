@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from catalogue import Family
-from image_files import encoded, noise
-from stores import IDENTITY, state
 
 from fewlabels import GraphSettings, propagate
 from fewlabels.runs import RunLock
 from fewlabels.storage.lock import this_process
 from fewlabels.training.checkpoint import Checkpoints
 from fewlabels.training.settings import Phase, TrainSettings
+from tests.data.image_files import encoded, noise
+from tests.faults.catalogue import Family
+from tests.training.stores import IDENTITY, state
 
 CASES = cases = Family()
 

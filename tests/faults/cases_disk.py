@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from catalogue import Family
-from disk import error_at, faulty
 
 from fewlabels.commands import propagate as propagation
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.runs import RunWriter, place
 from fewlabels.storage import durable
+from tests.faults.catalogue import Family
+from tests.training.disk import error_at, faulty
 
 CASES = cases = Family()
 SOURCE = Path(__file__).parents[2] / "src" / "fewlabels"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from catalogue import Family
 
 from fewlabels.commands import propagate as propagation
+from tests.faults.catalogue import Family
 
 CASES = cases = Family()
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from catalogue import Family, notes, rows_of
 
 from fewlabels import GraphSettings, propagate
 from fewlabels.data.tables.embeddings import read_embeddings
@@ -17,6 +16,7 @@ from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.graph import build_graph, cuda
 from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import open_items
+from tests.faults.catalogue import Family, notes, rows_of
 
 CASES = cases = Family()
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import scipy.sparse as sp
-from catalogue import Family
 
 from fewlabels import GraphSettings, propagate
 from fewlabels.estimator import LabelPropagationClassifier
@@ -12,6 +11,7 @@ from fewlabels.graph import graph_from_affinity, graph_from_neighbors
 from fewlabels.graph.propagation import spread
 from fewlabels.graph.pseudo_labels import distributions, pseudo_labels
 from fewlabels.graph.rows import unit_rows
+from tests.faults.catalogue import Family
 
 CASES = cases = Family()
 

@@ -8,12 +8,11 @@ import unicodedata
 import zipfile
 from pathlib import Path
 
-from cases_images import GOOD, album, read
-from catalogue import Family
-from image_files import encoded, noise
-
 from fewlabels.data.images.read import read_images
 from fewlabels.data.images.sources import open_source
+from tests.data.image_files import encoded, noise
+from tests.faults.cases_images import GOOD, album, read
+from tests.faults.catalogue import Family
 
 CASES = cases = Family()
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from catalogue import Family, notes
-from image_files import cut_in_half, encoded, noise, png_claiming, solid
 from PIL import Image, ImageFile, PngImagePlugin
 
 from fewlabels.data.images import decode, decoders
 from fewlabels.data.images.pictures import open_pictures
 from fewlabels.data.images.read import read_images
+from tests.data.image_files import cut_in_half, encoded, noise, png_claiming, solid
+from tests.faults.catalogue import Family, notes
 
 CASES = cases = Family()
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

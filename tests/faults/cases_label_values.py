@@ -5,13 +5,13 @@ import tracemalloc
 import zipfile
 
 import numpy as np
-from catalogue import Family
 
 from fewlabels import GraphSettings, propagate
 from fewlabels.data.labels.files import read_labels
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.graph import estimate
 from fewlabels.report import report_html
+from tests.faults.catalogue import Family
 
 CASES = cases = Family()
 

@@ -1,9 +1,8 @@
 """L: label files, as text and as tables of rows."""
 
-from catalogue import Family, notes, rows_of
-
 from fewlabels.data.labels.csv import LabelOptions
 from fewlabels.data.labels.files import read_labels
+from tests.faults.catalogue import Family, notes, rows_of
 
 CASES = cases = Family()
 IDS = [f"{row:023}" for row in range(30)]

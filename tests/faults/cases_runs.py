@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import torch
-from catalogue import Family
 from safetensors.torch import save
-from stores import IDENTITY, change_state, place, reseal, state, truncated
 
 from fewlabels.storage import durable
 from fewlabels.training.checkpoint import STATE, TENSORS, Checkpoints, Snapshot, demand_same, demand_values
+from tests.faults.catalogue import Family
+from tests.training.stores import IDENTITY, change_state, place, reseal, state, truncated
 
 CASES = cases = Family()
 FILES = (TENSORS, STATE, durable.MANIFEST)

@@ -3,8 +3,6 @@
 import json
 
 import numpy as np
-from catalogue import Family
-from image_files import encoded, noise
 
 from fewlabels.commands import training
 from fewlabels.commands.guards import Known, collapse, new_alarms
@@ -13,6 +11,8 @@ from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
 from fewlabels.training.epoch import Epoch, batches
 from fewlabels.training.settings import Phase, TrainSettings
+from tests.data.image_files import encoded, noise
+from tests.faults.catalogue import Family
 
 CASES = cases = Family()
 
@@ -59,7 +59,8 @@ def _(work):
 @cases.refused("L18", "a class of a table that no image has", place="class 2 ('cat') has no labelled row")
 def _(work):
     import pyarrow as pa
-    from image_files import hub_parquet
+
+    from tests.data.image_files import hub_parquet
 
     pictures = [encoded(noise(8, 8, seed=row)) for row in range(8)]
     codes = pa.array([0, 1, None, None, None, None, None, None], pa.int64())

@@ -4,4 +4,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("catalogue", *(path.stem for path in Path(__file__).parent.glob("cases_*.py")))
+pytest.register_assert_rewrite(
+    "tests.faults.catalogue", *(f"tests.faults.{path.stem}" for path in Path(__file__).parent.glob("cases_*.py"))
+)

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the parsers of lane F10, by atheris, which is no dependency: `pip install atheris` first.
 
-python tests/faults/guided.py --seconds 600 [NAME ...]      names as in parsers.PARSERS; all where none is given
+python -m tests.faults.guided --seconds 600 [NAME ...]      names as in parsers.PARSERS; all where none is given
 
 A file that breaks the contract (fuzz.problem_with) is kept in build/guided/, and the exit status is 1. What was tried
 so far is kept there as well, and the next call goes on from it.
@@ -23,11 +23,9 @@ def fuzz(name: str, seconds: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["fewlabels"]):
-        sys.path[:0] = [str(HERE), str(HERE.parent / "train")]
-        from fuzz import problem_with
-        from parsers import PARSERS
-
         from fewlabels.storage import durable
+        from tests.faults.fuzz import problem_with
+        from tests.faults.parsers import PARSERS
     durable._fsync = lambda descriptor: None
     parser = PARSERS[name]()
     corpus = KEPT / name.replace(" ", "-")
@@ -56,15 +54,14 @@ def main() -> int:
         fuzz(given.names[0], given.seconds)
     broken = []
     for name in given.names or _all():
-        command = [sys.executable, __file__, "--alone", "--seconds", str(given.seconds), name]
+        command = [sys.executable, "-m", "tests.faults.guided", "--alone", "--seconds", str(given.seconds), name]
         broken += [name] * bool(subprocess.run(command).returncode)
     print(f"broken: {', '.join(broken)}" if broken else "nothing broken")
     return int(bool(broken))
 
 
 def _all() -> list[str]:
-    sys.path[:0] = [str(HERE), str(HERE.parent / "train")]
-    from parsers import PARSERS
+    from tests.faults.parsers import PARSERS
 
     return list(PARSERS)
 

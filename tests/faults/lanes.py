@@ -31,12 +31,12 @@ LANES = {
     "F14": "the bad-input catalogue",
 }
 PLACES = {  # tests that belong to a lane without a mark; those with "fault" in their names hand in faulty variants
-    "tests/review/test_load.py": "F8",
-    "tests/review/test_store.py": "F8b",
-    "tests/review/test_web.py": "F9",
-    "tests/review/test_web_writes.py": "F9",
-    "tests/review/test_fuzz.py": "F9",
-    "tests/review/test_process.py": "F9",
+    "tests/review/web/test_load.py": "F8",
+    "tests/review/store/test_store.py": "F8b",
+    "tests/review/web/test_web.py": "F9",
+    "tests/review/web/test_writes.py": "F9",
+    "tests/review/web/test_fuzz.py": "F9",
+    "tests/review/web/test_process.py": "F9",
     "tests/faults/test_catalogue.py": "F14",
 }
 LEAST_FAULTY = 3  # variants that every lane must catch

@@ -9,9 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fuzz import Parser
-from stores import IDENTITY as GIVEN
-from stores import reseal, state
 
 from fewlabels.data.benchmarks.plain_pickle import read_plain_pickle
 from fewlabels.data.labels.files import read_labels
@@ -21,6 +18,9 @@ from fewlabels.runs import RunWriter, read_run
 from fewlabels.storage import durable
 from fewlabels.training.checkpoint import STATE, TENSORS, Checkpoint, read_checkpoint, write_checkpoint
 from fewlabels.training.identity import plain
+from tests.faults.fuzz import Parser
+from tests.training.stores import IDENTITY as GIVEN
+from tests.training.stores import reseal, state
 
 SEED = 0
 IDENTITY = plain(GIVEN)

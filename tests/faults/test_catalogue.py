@@ -4,19 +4,22 @@ import ast
 from collections import Counter
 from pathlib import Path
 
-import cases_config
-import cases_disk
-import cases_embedding_tables
-import cases_embeddings
-import cases_graph
-import cases_image_folders
-import cases_images
-import cases_label_values
-import cases_labels
-import cases_runs
-import cases_training
 import pytest
-from catalogue import Workplace, codes_of, demand
+
+from tests.faults import (
+    cases_config,
+    cases_disk,
+    cases_embedding_tables,
+    cases_embeddings,
+    cases_graph,
+    cases_image_folders,
+    cases_images,
+    cases_label_values,
+    cases_labels,
+    cases_runs,
+    cases_training,
+)
+from tests.faults.catalogue import Workplace, codes_of, demand
 
 FAMILIES = {"L": 29, "E": 25, "I": 23, "C": 15, "K": 15, "D": 12, "G": 21, "X": 13, "W": 21}
 IDS = [f"{family}{number}" for family, count in FAMILIES.items() for number in range(1, count + 1)]
@@ -43,16 +46,19 @@ NOT_APPLICABLE = {
     "X8": "nothing is decided by a clock or a name of a machine but whether a lock's holder may live (C11)",
 }
 TESTS = Path(__file__).parent.parent
-REVIEW_TESTS = ("test_api", "test_web", "test_web_writes", "test_process", "test_store", "browser/test_browser_trust")
+REVIEW_TESTS = (
+    *("web/test_api", "web/test_web", "web/test_writes", "web/test_process"),
+    *("store/test_store", "browser/test_browser_trust"),
+)
 API, WEB, WRITES, PROCESS, STORE, TRUST = (f"review/{name}.py" for name in REVIEW_TESTS)
-AGREEMENT = "train/test_agreement.py::test_a_process_with_other_data_settings_or_versions_says_which"
+AGREEMENT = "training/test_agreement.py::test_a_process_with_other_data_settings_or_versions_says_which"
 ELSEWHERE = {  # the tests that a case is, as places in tests/
     "X6": [AGREEMENT],
     "X7": [AGREEMENT],
-    "X9": ["runs/test_lock.py::test_a_second_process_is_refused_with_the_first_ones_name"],
+    "X9": ["storage/test_lock.py::test_a_second_process_is_refused_with_the_first_ones_name"],
     "X13": [
-        "train/test_processes.py::test_a_process_that_is_killed_ends_the_other_with_one_line_and_the_run_goes_on",
-        "train/test_processes.py::test_a_process_that_is_silent_ends_the_other_after_the_timeout",
+        "training/test_processes.py::test_a_process_that_is_killed_ends_the_other_with_one_line_and_the_run_goes_on",
+        "training/test_processes.py::test_a_process_that_is_silent_ends_the_other_after_the_timeout",
     ],
     "W1": [
         f"{WEB}::test_w1_a_host_that_is_not_exactly_ours_is_refused_before_routing",
@@ -74,8 +80,8 @@ ELSEWHERE = {  # the tests that a case is, as places in tests/
     "W5": [
         f"{WEB}::test_w5_no_path_leads_to_a_file",
         f"{WEB}::test_w5_five_hundred_ways_up_lead_nowhere",
-        "data/test_pictures.py::test_an_image_that_was_spoilt_since_the_run_is_a_bad_image",
-        "data/test_pictures.py::test_a_folder_that_has_become_a_link_to_outside_is_not_followed",
+        "data/images/test_pictures.py::test_an_image_that_was_spoilt_since_the_run_is_a_bad_image",
+        "data/images/test_pictures.py::test_a_folder_that_has_become_a_link_to_outside_is_not_followed",
     ],
     "W6": [f"{WEB}::test_w6_what_is_no_row_number_is_told_so", f"{WEB}::test_w6_a_row_beyond_the_last_is_not_there"],
     "W7": [
@@ -93,7 +99,7 @@ ELSEWHERE = {  # the tests that a case is, as places in tests/
     ],
     "W10": [f"{PROCESS}::test_w10_two_hundred_writers_at_once_are_all_served"],
     "W11": [
-        "review/test_load.py::test_w11_a_server_that_is_killed_loses_nothing_acknowledged",
+        "review/web/test_load.py::test_w11_a_server_that_is_killed_loses_nothing_acknowledged",
         f"{TRUST}::test_what_a_closed_tab_left_is_sent_by_the_next_one",
     ],
     "W12": [
@@ -110,7 +116,7 @@ ELSEWHERE = {  # the tests that a case is, as places in tests/
         f"{WRITES}::test_w14_names_come_as_json_text_and_nothing_is_sniffed",
         f"{API}::test_w14_images_that_harm_their_decoder_have_a_stand_in_and_the_server_goes_on",
         f"{TRUST}::test_hostile_names_are_texts",
-        "data/test_pictures.py::test_no_byte_of_the_file_itself_is_handed_out",
+        "data/images/test_pictures.py::test_no_byte_of_the_file_itself_is_handed_out",
     ],
     "W15": [
         f"{WRITES}::test_w15_a_range_is_ignored",

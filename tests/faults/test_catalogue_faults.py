@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
-import catalogue
 import pytest
-from catalogue import Case, Workplace, demand
+
+from tests.faults import catalogue
+from tests.faults.catalogue import Case, Workplace, demand
 
 pytestmark = pytest.mark.lane("F14")
 CASE = Case("L5", "a row of three fields", lambda work: None, "L5", "labels.csv:3", 2)

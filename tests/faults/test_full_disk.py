@@ -1,5 +1,5 @@
 """A file system that is full or read-only, a real one: what was there stays, it is told, and once there is room all
-goes on to the same bytes. (Errors at every single call are injected: tests/jobs/test_kills.py, train/test_crashes.py.)
+goes on to the same bytes. (Errors at every single call are injected: commands/test_kills.py, training/test_crashes.py.)
 """
 
 import re
@@ -12,16 +12,16 @@ import httpx2
 import numpy as np
 import pytest
 import torch
-from child_faults import WRITING
-from children import Children, remains
-from lanes import size
-from review_process import Server
-from small_disk import MIB, SmallDisk, files
-from stores import IDENTITY
 
 from fewlabels.errors import StorageError
 from fewlabels.review.store.file import NAME
 from fewlabels.training.checkpoint import Checkpoints, Snapshot
+from tests.faults.lanes import size
+from tests.faults.small_disk import MIB, SmallDisk, files
+from tests.review.review_process import Server
+from tests.training.child_faults import WRITING
+from tests.training.children import Children, remains
+from tests.training.stores import IDENTITY
 
 pytestmark = [pytest.mark.lane("F6"), pytest.mark.timeout(1200)]
 JOB = {"pair": ["supervised", "lp"], "save_every": 0}

@@ -7,12 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
-from fuzz import mutated
-from lanes import size
 from PIL import Image
 
 from fewlabels.data.images.read import read_images
 from fewlabels.errors import FewlabelsError, FewlabelsWarning
+from tests.faults.fuzz import mutated
+from tests.faults.lanes import size
 
 SECONDS = 2.0  # of computing, for one image
 FOLDER = 25  # damaged images in one folder, beside good ones

@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from lanes import LANES, Lane, Lanes, table
+
+from tests.faults.lanes import LANES, Lane, Lanes, table
 
 
 def report(*properties, outcome="passed", when="call", lane="F3"):

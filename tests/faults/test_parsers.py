@@ -11,13 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fuzz import MEMORY, Parser, problems
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from lanes import size
-from parsers import IDENTITY, PARSERS, SEED, npy_files
-from stores import state
 
 from fewlabels.data.labels.files import read_labels
 from fewlabels.data.tables.embeddings import read_embeddings
@@ -27,6 +23,10 @@ from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.runs import RunWriter, read_run
 from fewlabels.storage import durable
 from fewlabels.training.checkpoint import Checkpoint, Snapshot, read_checkpoint, write_checkpoint
+from tests.faults.fuzz import MEMORY, Parser, problems
+from tests.faults.lanes import size
+from tests.faults.parsers import IDENTITY, PARSERS, SEED, npy_files
+from tests.training.stores import state
 
 pytestmark = [
     pytest.mark.lane("F10"),

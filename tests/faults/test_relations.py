@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import relations
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from lanes import size
-from relations import ODD, RELATIONS, demand_same, is_clear, made, plain
 
 from fewlabels.errors import EmbeddingError, InputWarning, UnreachedWarning
 from fewlabels.estimator import LabelPropagationClassifier
+from tests.faults import relations
+from tests.faults.lanes import size
+from tests.faults.relations import ODD, RELATIONS, demand_same, is_clear, made, plain
 
 cases = st.builds(made, st.integers(0, 2**32), st.frozensets(st.sampled_from(ODD)))
 draws = st.builds(np.random.default_rng, st.integers(0, 2**32))

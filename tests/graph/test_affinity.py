@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-import reference
-from cases import CASES, ROWS
 
 from fewlabels.errors import GraphError, InputWarning
 from fewlabels.graph import Neighbors, affinity, nearest_neighbors, normalize, unit_rows
+from tests.graph import reference
+from tests.graph.cases import CASES, ROWS
 
 ENOUGH = [name for name, (rows, *_, k) in CASES.items() if len(rows) > k + 1]
 

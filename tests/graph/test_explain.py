@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import CASES, LABELS, ROWS, island, path
 
 from fewlabels.errors import ConfigError
-from fewlabels.graph import GraphSettings, explain_rows, graph_from_affinity, propagate, spread
-from fewlabels.graph import influence as explain
+from fewlabels.graph import GraphSettings, explain, explain_rows, graph_from_affinity, propagate, spread
+from tests.graph.cases import CASES, LABELS, ROWS, island, path
 
 pytestmark = pytest.mark.filterwarnings("ignore::fewlabels.errors.FewlabelsWarning")
 

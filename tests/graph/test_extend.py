@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from cases import GRID, ROWS
 
 from fewlabels.graph import extend as inductive
 from fewlabels.graph import unit_rows
 from fewlabels.graph.extend import induce, induce_given
+from tests.graph.cases import GRID, ROWS
 
 
 def plain(queries, fitted, distribution, k, gamma):

@@ -4,13 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
-from cases import EQUAL_PAIR, clusters, island
 
 from fewlabels.data.benchmarks.digits import load_digits
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.errors import ConfigError, InputWarning, UnreachedWarning
-from fewlabels.graph import GraphSettings, build_graph, propagate, spread
-from fewlabels.graph import influence as leave_one_out
+from fewlabels.graph import GraphSettings, build_graph, leave_one_out, propagate, spread
+from tests.graph.cases import EQUAL_PAIR, clusters, island
 
 SOLVED = {"max_steps": 2000, "tol": 1e-12, "allow_empty_classes": True}
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-import reference
-from cases import CASES, ROWS
 
 from fewlabels.errors import EmbeddingError, InputWarning
 from fewlabels.graph import comparable_rows, nearest_neighbors, neighbors, unit_rows
+from tests.graph import reference
+from tests.graph.cases import CASES, ROWS
 
 ENOUGH = [name for name, (rows, *_, k) in CASES.items() if len(rows) > k and (rows != 0).any(axis=1).all()]
 

@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
-from cases import ROWS, clusters
 
 from fewlabels.errors import GraphError, InputWarning, UnreachedWarning
 from fewlabels.graph import (
@@ -17,6 +15,8 @@ from fewlabels.graph import (
 )
 from fewlabels.graph import precomputed as given
 from fewlabels.graph.build import graph_of_rows
+from tests.graph import reference
+from tests.graph.cases import ROWS, clusters
 
 LABELS = clusters()[1]
 SETTINGS = GraphSettings(n_neighbors=10, tol=1e-10, precision="double")

@@ -5,8 +5,6 @@ import warnings
 
 import numpy as np
 import pytest
-import reference
-from cases import CASES, LABELS, ROWS, clusters, island, path
 from hypothesis import given, settings, strategies
 from threadpoolctl import threadpool_limits
 
@@ -20,6 +18,8 @@ from fewlabels.errors import (
     UnreachedWarning,
 )
 from fewlabels.graph import GraphSettings, build_graph, propagate, spread
+from tests.graph import reference
+from tests.graph.cases import CASES, LABELS, ROWS, clusters, island, path
 
 TIGHT = 1e-10
 

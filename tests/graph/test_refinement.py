@@ -8,9 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
-from cases import CASES, LABELS, ROWS, clusters, island
 
 from fewlabels.errors import ConfigError, ConvergenceWarning, FewlabelsWarning, InputWarning
 from fewlabels.graph import GraphSettings, Refined, Refinement, build_graph, propagate, spread
@@ -25,6 +23,8 @@ from fewlabels.graph.refinement import (
     solve_refined,
     tempered,
 )
+from tests.graph import reference
+from tests.graph.cases import CASES, LABELS, ROWS, clusters, island
 
 ONES = np.ones(3, np.int64)
 COMBINATIONS = [

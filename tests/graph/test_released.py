@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import reference
-from cases import CASES, clusters
 
 from fewlabels.errors import GraphError
 from fewlabels.graph import GraphSettings, propagate
+from tests.graph import reference
+from tests.graph.cases import CASES, clusters
 
 RELEASED = {"mode": "released"}
 

@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from image_files import png_claiming
 from PIL import Image
 
 from fewlabels.report import gather, report_html
+from tests.data.image_files import png_claiming
 
 HOSTILE = (
     "<script>alert(1)</script>",

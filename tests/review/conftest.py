@@ -1,10 +1,10 @@
 import pytest
-from requests_below import HOME, Asked
-from review_fakes import fake_desk
 from starlette.testclient import TestClient
 
 from fewlabels.review.web.app import review_app
 from fewlabels.review.web.security import Access
+from tests.review.requests_below import HOME, Asked
+from tests.review.review_fakes import fake_desk
 
 PORT = 8765
 

@@ -128,11 +128,10 @@ def fake_desk(folder, num_rows=50, fail_at=None, **changes):
 
 def main(folder, num_rows, port, fault=""):
     """Serve it: python review_fakes.py FOLDER ROWS PORT [FAULT of review_faults.py]"""
-    from review_faults import FAULTS
-
     from fewlabels.review.web.app import review_app
     from fewlabels.review.web.process import Door, access_to, listening, serve
     from fewlabels.runs import RunLock
+    from tests.review.review_faults import FAULTS
 
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # as the command does
     FAULTS.get(fault, lambda: None)()

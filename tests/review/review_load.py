@@ -13,9 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import httpx2
-from review_process import ROWS, Server
 
 from fewlabels.review.store.file import NAME
+from tests.review.review_process import ROWS, Server
 
 LABELS = ("cat", "dog", None)  # None: skip
 

@@ -8,10 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-PLACE = Path(__file__).parent
+from tests import child_environment
+
 ADDRESS = re.compile(r"(http://\S+:(\d+))/\?token=(\S+)")
 ROWS = 500
-SCRIPT = "from review_fakes import main; main(*sys.argv[1:])"
+SCRIPT = "from tests.review.review_fakes import main; main(*sys.argv[1:])"
 
 
 class Server:
@@ -20,10 +21,12 @@ class Server:
     def __init__(self, folder, *, rows=ROWS, port=0, fault="", before="", inside=()):
         """before: Python that its process runs first. inside: words that a command begins with to run elsewhere."""
         self.folder = folder
-        script = f"import sys; sys.path.insert(0, {str(PLACE)!r})\n{before}\n{SCRIPT}"
+        script = f"import sys\n{before}\n{SCRIPT}"
         command = [*inside, sys.executable, "-c", script, str(folder), str(rows), str(port), fault]
         self.log = (Path(folder).parent / f"{time.time_ns()}.log").open("ab")
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=child_environment()
+        )
         found = ADDRESS.match(self.process.stdout.readline())
         if not found:
             self.process.wait()

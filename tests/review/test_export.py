@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from review_items import items_of
 
 from fewlabels.data.labels.files import read_labels
 from fewlabels.errors import ConfigError
 from fewlabels.review.engine.engine import Engine
 from fewlabels.review.export import Form, exported
+from tests.review.review_items import items_of
 
 ANSWERS = {10: "b", 0: "c", 20: "a"}
 

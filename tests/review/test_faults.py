@@ -5,16 +5,16 @@ from itertools import product
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from requests_below import HOME, HOSTS, ORIGIN, ORIGINS, WRITES, Asked
-from review_fakes import fake_desk
-from review_faults import FAULTS
-from test_store import Reviewing
 
 from fewlabels.review.store import file as store_file
 from fewlabels.review.store.store import Store
 from fewlabels.review.web import security
 from fewlabels.review.web.app import review_app
 from fewlabels.review.web.security import Access
+from tests.review.requests_below import HOME, HOSTS, ORIGIN, ORIGINS, WRITES, Asked
+from tests.review.review_fakes import fake_desk
+from tests.review.review_faults import FAULTS
+from tests.review.store.test_store import Reviewing
 
 FEW = settings(
     max_examples=40,

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from review_fakes import fake_export
 from starlette.testclient import TestClient
 
 from fewlabels.graph import GraphSettings
@@ -11,6 +10,7 @@ from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import Items
 from fewlabels.review.store.file import local_folder, open_store
 from fewlabels.review.web.app import api
+from tests.review.review_fakes import fake_export
 
 CLASSES = ("left", "right")
 NUM = 60

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from child_faults import FAULTS
-from child_runs import noted, plain_network, settings_of, stripes
-from child_stages import Stage, counted, watched
+from tests import child_environment
+from tests.training.child_faults import FAULTS
+from tests.training.child_runs import noted, plain_network, settings_of, stripes
+from tests.training.child_stages import Stage, counted, watched
 
 LATEST = 100.0  # seconds after which a job is killed: it hangs
 
@@ -44,7 +45,7 @@ class Children:
     """The server, from a test's side; a context. inside: words that a command begins with to run elsewhere."""
 
     def __init__(self, inside=()):
-        self._command = [*inside, sys.executable, __file__]
+        self._command = [*inside, sys.executable, "-m", "tests.training.children"]
 
     def __enter__(self):
         self._jobs = 0
@@ -53,7 +54,7 @@ class Children:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"OMP_WAIT_POLICY": "passive"},  # threads that spin starve on a busy machine
+            env=child_environment(OMP_WAIT_POLICY="passive"),  # threads that spin starve on a busy machine
         )
         return self
 

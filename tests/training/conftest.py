@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from stores import IDENTITY, state
 
 from fewlabels.training.checkpoint import Checkpoints
 from fewlabels.training.methods import Labels
+from tests.training.stores import IDENTITY, state
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 import torch
-from stores import IDENTITY, passed_over, place, state, tree, truncated
 
 from fewlabels.errors import CheckpointWarning, RunError
 from fewlabels.storage import durable
 from fewlabels.training.checkpoint import STATE, TENSORS, Checkpoints, Snapshot
+from tests.training.stores import IDENTITY, passed_over, place, state, tree, truncated
 
 
 @pytest.mark.parametrize("folder", ["", "missing"])

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from disk import CALLS, Killed, PowerLoss, error_at, faulty, killed_at, quick
-from lanes import size
 
 from fewlabels.errors import CheckpointWarning, FewlabelsError, StorageError
 from fewlabels.storage import durable
 from fewlabels.storage import folders as durable_folders
 from fewlabels.training import checkpoint
-from fewlabels.training import checkpoint as snapshot
 from fewlabels.training.checkpoint import Checkpoints, Snapshot
+from tests.faults.lanes import size
+from tests.training.disk import CALLS, Killed, PowerLoss, error_at, faulty, killed_at, quick
 
+WRITE_CHECKPOINT = checkpoint.write_checkpoint  # as it is, while faulty ones stand in its place
 IDENTITY = {"settings": {"alpha": 0.99}, "data": "a1b2"}
 STEPS = range(1, 4)
 CALL = {name: getattr(durable, name) for name in CALLS}
@@ -207,7 +207,7 @@ def writer(write, *names):
         with pytest.MonkeyPatch.context() as patch:  # the twin is written without a fault
             for name, call in (CALL | {"_fsync": lambda descriptor: None}).items():
                 patch.setattr(durable, name, call)
-            snapshot.write_checkpoint(twin, checkpoint)
+            WRITE_CHECKPOINT(twin, checkpoint)
         durable.make_folder(folder)
         for name in names:
             write(folder / name, (twin / name).read_bytes())
@@ -225,9 +225,9 @@ class RemovesFirst(Checkpoints):
 
 
 WRITERS = {
-    "a-folder-in-place": (durable.write_bytes, snapshot.TENSORS, snapshot.STATE, durable.MANIFEST),
-    "the-manifest-first": (durable.write_bytes, durable.MANIFEST, snapshot.TENSORS, snapshot.STATE),
-    "files-in-place": (over, snapshot.TENSORS, snapshot.STATE, durable.MANIFEST),
+    "a-folder-in-place": (durable.write_bytes, checkpoint.TENSORS, checkpoint.STATE, durable.MANIFEST),
+    "the-manifest-first": (durable.write_bytes, durable.MANIFEST, checkpoint.TENSORS, checkpoint.STATE),
+    "files-in-place": (over, checkpoint.TENSORS, checkpoint.STATE, durable.MANIFEST),
 }
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from lanes import size
 from safetensors.torch import save as safetensors_bytes
-from stores import IDENTITY, change_state, passed_over, place, reseal, state, tree, truncated
 
 from fewlabels.errors import FewlabelsError, NumericsError, RunError
 from fewlabels.storage import durable
 from fewlabels.training import checkpoint
 from fewlabels.training import checkpoint as snapshot
 from fewlabels.training.checkpoint import FILES, STATE, TENSORS, Checkpoints, Snapshot, demand_same, demand_values
+from tests.faults.lanes import size
+from tests.training.stores import IDENTITY, change_state, passed_over, place, reseal, state, tree, truncated
 
 
 def zeros(path):

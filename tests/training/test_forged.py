@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save as safetensors_bytes
-from stores import change_state, passed_over, place, reseal
 
 from fewlabels.storage import durable
 from fewlabels.training.checkpoint import FILES, STATE, TENSORS
+from tests.training.stores import change_state, passed_over, place, reseal
 
 pytestmark = pytest.mark.lane("F4")
 

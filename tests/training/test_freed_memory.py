@@ -11,7 +11,7 @@ from fewlabels.training import execution as freed_memory
 STEPS = """
 import resource, sys
 import torch
-from fewlabels.train.freed_memory import keep_freed_memory
+from fewlabels.training.execution import keep_freed_memory
 
 def step():
     kept = [torch.ones(5_000_000) for _ in range(8)]

@@ -4,11 +4,11 @@ import json
 import re
 
 import pytest
-from stores import IDENTITY, place, state
 
 from fewlabels.errors import CheckpointWarning, ConfigError
 from fewlabels.training.checkpoint import Checkpoints
 from fewlabels.training.identity import allowed_differences
+from tests.training.stores import IDENTITY, place, state
 
 
 def varied(**changes):

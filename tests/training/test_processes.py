@@ -5,9 +5,9 @@ import random
 import signal
 
 import pytest
-from children import Children, remains
 
 from fewlabels.cli.main import run
+from tests.training.children import Children, remains
 
 PAIR = ["mean_teacher", "mt_lp"]
 JOB = {"pair": PAIR, "size": 2, "save_every": 0}

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from children import free_port, remains
-from lanes import size
 from PIL import Image
+
+from tests.faults.lanes import size
+from tests.training.children import free_port, remains
 
 pytestmark = [
     pytest.mark.lane("F5"),

@@ -2,7 +2,7 @@
 
 Four look at nothing but the training itself; two of them in one phase are taken for a collapse, which may stop a run.
 The fifth compares test errors. It only ever warns: whether and when a run ends must not depend on test labels.
-Every bound is set so that healthy runs keep silent (tests/jobs/test_guards.py, docs/watching.md).
+Every bound is set so that healthy runs keep silent (tests/commands/test_guards.py, docs/watching.md).
 """
 
 from __future__ import annotations

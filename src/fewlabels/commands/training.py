@@ -19,7 +19,7 @@ from ..graph.label_matrix import checked_labels
 from ..insights.compute import insights_of
 from ..insights.schema import Insights
 from ..nets import build_network
-from ..nets.contract import source_digest
+from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, first_events, is_begun, is_finished, read_run

@@ -11,8 +11,7 @@ import numpy as np
 
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning
-from ..graph import GraphSettings, LeaveOneOut, Propagation
-from ..graph import influence as leave_one_out
+from ..graph import GraphSettings, LeaveOneOut, Propagation, leave_one_out
 from .map import Plane, plane
 from .reliability import confusion, reliability
 from .schema import CERTAIN, DOUBTFUL, SUSPICIOUS, Insights, MapPoints, Tile

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .backbone import bring_network
     from .builders import build_network, count_parameters
-    from .contract import Output, check_network, source_digest
-    from .settings import ImageInput, NetworkSettings
+    from .contract import Output, check_network
+    from .settings import ImageInput, NetworkSettings, source_digest
 
 __all__ = [
     "ImageInput",
@@ -31,7 +31,7 @@ _HOME = {
     "build_network": ".builders",
     "check_network": ".contract",
     "count_parameters": ".builders",
-    "source_digest": ".contract",
+    "source_digest": ".settings",
 }
 
 

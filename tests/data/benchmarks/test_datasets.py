@@ -7,7 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dataset_files import (
+
+from fewlabels.data.benchmarks.datasets import load_dataset
+from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10
+from fewlabels.errors import ConfigError, FewlabelsError, ImageError, InputWarning
+from tests.data.dataset_files import (
     NAMES,
     TINY10,
     TINY100,
@@ -22,11 +26,7 @@ from dataset_files import (
     labels,
     python3_pickle,
 )
-from image_files import cut_in_half, encoded, hub_parquet
-
-from fewlabels.data.benchmarks.datasets import load_dataset
-from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10
-from fewlabels.errors import ConfigError, FewlabelsError, ImageError, InputWarning
+from tests.data.image_files import cut_in_half, encoded, hub_parquet
 
 FORMS = {
     "cifar10 python": (TINY10, lambda root: cifar10_python(root / "cifar-10-batches-py")),

@@ -4,13 +4,13 @@ import sys
 
 import numpy as np
 import pytest
-from dataset_files import TINY10, TINY_MINI, hub_folder
-from image_files import encoded, hub_parquet, noise
 
 from fewlabels.data.benchmarks.datasets import load_dataset
 from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10
 from fewlabels.data.benchmarks.hub import hub_repository
 from fewlabels.errors import ConfigError, ImageError
+from tests.data.dataset_files import TINY10, TINY_MINI, hub_folder
+from tests.data.image_files import encoded, hub_parquet, noise
 
 
 @pytest.fixture

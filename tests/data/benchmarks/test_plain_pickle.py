@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_files import python2_pickle, python3_pickle
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fewlabels.data.benchmarks.plain_pickle import read_plain_pickle
 from fewlabels.errors import ImageError
+from tests.data.dataset_files import python2_pickle, python3_pickle
 
-SOURCE = Path(__file__).parents[2] / "src"
+SOURCE = Path(__file__).parents[3] / "src"
 VALUE = {"batch_label": "a", "labels": [1, 2, 300], "data": np.arange(6, dtype=np.uint8).reshape(2, 3)}
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_files import TINY10, TINY_MINI, hub_folder, image_folders
 
 from fewlabels.data.benchmarks.datasets import load_dataset
 from fewlabels.data.benchmarks.facts import BENCHMARKS
 from fewlabels.data.benchmarks.splits import few_labels, split_file
 from fewlabels.errors import FewlabelsError, InputWarning
+from tests.data.dataset_files import TINY10, TINY_MINI, hub_folder, image_folders
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_the_released_splits_of_cifar_10_are_balanced_and_tell_the_truth(data_se
 
 
 def test_the_python_of_the_page_on_data_sets_runs(tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parents[2] / "docs/datasets.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/datasets.md").read_text()
     (program,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
     monkeypatch.setitem(BENCHMARKS, "cifar10", TINY10)
     monkeypatch.chdir(tmp_path)

@@ -10,10 +10,10 @@ import warnings
 
 import numpy as np
 import pytest
-from image_files import cut_in_half, encoded, noise, png_claiming, solid
 from PIL import Image, ImageOps, PngImagePlugin
 
 from fewlabels.data.images.decode import BadImage, decode, read_header
+from tests.data.image_files import cut_in_half, encoded, noise, png_claiming, solid
 
 
 def decoded(content: bytes, size: int = 8) -> np.ndarray:

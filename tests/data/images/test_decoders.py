@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import encoded, folder, noise
 
 from fewlabels.data.images import decoders
 from fewlabels.data.images.decode import BadImage, Header
 from fewlabels.data.images.decoders import Decoders
 from fewlabels.data.images.read import read_images
 from fewlabels.errors import StorageError
+from tests.data.image_files import encoded, folder, noise
 
-FAULTY = Path(__file__).with_name("faulty_worker.py")
+FAULTY = Path(__file__).parents[1] / "faulty_worker.py"
 GOOD = encoded(noise(8, 8))
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from dataset_files import TINY10, hub_folder, images
-from image_files import cut_in_half, encoded, folder, hub_parquet, noise, png_claiming, solid
 from PIL import Image
 
 from fewlabels.data.benchmarks.datasets import training_images
@@ -16,8 +14,10 @@ from fewlabels.data.benchmarks.digits import load_digits
 from fewlabels.data.images import decoders, pictures
 from fewlabels.data.images.pictures import BadImage, placeholder
 from fewlabels.errors import ImageError, StorageError
+from tests.data.dataset_files import TINY10, hub_folder, images
+from tests.data.image_files import cut_in_half, encoded, folder, hub_parquet, noise, png_claiming, solid
 
-FAULTY = Path(__file__).with_name("faulty_worker.py")
+FAULTY = Path(__file__).parents[1] / "faulty_worker.py"
 
 
 OPENED = []
@@ -192,8 +192,8 @@ def test_an_id_that_is_no_longer_there_is_a_bad_image(tmp_path):
 
 @pytest.mark.parametrize("largest", [1 << 26, 0], ids=["groups kept", "groups walked"])
 def test_parquet_gives_each_row_of_several_files_and_row_groups(tmp_path, monkeypatch, largest):
-    monkeypatch.setattr("fewlabels.data.images.pictures.LARGEST_KEPT", largest)
-    monkeypatch.setattr("fewlabels.data.images.pictures.BATCH_ROWS", 2)
+    monkeypatch.setattr("fewlabels.data.images.parquet_rows.LARGEST_KEPT", largest)
+    monkeypatch.setattr("fewlabels.data.images.parquet_rows.BATCH_ROWS", 2)
     for part in range(2):
         path = tmp_path / f"{part}.parquet"
         hub_parquet(path, [(encoded(noise(8, 8, seed=5 * part + i)), f"{part}-{i}.png") for i in range(5)])

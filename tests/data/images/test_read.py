@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import cut_in_half, encoded, folder, noise, png_claiming, solid
 
 from fewlabels.data.images import read as images_module
 from fewlabels.data.images.read import read_images
 from fewlabels.errors import ConfigError, ImageError, InputWarning
+from tests.data.image_files import cut_in_half, encoded, folder, noise, png_claiming, solid
 
 GOOD = encoded(noise(8, 8))
 GREY = encoded(noise(8, 8, 1))

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from image_files import cut_in_half, encoded, hub_parquet, noise, solid, structs
 
 from fewlabels.data.images.read import read_images
 from fewlabels.errors import ImageError, InputError
+from tests.data.image_files import cut_in_half, encoded, hub_parquet, noise, solid, structs
 
 GOOD = encoded(noise(8, 8))
 GREY = encoded(noise(8, 8, 1))

@@ -143,7 +143,7 @@ def test_something_else_of_that_name_is_named(tmp_path, content):
 FUZZ = """
 import random, sys, warnings
 from pathlib import Path
-from fewlabels.data.embeddings import read_embeddings
+from fewlabels.data.tables.embeddings import read_embeddings
 from fewlabels.errors import FewlabelsError
 warnings.simplefilter("ignore")
 good, draw = Path(sys.argv[1]).read_bytes(), random.Random(0)

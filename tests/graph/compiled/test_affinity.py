@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from cases import CASES, ROWS
 
 from fewlabels.errors import GraphError, InputWarning
 from fewlabels.graph import Neighbors, affinity, normalize, threads, unit_rows
 from fewlabels.graph.compiled import instructions
 from fewlabels.graph.neighbors import PlacedNeighbors, placed_neighbors
+from tests.graph.cases import CASES, ROWS
 
 if instructions() is None:
     pytest.skip("the compiled kernels are not installed", allow_module_level=True)

@@ -4,9 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
-from cases import CASES, LABELS, ROWS, clusters, island, path
 from scipy.sparse.csgraph import connected_components
 
 from fewlabels import graph as host
@@ -24,6 +22,8 @@ from fewlabels.errors import (
 )
 from fewlabels.graph import GraphSettings, comparable_rows, unit_rows
 from fewlabels.graph.rows import distinct_rows
+from tests.graph import reference
+from tests.graph.cases import CASES, LABELS, ROWS, clusters, island, path
 
 torch = pytest.importorskip("torch")
 from fewlabels.graph import cuda  # noqa: E402

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from toy_review import Review, ToyItems, served
+
+from tests.review.browser.toy_review import Review, ToyItems, served
 
 
 @dataclass
@@ -86,6 +87,6 @@ def _note_console(seen: Seen, message) -> None:
 @pytest.fixture
 def page(context, review: Review):
     """The review page, opened and filled."""
-    from browser_pages import opened  # where playwright is absent, importing it skips
+    from tests.review.browser.browser_pages import opened  # where playwright is absent, importing it skips
 
     return opened(context, review)

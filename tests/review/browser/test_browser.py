@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from browser_pages import TILE, expect, opened, press, rows_shown, said
-from toy_review import ToyItems
+
+from tests.review.browser.browser_pages import TILE, expect, opened, press, rows_shown, said
+from tests.review.browser.toy_review import ToyItems
 
 
 def test_a_digit_labels_the_focused_row_and_the_focus_goes_on(page, review):

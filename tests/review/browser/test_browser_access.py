@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from browser_pages import TILE, expect, opened, press, said
-from toy_review import ToyItems
+
+from tests.review.browser.browser_pages import TILE, expect, opened, press, said
+from tests.review.browser.toy_review import ToyItems
 
 axe = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="axe-playwright-python, of the dev extra, is not installed"

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from browser_pages import TILE, expect, press, rows_shown, said
+
+from tests.review.browser.browser_pages import TILE, expect, press, rows_shown, said
 
 ROWS, BIRDS = 90, ("crow", "gull", "wren")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from browser_pages import TILE, expect, opened, press, rows_shown, said
-from test_browser_trust import HOSTILE, NAMED
-from toy_review import ToyItems
 
 from fewlabels.review.store.store import Answer, Request
+from tests.review.browser.browser_pages import TILE, expect, opened, press, rows_shown, said
+from tests.review.browser.test_browser_trust import HOSTILE, NAMED
+from tests.review.browser.toy_review import ToyItems
 
 ENTRY = "#history .entry"
 

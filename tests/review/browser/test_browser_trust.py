@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from browser_pages import TILE, expect, opened, press, rows_shown, said
-from toy_review import ToyItems
+
+from tests.review.browser.browser_pages import TILE, expect, opened, press, rows_shown, said
+from tests.review.browser.toy_review import ToyItems
 
 HOSTILE = [
     "<script>alert(1)</script>",

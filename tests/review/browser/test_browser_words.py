@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from browser_pages import TILE, expect, opened, press, rows_shown, said
-from toy_review import ToyItems
+
+from tests.review.browser.browser_pages import TILE, expect, opened, press, rows_shown, said
+from tests.review.browser.toy_review import ToyItems
 
 SHORT = ToyItems(tuple(f"photos/{row}.png" for row in range(8)))
 

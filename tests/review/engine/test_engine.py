@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from review_items import NAMES, items_of
 
 from fewlabels.errors import ConfigError
-from fewlabels.graph import GraphSettings, Refinement, propagate
-from fewlabels.graph import influence as explain
+from fewlabels.graph import GraphSettings, Refinement, explain, propagate
 from fewlabels.review.engine.engine import SOURCES, Engine, Wanted
 from fewlabels.review.items import Items
+from tests.review.review_items import NAMES, items_of
 
 
 def fresh(items, labels, settings=None):

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from review_items import NAMES, items_of
 
 from fewlabels.graph import GraphSettings, build_graph
 from fewlabels.review.engine.engine import Engine, Wanted
 from fewlabels.review.engine.estimate import SLOT, estimate_of, interleaved, random_order, sampled, wilson
 from fewlabels.review.items import Items
+from tests.review.review_items import NAMES, items_of
 
 
 @pytest.mark.parametrize(

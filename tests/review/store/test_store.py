@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from lanes import size
 
 from fewlabels.errors import ConfigError, RunError, StorageError
 from fewlabels.review.store import file as store_file
@@ -18,6 +17,7 @@ from fewlabels.review.store.file import local_folder, open_store, review_folder,
 from fewlabels.review.store.history import Mark
 from fewlabels.review.store.store import Answer, Conflict, Request, Reused, Written
 from fewlabels.storage.file_systems import network_file_system, type_of
+from tests.faults.lanes import size
 
 CLIENTS = st.sampled_from(["tab-1", "tab-2"])
 

@@ -5,17 +5,17 @@ import json
 import sys
 from pathlib import Path
 
-import image_files
 import numpy as np
 import pytest
-from image_files import encoded, folder, noise, png_claiming
 from PIL import Image
-from review_fakes import BROKEN, CLASSES, FakePictures, fake_desk
 from starlette.testclient import TestClient
 
 from fewlabels.data.images import decoders
 from fewlabels.data.images.pictures import open_pictures, placeholder
 from fewlabels.review.web.app import api
+from tests.data import image_files
+from tests.data.image_files import encoded, folder, noise, png_claiming
+from tests.review.review_fakes import BROKEN, CLASSES, FakePictures, fake_desk
 
 FAULTY_WORKER = Path(image_files.__file__).with_name("faulty_worker.py")
 

@@ -8,7 +8,6 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from review_fakes import CLASSES, fake_desk
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -20,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 
 from fewlabels.review.web.app import api, review_app
 from fewlabels.review.web.security import Access
+from tests.review.review_fakes import CLASSES, fake_desk
 
 HOST = "127.0.0.1:8765"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]

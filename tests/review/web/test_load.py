@@ -5,9 +5,10 @@ import signal
 
 import httpx2
 import pytest
-from lanes import size
-from review_load import Lane, Plan, problems
-from review_process import ROWS, Server
+
+from tests.faults.lanes import size
+from tests.review.review_load import Lane, Plan, problems
+from tests.review.review_process import ROWS, Server
 
 
 def shown_labels(folder):

@@ -10,11 +10,11 @@ from contextlib import closing, contextmanager
 
 import httpx2
 import pytest
-from review_process import Server
 
 from fewlabels.errors import ConfigError, InputWarning
 from fewlabels.review.store.file import NAME
 from fewlabels.review.web.process import Door, access_to, check_host, listening, page_address
+from tests.review.review_process import Server
 
 SHORT = "import fewlabels.review.web.process as run, fewlabels.review.web.bodies as bodies; run.HEADER_SECONDS = 0.5"
 

@@ -10,13 +10,13 @@ import hmac
 from itertools import product
 
 import pytest
-from requests_below import HOME, HOSTS, ORIGIN, ORIGINS, READS, WRITES, code
-from review_fakes import fake_desk
 from starlette.testclient import TestClient
 
 from fewlabels.review.web import security
 from fewlabels.review.web.app import review_app
 from fewlabels.review.web.security import Access
+from tests.review.requests_below import HOME, HOSTS, ORIGIN, ORIGINS, READS, WRITES, code
+from tests.review.review_fakes import fake_desk
 
 
 def test_the_right_host_origin_and_key_are_let_in(fresh, desk):

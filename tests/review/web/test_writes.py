@@ -5,8 +5,6 @@ import json
 import sqlite3
 
 import pytest
-from requests_below import SENT, Asked
-from review_fakes import fake_desk
 from starlette.testclient import TestClient
 
 from fewlabels.review.web import bodies
@@ -14,6 +12,8 @@ from fewlabels.review.web.app import api
 from fewlabels.review.web.bodies import parsed
 from fewlabels.review.web.refusals import Refused
 from fewlabels.review.web.security import Guard
+from tests.review.requests_below import SENT, Asked
+from tests.review.review_fakes import fake_desk
 
 
 def body(change=None, **answer):

@@ -18,7 +18,7 @@ from ...errors import ImageError, InputWarning, listed
 from ..paths import PARQUET, archive_kind, first_bytes, local_path, unreadable
 from ..tables.files import Table, id_texts, is_whole, label_texts, open_table, part_files, plain_type, repeats
 from .decode import BadImage, ImageFile, png
-from .pictures import ParquetRows, image_bytes
+from .parquet_rows import ParquetRows, image_bytes
 
 ENDINGS_OF = {
     "PNG": (".png",),
