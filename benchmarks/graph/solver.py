@@ -1,6 +1,6 @@
 """Seconds of conjugate gradients on W, ours beside SciPy's column by column, and the share of the memory's speed.
 
-    python benchmarks/solver.py --rows 50000 200000 1000000 --classes 10 100
+    python -m benchmarks.graph.solver --rows 50000 200000 1000000 --classes 10 100
 
 20 steps, on W with its nodes as fewlabels orders them and with W in the order of the rows. A step has to read W once
 (float32 value and int32 column: 8 bytes an entry) and to pass ten times over an n x c float32 block; `of limit` is how
@@ -20,12 +20,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-import cells
-import data
-import ours
-from ours import ALPHA, STEPS
-from records import Ledger, Record, print_head, print_table, shown
-from timing import Stopwatch, report
+from benchmarks.common import cells, data, ours
+from benchmarks.common.ours import ALPHA, STEPS
+from benchmarks.common.records import Ledger, Record, print_head, print_table, shown
+from benchmarks.common.timing import Stopwatch, report
 
 # Ap = A p: read p, write Ap. r -= a Ap, whose norm the next needs: read r and Ap, write r. x += a p and p = r + b p
 # together: read x, p and r, write x and p.
@@ -52,7 +50,7 @@ def main() -> None:
         for classes in options.classes:
             case = cells.case_of(options, rows, classes)
             data.prepare(case, options.cache)
-            show(case, cells.cell(ledger, __file__, case, "all solvers", options))
+            show(case, cells.cell(ledger, __spec__.name, case, "all solvers", options))
 
 
 def show(case: data.Case, record: Record) -> None:

@@ -1,4 +1,4 @@
-"""The methods of benchmarks/accuracy.py: (data set, labels) -> what each class's share of each row is.
+"""The methods of benchmarks/accuracy/measure.py: (data set, labels) -> what each class's share of each row is.
 
 fewlabels runs with its defaults, which are the paper's. The settings of the others were chosen by
 `accuracy.py --tune`: mean accuracy over the data sets at 5 labels per class, draws 100 to 102, none of them reported.
@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
 from sklearn.semi_supervised import LabelSpreading
 
-from accuracy_data import Set
+from benchmarks.accuracy.sets import Set
 from fewlabels.graph import Graph, GraphSettings, Refinement, build_graph, spread, unit_rows
 
 SPREADING = {"n_neighbors": 20, "alpha": 0.9}

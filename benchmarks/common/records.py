@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from data import ROOT
+from benchmarks.common.data import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = (

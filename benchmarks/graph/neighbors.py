@@ -1,6 +1,6 @@
 """Seconds to find the 50 nearest other rows of every row, ours beside the peers, on the same data in one run.
 
-    python benchmarks/neighbors.py --rows 50000 200000 1000000
+    python -m benchmarks.graph.neighbors --rows 50000 200000 1000000
 
 Seconds include building the index. What a peer's effort is (lists probed, candidates kept) is chosen on a sample to
 reach the recall asked for, outside its time. Recall is measured on 500 rows against exact neighbours. faiss flat is
@@ -14,13 +14,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-import cells
-import data
-import ours
-import searches
-from records import Ledger, Record, print_head, print_table, shown
-from searches import Search
-from timing import Stopwatch, report, time_calls
+from benchmarks.common import cells, data, ours
+from benchmarks.common.records import Ledger, Record, print_head, print_table, shown
+from benchmarks.common.timing import Stopwatch, report, time_calls
+from benchmarks.graph import searches
+from benchmarks.graph.searches import Search
 
 OURS, FLAT = "fewlabels", "faiss flat"
 HEAD = ("method", "seconds", "best", "first", "x ours", "recall", "effort", "peak MiB", "added", "")
@@ -48,7 +46,8 @@ def main() -> None:
         data.prepare(case, options.cache)
         needs = {name: needed for name, (_, needed) in WAYS.items()}
         found = {
-            name: cells.cell(ledger, __file__, case, name, options, needs.get(name, ())) for name in options.methods
+            name: cells.cell(ledger, __spec__.name, case, name, options, needs.get(name, ()))
+            for name in options.methods
         }
         best = found.get(OURS, {}).get("seconds")
         print_table((f"{rows:,} rows", *HEAD[1:]), [line(name, record, best) for name, record in found.items()])

@@ -1,11 +1,11 @@
 """What a person's answers bring: the queue of `fewlabels review` against other orders of asking.
 
-    FEWLABELS_DATA=data python benchmarks/descriptors.py
-    python benchmarks/reviewer.py
+    FEWLABELS_DATA=data python -m benchmarks.accuracy.descriptors
+    python -m benchmarks.review.people
 
 A simulated person knows the truth and answers 100 questions, one at a time; the graph is solved again after each.
 Ten draws (seeds 0 to 9) of one label of each class: digits, 1,797 rows of raw pixels; cifar10, 10,000 rows described by
-benchmarks/descriptors.py. Figures: percent of wrong labels among the rows that nobody has labelled by then ("error"),
+accuracy/descriptors.py. Figures: percent of wrong labels among the rows that nobody has labelled by then ("error"),
 and among all rows without a given label, where an answered one counts as right ("left").
 Each cell is a JSON line in results/reviewer.jsonl; the table is printed, with mean and standard deviation (n - 1).
 """
@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from accuracy_data import SETS, Set
+from benchmarks.accuracy.sets import SETS, Set
+from benchmarks.common.records import Ledger, print_head, print_table
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.graph import Graph, GraphSettings, build_graph
 from fewlabels.graph.threads import num_threads
 from fewlabels.review.engine.engine import Engine, Wanted
 from fewlabels.review.engine.queue import doubt
 from fewlabels.review.items import Items
-from records import Ledger, print_head, print_table
 
 NAMES, SEEDS, ASKED, PER_CLASS = ("digits", "cifar10"), range(10), (20, 50, 100), 1
 Choose = Callable[[Engine, np.random.Generator], int]

@@ -1,7 +1,7 @@
 """Accuracy and honesty of pseudo-labels: fewlabels, each of its refinements, and three other ways to use few labels.
 
-    FEWLABELS_DATA=data python benchmarks/descriptors.py
-    python benchmarks/accuracy.py
+    FEWLABELS_DATA=data python -m benchmarks.accuracy.descriptors
+    python -m benchmarks.accuracy.measure
 
 Ten balanced draws (seeds 0 to 9) of 1, 5 and 50 labels per class on four data sets. Each cell is one JSON line in
 results/accuracy.jsonl; a run that was interrupted goes on where it stopped, for the same commit. Tables go to
@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from accuracy_data import SETS
-from accuracy_methods import CANDIDATES, METHODS, PENALTY, SPREADING, VOTERS, Method, Ready
+from benchmarks.accuracy.methods import CANDIDATES, METHODS, PENALTY, SPREADING, VOTERS, Method, Ready
+from benchmarks.accuracy.sets import SETS
 from fewlabels.data.benchmarks.splits import draw_split
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 PER_CLASS, SEEDS, TUNING_SEEDS = (1, 5, 50), range(10), range(100, 103)
 MEASURES = {"accuracy": 1, "auroc": 3, "ece": 1}  # and decimals
 BINS = 15
@@ -41,7 +41,7 @@ its defaults. The others' settings did best on average over the data sets at 5 l
 LabelSpreading k = {SPREADING["n_neighbors"]}, alpha = {SPREADING["alpha"]}, until it converges; vote of {VOTERS}
 nearest labelled rows by cosine, weighted by 1 / distance; logistic regression C = {PENALTY:g}, on unit rows. "prior
 given" is told the true class shares. With one label of each class nothing can be held out, so nothing is calibrated.
-digits: 1,797 rows, raw pixels. cifar10: 10,000 training images, described by benchmarks/descriptors.py, whose network
+digits: 1,797 rows, raw pixels. cifar10: 10,000 training images, described by accuracy/descriptors.py, whose network
 learnt from 5,000 others. blobs: 10,000 rows, ten equal classes; long-tailed: the largest has 20 times the rows of the
 smallest, and the draws are balanced all the same.
 """

@@ -1,4 +1,4 @@
-"""The data sets of benchmarks/accuracy.py: name -> descriptors and truth."""
+"""The data sets of benchmarks/accuracy/measure.py: name -> descriptors and truth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from descriptors import CACHE
+from benchmarks.accuracy.descriptors import CACHE
 
 NUM_ROWS, NUM_CLASSES, BLOBS_PER_CLASS, LOW, HIDDEN, DIMENSIONS = 10_000, 10, 4, 8, 64, 128
 TAIL = 20  # rows of the largest class over rows of the smallest
@@ -55,7 +55,7 @@ def digits() -> Set:
 
 def cifar10() -> Set:
     if not CACHE.exists():
-        raise SystemExit(f"no {CACHE}: run benchmarks/descriptors.py first")
+        raise SystemExit(f"no {CACHE}: run benchmarks/accuracy/descriptors.py first")
     with np.load(CACHE) as found:
         return Set(found["descriptors"], found["truth"])
 

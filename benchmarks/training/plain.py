@@ -21,10 +21,10 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.training.cases import BATCH, EVALUATED, WARM_UP, Case
 from fewlabels.nets import Output
 from fewlabels.nets.networks import NormedConv2d, NormedLinear
 from fewlabels.training.epoch import Epoch, batches
-from training import BATCH, EVALUATED, WARM_UP, Case
 
 SHIFT, SIZE = 4, 512
 Batch = tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]

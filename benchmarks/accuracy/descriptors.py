@@ -1,6 +1,6 @@
-"""Descriptors of CIFAR-10 images by a small network trained here, for benchmarks/accuracy.py.
+"""Descriptors of CIFAR-10 images by a small network trained here, for benchmarks/accuracy/measure.py.
 
-    FEWLABELS_DATA=data python benchmarks/descriptors.py
+    FEWLABELS_DATA=data python -m benchmarks.accuracy.descriptors
 
 Trains the network of nets/small.py, supervised, on the labels of 5,000 training images for a few minutes, and writes
 its descriptors of 10,000 other training images, whose labels it never saw, to build/descriptors/cifar10.npz:
@@ -28,7 +28,7 @@ from fewlabels.training.methods import Labels
 from fewlabels.training.settings import Optimization, Phase, TrainSettings
 from fewlabels.training.watch import EpochReport, Watch
 
-CACHE = Path(__file__).parent.parent / "build" / "descriptors" / "cifar10.npz"
+CACHE = Path(__file__).parents[2] / "build" / "descriptors" / "cifar10.npz"
 NUM_LABELED, NUM_DESCRIBED, SEED, WIDTH = 5_000, 10_000, 0, 16
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "bench"  # ignored by git
 RECIPE = 2  # part of the file names: raise it where the recipe below changes
 LABELS_PER_CLASS, BLOBS_PER_CLASS, LOW, HIDDEN = 40, 4, 16, 64

@@ -1,6 +1,6 @@
 """Seconds of a refresh inside a training loop: descriptors moved a little, the solve started from the last solution.
 
-    python benchmarks/refresh.py --rows 50000
+    python -m benchmarks.graph.refresh --rows 50000
 
 The descriptors get noise, as much as leaves about 96 % of the neighbours (--kept). The refresh is measured against a
 cold call on the same moved descriptors, in turn in one process, in paper mode, where the solver goes on to a tolerance.
@@ -13,11 +13,9 @@ import statistics
 
 import numpy as np
 
-import cells
-import data
-import ours
-from records import Ledger, Record, print_head, print_table, shown
-from timing import Stopwatch, report
+from benchmarks.common import cells, data, ours
+from benchmarks.common.records import Ledger, Record, print_head, print_table, shown
+from benchmarks.common.timing import Stopwatch, report
 
 TOLERANCES = (1e-6, 1e-3)
 HEAD = ("cold, s", "refresh, s", "refresh / cold", "cold steps", "refresh steps", "same labels", "neighbours kept")
@@ -37,7 +35,7 @@ def main() -> None:
         for classes in options.classes:
             case = cells.case_of(options, rows, classes)
             data.prepare(case, options.cache)
-            show(case, cells.cell(ledger, __file__, case, str(options.kept), options))
+            show(case, cells.cell(ledger, __spec__.name, case, str(options.kept), options))
 
 
 def show(case: data.Case, record: Record) -> None:

@@ -1,6 +1,6 @@
 """The runs behind evidence.py: CIFAR-10 without a GPU, a small network, a shortened schedule, released splits.
 
-    FEWLABELS_DATA=... python benchmarks/evidence_runs.py --out runs/evidence
+    FEWLABELS_DATA=... python -m benchmarks.training.evidence_runs --out runs/evidence
 
 For 500 and 4,000 labels and splits 10 to 12: supervised then LP, and Mean Teacher then MT + LP, by the released code's
 rules. What is not the paper's: the network (small, width 16, first stride 2: 73,000 parameters), the phases on all rows

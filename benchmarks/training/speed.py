@@ -1,6 +1,6 @@
 """Images a second of our training loop and of a plain PyTorch loop of the same network, in turn on the same machine.
 
-    python benchmarks/train.py --networks "small 16" --tasks lp --repeat 3
+    python -m benchmarks.training.speed --networks "small 16" --tasks lp --repeat 3
 
 The plain loop (plain.py) has a DataLoader with 0 and with 2 workers; the faster of the two counts. Ours runs
 deterministic, which is float32, and fast, which is bfloat16. A batch is 50 + 50 rows, with translation and flip. Each
@@ -16,12 +16,12 @@ import statistics
 import sys
 from pathlib import Path
 
-import training
-from cells import run_apart
-from data import CACHE
-from records import Ledger, Record, cores, print_head, print_table, shown
-from timing import report
-from training import Case
+from benchmarks.common.cells import run_apart
+from benchmarks.common.data import CACHE
+from benchmarks.common.records import Ledger, Record, cores, print_head, print_table, shown
+from benchmarks.common.timing import report
+from benchmarks.training import cases as training
+from benchmarks.training.cases import Case
 
 WAYS = {"plain, no worker": 0, "plain, 2 workers": 2, "deterministic": "deterministic", "fast": "fast"}
 PLAIN = [way for way, kind in WAYS.items() if isinstance(kind, int)]
@@ -66,7 +66,7 @@ def measure(case: Case, way: str, options: argparse.Namespace) -> None:
     """Measure one way once and report it."""
     kind, pixels = WAYS[way], case.pixels(options.cache)
     if isinstance(kind, int):
-        import plain
+        from benchmarks.training import plain
 
         run = plain.evaluate_plain if case.task == "evaluate" else plain.train_plain
         report(seconds=options.seconds, rate=run(case, pixels, kind, options.seconds))
@@ -109,7 +109,12 @@ def cell(ledger: Ledger, case: Case, kind: str, options: argparse.Namespace) -> 
 def _command(case: Case, way: str, options: argparse.Namespace) -> list[str]:
     numbers = {"--rows": case.rows, "--seconds": options.seconds, "--threads": options.threads}
     words = {"--networks": case.network, "--tasks": case.task, "--cache": options.cache, "--one": way}
-    return [sys.executable, __file__, *(str(word) for pair in (numbers | words).items() for word in pair)]
+    return [
+        sys.executable,
+        "-m",
+        "benchmarks.training.speed",
+        *(str(word) for pair in (numbers | words).items() for word in pair),
+    ]
 
 
 def summary(rates: dict[str, list[float]]) -> Record:

@@ -1,7 +1,7 @@
 """Kill training runs at random moments, take each up again in its documented way, and compare the final weights.
 
-    python benchmarks/compare_kills.py --kinds fewlabels --kills 100
-    python benchmarks/compare_kills.py --kinds torch torch_rename torch_random lightning --kills 100
+    python -m benchmarks.compare.kills --kinds fewlabels --kills 100
+    python -m benchmarks.compare.kills --kinds torch torch_rename torch_random lightning --kills 100
 
 A small network with dropout and momentum learns 512 random images for EPOCHS epochs, on one thread. A server has
 imported everything, has trained once, and forks for each run; a run is killed up to three times, each at a moment drawn
@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-RESULTS = Path(__file__).parent / "results" / "compare_kills.jsonl"
+RESULTS = Path(__file__).parents[1] / "results" / "compare_kills.jsonl"
 EPOCHS, BATCH, MOST_KILLS = 8, 64, 3
 LOST = 77  # exit status of a run that could not be taken up
 

@@ -1,6 +1,6 @@
 """Seconds and memory from descriptors to a label for every row, ours beside the peers, on the same data in one run.
 
-    python benchmarks/propagate.py --rows 10000 50000 --classes 10 100
+    python -m benchmarks.graph.propagate --rows 10000 50000 --classes 10 100
 
 k = 50, gamma = 3, alpha = 0.99, 20 solver steps (paper mode: to 1e-6). Each method runs in a process of its own. The
 median and the best are of warm calls; the first call, with imports and compilation, stands beside them. Peak memory is
@@ -16,13 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-import cells
-import data
-import ours
-from methods import METHODS, OURS, STRAIGHT, Answer
-from records import Ledger, Record, print_head, print_table, shown
-from searches import Search
-from timing import Stopwatch, report, time_calls
+from benchmarks.common import cells, data, ours
+from benchmarks.common.records import Ledger, Record, print_head, print_table, shown
+from benchmarks.common.timing import Stopwatch, report, time_calls
+from benchmarks.graph.methods import METHODS, OURS, STRAIGHT, Answer
+from benchmarks.graph.searches import Search
 
 HEAD = ("method", "seconds", "best", "first", "x ours", "peak MiB", "added", "accuracy", "agrees", "recall", "")
 
@@ -65,7 +63,7 @@ def one_cell(name: str, case: data.Case, ledger: Ledger, options: argparse.Names
     if name in slow:
         note = f"over the limit at {slow[name]:,} rows already"
         return ledger.write(settings, {"status": "over limit", "note": note, "limit": options.limit})
-    return cells.cell(ledger, __file__, case, name, options, method.needs)
+    return cells.cell(ledger, __spec__.name, case, name, options, method.needs)
 
 
 def line(name: str, record: Record, best: float | None) -> tuple[str, ...]:

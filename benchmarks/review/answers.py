@@ -1,6 +1,6 @@
 """Latency of one answer in `fewlabels review`: labels solved again, and the queue's scores.
 
-    python benchmarks/answers.py
+    python -m benchmarks.review.answers
 
 Blobs in 128 dimensions (accuracy_data.py), 10 classes, 5 labels of each, k = 50. The person answers the first row of
 the queue, again and again. Each size is a JSON line in results/answers.jsonl, in milliseconds: p50 and p99 by the
@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from accuracy_data import blobs
+from benchmarks.accuracy.sets import blobs
+from benchmarks.common.records import Ledger, print_head, print_table
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.graph import GraphSettings
 from fewlabels.graph.label_matrix import CheckedLabels, sources
@@ -24,7 +25,6 @@ from fewlabels.graph.propagation import prepared
 from fewlabels.graph.threads import num_threads
 from fewlabels.review.engine.engine import Engine, Wanted
 from fewlabels.review.items import Items
-from records import Ledger, print_head, print_table
 
 SIZES, CLASSES, PER_CLASS, COLD = (50_000, 200_000), 10, 5, 5
 

@@ -13,9 +13,9 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-import data
-from records import Ledger, Record, cores
-from timing import MARK
+from benchmarks.common import data
+from benchmarks.common.records import Ledger, Record, cores
+from benchmarks.common.timing import MARK
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
@@ -56,9 +56,9 @@ def settings_of(case: data.Case, method: str, options: argparse.Namespace) -> Re
 
 
 def cell(
-    ledger: Ledger, script: str, case: data.Case, method: str, options: argparse.Namespace, needs: Sequence[str] = ()
+    ledger: Ledger, module: str, case: data.Case, method: str, options: argparse.Namespace, needs: Sequence[str] = ()
 ) -> Record:
-    """The record of one cell: taken from an earlier run of this commit, or measured now and written."""
+    """The record of one cell: that of an earlier run of this commit, or measured now in a process that runs `module`."""
     settings = settings_of(case, method, options)
     known = ledger.find(settings, options.limit)
     if known:
@@ -69,11 +69,11 @@ def cell(
         return ledger.write(settings, figures)
     load = os.getloadavg()[0]
     print(f"... {method}, {case.rows:,} rows, {case.classes} classes", file=sys.stderr, flush=True)
-    figures = run_apart(_command(script, case, method, options), options)
+    figures = run_apart(_command(module, case, method, options), options)
     return ledger.write(settings, {"load": load, "limit": options.limit, **figures})
 
 
-def _command(script: str, case: data.Case, method: str, options: argparse.Namespace) -> list[str]:
+def _command(module: str, case: data.Case, method: str, options: argparse.Namespace) -> list[str]:
     numbers = {
         "--rows": case.rows,
         "--classes": case.classes,
@@ -85,14 +85,20 @@ def _command(script: str, case: data.Case, method: str, options: argparse.Namesp
         "--cache": options.cache,
         "--one": method,
     }
-    return [sys.executable, script, *(str(word) for pair in numbers.items() for word in pair)]
+    return [sys.executable, "-m", module, *(str(word) for pair in numbers.items() for word in pair)]
 
 
 def run_apart(command: Sequence[str], options: argparse.Namespace) -> Record:
     """Run a command that reports figures; they come back with a status, whatever becomes of it."""
     environment = {**os.environ, **dict.fromkeys(THREADS, str(options.threads))}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=data.ROOT,
+        start_new_session=True,
     )
     stopped = False
     try:

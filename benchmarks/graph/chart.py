@@ -1,6 +1,6 @@
 """Draws docs/images/propagate-seconds.svg and .png: seconds and peak memory against the rows, ours and the peers.
 
-    python benchmarks/chart.py --classes 10
+    python -m benchmarks.graph.chart --classes 10
 
 Takes the newest figure of each cell in benchmarks/results/propagate.jsonl. A hollow triangle is a cell stopped at its
 limit: it takes longer than that.
@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from data import ROOT
-from records import RESULTS, Record, read
+from benchmarks.common.data import ROOT
+from benchmarks.common.records import RESULTS, Record, read
 
 IMAGES = ROOT / "docs" / "images"
 # Okabe and Ito's colours, told apart by the colour-blind too; ours is the only thick line.

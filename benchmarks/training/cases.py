@@ -1,4 +1,4 @@
-"""What benchmarks/train.py and gpu/throughput.py train: images, a network, a method; and how fast our loop does it."""
+"""What training/speed.py and gpu/throughput.py train: images, a network, a method; and how fast our loop does it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What graph methods answer where the data are odd: copies, zeros, groups without a label, NaN, nothing labelled.
 
-    python benchmarks/compare_cases.py fewlabels
-    python benchmarks/compare_cases.py sklearn graphlearning     (in the environment of `make bench`)
+    python -m benchmarks.compare.cases fewlabels
+    python -m benchmarks.compare.cases sklearn graphlearning     (in the environment of `make bench`)
 
 Three groups of 60 rows in 8 dimensions, two labels each; every method gets the same rows, as float64, and its own
 defaults but for 10 neighbours where a graph of neighbours is asked for. Writes benchmarks/results/compare_cases.jsonl.
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results" / "compare_cases.jsonl"
+RESULTS = Path(__file__).parents[1] / "results" / "compare_cases.jsonl"
 NEIGHBORS = 10
 Answer = tuple[np.ndarray, np.ndarray | None]  # (n,) labels, -1 for none; (n, c) shares of classes
 Solve = Callable[[np.ndarray, np.ndarray], Answer]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import ours
-import searches
-from ours import ALPHA, GAMMA, STEPS
-from searches import Search
+from benchmarks.common import ours
+from benchmarks.common.ours import ALPHA, GAMMA, STEPS
+from benchmarks.graph import searches
+from benchmarks.graph.searches import Search
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Training on CIFAR-10 without a GPU: a small network and a shortened schedule, from 500 and 4,000 labels.
 
     make evidence          # the runs (about an hour on two quiet cores), then this script
-    python benchmarks/evidence.py runs/evidence
+    python -m benchmarks.training.evidence runs/evidence
 
 Reads the finished runs of evidence_runs.py below a folder, appends one line for each to
 benchmarks/results/evidence.jsonl, and draws docs/images/evidence.png from the newest line of each cell and split.
@@ -20,9 +20,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from data import ROOT
+from benchmarks.common.data import ROOT
+from benchmarks.common.records import RESULTS, Record, machine, read
 from fewlabels.runs import Run, read_run
-from records import RESULTS, Record, machine, read
 
 METHODS = {  # phase -> name, whose error is told, colour
     "supervised": ("supervised", "test_error", "#555555"),

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-import data
-from timing import Stopwatch, report
+from benchmarks.common import data
+from benchmarks.common.timing import Stopwatch, report
 
 FLAT_SAMPLE = 2000  # rows that the exact search is timed on where it is scaled
 M, EF_CONSTRUCTION = 16, 100
