@@ -75,7 +75,7 @@ docs: $(VENV)/.docs
 	@echo "docs/_build/html/index.html"
 
 notebooks: $(VENV)/.dev
-	$(BIN)/python docs/notebooks.py
+	$(BIN)/python docs/scripts/notebooks.py
 
 bench: $(BENCH_VENV)/.bench
 	$(BENCH) -m benchmarks.graph.propagate $(BENCH_ARGS)
@@ -111,7 +111,7 @@ accuracy: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.accuracy.measure
 
 pictures: $(VENV)/.dev
-	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/scripts/pictures.py
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) $(COMPARE_VENV) $(AUDIT_VENV) build/bench docs/_build docs/_notebook_pictures \

@@ -58,7 +58,7 @@ def settings_of(case: data.Case, method: str, options: argparse.Namespace) -> Re
 def cell(
     ledger: Ledger, module: str, case: data.Case, method: str, options: argparse.Namespace, needs: Sequence[str] = ()
 ) -> Record:
-    """The record of one cell: that of an earlier run of this commit, or measured now in a process that runs `module`."""
+    """The record of one cell: of an earlier run of this commit, or measured now in a process that runs `module`."""
     settings = settings_of(case, method, options)
     known = ledger.find(settings, options.limit)
     if known:

@@ -1,7 +1,7 @@
 """Makes the pictures of the README.
 
-python docs/pictures.py              # the spreading on a toy manifold
-python docs/pictures.py runs/demo    # and the curves of that demo run
+python docs/scripts/pictures.py              # the spreading on a toy manifold
+python docs/scripts/pictures.py runs/demo    # and the curves of that demo run
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fewlabels import GraphSettings, propagate
 from fewlabels.report import error_figure, gather, png, pseudo_labels_figure, spreading_figure
 from fewlabels.storage import durable
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parents[1] / "images"
 ARM_POINTS, ARMS, LABELS_PER_ARM = 400, 3, 2
 
 

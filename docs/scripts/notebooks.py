@@ -1,6 +1,6 @@
 """Executes the notebooks of docs/notebooks/ and keeps what they print and draw.
 
-python docs/notebooks.py                # all of them, in place
+python docs/scripts/notebooks.py                # all of them, in place
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from traitlets.config import Config
 
 from fewlabels.storage import durable
 
-FOLDER = Path(__file__).parent / "notebooks"
+FOLDER = Path(__file__).parents[1] / "notebooks"
 
 
 def executed(path: Path) -> nbformat.NotebookNode:

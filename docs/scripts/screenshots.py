@@ -1,6 +1,6 @@
 """Takes the pictures of the review page for README and docs: docs/images/review-*.png.
 
-python docs/screenshots.py runs/photos truth.csv
+python docs/scripts/screenshots.py runs/photos truth.csv
 
 A copy of the run is reviewed, with answers from the table (id,label). Needs Playwright and Chromium.
 """
@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from fewlabels.storage import durable
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parents[1] / "images"
 WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 780}
 OWN_COLOURS = 64
 DECODED = """Promise.all([...document.images].filter(image => image.getBoundingClientRect().top < innerHeight)

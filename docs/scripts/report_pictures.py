@@ -1,6 +1,6 @@
 """Makes the pictures of a report page for the README and docs/report.md. Needs playwright and Debian's chromium.
 
-python docs/report_pictures.py runs/demo
+python docs/scripts/report_pictures.py runs/demo
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 from fewlabels.storage import durable
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parents[1] / "images"
 # name: colour scheme, the headings from which and before which the page is shown
 SHOTS = {
     "report-map": ("light", "Map of the descriptors", "Graph and solver"),

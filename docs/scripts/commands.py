@@ -1,6 +1,6 @@
 """Writes docs/commands.md, the reference of the command line, from the commands themselves.
 
-python docs/commands.py    # after any change to a command; a test compares the page with the app
+python docs/scripts/commands.py    # after any change to a command; a test compares the page with the app
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import typer
 from fewlabels.cli.main import COMMANDS, app
 from fewlabels.storage import durable
 
-PAGE = Path(__file__).parent / "commands.md"
+PAGE = Path(__file__).parents[1] / "commands.md"
 HEAD = """# Commands
 
-Made from the commands' own `--help` by `docs/commands.py`; a test holds both together.
+Made from the commands' own `--help` by `docs/scripts/commands.py`; a test holds both together.
 
 Results go to standard output, progress and warnings to standard error. Every error has [a code](errors.md) and an exit
 status. `fewlabels --version` prints the version, `fewlabels --debug COMMAND` shows the traceback of an error, and
