@@ -1,10 +1,10 @@
 """Arrays in, arrays out: neighbours, affinity, solver, pseudo-labels. Knows nothing of images, networks or files."""
 
 from .affinity import affinity, normalize
-from .build import Graph, Search, build_graph
+from .build import build_graph
 from .cost import Cost, estimate
 from .influence import Explanation, LeaveOneOut, explain, explain_rows, leave_one_out
-from .neighbors import Neighbors, nearest_neighbors
+from .neighbors import nearest_neighbors
 from .precomputed import graph_from_affinity, graph_from_neighbors
 from .propagation import Propagation, propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
@@ -12,6 +12,7 @@ from .refinement import Refined, Refinement
 from .rows import comparable_rows, unit_rows
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
+from .types import Graph, Neighbors, Search
 
 __all__ = [
     "Cost",

@@ -17,6 +17,7 @@ Metric = Literal["cosine", "inner_product"]
 Precision = Literal["auto", "single", "double"]
 RECALL = 0.995  # leaves 99.5 % of the labels and more as they are with all neighbours; 0.99 did not always (LOG.md)
 LEAST_GAP = 1e-5  # of alpha to 1, for float32
+EXACT_UP_TO = 8192  # rows; below, comparing all pairs takes less time than making clusters
 DOUBLE_UP_TO = 2048  # nodes; there, float64 takes no time worth saving
 
 
@@ -66,7 +67,7 @@ class GraphSettings:
     metric: "cosine", or "inner_product" where the length of a descriptor means something.
     recall: share of the true neighbours that the search must find, from 0.5 up to below 1; "exact" finds all of them.
         None: 0.995, and "exact" in released mode, whose answers are to be those of the authors' code.
-    seed: of the sample that cells are made from and recall is measured on, where the search is not exact.
+    seed: of the sample that clusters are made from and recall is measured on, where the search is not exact.
     precision: of the affinity and the solver. "single" (float32) gives the labels of "double" in a fraction of the time
         and half the memory; "auto" is double up to 2,048 nodes and for alpha above 0.99999, and single otherwise.
     refinement: centred sources, a class prior, calibrated certainty (refinement.py); not in released mode.
