@@ -102,7 +102,12 @@ def assemble_graph(
 ) -> Graph:
     """The second half of build_graph: the normalised affinity of what find_neighbors found, and its components."""
     on_progress("affinity", 0.0)
-    search = Search(found.index.shape[1], found.recall, found.num_probes, found.groups.size - 1)
+    search = Search(
+        n_neighbors=found.index.shape[1],
+        recall=found.recall,
+        num_probes=found.num_probes,
+        num_clusters=found.groups.size - 1,
+    )
     w, root_degree = _make_affinity(found, settings, lambda fraction: on_progress("affinity", fraction))
     graph = Graph(node, w, find_components(w), search, Layout(found.groups, root_degree))
     return add_lone_nodes(graph, int(node.max()) + 1 - w.shape[0])

@@ -67,7 +67,7 @@ class ClusteredNeighbors:
     num_probes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Search:
     """How the neighbours were found: an inverted file (IVF) of clusters, of which each row probes a few.
 
