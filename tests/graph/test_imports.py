@@ -34,5 +34,6 @@ def test_the_compiled_search_knows_values_and_nobody_who_calls_it():
         assert imported(module) <= {"types", "settings", "threads", "compiled/search", "compiled/__init__"}
 
 
-def test_values_import_no_algorithm():
+def test_values_and_settings_import_no_algorithm():
     assert not imported("types")
+    assert not imported("settings")

@@ -8,9 +8,9 @@ from .neighbors import nearest_neighbors
 from .precomputed import graph_from_affinity, graph_from_neighbors
 from .propagation import Propagation, propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
-from .refinement import Refined, Refinement
+from .refinement import Refined
 from .rows import comparable_rows, unit_rows
-from .settings import GraphSettings
+from .settings import GraphSettings, Refinement
 from .solver import Solution, conjugate_gradients
 from .types import Graph, Neighbors, Search
 
