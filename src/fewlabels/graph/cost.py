@@ -19,9 +19,7 @@ SOLVER_COLUMNS = 32  # classes that are solved at a time
 
 # Time, on one core of about 75 GFLOP/s in float32 (AVX-512; with AVX2 about as fast, without either much slower).
 SECONDS_PER_MULTIPLICATION = 2.7e-11  # of a large float32 matrix product, an addition with it
-COMPARED_SHARE = (
-    14  # times sqrt(n): the rows and centres that one row is compared with, where the search goes by clusters
-)
+COMPARED_SHARE = 14  # times sqrt(n): the rows and centres that one row is compared with, if searched by clusters
 SECONDS_PER_COMPARISON = 6e-10  # of keeping the best k of the rows compared
 SECONDS_PER_ENTRY = 6e-8  # of building W
 SECONDS_PER_STEP_ENTRY = 1e-9  # of a step of the solver, for each entry of W
