@@ -8,12 +8,13 @@ static int borrow_lists(arrays_t *arrays, PyObject *const *objects, int64_t n, l
            BORROW_IN(arrays, objects[4], lists->begin[n], float, 0, 0, lists->values);
 }
 
+/* The lists of n rows, which may be a part of all, and who lists them; first, last: places in these. */
 static PyObject *py_measure_rows(PyObject *module, PyObject *args) {
     PyObject *objects[5], *o_entries, *o_degree;
     Py_ssize_t n, k, first, last;
     lists_t lists;
-    if (!PyArg_ParseTuple(args, "OOOOOnnddinnOO", &objects[0], &objects[1], &objects[2], &objects[3], &objects[4], &n, &k,
-                          &lists.power.gamma, &lists.power.largest, &lists.power.clip, &first, &last, &o_entries,
+    if (!PyArg_ParseTuple(args, "OOOOOnnddinnOO", &objects[0], &objects[1], &objects[2], &objects[3], &objects[4], &n,
+                          &k, &lists.power.gamma, &lists.power.largest, &lists.power.clip, &first, &last, &o_entries,
                           &o_degree))
         return NULL;
     lists.k = k;
@@ -30,13 +31,14 @@ static PyObject *py_measure_rows(PyObject *module, PyObject *args) {
     return done(&arrays, failed);
 }
 
+/* As measure_rows, of rows that are numbered from `base` on; scale: of all rows, pointers: (n + 1) of these. */
 static PyObject *py_write_rows(PyObject *module, PyObject *args) {
     PyObject *objects[5], *o_scale, *o_pointers, *o_columns, *o_weights;
-    Py_ssize_t n, k, first, last;
+    Py_ssize_t n, k, base, first, last;
     lists_t lists;
-    if (!PyArg_ParseTuple(args, "OOOOOnnddinnOOOO", &objects[0], &objects[1], &objects[2], &objects[3], &objects[4], &n,
-                          &k, &lists.power.gamma, &lists.power.largest, &lists.power.clip, &first, &last, &o_scale,
-                          &o_pointers, &o_columns, &o_weights))
+    if (!PyArg_ParseTuple(args, "OOOOOnnddinnnOOOO", &objects[0], &objects[1], &objects[2], &objects[3], &objects[4],
+                          &n, &k, &lists.power.gamma, &lists.power.largest, &lists.power.clip, &base, &first, &last,
+                          &o_scale, &o_pointers, &o_columns, &o_weights))
         return NULL;
     lists.k = k;
     arrays_t arrays = {.num = 0};
@@ -44,13 +46,13 @@ static PyObject *py_write_rows(PyObject *module, PyObject *args) {
     const int32_t *pointers = NULL;
     int32_t *columns;
     float *weights;
-    int failed = borrow_lists(&arrays, objects, n, &lists) || BORROW(o_scale, n, double, 0, 0, scale) ||
+    int failed = borrow_lists(&arrays, objects, n, &lists) || BORROW(o_scale, base + n, double, 0, 0, scale) ||
                  BORROW(o_pointers, n + 1, int32_t, 0, 0, pointers);
     failed = failed || BORROW(o_columns, pointers[n], int32_t, 1, 0, columns) ||
              BORROW(o_weights, pointers[n], float, 1, 0, weights);
     if (!failed) {
         Py_BEGIN_ALLOW_THREADS
-        failed = write_rows(&lists, first, last, scale, pointers, columns, weights);
+        failed = write_rows(&lists, base, first, last, scale, pointers, columns, weights);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);

@@ -28,7 +28,8 @@ static PyObject *py_largest(PyObject *module, PyObject *args) {
     return done(&arrays, failed);
 }
 
-/* Rows of (n, d) divided by scale (n), and then by their length if unit; rows of zeros stay. In float64, rounded once. */
+/* Rows of (n, d) divided by scale (n), and then by their length if unit; rows of zeros stay. In float64, rounded
+ * once. */
 static PyObject *py_scale_rows(PyObject *module, PyObject *args) {
     PyObject *o_rows, *o_scale, *o_out;
     Py_ssize_t n, d, first, last;

@@ -30,7 +30,7 @@ typedef uint32_t NAME(u8_) __attribute__((vector_size(32), aligned(4)));
 
 static const isa_t NAME(isa) = {
     NAME(search_rows),
-    NAME(search_cells),
+    NAME(search_clusters),
     {NAME(product_8), NAME(product_16), NAME(product_24), NAME(product_32)},
     {NAME(advance_8), NAME(advance_16), NAME(advance_24), NAME(advance_32)},
     {NAME(turn_8), NAME(turn_16), NAME(turn_24), NAME(turn_32)},

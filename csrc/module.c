@@ -1,8 +1,9 @@
 /* fewlabels.graph.compiled._kernels: the inner loops of the graph core.
  *
- * Every function works on a range of cells, groups or rows, without the interpreter lock, so that Python's threads can
- * share the work. Array arguments are C-contiguous buffers; their sizes are checked here, their types by
- * fewlabels/graph/compiled.py, the only caller. */
+ * Every function works on a range of clusters, groups or rows, without the interpreter lock, so that Python's threads
+ * can share the work. Where rows are known by a number in the whole data, `base` is the number of the first row of the
+ * arrays, so that a caller may hold a part only; the range then counts from base. Array arguments are C-contiguous
+ * buffers; their sizes are checked here, their types by fewlabels/graph/compiled, the only caller. */
 
 #ifndef Py_GIL_DISABLED
 #define Py_LIMITED_API 0x030b0000
@@ -14,14 +15,15 @@
 #include <string.h>
 
 #include "arguments.h"
-#include "cells.h"
+#include "clusters.h"
 #include "sparse.h"
 #include "topk.h"
 
 typedef struct {
     int (*search_rows)(const float *, int64_t, int64_t, const float *, int64_t, const int32_t *, int64_t, int32_t *,
                        float *);
-    int (*search_cells)(const cells_t *, const int32_t *, int64_t, int64_t, int, int64_t, int64_t, int32_t *, float *);
+    int (*search_clusters)(const clusters_t *, int64_t, const int32_t *, int64_t, int64_t, int, int64_t, int64_t,
+                           int32_t *, float *);
     void (*product[4])(const csr_t *, float, rows_t, float *, const int64_t *, int64_t, int64_t, double *);
     void (*advance[4])(float *, float *, rows_t, const float *, const float *, const float *, const int64_t *,
                        int64_t, int64_t, double *, double *);
@@ -124,14 +126,14 @@ static PyObject *py_instructions(PyObject *module, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"search_rows", py_search_rows, METH_VARARGS, NULL},
-    {"search_cells", py_search_cells, METH_VARARGS, NULL},
-    {"probe_before", py_probe_before, METH_VARARGS, NULL},
+    {"search_clusters", py_search_clusters, METH_VARARGS, NULL},
+    {"probe_previous", py_probe_previous, METH_VARARGS, NULL},
     {"pack", py_pack, METH_VARARGS, NULL},
     {"largest", py_largest, METH_VARARGS, NULL},
     {"scale_rows", py_scale_rows, METH_VARARGS, NULL},
     {"hash_rows", py_hash_rows, METH_VARARGS, NULL},
-    {"count_backward", py_count_backward, METH_VARARGS, NULL},
-    {"fill_backward", py_fill_backward, METH_VARARGS, NULL},
+    {"count_reverse", py_count_reverse, METH_VARARGS, NULL},
+    {"fill_reverse", py_fill_reverse, METH_VARARGS, NULL},
     {"measure_rows", py_measure_rows, METH_VARARGS, NULL},
     {"write_rows", py_write_rows, METH_VARARGS, NULL},
     {"product", py_product, METH_VARARGS, NULL},

@@ -39,13 +39,14 @@ static void NAME(tile)(const float *restrict queries, const float *restrict pane
     }
 }
 
-/* `rows` queries, packed, against the points first to last (exclusive) of all that lie in panels. */
-static void NAME(sweep)(const float *packed, const float *panels, int64_t d, int64_t first, int64_t last,
+/* `rows` queries, packed, against what stands at the places first to last (exclusive) of the panels; `shift` places
+ * further on are the numbers of these points. */
+static void NAME(sweep)(const float *packed, const float *panels, int64_t d, int64_t first, int64_t last, int64_t shift,
                         best_t *const *best, int64_t rows, int64_t k, int64_t capacity) {
     for (int64_t at = first / PANEL * PANEL; at < last; at += 2 * LANES) {
         uint32_t real = last - at >= 32 ? 0xffffffffu : ((uint32_t)1 << (last - at)) - 1;
         if (at < first) real &= 0xffffffffu << (first - at);
-        NAME(tile)(packed, panels + at * d, d, real, (int32_t)at, best, rows, k, capacity);
+        NAME(tile)(packed, panels + at * d, d, real, (int32_t)(at + shift), best, rows, k, capacity);
     }
 }
 
@@ -74,7 +75,7 @@ static int NAME(search_rows)(const float *queries, int64_t num, int64_t d, const
                 best_t *members[ROWS];
                 int64_t rows = size - group < ROWS ? size - group : ROWS;
                 for (int64_t r = 0; r < rows; r++) members[r] = best + group + r;
-                NAME(sweep)(packed + group * d, panels, d, at, count - at < stretch ? count : at + stretch, members,
+                NAME(sweep)(packed + group * d, panels, d, at, count - at < stretch ? count : at + stretch, 0, members,
                             rows, k, capacity);
             }
         for (int64_t i = 0; i < size; i++)
@@ -84,46 +85,50 @@ static int NAME(search_rows)(const float *queries, int64_t num, int64_t d, const
     return 0;
 }
 
-/* The best k of each point of the cells first to last (exclusive), among the points of the cells that it probes and,
- * where there are more than these, those that the lists hold already. */
-static int NAME(search_cells)(const cells_t *cells, const int32_t *probes, int64_t num_probes, int64_t k, int more,
-                              int64_t first, int64_t last, int32_t *number, float *similarity) {
-    const int64_t d = cells->d, capacity = capacity_for(k);
+/* The best k of each point of the clusters first to last (exclusive), among the points of the clusters that it probes
+ * (those that the panels hold) and, where there are more than these, those that the lists hold already.
+ * base: the first point of probes (rows of num_probes), number and similarity (rows of k). */
+static int NAME(search_clusters)(const clusters_t *clusters, int64_t base, const int32_t *probes, int64_t num_probes,
+                                 int64_t k, int more, int64_t first, int64_t last, int32_t *number,
+                                 float *similarity) {
+    const int64_t d = clusters->d, capacity = capacity_for(k), *start = clusters->start;
     int64_t largest = 0;
-    for (int64_t cell = first; cell < last; cell++)
-        if (cells->start[cell + 1] - cells->start[cell] > largest) largest = cells->start[cell + 1] - cells->start[cell];
+    for (int64_t cluster = first; cluster < last; cluster++)
+        if (start[cluster + 1] - start[cluster] > largest) largest = start[cluster + 1] - start[cluster];
     visits_t visits;
     uint64_t *keys = malloc((size_t)(largest * capacity + 1) * sizeof *keys);
     best_t *best = malloc((size_t)(largest + 1) * sizeof *best);
     float *packed = malloc((size_t)(ROWS * d) * sizeof *packed);
-    if (visits_open(&visits, cells->num, largest * num_probes) || !keys || !best || !packed) {
+    if (visits_open(&visits, clusters->num, largest * num_probes) || !keys || !best || !packed) {
         visits_close(&visits), free(keys), free(best), free(packed);
         return -1;
     }
     memset(packed, 0, (size_t)(ROWS * d) * sizeof *packed);
     for (int64_t home = first; home < last; home++) {
-        int64_t start = cells->start[home], size = cells->start[home + 1] - start;
+        const int64_t row = start[home] - base, size = start[home + 1] - start[home], here = held_at(clusters, home);
         for (int64_t i = 0; i < size; i++) {
-            best_start(best + i, keys + i * capacity, (int32_t)(start + i));
-            if (more) best_read(best + i, k, number + (start + i) * k, similarity + (start + i) * k);
+            best_start(best + i, keys + i * capacity, (int32_t)(start[home] + i));
+            if (more) best_read(best + i, k, number + (row + i) * k, similarity + (row + i) * k);
         }
-        visits_plan(&visits, probes + start * num_probes, size, num_probes);
+        visits_plan(&visits, probes + row * num_probes, size, num_probes);
         for (int64_t v = 0; v < visits.num; v++) {
-            const int64_t *there = cells->start + visits.cell[v];
+            const int64_t cluster = visits.cluster[v], there = held_at(clusters, cluster);
+            if (there < 0) continue;
             for (int64_t at = visits.first[v]; at < visits.first[v + 1]; at += ROWS) {
                 int64_t rows = visits.first[v + 1] - at < ROWS ? visits.first[v + 1] - at : ROWS;
                 best_t *members[ROWS];
                 for (int64_t r = 0; r < rows; r++) {
                     int64_t i = visits.row[at + r];
-                    const float *source = cells->panels + (start + i) / PANEL * PANEL * d + (start + i) % PANEL;
+                    const float *source = clusters->panels + (here + i) / PANEL * PANEL * d + (here + i) % PANEL;
                     for (int64_t f = 0; f < d; f++) packed[f * ROWS + r] = source[f * PANEL];
                     members[r] = best + i;
                 }
-                NAME(sweep)(packed, cells->panels, d, there[0], there[1], members, rows, k, capacity);
+                NAME(sweep)(packed, clusters->panels, d, there, there + start[cluster + 1] - start[cluster],
+                            start[cluster] - there, members, rows, k, capacity);
             }
         }
         for (int64_t i = 0; i < size; i++)
-            best_write(best + i, k, number + (start + i) * k, similarity + (start + i) * k);
+            best_write(best + i, k, number + (row + i) * k, similarity + (row + i) * k);
     }
     visits_close(&visits), free(keys), free(best), free(packed);
     return 0;

@@ -33,44 +33,54 @@ static inline double weight_of(power_t power, float similarity) {
     return power.gamma == 1 ? s : pow(s, power.gamma);
 }
 
-/* Whether entry e, of row i's list, says something to the row it names. missing: only where that row's own list does
- * not have i, and would take it: i is at least as near as its last one. */
-static inline int says_something(const int32_t *numbers, const float *similarity, int missing, int64_t k, int64_t i,
-                                 int64_t e) {
-    if (!missing) return 1;
-    const int32_t *theirs = numbers + numbers[e] * k;
-    if (theirs[k - 1] >= 0 && similarity[e] < similarity[numbers[e] * k + k - 1]) return 0;
+/* The lists of n rows, the first of which has the number `base`. numbers: (n, k), of rows anywhere, -1 for none. */
+typedef struct {
+    const int32_t *numbers;
+    const float *similarity;
+    int64_t base, n, k;
+} part_t;
+
+/* Whether entry e, of the list of the i-th row, is offered to the row that it names. missing: not where that row's own
+ * list has i, or would not take it, since i is farther than its last one. A row whose list is not here is offered all:
+ * merge_lists finds out. */
+static inline int is_offered(const part_t *part, int missing, int64_t i, int64_t e) {
+    const int64_t there = part->numbers[e] - part->base, k = part->k;
+    if (!missing || there < 0 || there >= part->n) return 1;
+    const int32_t *theirs = part->numbers + there * k;
+    if (theirs[k - 1] >= 0 && part->similarity[e] < part->similarity[there * k + k - 1]) return 0;
     int present = 0;
-    for (int64_t j = 0; j < k; j++) present |= theirs[j] == (int32_t)i;
+    for (int64_t j = 0; j < k; j++) present |= theirs[j] == (int32_t)(part->base + i);
     return !present;
 }
 
-/* How many rows name each of first to last (exclusive) as a neighbour. numbers: (n, k), -1 for none. */
-static void count_backward(const int32_t *numbers, const float *similarity, int missing, int64_t n, int64_t k,
-                           int32_t first, int32_t last, int32_t *count) {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t e = i * k; e < (i + 1) * k; e++)
-            if (numbers[e] >= first && numbers[e] < last && says_something(numbers, similarity, missing, k, i, e))
-                count[numbers[e]]++;
+/* How many of these rows list each of the rows number first to last (exclusive). count: from row number `target` on. */
+static void count_reverse(const part_t *part, int missing, int64_t target, int64_t first, int64_t last,
+                          int32_t *count) {
+    const int32_t *numbers = part->numbers;
+    for (int64_t i = 0; i < part->n; i++)
+        for (int64_t e = i * part->k; e < (i + 1) * part->k; e++)
+            if (numbers[e] >= first && numbers[e] < last && is_offered(part, missing, i, e))
+                count[numbers[e] - target]++;
 }
 
-/* For each of first to last the rows that name it, ascending, and the similarity. next: where each one's list begins;
- * changed: afterwards it is where the list ends. */
-static void fill_backward(const int32_t *numbers, const float *similarity, int missing, int64_t n, int64_t k,
-                          int32_t first, int32_t last, int64_t *next, int32_t *sources, float *values) {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t e = i * k; e < (i + 1) * k; e++)
-            if (numbers[e] >= first && numbers[e] < last && says_something(numbers, similarity, missing, k, i, e)) {
-                int64_t at = next[numbers[e]]++;
-                sources[at] = (int32_t)i;
-                values[at] = similarity[e];
+/* For each of the rows number first to last those of these rows that list it, ascending, and the similarity.
+ * next: from row number `target` on, where each one's entries begin; changed: afterwards it is where they end. */
+static void fill_reverse(const part_t *part, int missing, int64_t target, int64_t first, int64_t last, int64_t *next,
+                         int32_t *sources, float *values) {
+    const int32_t *numbers = part->numbers;
+    for (int64_t i = 0; i < part->n; i++)
+        for (int64_t e = i * part->k; e < (i + 1) * part->k; e++)
+            if (numbers[e] >= first && numbers[e] < last && is_offered(part, missing, i, e)) {
+                int64_t at = next[numbers[e] - target]++;
+                sources[at] = (int32_t)(part->base + i);
+                values[at] = part->similarity[e];
             }
 }
 
-/* Keep in each list of the rows first to last the best k of its own entries and of those offered to it.
- * begin, sources, values: the offers, grouped by the row that gets them. */
-static int merge_lists(const int64_t *begin, const int32_t *sources, const float *values, int64_t k, int64_t first,
-                       int64_t last, int32_t *number, float *similarity) {
+/* Keep in each list of the rows first to last, numbered from `base` on, the best k of its own entries and of those
+ * offered to it. begin, sources, values: the offers, grouped by the row that gets them. */
+static int merge_lists(const int64_t *begin, const int32_t *sources, const float *values, int64_t base, int64_t k,
+                       int64_t first, int64_t last, int32_t *number, float *similarity) {
     int64_t longest = 0;
     for (int64_t i = first; i < last; i++)
         if (begin[i + 1] - begin[i] > longest) longest = begin[i + 1] - begin[i];
@@ -79,7 +89,7 @@ static int merge_lists(const int64_t *begin, const int32_t *sources, const float
     if (!keys) return -1;
     for (int64_t i = first; i < last; i++) {
         if (begin[i] == begin[i + 1]) continue;
-        best_start(&best, keys, (int32_t)i);
+        best_start(&best, keys, (int32_t)(base + i));
         best_read(&best, k, number + i * k, similarity + i * k);
         for (int64_t e = begin[i]; e < begin[i + 1]; e++)
             offer(&best, values[e], sources[e], k, k + longest + 1);
@@ -112,6 +122,7 @@ static int64_t sorted_edges(const int32_t *numbers, const float *similarity, int
     return size;
 }
 
+/* The lists of some rows, which need not be all, and who lists these rows. */
 typedef struct {
     const int32_t *numbers; /* (n, k) */
     const float *similarity;
@@ -160,9 +171,10 @@ static int measure_rows(const lists_t *lists, int64_t first, int64_t last, int64
     return failed ? -1 : 0;
 }
 
-/* The rows first to last of D^-1/2 (A + A^T) D^-1/2; scale: (n) 1 / sqrt(degree), 0 for a row without edges. */
-static int write_rows(const lists_t *lists, int64_t first, int64_t last, const double *scale, const int32_t *pointers,
-                      int32_t *columns, float *out) {
+/* The rows first to last, numbered from `base` on, of D^-1/2 (A + A^T) D^-1/2.
+ * scale: 1 / sqrt(degree) of all rows that are columns here, 0 for a row without edges. */
+static int write_rows(const lists_t *lists, int64_t base, int64_t first, int64_t last, const double *scale,
+                      const int32_t *pointers, int32_t *columns, float *out) {
     int64_t longest = 0;
     for (int64_t i = first; i < last; i++)
         if (pointers[i + 1] - pointers[i] > longest) longest = pointers[i + 1] - pointers[i];
@@ -172,7 +184,8 @@ static int write_rows(const lists_t *lists, int64_t first, int64_t last, const d
     for (int64_t i = first; i < last && !failed; i++) {
         int32_t *own = columns + pointers[i];
         int64_t entries = merged_row(lists, i, edges, own, weights);
-        for (int64_t e = 0; e < entries; e++) out[pointers[i] + e] = (float)(weights[e] * scale[i] * scale[own[e]]);
+        for (int64_t e = 0; e < entries; e++)
+            out[pointers[i] + e] = (float)(weights[e] * scale[base + i] * scale[own[e]]);
     }
     free(edges), free(weights);
     return failed ? -1 : 0;

@@ -48,7 +48,7 @@ def solve(
     graph's groups, which is made anew each time.
     """
     from fewlabels.graph.compiled.solver import System, coarse_space, solve_blocks
-    from fewlabels.graph.neighbors import even_groups
+    from fewlabels.graph.types import even_groups
 
     groups = even_groups(y.shape[0]) if layout is None else layout.groups
     space = coarse_space(affinity, ALPHA, groups, layout.root_degree) if coarse else None
@@ -67,7 +67,7 @@ def refreshed(rows: np.ndarray, given: np.ndarray, tol: float, last: Any) -> Any
     from fewlabels.graph import build_graph, spread
 
     chosen = replace(settings("paper"), tol=tol)
-    moved = build_graph(rows, chosen, last=last.graph)
+    moved = build_graph(rows, chosen, previous=last.graph)
     start = np.zeros((moved.affinity.shape[0], last.solution.x.shape[1]), last.solution.x.dtype)
     start[moved.node] = last.solution.x[last.graph.node]  # nodes may be numbered anew
     return spread(moved, given, chosen, start=start)

@@ -98,7 +98,7 @@ def test_more_labels_give_what_fitting_with_them_gives(task):
 def test_more_labels_cost_fewer_steps_and_no_graph(task, monkeypatch):
     model = fitted(task)
     first = model.n_steps_.sum()
-    monkeypatch.setattr("fewlabels.estimator.classifier.graph_of_rows", None)
+    monkeypatch.setattr("fewlabels.estimator.classifier.build_graph_of_rows", None)
     assert model.add_labels([100], [task[2][100]]).n_steps_.sum() < first
 
 

@@ -14,7 +14,7 @@ from fewlabels.graph import (
     unit_rows,
 )
 from fewlabels.graph import precomputed as given
-from fewlabels.graph.build import graph_of_rows
+from fewlabels.graph.build import build_graph_of_rows
 from tests.graph import reference
 from tests.graph.cases import ROWS, clusters
 
@@ -199,7 +199,7 @@ def lists():
 @pytest.mark.parametrize("mode", ["paper", "released"])
 def test_lists_of_neighbours_give_the_graph_of_the_rows(lists, mode):
     settings = GraphSettings(n_neighbors=10, mode=mode)
-    graph, whole = graph_from_neighbors(*lists, settings), graph_of_rows(unit_rows(ROWS), settings)
+    graph, whole = graph_from_neighbors(*lists, settings), build_graph_of_rows(unit_rows(ROWS), settings)
     assert np.allclose(graph.affinity.toarray(), whole.affinity.toarray()[np.ix_(whole.node, whole.node)], atol=1e-6)
 
 

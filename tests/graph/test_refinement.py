@@ -12,7 +12,6 @@ import scipy.sparse as sp
 
 from fewlabels.errors import ConfigError, ConvergenceWarning, FewlabelsWarning, InputWarning
 from fewlabels.graph import GraphSettings, Refined, Refinement, build_graph, propagate, spread
-from fewlabels.graph.build import Graph
 from fewlabels.graph.refinement import (
     above_mean,
     balanced,
@@ -23,6 +22,7 @@ from fewlabels.graph.refinement import (
     solve_refined,
     tempered,
 )
+from fewlabels.graph.types import Graph
 from tests.graph import reference
 from tests.graph.cases import CASES, LABELS, ROWS, clusters, island
 

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from ..graph import GraphSettings
-    from ..graph.refinement import Refinement
+    from ..graph.settings import Refinement
 
 ByPosition = Annotated[
     bool,

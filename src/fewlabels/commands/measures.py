@@ -61,7 +61,9 @@ def _search(graph: Graph) -> dict[str, Any]:
     """How the neighbours were found, and the share of the true ones among them in percent."""
     if graph.search is None:
         return {}
-    return {"search": asdict(graph.search), "recall": 100 * graph.search.recall}
+    search = asdict(graph.search)
+    search["num_cells"] = search.pop("num_clusters")  # the key of results.json
+    return {"search": search, "recall": 100 * graph.search.recall}
 
 
 def certainty(propagation: Propagation, given: np.ndarray, truth: np.ndarray | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError
 from ..graph import Graph, GraphSettings, Refinement, comparable_rows, graph_from_affinity, spread, unit_rows
-from ..graph.build import graph_of_rows
+from ..graph.build import build_graph_of_rows
 from ..graph.extend import Induced, induce, induce_given
 from ..graph.precomputed import edge_weights
 from ..graph.rows import warn_of_rounding
@@ -226,7 +226,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             graph = graph_from_affinity(present, repair=True)
         else:
             rows = comparable_rows(present, settings.metric)
-            graph = graph_of_rows(rows, settings)
+            graph = build_graph_of_rows(rows, settings)
             warn_of_rounding(present, graph.node, settings)
         if absent.any():
             graph, rows = with_absent(graph, absent), rows_with_absent(rows, absent)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import column_or_1d
 from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError
 from ..graph import Graph
-from ..graph.build import with_lone_nodes
+from ..graph.build import add_lone_nodes
 from ..graph.label_matrix import checked_weight
 
 AUTO = "auto"
@@ -255,7 +255,7 @@ def with_absent(graph: Graph, absent: NDArray[np.bool_]) -> Graph:
     node = np.empty(absent.size, np.int64)
     node[~absent] = graph.node
     node[absent] = graph.affinity.shape[0] + np.arange(absent.sum())
-    return replace(with_lone_nodes(graph, int(absent.sum())), node=node)
+    return replace(add_lone_nodes(graph, int(absent.sum())), node=node)
 
 
 def rows_with_absent(rows: NDArray[np.float32] | None, absent: NDArray[np.bool_]) -> NDArray[np.float32] | None:

@@ -1,17 +1,18 @@
 """Arrays in, arrays out: neighbours, affinity, solver, pseudo-labels. Knows nothing of images, networks or files."""
 
 from .affinity import affinity, normalize
-from .build import Graph, Search, build_graph
+from .build import build_graph
 from .cost import Cost, estimate
 from .influence import Explanation, LeaveOneOut, explain, explain_rows, leave_one_out
-from .neighbors import Neighbors, nearest_neighbors
+from .neighbors import nearest_neighbors
 from .precomputed import graph_from_affinity, graph_from_neighbors
 from .propagation import Propagation, propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
-from .refinement import Refined, Refinement
+from .refinement import Refined
 from .rows import comparable_rows, unit_rows
-from .settings import GraphSettings
+from .settings import GraphSettings, Refinement
 from .solver import Solution, conjugate_gradients
+from .types import Graph, Neighbors, Search
 
 __all__ = [
     "Cost",

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import GraphError, InputWarning
-from .neighbors import MISSING, Neighbors
+from .types import MISSING, Neighbors
 
 
 def affinity(neighbors: Neighbors, gamma: float, *, clip_negative: bool = True) -> sp.csr_array:

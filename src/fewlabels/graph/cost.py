@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .compiled import instructions
-from .neighbors import EXACT_UP_TO
-from .settings import GraphSettings
+from .settings import EXACT_UP_TO, GraphSettings
 
 # Memory. Counts of entries are exact but for ENTRIES_PER_NEIGHBOR; what Python and its packages hold is BASE_BYTES.
 BASE_BYTES = 250 * 2**20
@@ -20,12 +19,12 @@ SOLVER_COLUMNS = 32  # classes that are solved at a time
 
 # Time, on one core of about 75 GFLOP/s in float32 (AVX-512; with AVX2 about as fast, without either much slower).
 SECONDS_PER_MULTIPLICATION = 2.7e-11  # of a large float32 matrix product, an addition with it
-COMPARED_SHARE = 14  # times sqrt(n): the rows and centres that one row is compared with, where the search goes by cells
+COMPARED_SHARE = 14  # times sqrt(n): the rows and centres that one row is compared with, if searched by clusters
 SECONDS_PER_COMPARISON = 6e-10  # of keeping the best k of the rows compared
 SECONDS_PER_ENTRY = 6e-8  # of building W
 SECONDS_PER_STEP_ENTRY = 1e-9  # of a step of the solver, for each entry of W
 SECONDS_PER_STEP_CLASS = 1.9e-10  # the same, for each class
-STEPS = 20  # to a relative residual of 1e-6 at alpha 0.99, with a coarse space
+STEPS = 20  # to a relative residual of 1e-6 at alpha 0.99, with the two-level preconditioner
 SECONDS_PER_RESULT = 2.5e-8  # of reading labels and certainty off the solution, for each row and class
 WITHOUT_KERNELS = 15  # times as long for the search, by NumPy's products in float64
 CALIBRATED_SOLVES = 6  # with labels held out in five folds
@@ -71,7 +70,7 @@ def _bytes(n: int, d: int, c: int, k: int, settings: GraphSettings) -> float:
     """The largest of three stages that each free what the next does not need."""
     real = 8 if settings.dtype(n) == np.float64 else 4  # of an entry of W and of the solver
     rows = 4 * n * d  # float32, scaled
-    copy = 4 * n * d  # the same, sorted by cell, while the search runs
+    copy = 4 * n * d  # the same, sorted by cluster, while the search runs
     neighbors = 8 * n * k  # int32 number and float32 similarity
     w = (4 + real) * ENTRIES_PER_NEIGHBOR * k * n  # int32 column and value
     blocks = real * SOLVER_BLOCKS * n * min(c, SOLVER_COLUMNS)

@@ -68,11 +68,11 @@ def _search(fitted: NDArray[np.float32], answer: int) -> tuple[int, Callable[[ND
     if fitted.shape[0] <= PRODUCT_UP_TO or instructions() is None:
         block = BLOCK_BYTES // (32 * min(fitted.shape[0], FITTED_ROWS))
         return max(1, block), lambda queries, k: _nearest(queries, fitted, k)
-    from .compiled.panels import packed_rows, search_rows
+    from .compiled.search import pack_rows, search_rows
     from .threads import Team
 
     with Team() as team:
-        panels = packed_rows(fitted, team)
+        panels = pack_rows(fitted, team)
 
     def compiled(queries: NDArray[np.float32], k: int) -> Nearest:
         with Team() as team:

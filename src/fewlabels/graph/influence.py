@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..conventions import UNLABELED
 from ..errors import ConfigError
-from .build import Graph
 from .propagation import Propagation, prepared
 from .pseudo_labels import PseudoLabels, certainties, distributions
 from .rows import comparable_rows
 from .settings import GraphSettings
 from .solver import conjugate_gradients
+from .types import Graph
 
 SHOWN = 10
 EXPLAIN_TOL = 1e-12  # of the solve, relative to 1: influences fall by orders of magnitude with every few edges

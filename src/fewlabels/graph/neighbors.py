@@ -9,68 +9,19 @@ float32, where the similarity of a pair has the same bits whichever of the two a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import InputWarning
 from .compiled import instructions
 from .settings import DOUBLE_UP_TO
+from .types import MISSING, ClusteredNeighbors, Graph, Neighbors, StageProgress, even_groups, no_stage_progress
 
-MISSING = -1
 PRODUCT_UP_TO = DOUBLE_UP_TO  # rows compared by a float64 product
-EXACT_UP_TO = 8192  # rows; below, comparing all pairs takes less time than making cells
-GROUP = 512  # rows of a group where there are no cells
 GRID = 2.0**40
 BLOCK_BYTES = 128 * 2**20
-
-
-@dataclass(frozen=True)
-class Neighbors:
-    """The k nearest other rows of each of n rows.
-
-    index: (n, k) int32, nearest first; -1 throughout for an all-zero row, which has no direction and no neighbours.
-    similarity: (n, k) float32, the inner product; 0 where index is -1.
-    recall: share of the true neighbours among them: 1 if all pairs were compared, else as seen on a sample of rows.
-    """
-
-    index: NDArray[np.int32]
-    similarity: NDArray[np.float32]
-    recall: float = 1.0
-
-
-@dataclass(frozen=True)
-class LastGraph:
-    """The graph of the same rows before they moved, which a search can start from.
-
-    node: (n,) int64, the node of each row. groups: (g + 1,) int64, first node of each group of near ones.
-    edges: (m, m) CSR, of any values.
-    """
-
-    node: NDArray[np.int64]
-    groups: NDArray[np.int64]
-    edges: sp.csr_array
-
-
-@dataclass(frozen=True)
-class PlacedNeighbors:
-    """The k nearest of each of n rows. Rows stand at places: those that are close lie in the same group of places.
-
-    order: (n,) int64, the member at each place, or its row. groups: (g + 1,) int64, first place of each group.
-    index: (n, k) int32, the places of the nearest others of each place, nearest first. similarity: (n, k) float32.
-    recall: as in Neighbors. num_probes: groups looked into for each row, on the average; 0 if all pairs were compared.
-    """
-
-    order: NDArray[np.int64]
-    groups: NDArray[np.int64]
-    index: NDArray[np.int32]
-    similarity: NDArray[np.float32]
-    recall: float
-    num_probes: int = 0
 
 
 def nearest_neighbors(
@@ -86,7 +37,7 @@ def nearest_neighbors(
     With fewer than n_neighbors other rows, all of them are taken and InputWarning says so (E7).
     """
     alive = np.flatnonzero(rows.any(axis=1))
-    found = placed_neighbors(rows, alive, n_neighbors, recall=recall, seed=seed)
+    found = search_neighbors(rows, alive, n_neighbors, recall=recall, seed=seed)
     k = found.index.shape[1]
     index = np.full((rows.shape[0], k), MISSING, np.int32)
     similarity = np.zeros((rows.shape[0], k), np.float32)
@@ -95,18 +46,20 @@ def nearest_neighbors(
     return Neighbors(index, similarity, found.recall)
 
 
-def placed_neighbors(
+def search_neighbors(
     rows: NDArray[np.float32],
     members: NDArray[np.int64],
     n_neighbors: int,
     *,
     recall: float | Literal["exact"],
     seed: int,
-    last: LastGraph | None = None,
-    on_progress: Callable[[float], None] = lambda share: None,
-) -> PlacedNeighbors:
-    """The n_neighbors nearest of each of rows[members], none of them all zeros. members: ascending numbers.
+    previous: Graph | None = None,
+    on_progress: StageProgress = no_stage_progress,
+) -> ClusteredNeighbors:
+    """The n_neighbors nearest of each of rows[members], by a float64 product, all pairs in float32, or clusters.
 
+    rows: (n, d) float32 from `comparable_rows`. members: ascending numbers of rows, none of them all zeros; `order` of
+    the answer has places in members. recall, seed: as in nearest_neighbors. previous: as in build_graph.
     Time: 2 n^2 d operations where all pairs are compared, which is so below 8,192 rows, for "exact", and without the
     compiled kernels. Memory beside the result: a copy of the rows and blocks of 128 MiB.
     """
@@ -120,17 +73,17 @@ def placed_neighbors(
             stacklevel=2,
         )
     if members.size <= max(PRODUCT_UP_TO, k + 1) or instructions() is None:
-        return _by_product(rows, members, k, on_progress)
-    from .compiled.panels import Points
-    from .compiled.search import all_neighbors
+        return _multiply_all(rows, members, k, on_progress)
+    from .compiled.clusters import search_points
+    from .compiled.search import Points
 
-    return all_neighbors(Points(rows, members), k, recall, seed, last, on_progress)
+    return search_points(Points(rows, members), k, recall, seed, previous, on_progress)
 
 
-def _by_product(
-    rows: NDArray[np.float32], members: NDArray[np.int64], k: int, on_progress: Callable[[float], None]
-) -> PlacedNeighbors:
-    """By float64 matrix products: the definition of the order, and its reference."""
+def _multiply_all(
+    rows: NDArray[np.float32], members: NDArray[np.int64], k: int, on_progress: StageProgress
+) -> ClusteredNeighbors:
+    """search_neighbors by float64 matrix products: the definition of the order, and its reference."""
     n = members.size
     wide = rows[members].astype(np.float64)
     index, similarity = np.zeros((n, k), np.int32), np.zeros((n, k), np.float32)
@@ -141,12 +94,7 @@ def _by_product(
         near[np.arange(part.size), part] = -np.inf  # self, by number
         index[part], similarity[part] = top_k(near, k)
         on_progress(min(1.0, (start + block) / n))
-    return PlacedNeighbors(np.arange(n), even_groups(n), index, similarity, 1.0)
-
-
-def even_groups(num_rows: int) -> NDArray[np.int64]:
-    """The first of each 512 consecutive rows, and the number of rows: groups where there are no cells."""
-    return np.append(np.arange(0, num_rows, GROUP), num_rows)
+    return ClusteredNeighbors(order=np.arange(n), groups=even_groups(n), index=index, similarity=similarity, recall=1.0)
 
 
 def top_k(near: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

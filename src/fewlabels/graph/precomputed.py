@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError, InputWarning
 from .affinity import affinity, normalize
-from .build import Graph, components_of
-from .neighbors import MISSING, Neighbors
+from .build import find_components
 from .rows import blocks
 from .settings import GraphSettings
+from .types import MISSING, Graph, Neighbors
 
 TOLERANCE = 1e-6  # of the normalised matrix: how far it may be from symmetric, and its eigenvalues above 1
 MOST_EDGES = 2**31 - 1  # SciPy finds components with 32-bit numbers
@@ -59,7 +59,7 @@ def graph_from_neighbors(index: ArrayLike, similarity: ArrayLike, settings: Grap
 
 
 def _graph(w: sp.csr_array) -> Graph:
-    return Graph(np.arange(w.shape[0]), w, components_of(w))
+    return Graph(np.arange(w.shape[0]), w, find_components(w))
 
 
 def edge_weights(weights: Any) -> sp.csr_array:

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, GraphError, InputWarning, UnreachedWarning, listed
-from .build import Graph, Progress, connected, no_progress, searched
+from .build import assemble_graph, find_neighbors
 from .compiled import fits_kernels
 from .label_matrix import CheckedLabels, checked_labels, checked_weight, sources, without_labels
-from .neighbors import even_groups
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
-from .rows import comparable, warn_of_rounding
+from .rows import make_comparable, warn_of_rounding
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients, products
+from .types import Graph, Progress, even_groups, no_progress
 from .unresolved import fill_far_nodes
 
 STAGES = ("neighbors", "affinity", "solve", "pseudo_labels")
@@ -79,13 +79,13 @@ def propagate(
     array([0, 0, 1, 1])
     """
     settings = settings or GraphSettings()
-    rows = comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
+    rows = make_comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
     checked = checked_labels(labels, len(rows.values), settings, class_names)  # before minutes of searching neighbours
     checked = without_labels(checked, rows.bad, settings, class_names)
-    neighbors = searched(rows, settings, None, on_progress)
+    found, node = find_neighbors(rows, settings, None, on_progress)
     del rows  # as large as the descriptors
-    graph = connected(neighbors, settings, on_progress)
-    del neighbors
+    graph = assemble_graph(found, node, settings, on_progress)
+    del found, node
     warn_of_rounding(descriptors, graph.node, settings)
     return _spread(graph, checked, settings, None, on_progress)
 

@@ -7,11 +7,10 @@ In this order: centred sources, then the temperature, then the prior, so that cl
 from __future__ import annotations
 
 import math
-import numbers
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,49 +19,13 @@ from scipy.optimize import minimize_scalar
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..errors import ConfigError, ConvergenceWarning, InputWarning
+from .settings import Refinement
 
 MOST_ROUNDS, PATIENCE = 1000, 20  # of matching the prior; given up where PATIENCE rounds bring less than 1 %
 PRIOR_ERROR = 1e-6  # largest difference of a class total from the prior that counts as matched
 LEAST_SCALE = 1e-30
 NEAR_ONE = 0.999  # the share at which the vector that W keeps is a thousand times larger than the others
 LEAST_ROOT = 1e-3
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """What is done beyond the paper. Each was measured: benchmarks/results/accuracy.md.
-
-    centre_sources: solve the Poisson equation, whose sources are the one-hot labels minus the mean label; classes are
-        taken to be equally large, unless there is a prior.
-    prior: share of each class that the distributions of all reached rows must add up to; "labels" takes the shares
-        among the labelled rows, None leaves the totals as they come. Without `calibrate` the distributions are nearly
-        even, and a prior far from what they say turns too many labels over.
-    calibrate: fit a temperature on labels held out in turn; the solver then runs up to five times more.
-
-    Raises ConfigError (C31, C32) for other types, and for a prior that is negative or does not sum to 1.
-    """
-
-    centre_sources: bool = False
-    prior: Literal["labels"] | tuple[float, ...] | None = None
-    calibrate: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("centre_sources", "calibrate"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError("C31", f"{name} is {getattr(self, name)!r}, expected True or False")
-        if self.prior is not None and self.prior != "labels":
-            _check_prior(self.prior)
-
-
-def _check_prior(prior: object) -> None:
-    is_numbers = isinstance(prior, tuple) and all(
-        isinstance(share, numbers.Real) and not isinstance(share, bool) for share in prior
-    )
-    if not is_numbers:
-        raise ConfigError("C32", f"prior is {prior!r}, expected None, 'labels' or a tuple with the share of each class")
-    shares = np.array(prior, np.float64)
-    if not (shares >= 0).all() or not abs(shares.sum() - 1) <= 1e-6:
-        raise ConfigError("C32", f"prior is {prior!r}, expected shares from 0 up that sum to 1, not {shares.sum():g}")
 
 
 @dataclass(frozen=True)

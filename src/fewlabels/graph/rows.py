@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,11 @@ from numpy.typing import NDArray
 from ..errors import EmbeddingError, InputWarning, listed
 from .compiled import instructions
 from .settings import GraphSettings, Metric
+from .types import Comparable
 
 BLOCK_BYTES = 64 * 2**20
 ROUNDING = 1e-14  # of directions in float64: below, two rows are multiples of each other
 MOST_LOST = 0.01  # of the rows, before differences that float32 does not have are worth a word
-
-
-@dataclass(frozen=True)
-class Comparable:
-    """values: (n, d) float32 as of comparable_rows. bad: rows with NaN or infinity, ascending; all zeros in values."""
-
-    values: NDArray[np.float32]
-    bad: NDArray[np.int64]
 
 
 def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine") -> NDArray[np.float32]:
@@ -35,28 +27,27 @@ def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine")
     overflow and 1e-300 does not vanish. inner_product: all rows are divided by the one largest absolute value.
     Raises EmbeddingError for another shape or type (E8 to E10) and for NaN or infinity (E1), naming the rows.
     """
-    return comparable(descriptors, metric, drop_bad_rows=False).values
+    return make_comparable(descriptors, metric, drop_bad_rows=False).values
 
 
-def comparable(descriptors: NDArray[np.generic], metric: Metric, *, drop_bad_rows: bool) -> Comparable:
+def make_comparable(descriptors: NDArray[np.generic], metric: Metric, *, drop_bad_rows: bool) -> Comparable:
     """comparable_rows that can go on where rows have NaN or infinity, with a warning (E1).
 
     Raises EmbeddingError E1 where no other row is left, too.
     """
-    array = _checked_table(descriptors)
+    array = _check_table(descriptors)
     if _fits_kernels(array):
-        from .compiled.rows import largest_of_rows as largest_of
-        from .compiled.rows import scaled_rows as scaled
+        from .compiled.rows import find_largest, scale_rows
     else:
-        largest_of, scaled = _largest, _scaled
-    largest = largest_of(array)
+        find_largest, scale_rows = _find_largest, _scale_rows
+    largest = find_largest(array)
     bad = np.flatnonzero(~np.isfinite(largest))
     if bad.size:
         _check_bad(bad, len(array), drop_bad_rows=drop_bad_rows)
         largest[bad] = 0
     scale = np.where(largest > 0, largest, 1) if metric == "cosine" else np.full(len(largest), largest.max() or 1)
     with np.errstate(invalid="ignore"):  # of infinity by infinity, in rows that are not used
-        values = scaled(array, scale, metric == "cosine")
+        values = scale_rows(array, scale, metric == "cosine")
     values[bad] = 0
     return Comparable(values, bad)
 
@@ -84,16 +75,16 @@ def unit_rows(descriptors: NDArray[np.generic]) -> NDArray[np.float32]:
 
 def blocks(array: NDArray[np.generic]) -> Iterator[slice]:
     """Consecutive rows of (n, d) numbers, so many that a float64 copy takes about 64 MiB."""
-    return _slices(array.shape[0], array.shape[1])
+    return _split(array.shape[0], array.shape[1])
 
 
-def _slices(num_rows: int, width: int) -> Iterator[slice]:
+def _split(num_rows: int, width: int) -> Iterator[slice]:
     step = max(1, BLOCK_BYTES // (8 * width))
     for start in range(0, num_rows, step):
         yield slice(start, start + step)
 
 
-def _scaled(rows: NDArray[Any], scale: NDArray[np.float64], unit: bool) -> NDArray[np.float32]:
+def _scale_rows(rows: NDArray[Any], scale: NDArray[np.float64], unit: bool) -> NDArray[np.float32]:
     """Rows divided by their scale, and then by their length if `unit`; in float64, rounded once."""
     out = np.empty(rows.shape, np.float32)
     for part in blocks(rows):
@@ -105,7 +96,7 @@ def _scaled(rows: NDArray[Any], scale: NDArray[np.float64], unit: bool) -> NDArr
     return out
 
 
-def _largest(rows: NDArray[Any]) -> NDArray[np.float64]:
+def _find_largest(rows: NDArray[Any]) -> NDArray[np.float64]:
     """(n,) largest absolute value of each row; not finite where one of its numbers is not."""
     largest = np.empty(rows.shape[0])
     for part in blocks(rows):
@@ -115,7 +106,7 @@ def _largest(rows: NDArray[Any]) -> NDArray[np.float64]:
     return largest
 
 
-def _checked_table(descriptors: NDArray[np.generic]) -> NDArray[np.generic]:
+def _check_table(descriptors: NDArray[np.generic]) -> NDArray[np.generic]:
     array = np.asarray(descriptors)
     if array.ndim != 2:
         raise EmbeddingError("E9", f"descriptors have shape {array.shape}, expected two dimensions (rows, features)")
@@ -133,10 +124,10 @@ def distinct_rows(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tupl
     All-zero rows have no direction, so they are not equal to each other: each stays alone. nonzero: (n,) the others.
     """
     everyone = np.arange(rows.shape[0])
-    again, first = _of_one_hash(rows, nonzero)
+    again, first = _find_repeats(rows, nonzero)
     if not again.size:
         return everyone, everyone
-    equal = _equal(rows, again, first)
+    equal = _compare_pairs(rows, again, first)
     representative = everyone.copy()
     representative[again[equal]] = first[equal]
     others = np.sort(again[~equal])  # different rows of one hash, next to none: equal ones among them are all here
@@ -158,25 +149,25 @@ def warn_of_rounding(descriptors: NDArray[np.generic], node: NDArray[np.int64], 
     first = np.unique(node, return_index=True)[1][node]
     merged = np.flatnonzero(first != np.arange(node.size))
     lost = 0
-    for part in _slices(merged.size, array.shape[1]):
-        here, there = (_directions(array[rows[part]]) for rows in (merged, first[merged]))
+    for part in _split(merged.size, array.shape[1]):
+        here, there = (_normalize_wide(array[rows[part]]) for rows in (merged, first[merged]))
         lost += int((np.abs(here - there).max(axis=1) > ROUNDING).sum())
     if lost > MOST_LOST * node.size:
         what = f"FL-E11 {lost} of {node.size} rows differ from another row by less than float32 can hold"
         warnings.warn(InputWarning(f"{what}: they count as equal to it; scale or centre the columns"), stacklevel=3)
 
 
-def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _normalize_wide(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of length 1, in float64; none of them all zeros."""
     wide = rows / np.abs(rows).max(axis=1, keepdims=True)
     directions: NDArray[np.float64] = wide / np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
     return directions
 
 
-def _of_one_hash(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _find_repeats(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows that are not the first of their hash, and for each the first one."""
     alive = np.flatnonzero(nonzero)
-    hashes = _hashes(rows)[alive]
+    hashes = _hash_rows(rows)[alive]
     order = np.argsort(hashes, kind="stable")
     by_hash, hashes = alive[order], hashes[order]
     new = np.ones(alive.size, bool)
@@ -185,15 +176,15 @@ def _of_one_hash(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tuple
     return by_hash[~new], first[~new]
 
 
-def _equal(rows: NDArray[np.float32], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _compare_pairs(rows: NDArray[np.float32], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
     """For each pair of row numbers whether the rows are equal, -0 counting as 0."""
     equal = np.empty(left.size, bool)
-    for part in _slices(left.size, rows.shape[1]):
+    for part in _split(left.size, rows.shape[1]):
         equal[part] = (rows[left[part]] == rows[right[part]]).all(axis=1)
     return equal
 
 
-def _hashes(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
+def _hash_rows(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
     """(n,) equal for equal rows, -0 counting as 0; different ones may share one."""
     if instructions() is not None:
         from .compiled import _kernels

@@ -10,7 +10,6 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..errors import ConfigError
-from .refinement import Refinement
 
 Mode = Literal["paper", "released"]
 Metric = Literal["cosine", "inner_product"]
@@ -19,6 +18,7 @@ RECALL = (
     0.995  # leaves 99.5 % of the labels and more as they are with all neighbours; 0.99 did not always (docs/log.md)
 )
 LEAST_GAP = 1e-5  # of alpha to 1, for float32
+EXACT_UP_TO = 8192  # rows; below, comparing all pairs takes less time than making clusters
 DOUBLE_UP_TO = 2048  # nodes; there, float64 takes no time worth saving
 
 
@@ -54,6 +54,43 @@ RULES: dict[Mode, Rules] = {"paper": PAPER, "released": RELEASED}
 
 
 @dataclass(frozen=True)
+class Refinement:
+    """What is done beyond the paper. Each was measured: benchmarks/results/accuracy.md.
+
+    centre_sources: solve the Poisson equation, whose sources are the one-hot labels minus the mean label; classes are
+        taken to be equally large, unless there is a prior.
+    prior: share of each class that the distributions of all reached rows must add up to; "labels" takes the shares
+        among the labelled rows, None leaves the totals as they come. Without `calibrate` the distributions are nearly
+        even, and a prior far from what they say turns too many labels over.
+    calibrate: fit a temperature on labels held out in turn; the solver then runs up to five times more.
+
+    Raises ConfigError (C31, C32) for other types, and for a prior that is negative or does not sum to 1.
+    """
+
+    centre_sources: bool = False
+    prior: Literal["labels"] | tuple[float, ...] | None = None
+    calibrate: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("centre_sources", "calibrate"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError("C31", f"{name} is {getattr(self, name)!r}, expected True or False")
+        if self.prior is not None and self.prior != "labels":
+            _check_prior(self.prior)
+
+
+def _check_prior(prior: object) -> None:
+    is_numbers = isinstance(prior, tuple) and all(
+        isinstance(share, numbers.Real) and not isinstance(share, bool) for share in prior
+    )
+    if not is_numbers:
+        raise ConfigError("C32", f"prior is {prior!r}, expected None, 'labels' or a tuple with the share of each class")
+    shares = np.array(prior, np.float64)
+    if not (shares >= 0).all() or not abs(shares.sum() - 1) <= 1e-6:
+        raise ConfigError("C32", f"prior is {prior!r}, expected shares from 0 up that sum to 1, not {shares.sum():g}")
+
+
+@dataclass(frozen=True)
 class GraphSettings:
     """Settings of the graph, the solver and the pseudo-labels. Defaults: the paper's values.
 
@@ -68,10 +105,10 @@ class GraphSettings:
     metric: "cosine", or "inner_product" where the length of a descriptor means something.
     recall: share of the true neighbours that the search must find, from 0.5 up to below 1; "exact" finds all of them.
         None: 0.995, and "exact" in released mode, whose answers are to be those of the authors' code.
-    seed: of the sample that cells are made from and recall is measured on, where the search is not exact.
+    seed: of the sample that clusters are made from and recall is measured on, where the search is not exact.
     precision: of the affinity and the solver. "single" (float32) gives the labels of "double" in a fraction of the time
         and half the memory; "auto" is double up to 2,048 nodes and for alpha above 0.99999, and single otherwise.
-    refinement: centred sources, a class prior, calibrated certainty (refinement.py); not in released mode.
+    refinement: centred sources, a class prior, calibrated certainty (Refinement); not in released mode.
     drop_bad_rows: descriptors with NaN or infinity take no part, with a warning (E1), instead of being refused: they
         have no edges, a label given to one does not count, and it gets none.
 

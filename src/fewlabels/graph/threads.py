@@ -10,6 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from .types import StageProgress, no_stage_progress
+
 Range = tuple[int, int]
 PARTS = 16  # of the work, for each thread: the last to finish is then never far behind
 
@@ -35,7 +37,7 @@ def weighted_ranges(cumulated: NDArray[np.integer], parts: int) -> list[Range]:
 
 
 class Team:
-    """Threads that take ranges of one piece of work after another, to be used in a `with`."""
+    """A pool of num_threads() threads that take ranges of one piece of work after another, to be used in a `with`."""
 
     def __init__(self) -> None:
         self.size = num_threads()
@@ -52,9 +54,9 @@ class Team:
         self,
         work: Callable[[int, int], object],
         ranges: Sequence[Range],
-        on_progress: Callable[[float], None] = lambda share: None,
+        on_progress: StageProgress = no_stage_progress,
     ) -> None:
-        """work(first, last) for every range, in any order. on_progress: told the share of the ranges that are done."""
+        """Call work(first, last) for every range, in any order; on_progress(fraction) tells the part that is done."""
         done: Iterable[object]
         if self._pool is None or len(ranges) <= 1:
             done = (work(*part) for part in ranges)

@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .build import Graph
 from .settings import GraphSettings
 from .solver import Solution
+from .types import Graph
 
 NOISE = 0.01  # a row is solved where its own residual is below this share of its largest entry
 

@@ -34,7 +34,7 @@ def _propagation(
     settings: GraphSettings, execution: Execution, on_stage: OnStage
 ) -> Callable[[torch.Tensor, Labels], Propagation]:
     """Deterministic runs propagate on the CPU, from scratch. Fast ones do it where the descriptors are; on the CPU in
-    paper mode they start from the cells and the solution of the epoch before: fewer steps to the same tolerance.
+    paper mode they start from the clusters and the solution of the epoch before: fewer steps to the same tolerance.
     """
     if execution.speed == "fast" and execution.on_gpu:
         from ..graph import cuda
@@ -57,8 +57,8 @@ class _WarmStart:
         self.last: Propagation | None = None
 
     def __call__(self, descriptors: torch.Tensor, labels: Labels) -> Propagation:
-        last = None if self.last is None else self.last.graph
-        graph = build_graph(descriptors.cpu().numpy(), self.settings, last=last, on_progress=self.on_stage)
+        previous = None if self.last is None else self.last.graph
+        graph = build_graph(descriptors.cpu().numpy(), self.settings, previous=previous, on_progress=self.on_stage)
         start = None if self.last is None else _carried(self.last, graph.node, graph.affinity.shape[0])
         self.last = spread(
             graph,

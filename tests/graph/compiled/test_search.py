@@ -1,4 +1,4 @@
-"""The compiled search: all pairs and by cells, for every instruction set of this machine."""
+"""The compiled search: all pairs and by clusters, for every instruction set of this machine."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from fewlabels.graph import GraphSettings, build_graph, nearest_neighbors, threa
 from fewlabels.graph.compiled import SWITCH, instructions
 
 if instructions():
-    from fewlabels.graph.compiled import search
-    from fewlabels.graph.compiled.panels import Points
+    from fewlabels.graph.compiled import clusters
+    from fewlabels.graph.compiled.search import Points, symmetrize
 
 pytestmark = pytest.mark.skipif(instructions() is None, reason="the compiled kernels are not installed")
 
@@ -46,9 +46,9 @@ def brute(rows, k):
     return near, np.sort(near, axis=1)[:, ::-1][:, :k]
 
 
-def placed(rows, k, recall="exact", members=None, seed=0):
+def nearest(rows, k, recall="exact", members=None, seed=0):
     members = np.arange(len(rows)) if members is None else members
-    return search.all_neighbors(Points(rows, members), k, recall, seed)
+    return clusters.search_points(Points(rows, members), k, recall, seed)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def placed(rows, k, recall="exact", members=None, seed=0):
 )
 def test_all_pairs_give_the_nearest_in_order(isa, n, d, k):
     rows = unit_rows(np.random.default_rng(n).normal(size=(n, d)))
-    found = placed(rows, k)
+    found = nearest(rows, k)
     near, best = brute(rows, k)
     assert np.allclose(found.similarity, best, atol=1e-6)
     assert np.allclose(np.take_along_axis(near, found.index.astype(int), axis=1), best, atol=1e-6)
@@ -67,7 +67,7 @@ def test_all_pairs_give_the_nearest_in_order(isa, n, d, k):
 
 def test_equal_similarities_go_to_the_smaller_place(isa):
     rows = unit_rows(np.repeat(np.eye(3), 40, axis=0))
-    found = placed(rows, 5)
+    found = nearest(rows, 5)
     for i, row in enumerate(found.index.tolist()):
         start = i // 40 * 40
         assert row == [j for j in range(start, start + 6) if j != i][:5]
@@ -75,7 +75,7 @@ def test_equal_similarities_go_to_the_smaller_place(isa):
 
 def test_both_sides_of_a_pair_see_the_same_bits(isa):
     rows = bent(600)
-    found = placed(rows, 599)
+    found = nearest(rows, 599)
     dense = np.zeros((600, 600), np.float32)
     np.put_along_axis(dense, found.index.astype(int), found.similarity, axis=1)
     assert (dense == dense.T).all()
@@ -84,21 +84,21 @@ def test_both_sides_of_a_pair_see_the_same_bits(isa):
 def test_what_is_searched_in_float64_and_in_float32_is_the_same_up_to_near_ties():
     rows = bent(1500)
     wide = nearest_neighbors(rows, 20)
-    narrow = placed(rows, 20)
+    narrow = nearest(rows, 20)
     assert (wide.index == narrow.index).mean() > 0.999
     assert np.allclose(wide.similarity, narrow.similarity, atol=1e-6)
 
 
 @pytest.fixture
-def small_cells(monkeypatch):
-    monkeypatch.setattr(search, "EXACT_UP_TO", 500)
+def small_clusters(monkeypatch):
+    monkeypatch.setattr(clusters, "EXACT_UP_TO", 500)
 
 
 @pytest.mark.parametrize("recall", [0.8, 0.95, 0.99, 0.999])
-def test_cells_find_at_least_the_share_asked_for_and_say_how_much(isa, small_cells, recall):
+def test_clusters_find_at_least_the_share_asked_for_and_say_how_much(isa, small_clusters, recall):
     rows = bent(3000)
-    found = placed(rows, 15, recall)
-    exact = placed(rows, 15)
+    found = nearest(rows, 15, recall)
+    exact = nearest(rows, 15)
     of_row = found.order[found.index], exact.order[exact.index]
     true = {int(row): set(near) for row, near in zip(exact.order, of_row[1].tolist(), strict=True)}
     share = np.mean(
@@ -109,9 +109,9 @@ def test_cells_find_at_least_the_share_asked_for_and_say_how_much(isa, small_cel
     assert 0 < found.num_probes < found.groups.size - 1
 
 
-def test_cells_hold_every_row_once_and_stand_together(small_cells):
+def test_clusters_hold_every_row_once_and_stand_together(small_clusters):
     rows = bent(3000)
-    found = placed(rows, 15, 0.9)
+    found = nearest(rows, 15, 0.9)
     assert (np.sort(found.order) == np.arange(3000)).all()
     assert found.groups[0] == 0
     assert found.groups[-1] == 3000
@@ -126,28 +126,28 @@ def test_cells_hold_every_row_once_and_stand_together(small_cells):
 
 
 @pytest.mark.parametrize("recall", [0.95, "exact"])
-def test_neither_threads_nor_chance_matter(small_cells, monkeypatch, recall):
+def test_neither_threads_nor_chance_matter(small_clusters, monkeypatch, recall):
     rows = bent(2500)
     answers = []
     for count in (1, 2, 5, 2):
         monkeypatch.setattr(threads, "num_threads", lambda count=count: count)
-        answers.append(placed(rows, 12, recall))
+        answers.append(nearest(rows, 12, recall))
     for other in answers[1:]:
         assert np.array_equal(answers[0].order, other.order)
         assert np.array_equal(answers[0].index, other.index)
         assert np.array_equal(answers[0].similarity, other.similarity)
-    assert not np.array_equal(answers[0].order, placed(rows, 12, recall, seed=1).order)
+    assert not np.array_equal(answers[0].order, nearest(rows, 12, recall, seed=1).order)
 
 
 def in_rounds(rows, monkeypatch, *rounds):
     """The answer after so many probes in each round."""
-    number, seen = iter(rounds), iter([search.Share(0, 0)] * (len(rounds) - 1) + [search.Share(1, 0)])
-    monkeypatch.setattr(search, "_probes_for", lambda rank, recall, done: next(number))
-    monkeypatch.setattr(search, "share_found", lambda index, truth: next(seen))
-    return placed(rows, 15, 0.9)
+    number, seen = iter(rounds), iter([clusters.Share(0, 0)] * (len(rounds) - 1) + [clusters.Share(1, 0)])
+    monkeypatch.setattr(clusters, "_choose_num_probes", lambda rank, recall, done: next(number))
+    monkeypatch.setattr(clusters, "measure_recall", lambda index, truth: next(seen))
+    return nearest(rows, 15, 0.9)
 
 
-def test_rounds_of_probes_find_what_one_round_finds_and_nothing_twice(small_cells, monkeypatch):
+def test_rounds_of_probes_find_what_one_round_finds_and_nothing_twice(small_clusters, monkeypatch):
     rows = bent(3000)
     once, thrice = in_rounds(rows, monkeypatch, 9), in_rounds(rows, monkeypatch, 2, 5, 9)
     assert np.array_equal(once.order, thrice.order)
@@ -156,10 +156,10 @@ def test_rounds_of_probes_find_what_one_round_finds_and_nothing_twice(small_cell
     assert (once.index == thrice.index).mean() > 0.99
 
 
-def test_only_members_are_searched_and_found(small_cells):
+def test_only_members_are_searched_and_found(small_clusters):
     rows = bent(2000)
     members = np.flatnonzero(np.arange(2000) % 3 != 0)
-    some, alone = placed(rows, 9, 0.95, members), placed(rows[members], 9, 0.95)
+    some, alone = nearest(rows, 9, 0.95, members), nearest(rows[members], 9, 0.95)
     assert np.array_equal(some.order, alone.order)
     assert np.array_equal(some.index, alone.index)
 
@@ -168,7 +168,7 @@ def test_what_one_side_found_the_other_is_told():
     index = np.array([[1, 2], [2, 3], [3, 0], [0, 1]], np.int32)
     near = np.array([[0.9, 0.8], [0.7, 0.6], [0.5, 0.4], [0.9, 0.3]], np.float32)
     with threads.Team() as team:
-        search.exchange((index, near), team)
+        symmetrize((index, near), team)
     assert index.tolist() == [[1, 3], [0, 2], [1, 3], [0, 2]]
     assert np.allclose(near, [[0.9, 0.9], [0.9, 0.7], [0.7, 0.5], [0.9, 0.5]])
 
@@ -177,11 +177,11 @@ def test_a_list_that_is_not_full_takes_what_it_is_told():
     index = np.array([[1, 2], [-1, -1], [0, -1]], np.int32)
     near = np.array([[0.9, 0.8], [0, 0], [0.8, 0]], np.float32)
     with threads.Team() as team:
-        search.exchange((index, near), team)
+        symmetrize((index, near), team)
     assert index.tolist() == [[1, 2], [0, -1], [0, -1]]
 
 
-def test_a_public_search_by_cells_is_in_the_numbers_of_rows(small_cells):
+def test_a_public_search_by_clusters_is_in_the_numbers_of_rows(small_clusters):
     rows = bent(3000)
     rows[[7, 1000]] = 0
     found = nearest_neighbors(rows, 10, recall=0.9)
@@ -194,7 +194,7 @@ def test_a_public_search_by_cells_is_in_the_numbers_of_rows(small_cells):
     assert 0.9 <= found.recall < 1
 
 
-def test_progress_ends_at_the_whole(small_cells):
+def test_progress_ends_at_the_whole(small_clusters):
     seen = []
     settings = GraphSettings(n_neighbors=10)
     build_graph(bent(2500), settings, on_progress=lambda stage, share: seen.append((stage, share)))
@@ -204,12 +204,12 @@ def test_progress_ends_at_the_whole(small_cells):
         assert all(0 <= share <= 1 for share in shares)
 
 
-def test_the_graph_says_how_its_neighbours_were_found(small_cells):
+def test_the_graph_says_how_its_neighbours_were_found(small_clusters):
     exact = build_graph(bent(2500), GraphSettings(n_neighbors=10, recall="exact")).search
-    cells = build_graph(bent(2500), GraphSettings(n_neighbors=10, recall=0.95)).search
+    some = build_graph(bent(2500), GraphSettings(n_neighbors=10, recall=0.95)).search
     assert (exact.recall, exact.num_probes, exact.n_neighbors) == (1, 0, 10)
-    assert cells.recall >= 0.95
-    assert 0 < cells.num_probes < cells.num_cells
+    assert some.recall >= 0.95
+    assert 0 < some.num_probes < some.num_clusters
 
 
 def edges(graph):
@@ -221,60 +221,60 @@ def nudged(rows, seed=0):
     return rows + 0.01 * np.random.default_rng(seed).normal(size=rows.shape)
 
 
-def test_the_cells_of_the_last_graph_are_used_again(small_cells, monkeypatch):
+def test_the_clusters_of_the_previous_graph_are_used_again(small_clusters, monkeypatch):
     rows, settings = bent(3000), GraphSettings(n_neighbors=10)
     first, cold = build_graph(rows, settings), build_graph(nudged(rows), settings)
-    monkeypatch.setattr(search, "make_centres", None)
-    again = build_graph(nudged(rows), settings, last=first)
+    monkeypatch.setattr(clusters, "make_centres", None)
+    again = build_graph(nudged(rows), settings, previous=first)
     assert again.search.recall >= 0.99
     assert 0 < again.search.num_probes < cold.search.num_probes
-    assert again.search.num_cells == first.search.num_cells
+    assert again.search.num_clusters == first.search.num_clusters
     assert len(edges(cold) & edges(again)) > 0.97 * len(edges(cold))
 
 
-def test_rows_that_move_on_and_on_are_found_each_time(small_cells):
+def test_rows_that_move_on_and_on_are_found_each_time(small_clusters):
     rows, settings = bent(3000), GraphSettings(n_neighbors=10)
     graph = build_graph(rows, settings)
     for step in range(12):
         rows = nudged(rows, step)
-        graph = build_graph(rows, settings, last=graph)
+        graph = build_graph(rows, settings, previous=graph)
     true = build_graph(rows, GraphSettings(n_neighbors=10, recall="exact"))
     assert len(edges(true) & edges(graph)) > 0.98 * len(edges(true))
 
 
-def test_repeated_and_empty_rows_and_features_may_come_and_go(small_cells):
+def test_repeated_and_empty_rows_and_features_may_come_and_go(small_clusters):
     rows, settings = bent(3000), GraphSettings(n_neighbors=10)
     repeated = rows.copy()
     repeated[:40], repeated[50:55] = rows[40], 0
     for before, after in ((rows, repeated), (repeated, rows), (repeated, repeated), (rows[:, :-3], rows)):
-        again = build_graph(after, settings, last=build_graph(before, settings))
+        again = build_graph(after, settings, previous=build_graph(before, settings))
         cold = build_graph(after, settings)
         assert again.num_components == cold.num_components
         assert len(edges(cold) & edges(again)) > 0.97 * len(edges(cold))
 
 
-def test_a_few_rows_that_had_no_neighbours_get_theirs(small_cells):
+def test_a_few_rows_that_had_no_neighbours_get_theirs(small_clusters):
     rows, settings = bent(3000), GraphSettings(n_neighbors=10)
     empty = rows.copy()
     empty[[7, 700, 1500]] = 0
-    again = edges(build_graph(rows, settings, last=build_graph(empty, settings)))
+    again = edges(build_graph(rows, settings, previous=build_graph(empty, settings)))
     true = {pair for pair in edges(build_graph(rows, settings)) if pair[0] in (7, 700, 1500)}
     assert len(true & again) > 0.8 * len(true)
 
 
-@pytest.mark.parametrize("last", ["other rows", "the same rows in another order", "fewer rows"])
-def test_a_last_graph_that_says_nothing_changes_nothing(small_cells, last):
+@pytest.mark.parametrize("which", ["other rows", "the same rows in another order", "fewer rows"])
+def test_a_previous_graph_that_says_nothing_changes_nothing(small_clusters, which):
     rows, settings = bent(3000), GraphSettings(n_neighbors=10)
     others = {"other rows": bent(3000)[::-1] ** 2, "fewer rows": bent(2500)}
     order = np.random.default_rng(0).permutation(3000)
-    again = build_graph(rows, settings, last=build_graph(others.get(last, rows[order]), settings))
+    again = build_graph(rows, settings, previous=build_graph(others.get(which, rows[order]), settings))
     alone = build_graph(rows, settings)
     assert np.array_equal(again.node, alone.node)
     assert np.array_equal(again.affinity.data, alone.affinity.data)
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
-def test_by_inner_product_some_rows_may_be_shorter_by_far(small_cells, scale):
+def test_by_inner_product_some_rows_may_be_shorter_by_far(small_clusters, scale):
     rows = bent(3000).astype(np.float64)
     rows[::20] *= scale
     graph = build_graph(rows, GraphSettings(n_neighbors=10, metric="inner_product", recall=0.9))
@@ -282,11 +282,11 @@ def test_by_inner_product_some_rows_may_be_shorter_by_far(small_cells, scale):
     assert np.isfinite(graph.affinity.data).all()
 
 
-def test_where_cells_say_nothing_all_pairs_are_compared(small_cells):
+def test_where_clusters_say_nothing_all_pairs_are_compared(small_clusters):
     rows = unit_rows(np.random.default_rng(0).normal(size=(1500, 200)))
-    found = placed(rows, 10, 0.999)
+    found = nearest(rows, 10, 0.999)
     assert (found.recall, found.num_probes) == (1, 0)
-    exact = placed(rows, 10)
+    exact = nearest(rows, 10)
     assert np.array_equal(np.sort(found.similarity, axis=None), np.sort(exact.similarity, axis=None))
 
 

@@ -14,7 +14,7 @@ if instructions() is None:
 from fewlabels.graph.compiled import _kernels
 from fewlabels.graph.compiled import solver as block_solver
 from fewlabels.graph.compiled.solver import System, coarse_space, solve_blocks
-from fewlabels.graph.neighbors import even_groups
+from fewlabels.graph.types import even_groups
 
 
 def problem(n=700, classes=5, alpha=0.99, seed=0):

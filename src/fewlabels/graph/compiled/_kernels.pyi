@@ -3,11 +3,13 @@ from typing import Any
 def search_rows(
     queries: Any, num: int, d: int, panels: Any, count: int, self: Any, k: int, number: Any, similarity: Any
 ) -> None: ...
-def search_cells(
+def search_clusters(
     panels: Any,
     start: Any,
+    held: Any,
     num: int,
     d: int,
+    base: int,
     probes: Any,
     num_probes: int,
     k: int,
@@ -17,14 +19,14 @@ def search_cells(
     number: Any,
     similarity: Any,
 ) -> None: ...
-def probe_before(
+def probe_previous(
     pointers: Any,
     columns: Any,
     nodes: int,
     node: Any,
     n: int,
-    cell: Any,
-    num_cells: int,
+    cluster: Any,
+    num_clusters: int,
     spread: int,
     further: int,
     first: int,
@@ -32,19 +34,30 @@ def probe_before(
     most: int,
     probes: Any,
 ) -> None: ...
-def pack(rows: Any, n: int, d: int, order: Any, count: int, first: int, last: int, panels: Any) -> None: ...
+def pack(rows: Any, n: int, d: int, order: Any, count: int, at: int, first: int, last: int, panels: Any) -> None: ...
 def largest(rows: Any, n: int, d: int, first: int, last: int, largest: Any) -> None: ...
 def scale_rows(rows: Any, n: int, d: int, scale: Any, unit: int, first: int, last: int, out: Any) -> None: ...
 def hash_rows(rows: Any, n: int, d: int, first: int, last: int, hash: Any) -> None: ...
-def count_backward(
-    number: Any, similarity: Any, missing: int, n: int, k: int, first: int, last: int, count: Any
-) -> None: ...
-def fill_backward(
+def count_reverse(
     number: Any,
     similarity: Any,
     missing: int,
+    base: int,
     n: int,
     k: int,
+    target: int,
+    first: int,
+    last: int,
+    count: Any,
+) -> None: ...
+def fill_reverse(
+    number: Any,
+    similarity: Any,
+    missing: int,
+    base: int,
+    n: int,
+    k: int,
+    target: int,
     first: int,
     last: int,
     next: Any,
@@ -53,7 +66,16 @@ def fill_backward(
     values: Any,
 ) -> None: ...
 def merge_lists(
-    begin: Any, sources: Any, values: Any, n: int, k: int, first: int, last: int, number: Any, similarity: Any
+    begin: Any,
+    sources: Any,
+    values: Any,
+    base: int,
+    n: int,
+    k: int,
+    first: int,
+    last: int,
+    number: Any,
+    similarity: Any,
 ) -> None: ...
 def measure_rows(
     number: Any,
@@ -82,6 +104,7 @@ def write_rows(
     gamma: float,
     largest: float,
     clip: int,
+    base: int,
     first: int,
     last: int,
     scale: Any,

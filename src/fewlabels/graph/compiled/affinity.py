@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..affinity import inverse_roots, warn_of_lost_rows
-from ..neighbors import PlacedNeighbors
 from ..threads import PARTS, Team, even_ranges, weighted_ranges
+from ..types import ClusteredNeighbors, StageProgress, no_stage_progress
 from . import _kernels
-from .search import backward
+from .search import reverse_lists
 
 LARGEST_NUMBER = 2**31 - 1  # of entries: SciPy and the kernels count them in 32 bits
 
 
-def fast_affinity(
-    found: PlacedNeighbors,
+def make_affinity(
+    found: ClusteredNeighbors,
     gamma: float,
     *,
     clip_negative: bool,
-    on_progress: Callable[[float], None] = lambda share: None,
+    on_progress: StageProgress = no_stage_progress,
 ) -> tuple[sp.csr_array, NDArray[np.float64]]:
-    """D^-1/2 (A + A^T) D^-1/2 over the places of `found`: what `affinity` and `normalize` give, rounded to float32,
-    and the square root of each degree.
+    """The normalised affinity over the places of `found`, and the square root of each degree.
+
+    D^-1/2 (A + A^T) D^-1/2: what `affinity` and `normalize` give, rounded to float32.
 
     Powers, sums and degrees are float64, and only the normalised entries are rounded. Memory beside the result: as much
     as the lists of neighbours. Raises GraphError (G4) and warns (G14) as those two do.
@@ -35,28 +34,29 @@ def fast_affinity(
     largest = float(similarity.max(initial=0)) if clip_negative else float(np.abs(similarity).max(initial=0))
     power = (float(gamma), largest or 1.0, int(clip_negative))
     with Team() as team:
-        begin, sources, values = backward((index, similarity), team)
+        begin, sources, values = reverse_lists((index, similarity), team)
         lists = (index, similarity, begin, sources, values, n, k, *power)
         entries, degree = np.empty(n, np.int64), np.empty(n)
         ranges = even_ranges(n, PARTS * team.size)
         team.each(
             lambda first, last: _kernels.measure_rows(*lists, first, last, entries, degree),
             ranges,
-            lambda share: on_progress(0.5 * share),
+            lambda fraction: on_progress(0.5 * fraction),
         )
         scale = inverse_roots(degree, found.order)
         _warn_of_underflow(index, similarity, entries, gamma, clip_negative)
-        pointers = _pointers(entries)
+        pointers = _cumulate(entries)
         columns, weights = np.empty(pointers[-1], np.int32), np.empty(pointers[-1], np.float32)
         team.each(
-            lambda first, last: _kernels.write_rows(*lists, first, last, scale, pointers, columns, weights),
+            lambda first, last: _kernels.write_rows(*lists, 0, first, last, scale, pointers, columns, weights),
             weighted_ranges(pointers, PARTS * team.size),
-            lambda share: on_progress(0.5 + 0.5 * share),
+            lambda fraction: on_progress(0.5 + 0.5 * fraction),
         )
     return sp.csr_array((weights, columns, pointers), shape=(n, n)), np.sqrt(degree)
 
 
-def _pointers(entries: NDArray[np.int64]) -> NDArray[np.int32]:
+def _cumulate(entries: NDArray[np.int64]) -> NDArray[np.int32]:
+    """CSR row pointers, (n + 1,), from the number of entries of each row."""
     total = np.concatenate([[0], np.cumsum(entries)])
     if total[-1] > LARGEST_NUMBER:
         raise MemoryError(

@@ -1,35 +1,226 @@
-"""Cells: groups of rows that lie close together, so that neighbours are looked for in a few of them only.
+"""Clustered search (an inverted file, IVF): neighbours are looked for in a few clusters of similar rows only.
 
 Spherical k-means on a sample; every row then belongs to the nearest centre, and probes that and the next nearest
-cells. Cells stand in an order in which similar ones are near each other, and rows in the order of their cells: what is
-used together lies together in memory, in the search and in the solver after it.
+clusters. Clusters stand in an order in which similar ones are near each other, and rows in the order of their clusters:
+what is used together lies together in memory, in the search and in the solver after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..neighbors import LastGraph
-from ..threads import PARTS, Team, even_ranges
+from ..settings import EXACT_UP_TO
+from ..threads import PARTS, Team, even_ranges, weighted_ranges
+from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, even_groups, no_stage_progress
 from . import _kernels
-from .panels import Points, packed_rows, search_rows
+from .search import Lists, Panels, Points, pack, pack_rows, search_rows, symmetrize
 
-CELLS_PER_ROOT = 1.4  # cells for each square root of a row; from 1 to 2 all are about as quick, by the data
-ROWS_PER_CELL = 40  # of the sample that centres are found on
+SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
+FIRST_PROBES = 24  # clusters ranked for every row to begin with
+CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: for the progress bar
+MUTUAL = 0.3  # share of the missed neighbours that the other side knows of; 0.2 to 0.8 on data seen
+CLUSTERS_PER_ROOT = 1.4  # clusters for each square root of a row; from 1 to 2 all are about as quick, by the data
+ROWS_PER_CLUSTER = 40  # of the sample that centres are found on
 ITERATIONS = 6
 BLOCK_BYTES = 64 * 2**20
+NO_CLUSTER = -1
+MOST_PROBES = 24  # for one row, where the clusters of a previous graph are reused
+SPREAD = 0.15  # of the rows, whose neighbours are in the most clusters
+FURTHER = 4  # clusters that are added for them
 
 
-@dataclass(frozen=True)
-class Cells:
-    """order: (n,) int64, the row at each place. start: (m + 1,) int64, first place of each cell.
+class Goal(NamedTuple):
+    """The k nearest, the recall to reach at least, and (q,) places of points on which it is measured."""
 
-    probes: (n, p) int32, the nearest cells of the row at each place, its own first. centre: (m, d) float32, unit rows.
+    k: int
+    recall: float
+    sample: NDArray[np.int64]
+
+
+class Share(NamedTuple):
+    """A share as measured on a sample of rows, and its standard error."""
+
+    mean: float
+    error: float
+
+
+def search_points(
+    points: Points,
+    k: int,
+    recall: float | Literal["exact"],
+    seed: int,
+    previous: Graph | None = None,
+    on_progress: StageProgress = no_stage_progress,
+) -> ClusteredNeighbors:
+    """The k nearest others of each point, by inner product; k is below the number of points, none of them all zeros.
+
+    recall: the share of the true neighbours to find at least, measured on a sample; "exact", and few points: all pairs
+    are compared. previous: graph of the same rows in the same order from the previous epoch; its clusters are reused.
+    Similarities are float32 sums over the features in order; equal ones are ordered by place. The same rows, seed and
+    `previous` give the same answer for any number of threads.
+    """
+    with Team() as team:
+        if points.size <= max(EXACT_UP_TO, k + 1):
+            order, groups = np.arange(points.size), even_groups(points.size)
+            return _search_all(points, pack(points, team), order, groups, k, team, on_progress)
+
+        def on_clusters(fraction: float) -> None:
+            on_progress(CLUSTERS_SHARE * fraction)
+
+        def on_rest(fraction: float) -> None:
+            on_progress(CLUSTERS_SHARE + (1 - CLUSTERS_SHARE) * fraction)
+
+        if recall == "exact":
+            clusters = make_clusters(points, make_centres(points, seed, team), 1, team, on_clusters)
+            points = points.reorder(clusters.order)
+            return _search_all(points, pack(points, team), clusters.order, clusters.start, k, team, on_rest)
+        sample = np.random.default_rng([seed, points.size, 1]).permutation(points.size)
+        goal = Goal(k, recall, np.sort(sample[:SAMPLE]))
+        found = None
+        if previous is not None and can_reuse(previous, points):
+            found = _search_as_before(points, previous, goal, team, on_progress)
+        if found is None:
+            clusters = make_clusters(points, make_centres(points, seed, team), FIRST_PROBES, team, on_clusters)
+            found = _search_nearest_clusters(points.reorder(clusters.order), clusters, goal, team, on_rest)
+        return found
+
+
+def _search_all(
+    points: Points,
+    panels: Panels,
+    order: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    k: int,
+    team: Team,
+    on_progress: StageProgress,
+) -> ClusteredNeighbors:
+    """Compare all pairs of the points, which lie in panels in the same order."""
+    index, similarity = _make_lists(points.size, k)
+    for first, last in even_ranges(points.size, max(1, points.size // EXACT_UP_TO)):
+        own = np.arange(first, last)
+        index[first:last], similarity[first:last] = search_rows(points.at(own), panels, k, team, own)
+        on_progress(last / points.size)
+    return ClusteredNeighbors(order=order, groups=groups, index=index, similarity=similarity, recall=1.0)
+
+
+def _search_nearest_clusters(
+    points: Points, clusters: Clusters, goal: Goal, team: Team, on_progress: StageProgress
+) -> ClusteredNeighbors:
+    """Probe the clusters that are nearest to each point until the recall is reached. points: in the clusters' order."""
+    panels = pack(points, team)
+    truth = _find_true(points, panels, goal, team)
+    rank = _rank_clusters(clusters, points.at(goal.sample), truth, team)
+    lists = _make_lists(points.size, goal.k)
+    probes, done, reached = clusters.probes, 0, Share(0, 0)
+    while reached.mean - reached.error < goal.recall:
+        enough = _choose_num_probes(rank, goal.recall, done)
+        if enough > len(clusters.centre) // 2:  # they say little about these rows: comparing all pairs costs no more
+            del lists
+            return _search_all(points, panels, clusters.order, clusters.start, goal.k, team, on_progress)
+        if enough > probes.shape[1]:
+            probes = nearest_clusters(points, clusters.centre, enough, team)
+        _search_probes(panels, clusters.start, probes[:, done:enough], lists, done > 0, team, on_progress)
+        symmetrize(lists, team)
+        done, reached = enough, measure_recall(lists[0][goal.sample], truth)
+    return ClusteredNeighbors(
+        order=clusters.order,
+        groups=clusters.start,
+        index=lists[0],
+        similarity=lists[1],
+        recall=reached.mean,
+        num_probes=done,
+    )
+
+
+def _make_lists(num_points: int, k: int) -> Lists:
+    return np.empty((num_points, k), np.int32), np.empty((num_points, k), np.float32)
+
+
+def _find_true(points: Points, panels: Panels, goal: Goal, team: Team) -> NDArray[np.int32]:
+    """(q, k) places of the true neighbours of the sample."""
+    return search_rows(points.at(goal.sample), panels, goal.k, team, goal.sample)[0]
+
+
+def _rank_clusters(
+    clusters: Clusters, queries: NDArray[np.float32], truth: NDArray[np.int32], team: Team
+) -> NDArray[np.int64]:
+    """(q, k) how many clusters are nearer to each query than the cluster of each of its true neighbours."""
+    ranked = search_rows(queries, pack_rows(clusters.centre, team), len(clusters.centre), team)[0]
+    rank_of = np.empty(ranked.shape, np.int64)
+    query = np.arange(len(ranked))[:, None]
+    rank_of[query, ranked] = np.arange(ranked.shape[1])
+    ranks: NDArray[np.int64] = rank_of[query, clusters.home[truth]]
+    return ranks
+
+
+def _choose_num_probes(rank: NDArray[np.int64], recall: float, done: int) -> int:
+    """The fewest probes from which this recall is to be expected, less its error; a fifth more than `done` at least.
+
+    A neighbour is found where its cluster is probed, or where it finds the row from its own side and `symmetrize`
+    offers it.
+    """
+    q, k = rank.shape
+    most = int(rank.max()) + 1
+    counts = np.bincount((rank + most * np.arange(q)[:, None]).ravel(), minlength=q * most).reshape(q, most)
+    share = np.cumsum(counts, axis=1) / k  # of each query's neighbours, found by probes alone, from one probe up
+    mean = share.mean(axis=0)
+    expected = mean + (1 - mean) * MUTUAL * mean - share.std(axis=0) / q**0.5
+    enough = int((expected < recall).sum()) + 1
+    return max(enough, done + max(1, done // 5))
+
+
+def _search_probes(
+    panels: Panels,
+    start: NDArray[np.int64],
+    probes: NDArray[np.int32],
+    lists: Lists,
+    more: bool,
+    team: Team,
+    on_progress: StageProgress,
+) -> None:
+    """Fill the lists with the nearest points in the probed clusters; `more`: beside those that they hold already."""
+    probes = np.ascontiguousarray(probes)
+    index, similarity = lists
+
+    def work(first: int, last: int) -> None:
+        _kernels.search_clusters(
+            panels.flat,
+            start,
+            None,  # all clusters are in the panels, in order
+            start.size - 1,
+            panels.dimensions,
+            0,  # and all points in the lists
+            probes,
+            probes.shape[1],
+            index.shape[1],
+            more,
+            first,
+            last,
+            index,
+            similarity,
+        )
+
+    team.each(work, weighted_ranges(start, PARTS * team.size), on_progress)
+
+
+def measure_recall(index: NDArray[np.int32], truth: NDArray[np.int32]) -> Share:
+    """Share of the entries of truth, (q, k), that are in the same row of index, (q, any), and its standard error."""
+    shares = (truth[:, :, None] == index[:, None, :]).any(axis=2).mean(axis=1)
+    return Share(float(shares.mean()), float(shares.std() / shares.size**0.5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clusters:
+    """n points in m clusters.
+
+    order: (n,) int64, the point at each place. start: (m + 1,) int64, first place of each cluster.
+    probes: (n, p) int32, the nearest clusters of the point at each place, its own first.
+    centre: (m, d) float32, of length 1.
     """
 
     order: NDArray[np.int64]
@@ -39,45 +230,44 @@ class Cells:
 
     @property
     def home(self) -> NDArray[np.int32]:
-        """(n,) the cell of each place."""
-        return cell_of_places(self.start)
+        """(n,) the cluster of each place."""
+        return cluster_of_places(self.start)
 
 
-def cell_of_places(start: NDArray[np.int64]) -> NDArray[np.int32]:
-    """(n,) the cell of each place. start: (m + 1,) first place of each cell."""
+def cluster_of_places(start: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(n,) the cluster of each place. start: (m + 1,) first place of each cluster."""
     return np.repeat(np.arange(start.size - 1, dtype=np.int32), np.diff(start))
 
 
-def num_cells(num_points: int) -> int:
-    """How many cells so many points are sorted into."""
-    return max(1, int(CELLS_PER_ROOT * num_points**0.5))
-
-
 def make_centres(points: Points, seed: int, team: Team) -> NDArray[np.float32]:
-    """(m, d) centres of cells for points that are not all zeros, in a chain. The same seed gives the same ones."""
-    return chained(_centres(points, num_cells(points.size), seed, team))
+    """(m, d) centres of clusters of points that are not all zeros, similar ones next to each other.
+
+    Deterministic for a seed.
+    """
+    wanted = max(1, int(CLUSTERS_PER_ROOT * points.size**0.5))
+    return chain_centres(_run_kmeans(points, wanted, seed, team))
 
 
-def make_cells(
-    points: Points, centre: NDArray[np.float32], num_probes: int, team: Team, on_progress: Callable[[float], None]
-) -> Cells:
-    """The points in the cells of these centres."""
-    probes = nearest_cells(points, centre, num_probes, team, on_progress)
+def make_clusters(
+    points: Points, centre: NDArray[np.float32], num_probes: int, team: Team, on_progress: StageProgress
+) -> Clusters:
+    """Assign each point to the cluster of its nearest centre."""
+    probes = nearest_clusters(points, centre, num_probes, team, on_progress)
     home = probes[:, 0]
     order = np.argsort(home, kind="stable")
     start = np.concatenate([[0], np.cumsum(np.bincount(home, minlength=len(centre)))])
-    return Cells(order, start, probes[order], centre)
+    return Clusters(order=order, start=start, probes=probes[order], centre=centre)
 
 
-def nearest_cells(
+def nearest_clusters(
     points: Points,
     centre: NDArray[np.float32],
     num_probes: int,
     team: Team,
-    on_progress: Callable[[float], None] = lambda share: None,
+    on_progress: StageProgress = no_stage_progress,
 ) -> NDArray[np.int32]:
-    """(n, p) int32, the cells whose centres are nearest to each point, nearest first."""
-    panels = packed_rows(centre, team)
+    """(n, p) int32, the clusters whose centres are nearest to each point, nearest first."""
+    panels = pack_rows(centre, team)
     probes = np.empty((points.size, min(num_probes, len(centre))), np.int32)
     step = max(4096, BLOCK_BYTES // (4 * centre.shape[1]))
     for at in range(0, points.size, step):
@@ -87,16 +277,16 @@ def nearest_cells(
     return probes
 
 
-def _centres(points: Points, wanted: int, seed: int, team: Team) -> NDArray[np.float32]:
+def _run_kmeans(points: Points, wanted: int, seed: int, team: Team) -> NDArray[np.float32]:
     """(m, d) centres of spherical k-means on a sample; m is `wanted`, or fewer where some came out empty."""
     rng = np.random.default_rng([seed, points.size])
-    chosen = np.sort(rng.choice(points.size, min(points.size, ROWS_PER_CELL * wanted), replace=False))
+    chosen = np.sort(rng.choice(points.size, min(points.size, ROWS_PER_CLUSTER * wanted), replace=False))
     sample = points.at(chosen)
     sample = sample / np.abs(sample).max(axis=1, keepdims=True)  # squares of 1e-25 would vanish
-    sample /= np.linalg.norm(sample, axis=1, keepdims=True)  # directions make the cells, for inner products too
+    sample /= np.linalg.norm(sample, axis=1, keepdims=True)  # directions make the clusters, for inner products too
     centre: NDArray[np.float32] = sample[rng.choice(len(sample), wanted, replace=False)]
     for _ in range(ITERATIONS):
-        nearest = search_rows(sample, packed_rows(centre, team), 1, team)[0][:, 0]
+        nearest = search_rows(sample, pack_rows(centre, team), 1, team)[0][:, 0]
         assigned = sp.csr_array((np.ones(len(sample), np.float32), (nearest, np.arange(len(sample)))))
         centre = assigned @ sample
         length = np.linalg.norm(centre, axis=1)
@@ -104,8 +294,8 @@ def _centres(points: Points, wanted: int, seed: int, team: Team) -> NDArray[np.f
     return centre
 
 
-def chained(centre: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Centres ordered so that each is followed by the nearest one not yet taken."""
+def chain_centres(centre: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Order the centres, (m, d), so that each is followed by the nearest one not yet taken."""
     near = centre @ centre.T
     left = np.ones(len(centre), bool)
     order = np.empty(len(centre), np.int64)
@@ -117,46 +307,72 @@ def chained(centre: NDArray[np.float32]) -> NDArray[np.float32]:
     return centre[order]
 
 
-MOST_PROBES = 24  # cells for one row
-SPREAD = 0.15  # of the rows, whose neighbours are in the most cells
-FURTHER = 4  # cells that are added for them
-NO_CELL = -1
+def can_reuse(previous: Graph, points: Points) -> bool:
+    """Whether the graph is of as many rows, has clusters that the kernels can read, and every point had neighbours."""
+    edges = previous.affinity
+    readable = previous.node.size == len(points.rows) and edges.indices.dtype == edges.indptr.dtype == np.int32
+    if previous.layout is None or not readable:
+        return False
+    return bool(np.diff(edges.indptr)[previous.node[points.members]].all())
 
 
-def is_of(last: LastGraph, points: Points) -> bool:
-    """Whether the last graph is of as many rows, the kernels can read it, and every point had neighbours in it."""
-    edges = last.edges
-    readable = last.node.size == len(points.rows) and edges.indices.dtype == edges.indptr.dtype == np.int32
-    return bool(readable and np.diff(edges.indptr)[last.node[points.members]].all())
+def _search_as_before(
+    points: Points, previous: Graph, goal: Goal, team: Team, on_progress: StageProgress
+) -> ClusteredNeighbors | None:
+    """Probe the clusters of the previous graph that each point's neighbours are in; None where that is not enough."""
+    order, start = reuse_clusters(previous, points)
+    points = points.reorder(order)
+    panels = pack(points, team)
+    truth = _find_true(points, panels, goal, team)
+    home = cluster_of_places(start)
+    probes = reuse_probes(previous, points, home, team)
+    reachable = measure_recall(probes[goal.sample], home[truth])
+    if reachable.mean - reachable.error < goal.recall:
+        return None
+    lists = _make_lists(points.size, goal.k)
+    _search_probes(panels, start, probes, lists, False, team, on_progress)
+    if (lists[0][:, -1] == MISSING).any():
+        return None
+    return ClusteredNeighbors(
+        order=order,
+        groups=start,
+        index=lists[0],
+        similarity=lists[1],
+        recall=reachable.mean,
+        num_probes=round((probes != NO_CLUSTER).sum() / points.size),
+    )
 
 
-def places_of_last(last: LastGraph, points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The points in the order and the cells of the last graph's nodes: (n,) places in `points`, (g + 1,) firsts."""
-    node = last.node[points.members]
-    order = np.argsort(node, kind="stable")
-    return order, np.searchsorted(node[order], last.groups)
+def reuse_clusters(previous: Graph, points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The points in the order and the clusters of the previous graph's nodes.
 
-
-def probes_of_last(last: LastGraph, points: Points, home: NDArray[np.int32], team: Team) -> NDArray[np.int32]:
-    """(n, p) int32: the cell of each point, those of the neighbours that it had, and NO_CELL.
-
-    Points whose neighbours are in more cells than those of most others have more of the missing ones: they get some
-    cells of their neighbours' neighbours too. points: in the order of the cells. home: (n,) the cell of each.
+    Returns (n,) places in `points`, and (g + 1,) the first of each cluster.
     """
-    node, num_nodes = last.node[points.members].astype(np.int32), last.edges.shape[0]
-    cell = np.full(num_nodes, NO_CELL, np.int32)
-    cell[node] = home
+    assert previous.layout is not None  # as can_reuse has seen
+    node = previous.node[points.members]
+    order = np.argsort(node, kind="stable")
+    return order, np.searchsorted(node[order], previous.layout.groups)
+
+
+def reuse_probes(previous: Graph, points: Points, home: NDArray[np.int32], team: Team) -> NDArray[np.int32]:
+    """(n, p) int32: the cluster of each point, those of the neighbours that it had, and NO_CLUSTER.
+
+    Points whose neighbours are in more clusters than those of most others have more of the missing ones: they get some
+    clusters of their neighbours' neighbours too. points: in the order of the clusters. home: (n,) the cluster of each.
+    """
+    edges, num_clusters = previous.affinity, int(home[-1]) + 1
+    node = previous.node[points.members].astype(np.int32)
+    cluster = np.full(edges.shape[0], NO_CLUSTER, np.int32)
+    cluster[node] = home
     probes = np.empty((points.size, MOST_PROBES), np.int32)
-    edges, num_cells = (last.edges.indptr, last.edges.indices, num_nodes), last.groups.size - 1
+    given = (edges.indptr, edges.indices, edges.shape[0], node, points.size, cluster, num_clusters)
 
     def fill(spread: int) -> None:
-        def work(first: int, end: int) -> None:
-            _kernels.probe_before(
-                *edges, node, points.size, cell, num_cells, spread, FURTHER, first, end, MOST_PROBES, probes
-            )
+        def work(first: int, last: int) -> None:
+            _kernels.probe_previous(*given, spread, FURTHER, first, last, MOST_PROBES, probes)
 
         team.each(work, even_ranges(points.size, PARTS * team.size))
 
     fill(0)
-    fill(max(2, int(np.quantile((probes != NO_CELL).sum(axis=1), 1 - SPREAD))))
+    fill(max(2, int(np.quantile((probes != NO_CLUSTER).sum(axis=1), 1 - SPREAD))))
     return probes

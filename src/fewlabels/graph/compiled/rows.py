@@ -11,7 +11,7 @@ from ..threads import PARTS, Team, even_ranges
 from . import _kernels
 
 
-def largest_of_rows(rows: NDArray[Any]) -> NDArray[np.float64]:
+def find_largest(rows: NDArray[Any]) -> NDArray[np.float64]:
     """(n,) the largest absolute value of each row of (n, d) float32; infinite where a number is not finite."""
     n, d = rows.shape
     largest = np.empty(n)
@@ -22,7 +22,7 @@ def largest_of_rows(rows: NDArray[Any]) -> NDArray[np.float64]:
     return largest
 
 
-def scaled_rows(rows: NDArray[Any], scale: NDArray[np.float64], unit: bool) -> NDArray[np.float32]:
+def scale_rows(rows: NDArray[Any], scale: NDArray[np.float64], unit: bool) -> NDArray[np.float32]:
     """Rows of (n, d) float32 divided by their scale, (n,), and then by their length if `unit`; rounded once."""
     n, d = rows.shape
     out = np.empty((n, d), np.float32)

@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import ConfigError
-from ..build import Graph, Progress, no_progress
 from ..label_matrix import CheckedLabels, checked_labels
-from ..neighbors import Neighbors
 from ..propagation import Propagation, demand_shape, warn_of_unreached, warn_of_unsolved
 from ..pseudo_labels import pseudo_labels
-from ..refinement import Refinement
 from ..rows import warn_of_rounding
-from ..settings import GraphSettings
+from ..settings import GraphSettings, Refinement
+from ..types import Graph, Neighbors, Progress, no_progress
 from .graph import DTYPES, DeviceGraph, graph_of_rows, on_device
 from .neighbors import search
 from .rows import chosen_device, comparable_rows, full_precision

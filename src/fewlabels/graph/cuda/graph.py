@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ...errors import GraphError, InputWarning
-from ..build import Graph, Progress, no_progress, refuse_many_zeros
-from ..neighbors import MISSING
+from ..build import refuse_many_zeros
 from ..settings import GraphSettings
+from ..types import MISSING, Graph, Progress, no_progress
 from .neighbors import search
 from .rows import distinct
 

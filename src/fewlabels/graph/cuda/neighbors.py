@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ...errors import InputWarning
-from ..neighbors import GRID, MISSING
+from ..neighbors import GRID
+from ..types import MISSING
 from .rows import block_bytes
 
 SPARE = 8  # neighbours fetched beyond k, to see whether the k-th is tied

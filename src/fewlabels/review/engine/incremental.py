@@ -15,7 +15,8 @@ from ...graph import Graph, GraphSettings, PseudoLabels, Solution, pseudo_labels
 from ...graph.influence import unit_columns
 from ...graph.label_matrix import CheckedLabels, sources
 from ...graph.propagation import degree_roots_of, prepared
-from ...graph.refinement import Refinement, solve_refined
+from ...graph.refinement import solve_refined
+from ...graph.settings import Refinement
 from ...graph.unresolved import fill_far_nodes
 
 ROUGH_TOL = 1e-2  # of what only orders the queue
