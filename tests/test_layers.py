@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "training/execution": SHARED | {"torch", "ctypes"},
     "training/identity": {"errors"},
     "training/interrupt": {"errors"},
+    "training/method_table": set(),
     "training/settings": {"errors", "graph", "data", "nets"},
     "recipes": {
         "errors",
@@ -37,6 +38,7 @@ MAY_IMPORT = {
         "data/settings",
         "data/benchmarks/facts",
         "nets/settings",
+        "training/method_table",
         "training/settings",
     },
     "recipes/published": set(),
@@ -54,7 +56,7 @@ MAY_IMPORT = {
     "review/web/app": SHARED | {"review", "fastapi", "pydantic", "starlette"},
     "review/web/schema": {"pydantic"},
     "review/web/process": SHARED | {"review", "h11", "socket", "uvicorn"},
-    "report": SHARED | {"runs", "insights/schema", "numpy", "matplotlib", "jinja2"},
+    "report": SHARED | {"runs", "insights/schema", "training/method_table", "numpy", "matplotlib", "jinja2"},
     "commands": SHARED
     | {
         *("graph", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage"),
@@ -62,8 +64,9 @@ MAY_IMPORT = {
     },
     "commands/review": SHARED | {"data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
-    "cli": {"errors", "cli", "typer"} | {"graph", "data", "recipes", "runs", "report", "review", "commands", "storage"},
-    "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},
+    "cli": {"errors", "cli", "typer", "training/method_table"}
+    | {"graph", "data", "recipes", "runs", "report", "review", "commands", "storage"},
+    "cli/reproduce": {"errors", "cli", "data", "nets", "training/method_table", "commands", "typer"},
     "cli/review": {"errors", "commands", "review", "fastapi", "uvicorn", "typer"},
     "__main__": {"cli"},
     "__init__": {"conventions", "errors", "graph", "runs"},

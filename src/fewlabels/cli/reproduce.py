@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
+from ..training.method_table import MethodWord, describe_words
 from .app import Json, ModeName, Quiet, app, hush, print_json
 from .train import (
-    METHOD_HELP,
     AllowInexact,
     Device,
-    MethodOption,
     OnCollapse,
     SaveEvery,
     Speed,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from ..commands.reproduce.cells import Variant
     from ..data.benchmarks.facts import Benchmark
 
-Method = Annotated[MethodOption | None, typer.Option(help=METHOD_HELP)]
+Method = Annotated[MethodWord | None, typer.Option(help=describe_words())]
 ScaledMode = Annotated[ModeName, typer.Option(help="released: as the paper's numbers were made; or paper.")]
 Network = Annotated[
     str | None, typer.Option(help="Instead of the paper's: small, cnn13, resnet18, timm:MODEL or module:PATH:FUNCTION.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import ConfigError
+from ..training.method_table import MethodWord, describe_words
 from .app import (
     AllowEmpty,
     Alpha,
@@ -56,8 +57,6 @@ Resume = Annotated[
 AllowInexact = Annotated[
     bool, typer.Option("--allow-inexact-resume", help="Resume with other versions, threads or device: other last bits.")
 ]
-MethodOption = Literal["supervised", "lp", "mt", "mt+lp", "pi", "te"]  # recipes/names.py
-METHOD_HELP = "supervised; lp: label propagation; mt: Mean Teacher; mt+lp; pi: Pi-model; te: temporal ensembling."
 OnCollapse = Annotated[
     Literal["warn", "stop"], typer.Option(help="Where training collapses: warn, or save and stop with exit status 5.")
 ]
@@ -122,7 +121,7 @@ def train(
     scale: Annotated[
         float, typer.Option(help="Share of the schedule of every phase, such as 0.1 for a try; the report says so.")
     ] = 1.0,
-    method: Annotated[MethodOption, typer.Option(help=METHOD_HELP)] = "lp",
+    method: Annotated[MethodWord, typer.Option(help=describe_words())] = "lp",
     network: Annotated[
         str, typer.Option(help="small, cnn13, resnet18, timm:MODEL or module:IMPORT.PATH:FUNCTION.")
     ] = "small",

@@ -14,8 +14,8 @@ from ..data.benchmarks.facts import Benchmark
 from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Mode
 from ..nets.settings import NetworkSettings
-from ..training.settings import LABELED_ONLY, Consistency, MethodName, Optimization, Phase, TrainSettings
-from .names import METHOD_WORDS, PHASES, MethodWord
+from ..training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
+from ..training.settings import Consistency, Optimization, Phase, TrainSettings
 
 EPOCHS = 180  # of each phase; the cosine would end at 210 (helpers.py:302-316)
 N_NEIGHBORS = 50  # cli.py:87
@@ -55,17 +55,17 @@ def paper_settings(
 ) -> TrainSettings:
     """All settings of one cell. mode: "released", as the numbers of the paper were made, or "paper".
 
-    Raises ConfigError C54 for a data set that is not the paper's, C24 for a method that is not one of METHOD_WORDS.
+    Raises ConfigError C54 for a data set that is not the paper's, C24 for a method that is no word of method_table.py.
     """
     if benchmark.name not in PROTOCOLS:
         raise ConfigError("C54", f"the paper has no {benchmark.name!r}", do=f"it has {', '.join(PROTOCOLS)}")
-    if method not in METHOD_WORDS:
-        raise ConfigError("C24", f"method is {method!r}, expected one of {', '.join(METHOD_WORDS)}")
+    if method not in BY_WORD:
+        raise ConfigError("C24", f"method is {method!r}, expected one of {', '.join(BY_WORD)}")
     if method in ("pi", "te"):
         return _ensembling(benchmark, num_labels, method, seed, mode)
     protocol, taught = PROTOCOLS[benchmark.name], method in ("mt", "mt+lp")
     return TrainSettings(
-        phases=tuple(_phase(protocol, name) for name in PHASES[method]),
+        phases=tuple(_phase(protocol, name) for name in BY_WORD[method].phases),
         # Unit descriptors (isL2) for LP, two heads for Mean Teacher (README:39-59, helpers.py:423-426).
         network=NetworkSettings(protocol.network, heads=2 if taught else 1, unit_descriptor=not taught),
         graph=_graph(mode),
@@ -77,7 +77,7 @@ def paper_settings(
 
 
 def _phase(protocol: Protocol, method: MethodName) -> Phase:
-    if method in LABELED_ONLY:
+    if BY_NAME[method].labeled_only:
         return Phase(method, EPOCHS, protocol.learning_rate, protocol.batch)
     return Phase(method, EPOCHS, protocol.learning_rate, protocol.batch_labeled, protocol.batch_unlabeled)
 
@@ -97,7 +97,7 @@ def _ensembling(
     share = num_labels / benchmark.num_train
     labeled = max(1, round(ENSEMBLING_BATCH * share))
     most = 100.0 if method == "pi" or benchmark.name != "cifar10" else 30.0
-    (name,) = PHASES[method]
+    (name,) = BY_WORD[method].phases
     return TrainSettings(
         phases=(Phase(name, ENSEMBLING_EPOCHS, 0.003, labeled, ENSEMBLING_BATCH - labeled),),
         network=NetworkSettings(PROTOCOLS[benchmark.name].network, unit_descriptor=False),
@@ -145,21 +145,13 @@ FORWARDS = {  # times that work, for each image of a step; a backward pass is tw
     "mean_teacher": 4,
     "mt_lp": 4,
 }
-DESCRIBING = ("lp", "mt_lp")  # these look at all images before every epoch
-
-
-def steps_per_epoch(phase: Phase, num_labels: int, num_images: int) -> int:
-    """Steps of one pass: over the labelled images, or over the others (train/epoch.py)."""
-    if phase.method in LABELED_ONLY:
-        return max(1, num_labels // phase.batch_labeled)
-    return max(1, (num_images - num_labels) // phase.batch_unlabeled)
 
 
 def petaflops(settings: TrainSettings, num_labels: int, benchmark: Benchmark) -> float:
     """PFLOP of a whole run with one of the paper's networks. Graph, augmentation and test are not counted."""
     images = 0.0
     for phase in settings.phases:
-        steps = phase.epochs * steps_per_epoch(phase, num_labels, benchmark.num_train)
+        steps = phase.epochs * phase.count_steps(num_labels, benchmark.num_train - num_labels)
         images += FORWARDS[phase.method] * steps * (phase.batch_labeled + phase.batch_unlabeled)
-        images += phase.epochs * benchmark.num_train if phase.method in DESCRIBING else 0
+        images += phase.epochs * benchmark.num_train if BY_NAME[phase.method].propagates else 0
     return images * GFLOP[settings.network.kind] / 1e6
