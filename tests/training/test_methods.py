@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, Output, build_network
@@ -14,7 +13,7 @@ from fewlabels.training.evaluate import error_percent, evaluate
 from fewlabels.training.loop import train
 from fewlabels.training.losses import Seen, consistency, logit_distance, weighted_cross_entropy
 from fewlabels.training.methods import METHODS
-from fewlabels.training.settings import METHOD_NAMES, Consistency, Optimization, Phase, TrainSettings
+from fewlabels.training.settings import METHOD_NAMES, AugmentSettings, Consistency, Optimization, Phase, TrainSettings
 from fewlabels.training.targets import BatchTargets
 from fewlabels.training.teachers import average, itself, remembered
 from fewlabels.training.watch import Watch

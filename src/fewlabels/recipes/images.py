@@ -5,10 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
-from ..training.settings import LABELED_ONLY, Consistency, MethodName, Optimization, Phase, TrainSettings
+from ..training.settings import (
+    LABELED_ONLY,
+    AugmentSettings,
+    Consistency,
+    MethodName,
+    Optimization,
+    Phase,
+    TrainSettings,
+)
 from .names import PHASES, MethodWord
 from .paper import scaled
 
