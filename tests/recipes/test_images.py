@@ -4,13 +4,12 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 from fewlabels.graph.settings import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.recipes.images import ImageOptions, image_settings
 from fewlabels.training.method_table import BY_WORD
-from fewlabels.training.settings import Optimization, Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Optimization, Phase, TrainSettings
 
 
 def test_unless_asked_for_something_else_it_is_label_propagation_on_the_small_network():

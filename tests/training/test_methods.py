@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, Output, build_network
@@ -15,7 +14,7 @@ from fewlabels.training.loop import train
 from fewlabels.training.losses import Seen, consistency, logit_distance, weighted_cross_entropy
 from fewlabels.training.method_table import BY_NAME
 from fewlabels.training.methods import METHODS
-from fewlabels.training.settings import Consistency, Optimization, Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
 from fewlabels.training.targets import BatchTargets
 from fewlabels.training.teachers import average, itself, remembered
 from fewlabels.training.watch import Watch

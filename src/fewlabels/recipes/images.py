@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
 from ..training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
-from ..training.settings import Consistency, Optimization, Phase, TrainSettings
+from ..training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
 from .paper import scaled
 
 SUPERVISED_STEPS = 400

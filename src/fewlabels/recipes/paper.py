@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Mode
 from ..nets.settings import NetworkSettings
 from ..training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
-from ..training.settings import Consistency, Optimization, Phase, TrainSettings
+from ..training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
 
 EPOCHS = 180  # of each phase; the cosine would end at 210 (helpers.py:302-316)
 N_NEIGHBORS = 50  # cli.py:87
@@ -29,6 +29,7 @@ class Protocol:
 
     label_counts: of its tables. splits: the numbers of the label files it averages over (README:41).
     learning_rate: largest. batch_labeled, batch_unlabeled: in a step on both kinds; labelled ones alone fill it all.
+    augment: how training images are changed.
     """
 
     network: Literal["cnn13", "resnet18"]
@@ -37,16 +38,22 @@ class Protocol:
     learning_rate: float
     batch_labeled: int
     batch_unlabeled: int
+    augment: AugmentSettings
 
     @property
     def batch(self) -> int:
         return self.batch_labeled + self.batch_unlabeled
 
 
-PROTOCOLS = {
-    "cifar10": Protocol("cnn13", (500, 1000, 2000, 4000), tuple(range(10, 20)), 0.05, 50, 50),  # cli.py:48
-    "cifar100": Protocol("cnn13", (4000, 10_000), (10, 11, 12), 0.2, 31, 97),  # helpers.py:372
-    "mini-imagenet": Protocol("resnet18", (4000, 10_000), (10, 11, 12), 0.2, 31, 97),  # helpers.py:406
+# Released code mean_teacher/datasets.py:25-39: a shift by up to 4 pixels, the border mirrored, and a flip.
+CIFAR_AUGMENT = AugmentSettings(translate=4, flip=True)
+# Released code datasets.py:104-118: a turn, of the nearest pixel as torchvision does it unless told otherwise, a crop
+# with 8 black pixels around, a flip.
+MINI_IMAGENET_AUGMENT = AugmentSettings(translate=8, flip=True, rotate=10.0, pad="zeros", sampling="nearest")
+PROTOCOLS = {  # learning rates: cli.py:48, helpers.py:372, helpers.py:406
+    "cifar10": Protocol("cnn13", (500, 1000, 2000, 4000), tuple(range(10, 20)), 0.05, 50, 50, CIFAR_AUGMENT),
+    "cifar100": Protocol("cnn13", (4000, 10_000), (10, 11, 12), 0.2, 31, 97, CIFAR_AUGMENT),
+    "mini-imagenet": Protocol("resnet18", (4000, 10_000), (10, 11, 12), 0.2, 31, 97, MINI_IMAGENET_AUGMENT),
 }
 
 
@@ -69,7 +76,7 @@ def paper_settings(
         # Unit descriptors (isL2) for LP, two heads for Mean Teacher (README:39-59, helpers.py:423-426).
         network=NetworkSettings(protocol.network, heads=2 if taught else 1, unit_descriptor=not taught),
         graph=_graph(mode),
-        augment=benchmark.augment,
+        augment=protocol.augment,
         optimization=Optimization("sgd", momentum=0.9, weight_decay=2e-4, schedule="cosine", cosine_stretch=210 / 180),
         consistency=Consistency(weight=100.0, rampup_epochs=5, ema_decay=0.97, logit_distance=0.01),
         seed=seed,
@@ -98,11 +105,12 @@ def _ensembling(
     labeled = max(1, round(ENSEMBLING_BATCH * share))
     most = 100.0 if method == "pi" or benchmark.name != "cifar10" else 30.0
     (name,) = BY_WORD[method].phases
+    protocol = PROTOCOLS[benchmark.name]
     return TrainSettings(
         phases=(Phase(name, ENSEMBLING_EPOCHS, 0.003, labeled, ENSEMBLING_BATCH - labeled),),
-        network=NetworkSettings(PROTOCOLS[benchmark.name].network, unit_descriptor=False),
+        network=NetworkSettings(protocol.network, unit_descriptor=False),
         graph=_graph(mode),
-        augment=replace(benchmark.augment, translate=2) if benchmark.side == 32 else benchmark.augment,
+        augment=replace(protocol.augment, translate=2) if benchmark.side == 32 else protocol.augment,
         optimization=Optimization(
             "adam", momentum=0.9, weight_decay=0.0, schedule="ramps", rampup_epochs=80, rampdown_epochs=50
         ),
