@@ -10,26 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from .app import Json, ModeName, Quiet, app, hush, print_json
-from .train import (
-    METHOD_HELP,
-    AllowInexact,
-    Device,
-    MethodOption,
-    OnCollapse,
-    SaveEvery,
-    Speed,
-    Tensorboard,
-    need_training_packages,
-    speaks,
-)
+from . import options
+from .app import app, hush, need_training_packages, print_json, speaks
 
 if TYPE_CHECKING:
     from ..commands.reproduce.cells import Variant
     from ..data.benchmarks.facts import Benchmark
 
-Method = Annotated[MethodOption | None, typer.Option(help=METHOD_HELP)]
-ScaledMode = Annotated[ModeName, typer.Option(help="released: as the paper's numbers were made; or paper.")]
+Method = Annotated[options.MethodOption | None, typer.Option(help=options.METHOD_HELP)]
+ScaledMode = Annotated[options.ModeName, typer.Option(help="released: as the paper's numbers were made; or paper.")]
 Network = Annotated[
     str | None, typer.Option(help="Instead of the paper's: small, cnn13, resnet18, timm:MODEL or module:PATH:FUNCTION.")
 ]
@@ -70,14 +59,14 @@ def reproduce(
     network: Network = None,
     width: Width = None,
     first_stride: FirstStride = None,
-    device: Device = "auto",
-    speed: Speed = "deterministic",
-    allow_inexact: AllowInexact = False,
-    save_every: SaveEvery = 1.0,
-    on_collapse: OnCollapse = "warn",
-    tensorboard: Tensorboard = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    device: options.Device = "auto",
+    speed: options.Speed = "deterministic",
+    allow_inexact: options.AllowInexact = False,
+    save_every: options.SaveEvery = 1.0,
+    on_collapse: options.OnCollapse = "warn",
+    tensorboard: options.Tensorboard = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run cells of the paper's tables, and print paper, released code and ours side by side.
 
@@ -133,7 +122,9 @@ def _benchmarks(name: str | None, listing: bool) -> list[Benchmark]:
     return [BENCHMARKS[name]]
 
 
-def _variant(mode: ModeName, scale: float, network: str | None, width: int | None, first_stride: int | None) -> Variant:
+def _variant(
+    mode: options.ModeName, scale: float, network: str | None, width: int | None, first_stride: int | None
+) -> Variant:
     from ..commands.reproduce.cells import Variant
     from ..nets import NetworkSettings
 
