@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "commands/export": SHARED | {"review", "runs", "storage"},
     "cli": {"errors", "cli", "typer", "training/method_table"}
     | {"graph", "data", "recipes", "runs", "report", "review", "commands", "storage"},
-    "cli/reproduce": {"errors", "cli", "data", "nets", "training/method_table", "commands", "typer"},
+    "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},
     "cli/review": {"errors", "commands", "review", "fastapi", "uvicorn", "typer"},
     "__main__": {"cli"},
     "__init__": {"conventions", "errors", "graph", "runs"},

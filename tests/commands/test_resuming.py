@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fewlabels.cli import train as cli_training
+from fewlabels.cli.app import set_threads_of_run
 from fewlabels.cli.main import run
 from fewlabels.commands import demo, training
 from fewlabels.commands import train as images
@@ -204,7 +204,7 @@ def test_resume_takes_the_threads_of_the_run_unless_others_are_named(tmp_path, m
     monkeypatch.setenv("OMP_NUM_THREADS", set_to or "")
     if set_to is None:
         monkeypatch.delenv("OMP_NUM_THREADS")
-    cli_training._resumable(tmp_path / "run", True, allow_inexact=False)
+    set_threads_of_run(tmp_path / "run", True, allow_inexact=False)
     assert os.environ["OMP_NUM_THREADS"] == taken
 
 

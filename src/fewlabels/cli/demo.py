@@ -1,0 +1,40 @@
+"""`fewlabels demo`: digits from 30 labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app, choose_folder, hush, need_training_packages, print_json, say_where, set_threads_of_run, speaks
+from .options import Json, Quiet, Resume
+
+
+@app.command(short_help="Learn handwritten digits from 30 labels.", epilog="Example: fewlabels demo --seeds 5")
+def demo(
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds and print mean and std.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The (first) seed.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Run folder to make; default: the next free runs/demo.")] = None,
+    resume: Resume = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about a minute."""
+    need_training_packages()
+    set_threads_of_run(out, resume, allow_inexact=False)
+    quiet = quiet or not speaks()
+    hush(quiet)
+    folder = choose_folder(out, "runs/demo", resume)
+    from ..commands.demo import run_demo
+    from ..commands.tables import demo_table, seeds_table
+    from ..commands.training import RunOptions
+
+    results = run_demo(folder, range(seed, seed + seeds), RunOptions(resume=resume, quiet=quiet))
+    if not speaks():
+        return
+    if as_json:
+        print_json(results | {"run": str(folder)})
+    else:
+        print(demo_table(results) if seeds == 1 else seeds_table(results))
+        say_where(folder)
