@@ -23,8 +23,8 @@ from ..runs import RunLock, RunWriter, is_begun, is_finished, read_facts, read_r
 from ..runs.origin import versions
 from ..storage.durable import make_folder
 from ..training.checkpoint import Checkpoints
-from ..training.distributed import Group, processes
-from ..training.identity import allowed_differences, differences, listed_differences, plain
+from ..training.distributed import Group, count_processes
+from ..training.identity import check_differences, find_differences, list_differences, to_plain
 from ..training.settings import TrainSettings
 from .task import Task
 
@@ -39,9 +39,9 @@ def results_before(folder: Path, asked: Mapping[str, Any] | None = None) -> dict
     if not is_finished(folder) or any(path.name.startswith(".") for path in folder.iterdir()):
         return None
     run = read_run(folder)
-    now = plain(dict(asked or {}))
-    if found := differences({key: run.facts.get(key) for key in now}, now):
-        what = f"the run there is finished, and was made with other options: {listed_differences(found)}"
+    now = to_plain(dict(asked or {}))
+    if found := find_differences({key: run.facts.get(key) for key in now}, now):
+        what = f"the run there is finished, and was made with other options: {list_differences(found)}"
         raise ConfigError("C12", what, where=folder, do="choose another --out for a new run")
     return run.results
 
@@ -63,7 +63,7 @@ def alone_in(folder: Path, group: Group, device: str, *, resume: bool) -> Iterat
         held.enter_context(RunLock(folder))
 
     with ExitStack() as held:
-        group.by_leader(entered, device)
+        group.run_in_leader(entered, device)
         yield
 
 
@@ -100,10 +100,10 @@ def demand_same_machine(folder: Path, device: str) -> None:
     """Before anything is read: raise ConfigError (C12) where the run in the folder was made otherwise than it would be
     gone on with. device: "cpu", "cuda" or "cuda:1". Nothing where there is no run.
     """
-    there = Checkpoints(folder / CHECKPOINTS, {}).made_with() or (begun_with(folder) if is_begun(folder) else None)
+    there = Checkpoints(folder / CHECKPOINTS, {}).read_identity() or (begun_with(folder) if is_begun(folder) else None)
     if there is not None:
-        now = machine_facts(torch.device(device).type, processes())
-        allowed_differences({name: there.get(name) for name in now}, now, where=folder)
+        now = machine_facts(torch.device(device).type, count_processes())
+        check_differences({name: there.get(name) for name in now}, now, where=folder)
 
 
 STUDENT, TEACHER, CONFIG = "model.safetensors", "teacher.safetensors", "model.json"
@@ -191,11 +191,11 @@ def continued(task: Task, settings: TrainSettings, start: Start) -> tuple[Task, 
 
 def unlike(start: Start, settings: TrainSettings) -> str:
     """What of the graph and the augmentation is not as in the run that is continued, in a line; empty for nothing."""
-    there, now = read_facts(start.folder)["settings"], plain(asdict(settings))
-    found = differences(*({part: one[part] for part in ("graph", "augment")} for one in (there, now)))
+    there, now = read_facts(start.folder)["settings"], to_plain(asdict(settings))
+    found = find_differences(*({part: one[part] for part in ("graph", "augment")} for one in (there, now)))
     if not found:
         return ""
-    return f"not as in {start.folder.name}, unless its options are given again: {listed_differences(found)}"
+    return f"not as in {start.folder.name}, unless its options are given again: {list_differences(found)}"
 
 
 def _facts(start: Start) -> dict[str, Any]:

@@ -23,16 +23,14 @@ from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
-from ..training.agreement import demand_same
 from ..training.checkpoint import Checkpoints, Snapshot
-from ..training.distributed import joined, processes
-from ..training.evaluate import evaluate, finite_descriptors
+from ..training.distributed import demand_same_in_all, join_processes
+from ..training.evaluate import demand_finite_descriptors, evaluate
 from ..training.execution import Execution, Speed, keep_freed_memory
-from ..training.interrupt import StopRequested, to_stderr
+from ..training.interrupt import Stopped, StopRequested, write_to_stderr
 from ..training.loop import Trained, train
-from ..training.methods import Labels
 from ..training.settings import TrainSettings
-from ..training.watch import Stopped
+from ..training.targets import PartialLabels
 from .guards import OnCollapse
 from .measures import clock, peak_memory_mib
 from .progress import Progress
@@ -42,7 +40,7 @@ from .task import Task
 from .tensorboard import Board, need_tensorboard
 from .watching import Keeper, Keeping, Log, Watcher, images_before, placed, total_images
 
-__all__ = ["RunOptions", "has_run", "processes", "run_training"]
+__all__ = ["RunOptions", "has_run", "run_training"]
 
 
 @dataclass(frozen=True)
@@ -88,9 +86,9 @@ def run_training(
     checked_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
     if options.tensorboard:
         need_tensorboard()
-    with joined(options.device) as (group, device), alone_in(root, group, device, resume=options.resume):
+    with join_processes(options.device) as (group, device), alone_in(root, group, device, resume=options.resume):
         if options.resume and is_finished(root):
-            group.by_leader(lambda: tidied(root), device)
+            group.run_in_leader(lambda: tidied(root), device)
             return read_run(root).results
         keep_freed_memory()
         execution = Execution(torch.device(device), options.speed, group=group)
@@ -114,10 +112,10 @@ class _Run:
 
     def results(self) -> dict[str, Any]:
         begun, group = time.perf_counter(), self.execution.group
-        demand_same(group, self.identity, self.execution.device)
+        demand_same_in_all(group, self.identity, self.execution.device)
         again = has_run(self.folder, self.options)
         kept = Checkpoints(self.folder / CHECKPOINTS, self.identity, allow_inexact=self.options.allow_inexact)
-        say = (lambda text: None) if self.options.quiet or not group.leads else to_stderr
+        say = (lambda text: None) if self.options.quiet or not group.leads else write_to_stderr
         with StopRequested(say) as stop:  # before the first event, which others may wait for to stop the run
             start = self._start(kept) if again else None
             writer, log = self._opened(again, start, kept)
@@ -139,19 +137,19 @@ class _Run:
             finally:
                 log.close()
         results = {} if final is None else results_of(self.task, final.propagation, log.epochs)
-        insights = group.by_leader(lambda: self._insights(final), images.device)
+        insights = group.run_in_leader(lambda: self._insights(final), images.device)
         results |= {"wall_seconds": spent(), "peak_memory_mib": peak_memory_mib()}
-        group.by_leader(lambda: self._write(writer, trained, final, insights, results), images.device)
+        group.run_in_leader(lambda: self._write(writer, trained, final, insights, results), images.device)
         if group.leads:
             kept.remove_all()
-        found: dict[str, Any] = json.loads(group.text_from_leader(json.dumps(results), images.device))
+        found: dict[str, Any] = json.loads(group.broadcast_text(json.dumps(results), images.device))
         return found
 
     def _start(self, kept: Checkpoints) -> Snapshot | None:
         """Where to go on: at the newest checkpoint, or at the beginning of what run.json says."""
-        found = kept.newest()
+        found = kept.read_newest()
         if found is None:
-            kept.demand_same(begun_with(self.folder), self.folder)
+            kept.check_identity(begun_with(self.folder), self.folder)
         return None if found is None else found[1]
 
     def _with_ids(self, error: NumericsError) -> NumericsError:
@@ -227,7 +225,7 @@ class _Run:
         progress = Progress(total_images(settings, task.labels), "training", unit="image", quiet=quiet)
         progress.step("", done)
         watcher = Watcher(task, settings, self.execution, log, keeper, progress)
-        labels = Labels(task.labels, task.class_names)
+        labels = PartialLabels(task.labels, task.class_names)
         try:
             return train(self._network, images, labels, settings, self.execution, watcher.watch(), start)
         finally:
@@ -245,7 +243,7 @@ class _Run:
     def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Final | None:
         """Labels for every row by the final network: the ones that are written. Only the first process has them."""
         with self.execution.algorithms():
-            descriptors = finite_descriptors(evaluate(network, images, self.execution)).cpu().numpy()
+            descriptors = demand_finite_descriptors(evaluate(network, images, self.execution)).cpu().numpy()
 
         def on_progress(stage: str, share: float) -> None:
             if stop.requested is not None:
@@ -256,7 +254,7 @@ class _Run:
             labels = propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
             return Final(labels, descriptors)
 
-        return self.execution.group.by_leader(found, self.execution.device)
+        return self.execution.group.run_in_leader(found, self.execution.device)
 
     def _insights(self, final: Final | None) -> Insights:
         assert final is not None

@@ -17,14 +17,14 @@ from torch import nn
 from ..conventions import UNLABELED
 from ..errors import CollapseWarning, FewlabelsError, NumericsError
 from ..runs import RunWriter
+from ..training.callbacks import Callbacks, EpochReport, Request
 from ..training.checkpoint import Checkpoints, Snapshot
-from ..training.epoch import batch_size, steps_of
+from ..training.epoch import batch_size, count_steps
 from ..training.evaluate import error_percent, evaluate
 from ..training.execution import Execution
-from ..training.interrupt import interrupted
+from ..training.interrupt import make_interrupt_error
 from ..training.settings import Phase, TrainSettings
 from ..training.targets import Targets
-from ..training.watch import EpochReport, Watch, Wish
 from .guards import Known, OnCollapse, collapse, headline_error, new_alarms
 from .measures import accuracy_percent, certainty, health
 from .progress import Pace, Progress
@@ -115,11 +115,11 @@ class Keeper:
         if self._keeping.on_collapse == "stop":
             self._collapse = collapse(self._log.events)
 
-    def wish(self) -> Wish:
+    def wish(self) -> Request:
         if self._keeping.stop() is not None or self._collapse:
-            return Wish.STOP
+            return Request.STOP
         due = self._ends or time.monotonic() - self._saved_at >= self._keeping.seconds
-        return Wish.SAVE if due and self._keeping.leads else Wish.GO_ON
+        return Request.SAVE if due and self._keeping.leads else Request.CONTINUE
 
     def save(self, snapshot: Snapshot) -> None:
         values = snapshot.values | {"events": len(self._log.events), "seconds": self._keeping.spent()}
@@ -137,7 +137,7 @@ class Keeper:
                 do="look at the labels, start anew with a lower --learning-rate, or go on: "
                 f"{shlex.join(command)} --on-collapse warn",
             )
-        return interrupted(number, self.step if self._keeping.leads else None, command)
+        return make_interrupt_error(number, self.step if self._keeping.leads else None, command)
 
 
 class Watcher:
@@ -157,13 +157,13 @@ class Watcher:
         self._done = progress.done
         self._pace = Pace()
 
-    def watch(self) -> Watch:
-        return Watch(
+    def watch(self) -> Callbacks:
+        return Callbacks(
             on_targets=self._facts,
-            on_stage=lambda stage, share: self._progress.step((self._place(), stage_words(stage, share)), 0),
+            on_progress=lambda stage, share: self._progress.step((self._place(), stage_words(stage, share)), 0),
             on_steps=self._steps,
             on_epoch=self._epoch,
-            wish=self._keeper.wish,
+            request=self._keeper.wish,
             save=self._keeper.save,
         )
 
@@ -253,7 +253,7 @@ def images_before(settings: TrainSettings, labels: np.ndarray, place: Mapping[st
 
 def images_of_epoch(phase: Phase, labels: np.ndarray) -> int:
     """Images that the steps of one epoch see."""
-    return steps_of(phase, labels) * batch_size(phase, labels)
+    return count_steps(phase, labels) * batch_size(phase, labels)
 
 
 def place_words(epochs: Sequence[tuple[int, int]], done: int) -> str:

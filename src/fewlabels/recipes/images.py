@@ -9,7 +9,7 @@ from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
 from ..training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
 from ..training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
-from .paper import scaled
+from .paper import scale_schedule
 
 SUPERVISED_STEPS = 400
 LP_STEPS = 600  # of each phase on all images
@@ -63,7 +63,7 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
         consistency=_consistency(options.method, num_labeled / (num_labeled + num_unlabeled)),
         seed=options.seed,
     )
-    made = scaled(made, options.scale)
+    made = scale_schedule(made, options.scale)
     *before, last = made.phases
     return replace(made, phases=(*before, replace(last, epochs=options.epochs or last.epochs)))
 

@@ -119,7 +119,7 @@ def _ensembling(
     )
 
 
-def scaled(settings: TrainSettings, share: float) -> TrainSettings:
+def scale_schedule(settings: TrainSettings, share: float) -> TrainSettings:
     """The same with every phase, and the ramps in it, shortened to this share: rounded, at least one epoch.
 
     Learning rates fall as far as before, over fewer steps. Raises ConfigError C58 for a share outside of (0, 1].

@@ -53,7 +53,7 @@ class Phase:
             return max(1, num_labeled // self.batch_labeled)
         return max(1, num_unlabeled // self.batch_unlabeled)
 
-    def count_rows(self, num_labeled: int, num_unlabeled: int) -> int:
+    def batch_size(self, num_labeled: int, num_unlabeled: int) -> int:
         """Rows in a step: fewer than asked for where there are not so many."""
         if self.labeled_only:
             return min(num_labeled, self.batch_labeled)
