@@ -51,7 +51,7 @@ class Case:
         split = (BATCH, 0) if name == "supervised" else (BATCH // 2, BATCH // 2)
         heads = 2 if name in ("mean_teacher", "mt_lp") else 1
         network = NetworkSettings(**NETWORKS[self.network], heads=heads, unit_descriptor=heads == 1)
-        return TrainSettings((Phase(name, 100_000, 0.05, *split),), network=network)
+        return TrainSettings(phases=(Phase(name, 100_000, 0.05, *split),), network=network)
 
     def build(self) -> Any:
         import torch

@@ -210,7 +210,7 @@ def _(work):
 
 @cases.refused("C13", "no phases", place="there is no phase to train")
 def _(work):
-    return lambda: replace(TrainSettings((Phase("supervised", 1, 0.1, 4),)), phases=())
+    return lambda: replace(TrainSettings(phases=(Phase("supervised", 1, 0.1, 4),)), phases=())
 
 
 @cases.accepted("C13", "a batch larger than the data")

@@ -25,7 +25,7 @@ def task(rows=12):
 
 @cases.refused("G18", "a loss of NaN", code="P22", status=5, place="4 such rows (image ", leaves=["run"])
 def _(work):
-    settings = TrainSettings((Phase("supervised", 9, 1e30, 4),), network=NetworkSettings(width=2))
+    settings = TrainSettings(phases=(Phase("supervised", 9, 1e30, 4),), network=NetworkSettings(width=2))
     return lambda: run_training(task(), settings, "run", RunOptions(quiet=True))
 
 

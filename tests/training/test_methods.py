@@ -230,7 +230,9 @@ def test_adam_trains_too_with_its_beta_ramped(stripes):
     images, labels, truth = stripes
     settings = replace(
         settings_for("pi_model", 10),
-        optimization=Optimization("adam", 0.9, 0.0, "ramps", rampup_epochs=2, rampdown_epochs=3),
+        optimization=Optimization(
+            optimizer="adam", weight_decay=0.0, schedule="ramps", rampup_epochs=2, rampdown_epochs=3
+        ),
         consistency=Consistency(weight=1.0, rampup_epochs=2),
     )
     found = train(builder(settings), images, labels, settings)

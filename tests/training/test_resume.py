@@ -111,7 +111,7 @@ def test_many_stops_change_nothing(stripes):
 
 
 def test_adam_is_taken_up_again_too(stripes):
-    adam = Optimization("adam", 0.9, 0.0, "ramps", rampup_epochs=1, rampdown_epochs=1)
+    adam = Optimization(optimizer="adam", weight_decay=0.0, schedule="ramps", rampup_epochs=1, rampdown_epochs=1)
     settings = settings_for(PAIRS[0], optimization=adam)
     whole, *_ = ended(stripes, settings, [])
     assert same(ended(stripes, settings, [2, 3])[0], whole)

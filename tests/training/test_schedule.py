@@ -47,11 +47,11 @@ def test_a_teachers_own_start_weighs_one_part_in_t_plus_one_until_step_33():
 
 def test_laine_and_ailas_ramps():
     phase = Phase("pi_model", 300, 0.003, 10, 90)
-    adam = Optimization("adam", 0.9, 0.0, "ramps")
+    adam = Optimization(optimizer="adam", weight_decay=0.0, schedule="ramps")
     assert learning_rate(phase, adam, 0) == pytest.approx(0.003 * math.exp(-5))
     assert learning_rate(phase, adam, 80) == learning_rate(phase, adam, 250) == 0.003
     assert learning_rate(phase, adam, 300) == pytest.approx(0.003 * math.exp(-12.5))
     assert [adam_beta1(phase, adam, epoch) for epoch in (0, 250)] == [0.9, 0.9]
     assert adam_beta1(phase, adam, 300) == pytest.approx(0.5, abs=1e-5)
-    assert adam_beta1(phase, Optimization("adam", 0.8), 300) == 0.8
+    assert adam_beta1(phase, Optimization(optimizer="adam", momentum=0.8), 300) == 0.8
     assert (ramp_up(3, 0), ramp_down(3, 10, 0)) == (1, 1)

@@ -96,7 +96,16 @@ def train(
         ImageSource(
             data, given, test, image_size, on_bad_image, ignore_unknown_ids, continue_from, accept_truncated, max_pixels
         ),
-        ImageOptions(seed, epochs, flip, graph, method, network, scale, learning_rate),
+        ImageOptions(
+            seed=seed,
+            epochs=epochs,
+            flip=flip,
+            graph=graph,
+            method=method,
+            network=network,
+            scale=scale,
+            learning_rate=learning_rate,
+        ),
         folder,
         RunOptions(
             checked_device(device),

@@ -19,7 +19,7 @@ LEARNING_RATE = 0.05  # at the start of each phase, as the released code's for C
 CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs lose all they learnt (LOG.md)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageOptions:
     """What a user may choose about a run on images of their own.
 
