@@ -6,6 +6,7 @@ import json
 import os
 import re
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,6 +56,19 @@ def say_where(folder: Path) -> None:
     print(f"run     {folder}")
     if (folder / "report.html").is_file():
         print(f"report  {folder / 'report.html'}")
+
+
+def print_run(
+    folder: Path, results: dict[str, Any], format_results: Callable[[dict[str, Any]], str], as_json: bool
+) -> None:
+    """End a command that trained: its results and where the run is. Nothing in a process that does not speak."""
+    if not speaks():
+        return
+    if as_json:
+        print_json(results | {"run": str(folder)})
+    else:
+        print(format_results(results))
+        say_where(folder)
 
 
 def hush(quiet: bool) -> None:

@@ -16,8 +16,8 @@ from ..report import report_html
 from ..report.words import summary
 from ..runs import RunWriter
 from ..training.settings import TrainSettings
-from .tables import DEMO
 from .task import Task
+from .text import DEMO
 from .training import RunOptions, has_run, processes, run_training
 
 
