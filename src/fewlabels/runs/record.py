@@ -37,8 +37,9 @@ from numpy.lib import format as npy_format
 from ..errors import ConfigError, RunError
 from ..insights.schema import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from ..storage import durable
+from ..storage.file_systems import warn_of_network
 from .origin import versions
-from .place import takes_resume, warn_of_network
+from .place import takes_resume
 from .table import FORMULA, PseudoLabelTable
 
 __all__ = [
