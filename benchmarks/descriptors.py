@@ -20,12 +20,11 @@ import torch
 
 from fewlabels.data.images.read import Images, read_images
 from fewlabels.data.labels.files import encode_labels
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.training.evaluate import error_percent, evaluate
 from fewlabels.training.loop import train
 from fewlabels.training.methods import Labels
-from fewlabels.training.settings import Optimization, Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Optimization, Phase, TrainSettings
 from fewlabels.training.watch import EpochReport, Watch
 
 CACHE = Path(__file__).parent.parent / "build" / "descriptors" / "cifar10.npz"

@@ -6,11 +6,10 @@ import pytest
 from fewlabels.commands.demo import digits_task, run_demo
 from fewlabels.commands.text import format_demo, format_seeds
 from fewlabels.commands.training import RunOptions
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.graph import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.runs import verify_run
-from fewlabels.training.settings import Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 
 SHORT = TrainSettings(
     phases=(Phase("supervised", 3, 0.05, 30), Phase("lp", 1, 0.05, 30, 70)),

@@ -10,12 +10,11 @@ from fewlabels.commands.reproduce.run import Request, reproduce_from
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.commands.watching import CheckpointPolicy
 from fewlabels.data.benchmarks.facts import CIFAR10
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError, Interrupted
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run, verify_run
-from fewlabels.training.settings import Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 
 SHOWN = RunOptions(quiet=True, tensorboard=True)
 SETTINGS = TrainSettings(

@@ -9,12 +9,11 @@ import pytest
 from safetensors.torch import load_file
 
 from fewlabels.commands.training import RunOptions, run_training
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings, propagate
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.runs import read_run, verify_run
-from fewlabels.training.settings import Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 
 SETTINGS = TrainSettings(
     phases=(Phase("supervised", 5, 0.05, 6), Phase("lp", 3, 0.05, 6, 18)),

@@ -8,9 +8,9 @@ import pytest
 from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
 from fewlabels.errors import ConfigError
 from fewlabels.nets import ImageInput, build_network, count_parameters
-from fewlabels.recipes.names import METHOD_WORDS
-from fewlabels.recipes.paper import PROTOCOLS, paper_settings, petaflops, scaled, steps_per_epoch
+from fewlabels.recipes.paper import PROTOCOLS, paper_settings, petaflops, scaled
 from fewlabels.training.epoch import batch_size, steps_of
+from fewlabels.training.method_table import BY_WORD
 from fewlabels.training.methods import METHODS
 from fewlabels.training.schedule import adam_beta1, consistency_weight, ema_keep, learning_rate
 
@@ -49,7 +49,7 @@ def test_an_epoch_has_the_papers_steps(benchmark, num_labels, labeled_only, two_
     assert steps(benchmark, num_labels, "mt+lp") == [two_streams, two_streams]
     for method in OWN:
         phases = paper_settings(benchmark, num_labels, method).phases
-        counted = [steps_per_epoch(phase, num_labels, benchmark.num_train) for phase in phases]
+        counted = [phase.count_steps(num_labels, benchmark.num_train - num_labels) for phase in phases]
         assert counted == steps(benchmark, num_labels, method)
 
 
@@ -143,7 +143,7 @@ def test_descriptors_have_unit_length_for_lp_and_heads_are_two_for_mean_teacher(
     assert paper_settings(CIFAR10, 500, "lp").network.option("dropout") == 0.5
 
 
-@pytest.mark.parametrize("method", METHOD_WORDS)
+@pytest.mark.parametrize("method", BY_WORD)
 def test_the_graph_is_the_papers_in_the_mode_asked_for(method):
     graph = paper_settings(CIFAR10, 500, method).graph
     assert (graph.n_neighbors, graph.gamma, graph.alpha, graph.mode) == (50, 3, 0.99, "released")

@@ -3,10 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from fewlabels.data.benchmarks.facts import MINI_IMAGENET
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
+from fewlabels.recipes.paper import MINI_IMAGENET_AUGMENT
 from fewlabels.training.augment import augment, draw_changes, shift, turned, warp
+from fewlabels.training.settings import AugmentSettings
 
 RAMP = torch.arange(16, dtype=torch.float32).reshape(1, 4, 4, 1)
 NONE = AugmentSettings(translate=0, flip=False)
@@ -56,7 +56,7 @@ def test_a_turn_lets_zeros_in_and_takes_the_nearest_pixel_where_it_is_told_to():
 
 
 def test_the_augmentation_of_mini_imagenet_is_a_turn_a_crop_with_black_around_and_a_flip():
-    settings = MINI_IMAGENET.augment
+    settings = MINI_IMAGENET_AUGMENT
     assert (settings.rotate, settings.translate, settings.flip, settings.stretch) == (10, 8, True, 0)
     images = torch.full((200, 84, 84, 1), 255, dtype=torch.uint8)
     changed = augment(images, changes(settings, 200))

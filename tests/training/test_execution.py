@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.training import execution
@@ -14,7 +13,7 @@ from fewlabels.training.execution import Execution
 from fewlabels.training.loop import train
 from fewlabels.training.methods import Labels
 from fewlabels.training.propagator import propagator
-from fewlabels.training.settings import Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 from fewlabels.training.watch import Watch
 
 FAST = Execution(speed="fast")

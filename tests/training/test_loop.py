@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import NumericsError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
@@ -16,7 +15,7 @@ from fewlabels.training.evaluate import error_percent, evaluate
 from fewlabels.training.execution import Execution
 from fewlabels.training.loop import train
 from fewlabels.training.methods import Labels
-from fewlabels.training.settings import Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 from fewlabels.training.watch import Watch, Wish
 
 SETTINGS = TrainSettings(

@@ -7,13 +7,12 @@ import pytest
 import torch
 from torch.utils import deterministic
 
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.training import step
 from fewlabels.training.execution import Execution
 from fewlabels.training.loop import train
-from fewlabels.training.settings import Consistency, Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Consistency, Phase, TrainSettings
 from fewlabels.training.step import stepper
 from fewlabels.training.watch import Watch
 

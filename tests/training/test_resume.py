@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.training.checkpoint import Snapshot
 from fewlabels.training.loop import train
-from fewlabels.training.settings import Optimization, Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Optimization, Phase, TrainSettings
 from fewlabels.training.watch import Stopped, Watch, Wish
 
 PAIRS = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import ConfigError
+from ..training.method_table import MethodWord, describe_words
 
 if TYPE_CHECKING:
     from ..graph import GraphSettings
@@ -106,8 +107,8 @@ Resume = Annotated[
 AllowInexact = Annotated[
     bool, typer.Option("--allow-inexact-resume", help="Resume with other versions, threads or device: other last bits.")
 ]
-MethodOption = Literal["supervised", "lp", "mt", "mt+lp", "pi", "te"]  # recipes/names.py
-METHOD_HELP = "supervised; lp: label propagation; mt: Mean Teacher; mt+lp; pi: Pi-model; te: temporal ensembling."
+Method = Annotated[MethodWord, typer.Option(help=describe_words())]
+OptionalMethod = Annotated[MethodWord | None, typer.Option(help=describe_words())]
 OnCollapse = Annotated[
     Literal["warn", "stop"], typer.Option(help="Where training collapses: warn, or save and stop with exit status 5.")
 ]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..commands.reproduce.cells import Variant
     from ..data.benchmarks.facts import Benchmark
 
-Method = Annotated[options.MethodOption | None, typer.Option(help=options.METHOD_HELP)]
 ScaledMode = Annotated[options.ModeName, typer.Option(help="released: as the paper's numbers were made; or paper.")]
 Network = Annotated[
     str | None, typer.Option(help="Instead of the paper's: small, cnn13, resnet18, timm:MODEL or module:PATH:FUNCTION.")
@@ -37,7 +36,7 @@ Example: fewlabels reproduce cifar10 --labels 500 --method mt+lp --split 10"""
 def reproduce(
     dataset: Annotated[str | None, typer.Argument(help="cifar10, cifar100 or mini-imagenet.")] = None,
     num_labels: Annotated[int | None, typer.Option("--labels", min=1, help="Labelled images in all.")] = None,
-    method: Method = None,
+    method: options.OptionalMethod = None,
     split: Annotated[
         int | None, typer.Option(min=0, help="Which images are labelled; default: 10; the paper's are 10 to 19.")
     ] = None,

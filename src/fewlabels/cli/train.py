@@ -42,7 +42,7 @@ def train(
     scale: Annotated[
         float, typer.Option(help="Share of the schedule of every phase, such as 0.1 for a try; the report says so.")
     ] = 1.0,
-    method: Annotated[options.MethodOption, typer.Option(help=options.METHOD_HELP)] = "lp",
+    method: options.Method = "lp",
     network: Annotated[
         str, typer.Option(help="small, cnn13, resnet18, timm:MODEL or module:IMPORT.PATH:FUNCTION.")
     ] = "small",

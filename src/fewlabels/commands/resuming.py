@@ -29,7 +29,7 @@ from ..storage.durable import make_folder
 from ..training.checkpoint import Checkpoints
 from ..training.distributed import Group, processes
 from ..training.identity import allowed_differences, differences, listed_differences, plain
-from ..training.settings import LABELED_ONLY, TrainSettings
+from ..training.settings import TrainSettings
 from .task import Task
 
 CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
@@ -183,7 +183,7 @@ def continue_from(task: Task, settings: TrainSettings, start: Start) -> tuple[Ta
     if task.pixels.shape[3] != start.image_input.channels:
         what = f"images with {task.pixels.shape[3]} channels, and the network takes {start.image_input.channels}"
         raise ConfigError("C88", what, do="continue with images like those it was trained on")
-    phases = tuple(phase for phase in settings.phases if phase.method not in LABELED_ONLY) or settings.phases
+    phases = tuple(phase for phase in settings.phases if not phase.labeled_only) or settings.phases
     digest = hashlib.sha256(start.weights).hexdigest()
     origin = {"run": os.path.abspath(start.folder), "file": start.file, "sha256": digest}
     facts = {**task.facts, "continued_from": origin}

@@ -1,8 +1,7 @@
 """The run folder: settings, events, results, labels, model, report and a manifest over all of them."""
 
 from ..storage.lock import RunLock
-from .output import refuse_existing, refuse_in_run, refuse_inside
-from .place import free_name
+from .output import free_name, refuse_existing, refuse_in_run, refuse_inside
 from .record import (
     PseudoLabelTable,
     Run,

@@ -39,7 +39,6 @@ from ..insights.schema import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, m
 from ..storage import durable
 from ..storage.file_systems import warn_of_network
 from .origin import versions
-from .place import takes_resume
 from .table import FORMULA, PseudoLabelTable
 
 __all__ = [
@@ -66,13 +65,22 @@ def refuse_used_folder(folder: str | Path) -> None:
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise ConfigError("C9", "a run needs a folder, and this is a file", where=folder, do="choose another name")
-    if takes_resume(path):
+    if can_be_resumed(path):
         do = "nothing was changed: go on with it by --resume, or choose another name"
         raise ConfigError("C9", "the output folder is not empty: an unfinished run is there", where=folder, do=do)
     if path.exists() and any(not place.name.startswith(".") for place in path.iterdir()):
         raise ConfigError(
             "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
         )
+
+
+def can_be_resumed(folder: Path) -> bool:
+    """Whether an unfinished run is there that --resume goes on with; one of `propagate` is not."""
+    try:
+        begun = json.loads((folder / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(begun, dict) and begun.get("kind") != "propagate" and not (folder / "manifest.json").exists()
 
 
 class RunWriter:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..data.settings import AugmentSettings
+from .settings import AugmentSettings
 
 
 @dataclass(frozen=True)

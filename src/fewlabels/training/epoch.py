@@ -13,7 +13,7 @@ from ..randomness import generator, torch_seed
 from .augment import Changes, draw_changes
 from .distributed import Group
 from .schedule import adam_beta1, consistency_weight, ema_keep, learning_rate
-from .settings import LABELED_ONLY, Phase, TrainSettings
+from .settings import Phase, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,6 @@ def two_stream_batches(
                 order[step * num_unlabeled : (step + 1) * num_unlabeled],
             ]
         )
-
-
-def num_steps(num_rows: int, size: int) -> int:
-    """Batches of `size` in one pass over num_rows rows; at least one."""
-    return max(1, num_rows // size)
 
 
 @dataclass(frozen=True)
@@ -132,22 +127,18 @@ def planned(
 def batches(phase: Phase, labels: np.ndarray, epoch: Epoch) -> list[np.ndarray]:
     """Row numbers of each step, all of one length."""
     labeled, unlabeled = np.flatnonzero(labels != UNLABELED), np.flatnonzero(labels == UNLABELED)
-    if phase.method in LABELED_ONLY:
+    if phase.labeled_only:
         return list(labeled_batches(labeled, phase.batch_labeled, epoch))
     return list(two_stream_batches(labeled, unlabeled, phase.batch_labeled, phase.batch_unlabeled, epoch))
 
 
 def steps_of(phase: Phase, labels: np.ndarray) -> int:
     """Steps that one epoch of the phase takes. labels: (n,) int64, -1 where unlabelled."""
-    given = int((labels != UNLABELED).sum())
-    if phase.method in LABELED_ONLY:
-        return num_steps(given, phase.batch_labeled)
-    return num_steps(len(labels) - given, phase.batch_unlabeled)
+    num_labeled = int((labels != UNLABELED).sum())
+    return phase.count_steps(num_labeled, len(labels) - num_labeled)
 
 
 def batch_size(phase: Phase, labels: np.ndarray) -> int:
-    """Rows in a step: fewer than asked for where there are not so many."""
-    given = int((labels != UNLABELED).sum())
-    if phase.method in LABELED_ONLY:
-        return min(given, phase.batch_labeled)
-    return phase.batch_labeled + min(len(labels) - given, phase.batch_unlabeled)
+    """Rows in a step of the phase. labels: (n,) int64, -1 where unlabelled."""
+    num_labeled = int((labels != UNLABELED).sum())
+    return phase.count_rows(num_labeled, len(labels) - num_labeled)

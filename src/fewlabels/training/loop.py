@@ -17,10 +17,11 @@ from .checkpoint import Snapshot
 from .epoch import Epoch, Plan, batch_size, planned, steps_of
 from .evaluate import evaluate, finite_descriptors
 from .execution import Execution
+from .method_table import BY_NAME
 from .methods import METHODS, Labels, Propagate, Pupil
 from .propagator import propagator
 from .schedule import learning_rate
-from .settings import TAUGHT_BY_EMA, TrainSettings
+from .settings import TrainSettings
 from .state import Place, State, losses_of, restore, snapshot
 from .step import Learner, NotFinite, demand_finite, make_optimizer, stepper
 from .targets import BatchTargets
@@ -208,7 +209,7 @@ def _ema_steps_before(run: _Run, phase: int) -> int:
         return 0
     steps = 0
     for earlier in run.settings.phases[:phase]:
-        taught = earlier.method in TAUGHT_BY_EMA
+        taught = BY_NAME[earlier.method].ema_teacher
         steps = steps + earlier.epochs * steps_of(earlier, run.labels.label) if taught else 0
     return steps
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from .losses import Seen, consistency, logit_distance, weighted_cross_entropy
-from .settings import MethodName, TrainSettings
+from .method_table import MethodName
+from .settings import TrainSettings
 from .targets import Targets, given_targets
 from .teachers import Teacher, average, itself, remembered
 

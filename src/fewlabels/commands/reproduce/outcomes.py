@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunError
-from ...recipes.names import PHASES
 from ...recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
 from ...report.words import Summary, summary
 from ...runs import Run, is_finished, read_run
 from ...training.identity import differences, plain
+from ...training.method_table import BY_WORD
 from .cells import Cell, Variant
 
 
@@ -125,7 +125,7 @@ def row(cell: Cell, variant: Variant, out: Path) -> Row:
 def shown(cells: Sequence[Cell], num_labels: int) -> list[Cell]:
     """The cells of one label count, and those that they train on the way, in the order of the paper's rows."""
     asked = [cell for cell in cells if cell.num_labels == num_labels]
-    candidates = [Cell(asked[0].benchmark, num_labels, method) for method in PHASES]
+    candidates = [Cell(asked[0].benchmark, num_labels, method) for method in BY_WORD]
     return [one for one in candidates if any(source in asked for source, _ in one.sources())]
 
 
