@@ -55,7 +55,7 @@ def run_demo(
     if processes() > 1:
         raise ConfigError("C13", f"{len(seeds)} seeds in several processes", do="start each seed on its own")
     if has_run(root, how):
-        writer = RunWriter.taken_up(root)
+        writer = RunWriter.reopen(root)
     else:
         facts = {"title": digits_task(seeds[0]).title, "seeds": list(seeds)}
         writer = RunWriter(root, "seeds", {"recipe": "digits_lp"}, **facts)

@@ -68,7 +68,7 @@ def read_finished(folder: Path, asked: Mapping[str, Any] | None = None) -> dict[
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what a run that was killed after its end left. The folder is locked."""
-    RunWriter.taken_up(folder)  # which takes away temporary files
+    RunWriter.reopen(folder)  # which takes away temporary files
     Checkpoints(folder / CHECKPOINTS, {}).remove_all()
 
 

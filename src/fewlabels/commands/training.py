@@ -23,7 +23,7 @@ from ..nets import build_network
 from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
-from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
+from ..runs import RunWriter, is_begun, is_finished, read_first_events, read_run
 from ..training.agreement import demand_same
 from ..training.checkpoint import Checkpoints, Snapshot
 from ..training.distributed import joined, processes
@@ -186,11 +186,11 @@ class _Run:
 
     def _open(self, again: bool, start: Snapshot | None, kept: Checkpoints) -> tuple[RunWriter | None, Log]:
         """The writer of the run folder, in the first process, and the log so far."""
-        before = first_events(self.folder, start.values["events"]) if start is not None else []
+        before = read_first_events(self.folder, start.values["events"]) if start is not None else []
         if not self.execution.group.leads:
             return None, Log(None, before)
         if again:
-            writer = RunWriter.taken_up(self.folder, len(before))
+            writer = RunWriter.reopen(self.folder, len(before))
         else:
             self._build_network("student")  # one that cannot be built leaves no folder behind
             writer = self._make_folder()
@@ -198,7 +198,7 @@ class _Run:
         if not before:
             log.add("start", self._facts())
         if again:
-            writer.taken_up_from(0 if start is None else start.values["place"]["done"], kept.differences)
+            writer.note_resume(0 if start is None else start.values["place"]["done"], kept.differences)
         return writer, log
 
     def _make_folder(self) -> RunWriter:
