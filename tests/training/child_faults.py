@@ -21,8 +21,8 @@ def after_restoring(spoil):
 def events_kept():
     from fewlabels.runs import RunWriter
 
-    taken_up = RunWriter.taken_up
-    RunWriter.taken_up = classmethod(lambda cls, folder, num_events=None: taken_up(folder, None))
+    reopen = RunWriter.reopen
+    RunWriter.reopen = classmethod(lambda cls, folder, num_events=None: reopen(folder, None))
 
 
 def dropout_by_a_running_number():

@@ -41,7 +41,7 @@ def build(purpose):
 
 
 class Stop:
-    """Wishes to stop when asked for the `at`-th time."""
+    """Asks to stop when called for the `at`-th time."""
 
     def __init__(self, at):
         self.at, self.asked = at, 0

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,6 +58,19 @@ def say_where(folder: Path) -> None:
         print(f"report  {folder / 'report.html'}")
 
 
+def print_run(
+    folder: Path, results: dict[str, Any], format_results: Callable[[dict[str, Any]], str], as_json: bool
+) -> None:
+    """End a command that trained: its results and where the run is. Nothing in a process that does not speak."""
+    if not speaks():
+        return
+    if as_json:
+        print_json(results | {"run": str(folder)})
+    else:
+        print(format_results(results))
+        say_where(folder)
+
+
 def hush(quiet: bool) -> None:
     if quiet:
         warnings.simplefilter("ignore")
@@ -73,6 +87,18 @@ def need_training_packages() -> None:
     missing = [name for name in ("torch", "safetensors", "PIL", "sklearn") if find_spec(name) is None]
     if missing:
         raise ConfigError("C23", f"training needs {', '.join(missing)}", do="pip install 'fewlabels[train]'")
+
+
+def begin_training(out: Path | None, *, resume: bool, allow_inexact: bool, quiet: bool) -> bool:
+    """What `train` and `demo` do first. Returns whether to be quiet: as asked, and where another process speaks.
+
+    Raises ConfigError: C23 for packages that are missing, C6 for --resume without --out.
+    """
+    need_training_packages()
+    set_threads_of_run(out, resume, allow_inexact)
+    quiet = quiet or not speaks()
+    hush(quiet)
+    return quiet
 
 
 def set_threads_of_run(out: Path | None, resume: bool, allow_inexact: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .app import app, choose_folder, hush, need_training_packages, print_json, say_where, set_threads_of_run, speaks
+from .app import app, begin_training, choose_folder, print_run
 from .options import Json, Quiet, Resume
 
 
@@ -21,20 +21,11 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about a minute."""
-    need_training_packages()
-    set_threads_of_run(out, resume, allow_inexact=False)
-    quiet = quiet or not speaks()
-    hush(quiet)
+    quiet = begin_training(out, resume=resume, allow_inexact=False, quiet=quiet)
     folder = choose_folder(out, "runs/demo", resume)
     from ..commands.demo import run_demo
-    from ..commands.tables import demo_table, seeds_table
+    from ..commands.text import format_demo, format_seeds
     from ..commands.training import RunOptions
 
     results = run_demo(folder, range(seed, seed + seeds), RunOptions(resume=resume, quiet=quiet))
-    if not speaks():
-        return
-    if as_json:
-        print_json(results | {"run": str(folder)})
-    else:
-        print(demo_table(results) if seeds == 1 else seeds_table(results))
-        say_where(folder)
+    print_run(folder, results, format_demo if seeds == 1 else format_seeds, as_json)

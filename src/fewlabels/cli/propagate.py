@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,9 +67,7 @@ def propagate(
     In tables the rows are a column of lists of numbers, or one numeric column for each feature; ids are those of the
     id column, or row numbers from 0 (npy, or no such column); without --labels, labels are those of the label column.
     """
-    from ..commands.explanations import text
     from ..commands.propagate import Input, run_propagation
-    from ..commands.tables import propagation_table
     from ..data.labels.csv import LabelOptions
     from ..data.tables.embeddings import Columns
     from ..graph import Refinement
@@ -78,11 +76,8 @@ def propagate(
     hush(quiet)
     refuse_existing(out, force=force)
     folder = run or free_name(out.with_name(f"{out.stem}-run"))
-    columns, rows = Columns(id_column, embedding_column, label_column), tuple(explain or ())
-    reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)
-    shared = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     settings = replace(
-        shared,
+        options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes),
         metric=metric,
         recall=options.parse_recall(recall),
         seed=seed,
@@ -91,7 +86,16 @@ def propagate(
         drop_bad_rows=drop_bad_rows,
     )
     results = run_propagation(
-        Input(embeddings, labels, labels_by_position, columns, reading, ignore_unknown_ids, rows, not no_report),
+        Input(
+            embeddings,
+            labels,
+            by_position=labels_by_position,
+            columns=Columns(id_column, embedding_column, label_column),
+            reading=LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict),
+            ignore_unknown_ids=ignore_unknown_ids,
+            explain=tuple(explain or ()),
+            report=not no_report,
+        ),
         out,
         folder,
         settings,
@@ -99,11 +103,17 @@ def propagate(
         excel_safe=excel_safe,
         quiet=quiet,
     )
+    _print(results, folder, out, as_json)
+
+
+def _print(results: dict[str, Any], folder: Path, out: Path, as_json: bool) -> None:
+    from ..commands.text import format_explanation, format_propagation
+
     if as_json:
         print_json(results | {"run": str(folder), "out": str(out)})
-    else:
-        for found in results.get("explanations", ()):
-            print(text(found) + "\n")
-        print(propagation_table(results))
-        print(f"\nlabels  {out}")
-        say_where(folder)
+        return
+    for found in results.get("explanations", ()):
+        print(format_explanation(found) + "\n")
+    print(format_propagation(results))
+    print(f"\nlabels  {out}")
+    say_where(folder)

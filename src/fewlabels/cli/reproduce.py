@@ -88,15 +88,15 @@ def reproduce(
     cells = [cell for one in benchmarks for cell in cells_of(one, num_labels, method)]
     if not listing:
         how = RunOptions(
-            checked_device(device),
-            speed,
-            60 * save_every,
-            True,
-            allow_inexact,
-            quiet,
-            _this_command(),
-            on_collapse,
-            tensorboard,
+            device=checked_device(device),
+            speed=speed,
+            save_every=60 * save_every,
+            resume=True,
+            allow_inexact=allow_inexact,
+            quiet=quiet,
+            go_on=_this_command(),
+            on_collapse=on_collapse,
+            tensorboard=tensorboard,
         )
         reproduce_from(Request(cells, _numbers(splits, split), variant, out), data, how)
     if not speaks():

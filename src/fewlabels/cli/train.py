@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .app import app, choose_folder, hush, need_training_packages, print_json, say_where, set_threads_of_run, speaks
+from .app import app, begin_training, choose_folder, print_run
 
 if TYPE_CHECKING:
     from ..data.labels.files import LabelFile
@@ -80,51 +80,43 @@ def train(
     column. The id of an image is its path below DATA, or the id column. In Parquet the images are the column image or
     img.
     """
-    need_training_packages()
-    set_threads_of_run(out, resume, allow_inexact)
-    quiet = quiet or not speaks()
-    hush(quiet)
+    quiet = begin_training(out, resume=resume, allow_inexact=allow_inexact, quiet=quiet)
     folder = choose_folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
     given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
     graph = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
-    from ..commands.tables import training_table
+    from ..commands.text import format_training
     from ..commands.train import ImageSource, checked_device, run_images
     from ..commands.training import RunOptions
     from ..recipes.images import ImageOptions
 
     results = run_images(
         ImageSource(
-            data, given, test, image_size, on_bad_image, ignore_unknown_ids, continue_from, accept_truncated, max_pixels
+            data,
+            given,
+            test=test,
+            image_size=image_size,
+            on_bad_image=on_bad_image,
+            ignore_unknown_ids=ignore_unknown_ids,
+            continue_from=continue_from,
+            accept_truncated=accept_truncated,
+            max_pixels=max_pixels,
         ),
         ImageOptions(
-            seed=seed,
-            epochs=epochs,
-            flip=flip,
-            graph=graph,
-            method=method,
-            network=network,
-            scale=scale,
-            learning_rate=learning_rate,
+            method, network, seed=seed, epochs=epochs, flip=flip, graph=graph, scale=scale, learning_rate=learning_rate
         ),
         folder,
         RunOptions(
-            checked_device(device),
-            speed,
-            60 * save_every,
-            resume,
-            allow_inexact,
-            quiet,
+            device=checked_device(device),
+            speed=speed,
+            save_every=60 * save_every,
+            resume=resume,
+            allow_inexact=allow_inexact,
+            quiet=quiet,
             on_collapse=on_collapse,
             tensorboard=tensorboard,
         ),
     )
-    if not speaks():
-        return
-    if as_json:
-        print_json(results | {"run": str(folder)})
-    else:
-        print(training_table(results))
-        say_where(folder)
+    print_run(folder, results, format_training, as_json)
 
 
 def _given(

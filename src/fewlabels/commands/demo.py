@@ -17,8 +17,8 @@ from ..report.words import summary
 from ..runs import RunWriter
 from ..training.distributed import count_processes
 from ..training.settings import TrainSettings
-from .tables import DEMO
 from .task import Task
+from .text import DEMO
 from .training import RunOptions, has_run, run_training
 
 
@@ -56,7 +56,7 @@ def run_demo(
     if count_processes() > 1:
         raise ConfigError("C13", f"{len(seeds)} seeds in several processes", do="start each seed on its own")
     if has_run(root, how):
-        writer = RunWriter.taken_up(root)
+        writer = RunWriter.reopen(root)
     else:
         facts = {"title": digits_task(seeds[0]).title, "seeds": list(seeds)}
         writer = RunWriter(root, "seeds", {"recipe": "digits_lp"}, **facts)

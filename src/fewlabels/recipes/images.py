@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
@@ -19,22 +19,23 @@ LEARNING_RATE = 0.05  # at the start of each phase, as the released code's for C
 CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs lose all they learnt (LOG.md)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ImageOptions:
     """What a user may choose about a run on images of their own.
 
-    epochs: of the last phase; None: by the number of images. flip: mirror images left and right in training.
     method: "supervised", "lp", "mt", "mt+lp", "pi" or "te". network: a name of docs/networks.md.
+    epochs: of the last phase; None: by the number of images. flip: mirror images left and right in training.
     scale: share of the epochs of every phase, unless `epochs` names them, as in recipes/paper.py.
     learning_rate: at the start of each phase.
     """
 
+    method: MethodWord = "lp"
+    network: str = "small"
+    _: KW_ONLY
     seed: int = 0
     epochs: int | None = None
     flip: bool = True
     graph: GraphSettings = field(default_factory=GraphSettings)
-    method: MethodWord = "lp"
-    network: str = "small"
     scale: float = 1.0
     learning_rate: float = LEARNING_RATE
 

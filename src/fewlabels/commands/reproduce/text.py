@@ -9,7 +9,7 @@ from ...recipes.paper import PROTOCOLS, petaflops
 from ...recipes.published import GRADES, RERUN_SPLIT, Number
 from ...report.words import Summary
 from ...training.method_table import BY_WORD
-from ..tables import aligned
+from ..text import align
 from .cells import OWN_RUNS, Cell, Variant
 from .outcomes import Outcome, Row, row, shown
 
@@ -47,7 +47,7 @@ def _departures(rows: Sequence[Row], variant: Variant) -> list[str]:
 def _table(rows: Sequence[Row], variant: Variant) -> str:
     aside = " (for orientation)" if any(one.cell.departures(variant) for one in rows) else ""
     head = ["", f"paper{aside}", f"released code, rerun{aside}", "ours, student", "ours, teacher", "splits done"]
-    return aligned([head, *(_cells(one) for one in rows)])
+    return align([head, *(_cells(one) for one in rows)])
 
 
 def _cells(row: Row) -> list[str]:
@@ -151,7 +151,7 @@ def list_text(cells: Sequence[Cell], variant: Variant, out: Path) -> str:
     notes.append("PFLOP: of the paper's network and full schedule; lp includes supervised, mt+lp includes mt.")
     if variant.suffix:
         notes.append(f"splits done: of runs with {', '.join(variant.changes) or 'mode paper'}.")
-    return aligned([head, *rows]) + "\n\n" + "\n".join(notes)
+    return align([head, *rows]) + "\n\n" + "\n".join(notes)
 
 
 def _listed(cell: Cell, variant: Variant, out: Path) -> list[str]:
