@@ -190,7 +190,7 @@ class _Run:
         if again:
             writer = RunWriter.reopen(self.folder, len(before))
         else:
-            self._build_network("student")  # one that cannot be built leaves no folder behind
+            _ = self.student  # one that cannot be built leaves no folder behind
             writer = self._make_folder()
         log = Log(writer, before, Board(self.folder / "tensorboard") if self.options.tensorboard else None)
         if not before:
@@ -239,14 +239,22 @@ class _Run:
         watcher = Watcher(task, settings, self.execution, policy, progress)
         labels = PartialLabels(task.labels, task.class_names)
         try:
-            return train(self._build_network, images, labels, settings, self.execution, watcher.callbacks(), start)
+            return train(self._network_for, images, labels, settings, self.execution, watcher.callbacks(), start)
         finally:
             progress.close()
 
-    def _build_network(self, purpose: str) -> nn.Module:
-        """A network with weights drawn from the seed and the purpose, or those that the task starts from."""
+    @cached_property
+    def student(self) -> nn.Module:
+        """The network that is trained. Built once, before the folder of a new run is made."""
+        return self._build_network("weights")
+
+    def _network_for(self, purpose: str) -> nn.Module:
+        return self.student if purpose == "student" else self._build_network(purpose)
+
+    def _build_network(self, stream: str) -> nn.Module:
+        """A network with weights drawn from the seed and the stream, or those that the task starts from."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_seed(self.settings.seed, "weights" if purpose == "student" else purpose))
+            torch.manual_seed(torch_seed(self.settings.seed, stream))
             network = build_network(self.settings.network, self.image_input, len(self.task.class_names))
         if self.task.start_weights is not None:
             network.load_state_dict(load(self.task.start_weights))
