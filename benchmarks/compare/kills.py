@@ -125,10 +125,9 @@ def fewlabels(folder: Path) -> str:
 
     from fewlabels.commands.task import Task
     from fewlabels.commands.training import RunOptions, run_training
-    from fewlabels.data.settings import AugmentSettings
     from fewlabels.graph import GraphSettings
     from fewlabels.nets import NetworkSettings
-    from fewlabels.training.settings import Phase, TrainSettings
+    from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 
     pixels = np.random.default_rng(0).integers(0, 256, (512, 16, 16, 3), np.uint8)
     labels = np.where(np.arange(512) < 100, np.arange(512) % 10, -1)

@@ -146,7 +146,8 @@ def main() -> None:
     else:
         dataset = load_dataset("cifar10", options.data, cache=options.cache)
         plan, device = Plan(dataset, Variant(), ORDER[: options.cells], options.runs), options.device
-    state = work(plan, RunOptions(device, options.speed, save_every=60, resume=True, quiet=options.tiny), end)
+    how = RunOptions(device=device, speed=options.speed, save_every=60, resume=True, quiet=options.tiny)
+    state = work(plan, how, end)
     records, about = (
         found(plan),
         origin(torch.device(device)) | {"speed": options.speed, "variant": asdict(plan.variant)},

@@ -23,6 +23,7 @@ from fewlabels.data.benchmarks.facts import CIFAR10
 from fewlabels.data.benchmarks.splits import few_labels
 from fewlabels.graph import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
+from fewlabels.recipes.paper import CIFAR_AUGMENT
 from fewlabels.training.settings import Consistency, Phase, TrainSettings
 
 COUNTS, SPLITS, EPOCHS, RATE = (500, 4000), (10, 11, 12), 6, 0.05
@@ -52,7 +53,7 @@ class Cell:
                 "small", heads=1 + taught, unit_descriptor=not taught, dropout=0.0, width=16, first_stride=2
             ),
             graph=GraphSettings(mode="released"),
-            augment=CIFAR10.augment,
+            augment=CIFAR_AUGMENT,
             consistency=Consistency(rampup_epochs=1),
             seed=self.split,
         )

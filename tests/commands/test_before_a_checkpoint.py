@@ -7,13 +7,12 @@ import pytest
 
 from fewlabels.commands import training
 from fewlabels.commands.training import RunOptions, run_training
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError, NumericsError, RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run
 from fewlabels.training import loop
-from fewlabels.training.settings import Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 
 SHORT = TrainSettings(
     phases=(Phase("supervised", 1, 0.05, 6), Phase("lp", 1, 0.05, 6, 18)),

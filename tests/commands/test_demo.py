@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from fewlabels.commands.demo import digits_task, run_demo
-from fewlabels.commands.tables import demo_table, seeds_table
+from fewlabels.commands.text import format_demo, format_seeds
 from fewlabels.commands.training import RunOptions
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.graph import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.runs import verify_run
-from fewlabels.training.settings import Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 
 SHORT = TrainSettings(
     phases=(Phase("supervised", 3, 0.05, 30), Phase("lp", 1, 0.05, 30, 70)),
@@ -40,13 +39,13 @@ def test_several_seeds_make_a_folder_each_and_a_table(few_digits, tmp_path):
     for folder in (tmp_path / "demo", tmp_path / "demo" / "seed-3"):
         assert verify_run(folder) == []
         assert (folder / "report.html").is_file()
-    table = seeds_table(results)
+    table = format_seeds(results)
     assert "seed 3" in table
     assert "test error, label propagation (%)" in table
 
 
 def test_the_table_of_one_run_names_what_it_shows(tmp_path):
-    table = demo_table(run_demo(tmp_path / "demo", [0], RunOptions(quiet=True), settings=SHORT))
+    table = format_demo(run_demo(tmp_path / "demo", [0], RunOptions(quiet=True), settings=SHORT))
     for line in ("30 labels for 1347 images", "supervised", "first epoch", "certainty of wrong", "peak memory"):
         assert line in table
 

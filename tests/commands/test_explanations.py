@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fewlabels.commands.explanations import record, text
+from fewlabels.commands.text import describe_explanation, format_explanation
 from fewlabels.graph import GraphSettings, explain_rows, propagate
 
 NAMES = ["ant", "bee"]
@@ -18,7 +18,10 @@ def records():
     settings = GraphSettings(n_neighbors=2)
     with pytest.warns(UserWarning, match="FL-G1 "):
         found = propagate(ROWS, LABELS, settings)
-    return [record(why, IDS, NAMES) for why in explain_rows(found, LABELS, range(7), settings, descriptors=ROWS)]
+    return [
+        describe_explanation(why, IDS, NAMES)
+        for why in explain_rows(found, LABELS, range(7), settings, descriptors=ROWS)
+    ]
 
 
 def test_a_record_has_names_instead_of_numbers(records):
@@ -31,7 +34,7 @@ def test_a_record_has_names_instead_of_numbers(records):
 
 
 def test_the_text_names_neighbours_labelled_rows_and_classes(records):
-    lines = text(records[4]).splitlines()
+    lines = format_explanation(records[4]).splitlines()
     assert lines[0].startswith("why e: bee, certainty 0.")
     assert any(line.startswith("  class shares: bee ") for line in lines)
     assert any(line.startswith("  strongest neighbours  similarity") for line in lines)
@@ -41,14 +44,14 @@ def test_the_text_names_neighbours_labelled_rows_and_classes(records):
 
 
 def test_given_unreached_and_equal_rows_are_said(records):
-    assert text(records[0]).startswith("why a: ant, given\n")
-    assert "rows with the same embedding, itself counted: 2" in text(records[1])
-    unreached = text(records[5])
+    assert format_explanation(records[0]).startswith("why a: ant, given\n")
+    assert "rows with the same embedding, itself counted: 2" in format_explanation(records[1])
+    unreached = format_explanation(records[5])
     assert unreached.startswith("why f: no label\n")
     assert "no label reaches its part of 2 rows: label one of them" in unreached
     assert "labelled rows that decided" not in unreached
 
 
 def test_columns_of_a_table_stand_below_each_other(records):
-    block = next(part for part in text(records[4]).split("\n\n") if "similarity" in part)
+    block = next(part for part in format_explanation(records[4]).split("\n\n") if "similarity" in part)
     assert len({len(line) for line in block.splitlines()}) == 1

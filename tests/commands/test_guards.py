@@ -9,13 +9,12 @@ import torch
 
 from fewlabels.commands.guards import Known, collapse, new_alarms
 from fewlabels.commands.training import RunOptions, run_training
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import CollapseWarning, ConfigError, NumericsError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run
 from fewlabels.training import loop
-from fewlabels.training.settings import Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 from tests.faults.lanes import size
 
 TEN = Known([5] * 10, [f"class {number}" for number in range(10)], num_test=1000)

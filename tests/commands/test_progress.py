@@ -10,8 +10,8 @@ import pytest
 
 from fewlabels.commands import progress
 from fewlabels.commands import progress as pace
-from fewlabels.commands.progress import Pace, Progress, StageProgress, fitting, following, time_words
-from fewlabels.commands.watching import note, place_words, stage_words
+from fewlabels.commands.progress import Pace, Progress, StageProgress, fit_note, time_words, track_progress
+from fewlabels.commands.watching import epoch_words, place_words, stage_words
 
 
 class Terminal(io.StringIO):
@@ -104,8 +104,8 @@ def test_a_line_shows_all_of_a_note(capsys, monkeypatch):
 
 
 def test_the_first_part_of_a_note_is_always_shown():
-    assert fitting(("loss 3", "error 2"), 0) == "loss 3"
-    assert fitting((), 10) == ""
+    assert fit_note(("loss 3", "error 2"), 0) == "loss 3"
+    assert fit_note((), 10) == ""
 
 
 EPOCH = {"event": "epoch", "phase": "lp", "loss": 0.5234, "test_error": None}
@@ -113,11 +113,11 @@ MORE = {"pseudo_label_accuracy": 83.4, "mean_certainty": 0.71}
 
 
 def test_a_note_on_training_says_what_is_known_of_the_last_epoch():
-    assert note([{"event": "start"}]) == ()
-    assert note([EPOCH]) == ("lp loss 0.523",)
+    assert epoch_words([{"event": "start"}]) == ()
+    assert epoch_words([EPOCH]) == ("lp loss 0.523",)
     measured = EPOCH | {"test_error": 12.14, "teacher_test_error": None}
-    assert note([measured, EPOCH | MORE]) == NOTE  # the error is measured now and then: the last one stands
-    assert note([measured | {"teacher_test_error": 9.0}])[1] == "error 9.0%"
+    assert epoch_words([measured, EPOCH | MORE]) == NOTE  # the error is measured now and then: the last one stands
+    assert epoch_words([measured | {"teacher_test_error": 9.0}])[1] == "error 9.0%"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_quiet_says_nothing(capsys):
 
 
 def test_following_passes_everything_on(capsys):
-    assert list(following("reading")(iter("abc"), 3)) == ["a", "b", "c"]
+    assert list(track_progress("reading")(iter("abc"), 3)) == ["a", "b", "c"]
     assert "reading: 100 %" in capsys.readouterr().err
 
 

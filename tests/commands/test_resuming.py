@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fewlabels.cli import train as cli_training
+from fewlabels.cli.app import set_threads_of_run
 from fewlabels.cli.main import run
 from fewlabels.commands import demo, training
 from fewlabels.commands import train as images
@@ -108,13 +108,12 @@ def test_an_inexact_resume_ends_and_is_written_down(children, stopped):
 
 
 def test_its_seconds_are_those_of_all_sittings(photos, tmp_path, monkeypatch, signal_in_second_epoch):
-    before = []
     signal_in_second_epoch()
+    policy = training.CheckpointPolicy
     with monkeypatch.context() as first:
-        first.setattr(training, "clock", lambda begun, more: before.append(more) or (lambda: 1000.0 + more))
+        first.setattr(training, "CheckpointPolicy", lambda **given: policy(**given | {"spent": lambda: 1000.0}))
         assert commanded(first, [*photos, "--out", "run"]) == 143
     assert commanded(monkeypatch, [*photos, "--out", "run", "--resume"]) == 0
-    assert before == [0.0]
     assert 1000 < json.loads((tmp_path / "run" / "results.json").read_text())["wall_seconds"] < 2000
 
 
@@ -204,7 +203,7 @@ def test_resume_takes_the_threads_of_the_run_unless_others_are_named(tmp_path, m
     monkeypatch.setenv("OMP_NUM_THREADS", set_to or "")
     if set_to is None:
         monkeypatch.delenv("OMP_NUM_THREADS")
-    cli_training._resumable(tmp_path / "run", True, allow_inexact=False)
+    set_threads_of_run(tmp_path / "run", True, allow_inexact=False)
     assert os.environ["OMP_NUM_THREADS"] == taken
 
 

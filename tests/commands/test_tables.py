@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fewlabels.commands.propagate import Input, run_propagation
-from fewlabels.commands.tables import propagation_table
+from fewlabels.commands.text import format_propagation
 from fewlabels.graph import GraphSettings
 
 RESULTS = {"num_rows": 60, "num_labeled": 5, "certainty": 0.07, "wall_seconds": 1.0}
@@ -21,20 +21,20 @@ RESULTS = {"num_rows": 60, "num_labeled": 5, "certainty": 0.07, "wall_seconds": 
     ],
 )
 def test_the_end_says_how_many_given_labels_the_others_contradict(found, words):
-    assert words in propagation_table(RESULTS | {"leave_one_out": found})
+    assert words in format_propagation(RESULTS | {"leave_one_out": found})
 
 
 @pytest.mark.parametrize("found", [None, {"num_checked": 0, "num_contradicted": 0}])
 def test_where_no_label_was_checked_nothing_is_said_of_it(found):
-    assert "contradict" not in propagation_table(RESULTS | {"leave_one_out": found})
+    assert "contradict" not in format_propagation(RESULTS | {"leave_one_out": found})
 
 
 def test_certainty_is_no_probability_unless_it_was_fitted():
-    assert "It is no probability; --calibrate" in propagation_table(RESULTS)
-    fitted = propagation_table(RESULTS | {"refined": {"temperature": 0.4, "num_held_out": 50}})
+    assert "It is no probability; --calibrate" in format_propagation(RESULTS)
+    fitted = format_propagation(RESULTS | {"refined": {"temperature": 0.4, "num_held_out": 50}})
     assert "Certainty was fitted on 50 labels held out." in fitted
     assert "no probability" not in fitted
-    assert "no probability" in propagation_table(RESULTS | {"refined": {"temperature": None, "num_held_out": 0}})
+    assert "no probability" in format_propagation(RESULTS | {"refined": {"temperature": None, "num_held_out": 0}})
 
 
 def test_a_label_that_is_wrong_is_counted_at_the_end(tmp_path):
@@ -52,4 +52,5 @@ def test_a_label_that_is_wrong_is_counted_at_the_end(tmp_path):
         quiet=True,
     )
     assert results["leave_one_out"] == {"num_labelled": 7, "num_checked": 7, "num_contradicted": 1}
-    assert "Of 7 given labels, each left out in turn, the others contradict 1: the report" in propagation_table(results)
+    words = "Of 7 given labels, each left out in turn, the others contradict 1: the report"
+    assert words in format_propagation(results)

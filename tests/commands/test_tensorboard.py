@@ -4,18 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from fewlabels.commands import tensorboard
+from fewlabels.commands import watching
 from fewlabels.commands.reproduce.cells import Variant, cells_of
 from fewlabels.commands.reproduce.run import Request, reproduce_from
 from fewlabels.commands.training import RunOptions, run_training
-from fewlabels.commands.watching import Keeper
+from fewlabels.commands.watching import CheckpointPolicy
 from fewlabels.data.benchmarks.facts import CIFAR10
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError, Interrupted
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import NetworkSettings
 from fewlabels.runs import read_run, verify_run
-from fewlabels.training.settings import Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 
 SHOWN = RunOptions(quiet=True, tensorboard=True)
 SETTINGS = TrainSettings(
@@ -39,7 +38,7 @@ def expected(folder):
     steps, found = 0, {}
     for epoch in read_run(folder).of("epoch"):
         steps += epoch["steps"]
-        for name, tag in tensorboard.SCALARS.items():
+        for name, tag in watching.SCALARS.items():
             if epoch.get(name) is not None:
                 found.setdefault(tag, []).append((steps, pytest.approx(epoch[name])))
     return found
@@ -49,9 +48,7 @@ def test_it_shows_every_number_of_every_epoch_and_is_sealed(stripes, tmp_path):
     pytest.importorskip("tensorboard")
     run_training(stripes, SETTINGS, tmp_path / "run", SHOWN)
     assert scalars(tmp_path / "run") == expected(tmp_path / "run")
-    assert set(tensorboard.SCALARS.values()) - set(scalars(tmp_path / "run")) <= {
-        "pseudo_labels/certainty_of_wrong_ones"
-    }
+    assert set(watching.SCALARS.values()) - set(scalars(tmp_path / "run")) <= {"pseudo_labels/certainty_of_wrong_ones"}
     assert verify_run(tmp_path / "run") == []
     next((tmp_path / "run" / "tensorboard").iterdir()).unlink()
     assert [problem.reason for problem in verify_run(tmp_path / "run")] == ["missing"]
@@ -61,18 +58,14 @@ def test_a_run_taken_up_shows_nothing_twice(stripes, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
     asked = []
 
-    def stop(keeper):
+    def stop():
         """Of the tenth look on: signal 15, after which the run is saved."""
-        asked.append(keeper)
+        asked.append(True)
         return 15 if len(asked) > 10 else None
 
     with monkeypatch.context() as patch:
-        init = Keeper.__init__
-        patch.setattr(
-            Keeper,
-            "__init__",
-            lambda self, kept, log, keeping: init(self, kept, log, replace(keeping, stop=lambda: stop(self))),
-        )
+        init = CheckpointPolicy.__init__
+        patch.setattr(CheckpointPolicy, "__init__", lambda self, **given: init(self, **given | {"stop": stop}))
         with pytest.raises(Interrupted):
             run_training(stripes, SETTINGS, tmp_path / "run", SHOWN)
     assert 0 < len(scalars(tmp_path / "run")["loss"]) < 5
@@ -83,7 +76,7 @@ def test_a_run_taken_up_shows_nothing_twice(stripes, tmp_path, monkeypatch):
 
 
 def test_where_it_is_missing_nothing_is_begun(stripes, tmp_path, monkeypatch):
-    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
+    monkeypatch.setattr(watching, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"FL-C66 .*pip install 'fewlabels\[tensorboard\]'"):
         run_training(stripes, SETTINGS, tmp_path / "run", SHOWN)
     with pytest.raises(ConfigError, match="FL-C66"):  # and not for want of the images

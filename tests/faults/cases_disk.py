@@ -16,8 +16,8 @@ import numpy as np
 
 from fewlabels.commands import propagate as propagation
 from fewlabels.estimator import LabelPropagationClassifier
-from fewlabels.runs import RunWriter, place
-from fewlabels.storage import durable
+from fewlabels.runs import RunWriter
+from fewlabels.storage import durable, file_systems
 from tests.faults.catalogue import Family
 from tests.training.disk import error_at, faulty
 
@@ -178,9 +178,9 @@ for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGK
 
 @cases.accepted("D8", "a run on a network file system", warns=["D8"])
 def _(work):
-    lines = ["1 0 0:1 / / rw - ext4 /dev/sda rw", rf"2 1 0:2 / {work.folder}/far\040away rw - nfs4 host:/x rw"]
+    lines = ["/dev/sda / ext4 rw 0 0", rf"host:/x {work.folder}/far\040away nfs4 rw 0 0"]
     work.write("mounts", "\n".join(lines))
-    work.monkeypatch.setattr(place, "MOUNTS", work.folder / "mounts")
+    work.monkeypatch.setattr(file_systems, "MOUNTS", work.folder / "mounts")
     work.call(lambda: RunWriter("near", "train", {}))
     assert work.caught == []
     work.call(lambda: RunWriter("far away/run", "train", {}))

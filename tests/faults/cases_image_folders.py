@@ -98,7 +98,7 @@ def _(work):
 @cases.accepted("I21", "an image in two classes, and one in training and test", warns=["I21"])
 def _(work):
     work.monkeypatch.setattr("fewlabels.commands.train.run_training", lambda task, *rest: {"num_rows": len(task.ids)})
-    work.monkeypatch.setattr("fewlabels.commands.tables.training_table", lambda results: "")
+    work.monkeypatch.setattr("fewlabels.commands.text.format_training", lambda results: "")
     for name in ("cat/a", "dog/b", "unlabeled/c"):
         work.write(f"animals/{name}.png", GOOD)
     work.write("animals/dog/d.png", encoded(noise(8, 8, seed=1)))

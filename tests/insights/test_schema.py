@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,14 +7,15 @@ from fewlabels.errors import RunError
 from fewlabels.insights.schema import MapPoints, Tile, gallery_bytes, map_bytes, read_gallery, read_map
 
 POINTS = MapPoints(
-    np.array([3, 5]),
-    np.array([0.5, 1], np.float32),
-    np.array([2, -1], np.float32),
-    np.array([1, -1]),
-    np.array([1, 0], np.float32),
-    np.array([True, False]),
+    row=np.array([3, 5]),
+    x=np.array([0.5, 1], np.float32),
+    y=np.array([2, -1], np.float32),
+    label=np.array([1, -1]),
+    certainty=np.array([1, 0], np.float32),
+    given=np.array([True, False]),
 )
-TILES = [Tile("certain", 1, "é,\n", 1, -1, 0.9, 0.9, b"\x89PNG"), Tile("suspicious", 0, "b", 1, 0, 0.5, 0.7, None)]
+SURE = Tile(group="certain", class_number=1, id="é,\n", label=1, truth=-1, certainty=0.9, score=0.9, image=b"\x89PNG")
+TILES = [SURE, replace(SURE, group="suspicious", class_number=0, id="b", truth=0, score=0.7, image=None)]
 
 
 def test_what_is_written_is_read_back(tmp_path):

@@ -4,13 +4,12 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from fewlabels.data.settings import AugmentSettings
 from fewlabels.errors import ConfigError
 from fewlabels.graph.settings import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.recipes.images import ImageOptions, image_settings
-from fewlabels.recipes.names import PHASES
-from fewlabels.training.settings import Optimization, Phase, TrainSettings
+from fewlabels.training.method_table import BY_WORD
+from fewlabels.training.settings import AugmentSettings, Optimization, Phase, TrainSettings
 
 
 def test_unless_asked_for_something_else_it_is_label_propagation_on_the_small_network():
@@ -27,10 +26,10 @@ def test_unless_asked_for_something_else_it_is_label_propagation_on_the_small_ne
     )
 
 
-@pytest.mark.parametrize("method", PHASES)
+@pytest.mark.parametrize("method", BY_WORD)
 def test_each_method_has_its_phases_and_epochs_go_to_the_last(method):
     settings = image_settings(100, 900, 32, ImageOptions(method=method, epochs=3))
-    assert tuple(phase.method for phase in settings.phases) == PHASES[method]
+    assert tuple(phase.method for phase in settings.phases) == BY_WORD[method].phases
     assert settings.phases[-1].epochs == 3
     assert all(phase.epochs > 3 for phase in settings.phases[:-1])
 

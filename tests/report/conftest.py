@@ -61,19 +61,21 @@ def insights() -> Callable[..., Insights]:
 
     def make(ids: tuple[str, ...] = ("a.png", "b.png", "c.png", "d.png"), image: bytes | None = b"\x89PNG") -> Insights:
         points = MapPoints(
-            np.arange(3),
-            np.array([0.0, 1, 2], np.float32),
-            np.array([1.0, 0, 1], np.float32),
-            np.array([0, 1, -1]),
-            np.array([1.0, 0.5, 0], np.float32),
-            np.array([True, False, False]),
+            row=np.arange(3),
+            x=np.array([0.0, 1, 2], np.float32),
+            y=np.array([1.0, 0, 1], np.float32),
+            label=np.array([0, 1, -1]),
+            certainty=np.array([1.0, 0.5, 0], np.float32),
+            given=np.array([True, False, False]),
         )
-        tiles = [
-            Tile("doubtful", 0, ids[0], 0, 1, 0.25, 0.75, image),
-            Tile("certain", 0, ids[1], 0, 0, 0.93, 0.93, image),
-            Tile("doubtful", 1, ids[2], 1, -1, 0.44, 0.56, image),
-            Tile("suspicious", 0, ids[3], 1, 1, 0.81, 0.7, image),
+        names = ("group", "class_number", "id", "label", "truth", "certainty", "score")
+        rows = [
+            ("doubtful", 0, ids[0], 0, 1, 0.25, 0.75),
+            ("certain", 0, ids[1], 0, 0, 0.93, 0.93),
+            ("doubtful", 1, ids[2], 1, -1, 0.44, 0.56),
+            ("suspicious", 0, ids[3], 1, 1, 0.81, 0.7),
         ]
+        tiles = [Tile(**dict(zip(names, row, strict=True)), image=image) for row in rows]
         return Insights(json.loads(json.dumps(VALUES)), points, tiles)
 
     return make

@@ -140,10 +140,10 @@ def test_the_note_on_longer_training_is_no_alarm_and_stands_once_for_repeats(mak
 
 def test_what_guards_saw_and_how_a_run_was_taken_up_is_told(make_run):
     folder = make_run(finished=False)
-    writer = RunWriter.taken_up(folder)
+    writer = RunWriter.reopen(folder)
     writer.event("guard", guard="loss", phase_index=1, message="phase 2 (lp), epoch 3: the loss is 7")
-    writer.taken_up_from(12, [])
-    writer.taken_up_from(1500, ["threads: 2 -> 1"])
+    writer.note_resume(12, [])
+    writer.note_resume(1500, ["threads: 2 -> 1"])
     with (folder / "resumed.jsonl").open("a") as file:
         file.write('{"when": "20')  # torn by a kill: no result depends on it
     report = gather([folder])

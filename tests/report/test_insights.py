@@ -1,6 +1,7 @@
 """What a report says of single rows: the parts, and hostile names."""
 
 import base64
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -99,7 +100,7 @@ def test_a_run_without_insights_has_none_of_these_parts(make_run):
 def test_more_than_ten_classes_are_folded(make_run, insights):
     found = insights()
     tile = found.tiles[0]
-    tiles = [type(tile)("doubtful", number, f"r{number}", number, -1, 0.2, 0.8, b"") for number in range(12)]
+    tiles = [replace(tile, class_number=number, id=f"r{number}", label=number, truth=-1) for number in range(12)]
     shown = gather([make_run(insights=type(found)({"map": None}, None, tiles), class_names=tuple("abcdefghijkl"))])
     assert [one.name for one in shown.galleries.open] == list("abcdefghij")
     assert [one.name for one in shown.galleries.folded] == ["k", "l"]

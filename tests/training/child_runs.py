@@ -32,10 +32,9 @@ def stripes(num_rows):
 
 def settings_of(job):
     """A phase of one epoch and one of two, of two or three steps each, with dropout, random changes and two heads."""
-    from fewlabels.data.settings import AugmentSettings
     from fewlabels.graph import GraphSettings
     from fewlabels.nets import NetworkSettings
-    from fewlabels.training.settings import Phase, TrainSettings
+    from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
 
     def phase(method, num_epochs):
         return Phase(method, num_epochs, 0.05, 3, 0 if method == "supervised" else 19)

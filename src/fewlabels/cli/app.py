@@ -1,4 +1,4 @@
-"""The app, and what its commands share."""
+"""The app, and what its commands do alike."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import os
 import re
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import ConfigError
-
-if TYPE_CHECKING:
-    from ..graph import GraphSettings
 
 THREADS = re.compile("[1-9][0-9]*(,[1-9][0-9]*)*")  # of OpenMP: one number for each level of nesting
 
@@ -26,31 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings; results and errors only.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace the output file if it exists, whole or not at all.")]
-LabelsFile = Annotated[
-    Path | None,
-    typer.Option("--labels", help="CSV, Parquet or Arrow with the columns id,label; an empty label is none."),
-]
-Delimiter = Annotated[str, typer.Option(help="Between the cells of a label CSV.")]
-Encoding = Annotated[str, typer.Option(help="Of a label CSV.")]
-IgnoreUnknown = Annotated[bool, typer.Option(help="Leave out labels whose id is not in the data, instead of stopping.")]
-SkipBadRows = Annotated[
-    bool,
-    typer.Option("--skip-bad-rows", help="Leave out rows of the label CSV with more or fewer fields than its header."),
-]
-OnConflict = Annotated[
-    Literal["error", "last", "drop"],
-    typer.Option(help="An id with two labels: stop; its last row counts; or it has no label."),
-]
-Neighbors = Annotated[int, typer.Option(help="Neighbours of each row in the graph (the paper's k).")]
-Gamma = Annotated[float, typer.Option(help="Power put on similarities.")]
-Alpha = Annotated[float, typer.Option(help="How far labels travel, in (0, 1).")]
-ModeName = Literal["paper", "released"]
-Mode = Annotated[ModeName, typer.Option(help="paper, or released: as the authors' code does it.")]
-AllowEmpty = Annotated[bool, typer.Option(help="Accept classes without a label; they are never chosen.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -74,20 +48,6 @@ def _options(
         raise ConfigError("C14", what, do="correct it, or unset it")
 
 
-def graph_settings(
-    n_neighbors: int, gamma: float, alpha: float, mode: ModeName, allow_empty_classes: bool
-) -> GraphSettings:
-    from ..graph import GraphSettings
-
-    return GraphSettings(
-        n_neighbors=n_neighbors,
-        gamma=gamma,
-        alpha=alpha,
-        mode=mode,
-        allow_empty_classes=allow_empty_classes,
-    )
-
-
 def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
@@ -98,6 +58,80 @@ def say_where(folder: Path) -> None:
         print(f"report  {folder / 'report.html'}")
 
 
+def print_run(
+    folder: Path, results: dict[str, Any], format_results: Callable[[dict[str, Any]], str], as_json: bool
+) -> None:
+    """End a command that trained: its results and where the run is. Nothing in a process that does not speak."""
+    if not speaks():
+        return
+    if as_json:
+        print_json(results | {"run": str(folder)})
+    else:
+        print(format_results(results))
+        say_where(folder)
+
+
 def hush(quiet: bool) -> None:
     if quiet:
         warnings.simplefilter("ignore")
+
+
+def speaks() -> bool:
+    """Whether this process speaks to the user: the first of torchrun's, or the only one. Known without torch."""
+    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
+def need_training_packages() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "safetensors", "PIL", "sklearn") if find_spec(name) is None]
+    if missing:
+        raise ConfigError("C23", f"training needs {', '.join(missing)}", do="pip install 'fewlabels[train]'")
+
+
+def begin_training(out: Path | None, *, resume: bool, allow_inexact: bool, quiet: bool) -> bool:
+    """What `train` and `demo` do first. Returns whether to be quiet: as asked, and where another process speaks.
+
+    Raises ConfigError: C23 for packages that are missing, C6 for --resume without --out.
+    """
+    need_training_packages()
+    set_threads_of_run(out, resume, allow_inexact)
+    quiet = quiet or not speaks()
+    hush(quiet)
+    return quiet
+
+
+def set_threads_of_run(out: Path | None, resume: bool, allow_inexact: bool) -> None:
+    """With --resume, take the number of threads that the run was begun with, unless OMP_NUM_THREADS says another.
+
+    To be called before NumPy and torch are imported: they read that variable then. Raises ConfigError (C6) without the
+    folder.
+    """
+    if resume and out is None:
+        raise ConfigError("C6", "--resume without --out", do="name the run folder to go on with")
+    if not resume or out is None or allow_inexact:
+        return
+    for begun in (out / "run.json", *out.glob("seed-*/run.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # what is wrong with the folder is told later
+            os.environ.setdefault("OMP_NUM_THREADS", str(int(json.loads(begun.read_bytes())["threads"])))
+
+
+def choose_folder(out: Path | None, wanted: str | Path, resume: bool, inputs: tuple[Path | None, ...] = ()) -> Path:
+    """The run folder: as named, or the next free one of the wanted name.
+
+    Raises ConfigError for one in use (C9), or in one of the inputs (C10).
+    """
+    from ..runs import free_name, refuse_inside, refuse_used_folder
+
+    folder = out or free_name(wanted)
+    refuse_inside(folder, inputs)
+    if not resume:
+        refuse_used_folder(folder)
+    return folder
+
+
+def demand_folders(runs: list[Path]) -> None:
+    """Raises ConfigError (C26) for a run that is no folder."""
+    for run in runs:
+        if not run.is_dir():
+            raise ConfigError("C26", "no such folder", where=run, do="give a folder that a run made")

@@ -1,4 +1,4 @@
-"""The command that takes the labels of a review out."""
+"""`fewlabels export`: the labels of a run and its review."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .app import Force, Json, app, print_json
+from .app import app, print_json
+from .options import Force, Json
 
 EXAMPLES = """Example: fewlabels export runs/photos --out reviewed.csv
 

@@ -1,18 +1,45 @@
-"""Options of `fewlabels propagate` alone, and its examples; those that commands share are in cli.py."""
+"""Options that several commands share, and those of `propagate`; and the graph settings that they make."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import ConfigError
+from ..training.method_table import MethodWord, describe_words
 
 if TYPE_CHECKING:
     from ..graph import GraphSettings
-    from ..graph.settings import Refinement
 
+# Of several commands
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings; results and errors only.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output file if it exists, whole or not at all.")]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option("--labels", help="CSV, Parquet or Arrow with the columns id,label; an empty label is none."),
+]
+Delimiter = Annotated[str, typer.Option(help="Between the cells of a label CSV.")]
+Encoding = Annotated[str, typer.Option(help="Of a label CSV.")]
+IgnoreUnknown = Annotated[bool, typer.Option(help="Leave out labels whose id is not in the data, instead of stopping.")]
+SkipBadRows = Annotated[
+    bool,
+    typer.Option("--skip-bad-rows", help="Leave out rows of the label CSV with more or fewer fields than its header."),
+]
+OnConflict = Annotated[
+    Literal["error", "last", "drop"],
+    typer.Option(help="An id with two labels: stop; its last row counts; or it has no label."),
+]
+Neighbors = Annotated[int, typer.Option(help="Neighbours of each row in the graph (the paper's k).")]
+Gamma = Annotated[float, typer.Option(help="Power put on similarities.")]
+Alpha = Annotated[float, typer.Option(help="How far labels travel, in (0, 1).")]
+ModeName = Literal["paper", "released"]
+Mode = Annotated[ModeName, typer.Option(help="paper, or released: as the authors' code does it.")]
+AllowEmpty = Annotated[bool, typer.Option(help="Accept classes without a label; they are never chosen.")]
+
+# Of `propagate`
 ByPosition = Annotated[
     bool,
     typer.Option(
@@ -58,44 +85,58 @@ ClassPrior = Annotated[
     typer.Option(help="labels: classes end as large as their shares of the given labels say."),
 ]
 
+# Of what trains: `demo`, `train`, `reproduce`
+OnBadImage = Annotated[Literal["skip", "fail"], typer.Option(help="skip: list it in rejected.csv, go on. fail: stop.")]
+AcceptTruncated = Annotated[
+    bool, typer.Option("--accept-truncated", help="Use JPEGs that are cut off; what is missing of them is grey.")
+]
+MaxPixels = Annotated[
+    int, typer.Option(metavar="N", help="Most pixels of an image; one with more is not read. Memory grows with it.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+SpeedName = Literal["deterministic", "fast"]
+Speed = Annotated[
+    SpeedName,
+    typer.Option(
+        help="deterministic: the same bits again. fast: bfloat16 where the device has it, any algorithm, warm starts."
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the unfinished run in --out, if there is one; begin it otherwise.")
+]
+AllowInexact = Annotated[
+    bool, typer.Option("--allow-inexact-resume", help="Resume with other versions, threads or device: other last bits.")
+]
+Method = Annotated[MethodWord, typer.Option(help=describe_words())]
+OptionalMethod = Annotated[MethodWord | None, typer.Option(help=describe_words())]
+OnCollapse = Annotated[
+    Literal["warn", "stop"], typer.Option(help="Where training collapses: warn, or save and stop with exit status 5.")
+]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard as well.")]
+SaveEvery = Annotated[float, typer.Option(min=0, metavar="MINUTES", help="Between two checkpoints.")]
 
-def refined(
-    settings: GraphSettings,
-    metric: MetricName,
-    recall: str,
-    seed: int,
-    precision: PrecisionName,
-    refinement: Refinement,
-    drop_bad_rows: bool,
+
+def graph_settings(
+    n_neighbors: int, gamma: float, alpha: float, mode: ModeName, allow_empty_classes: bool
 ) -> GraphSettings:
-    """The settings of `propagate`: those it shares with `train`, and its own. Raises ConfigError (C29) for a recall
-    that is neither a number nor "exact"."""
-    share: float | Literal["exact"] | None = None if recall == "auto" else "exact"
-    if recall not in ("auto", "exact"):
-        try:
-            share = float(recall)
-        except ValueError:
-            what = f"recall is {recall!r}, expected a number from 0.5 up to below 1, exact or auto"
-            raise ConfigError("C29", what) from None
-    return replace(
-        settings,
-        metric=metric,
-        recall=share,
-        seed=seed,
-        precision=precision,
-        refinement=refinement,
-        drop_bad_rows=drop_bad_rows,
+    from ..graph import GraphSettings
+
+    return GraphSettings(
+        n_neighbors=n_neighbors,
+        gamma=gamma,
+        alpha=alpha,
+        mode=mode,
+        allow_empty_classes=allow_empty_classes,
     )
 
 
-PROPAGATE_EXAMPLES = """Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet
-
-Example: fewlabels propagate parts/ --id-column key --embedding-column vector --label-column class --out labelled.csv
-
-Example: fewlabels propagate embeddings.arrow --labels labels.npy --labels-by-position --out labelled.parquet
-
-Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --explain 17 --explain 42
-
-Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --memory-limit 8
-
-Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --recall 0.999 --calibrate"""
+def parse_recall(recall: str) -> float | Literal["exact"] | None:
+    """--recall as GraphSettings has it: None for auto. Raises ConfigError (C29) for what is neither a number nor a
+    word that it knows."""
+    if recall in ("auto", "exact"):
+        return "exact" if recall == "exact" else None
+    try:
+        return float(recall)
+    except ValueError:
+        what = f"recall is {recall!r}, expected a number from 0.5 up to below 1, exact or auto"
+        raise ConfigError("C29", what) from None

@@ -1,55 +1,44 @@
-"""The commands that need no network. Each parses, calls one function, prints; main.py runs them.
-
-Results go to stdout, progress and warnings to stderr. Nothing heavy is imported before a command runs.
-"""
+"""`fewlabels propagate`: labels for embeddings."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..errors import ConfigError
 from . import options
-from .app import (
-    AllowEmpty,
-    Alpha,
-    Delimiter,
-    Encoding,
-    Force,
-    Gamma,
-    IgnoreUnknown,
-    Json,
-    LabelsFile,
-    Mode,
-    Neighbors,
-    OnConflict,
-    Quiet,
-    SkipBadRows,
-    app,
-    graph_settings,
-    hush,
-    print_json,
-    say_where,
-)
+from .app import app, hush, print_json, say_where
+
+EXAMPLES = """Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet
+
+Example: fewlabels propagate parts/ --id-column key --embedding-column vector --label-column class --out labelled.csv
+
+Example: fewlabels propagate embeddings.arrow --labels labels.npy --labels-by-position --out labelled.parquet
+
+Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --explain 17 --explain 42
+
+Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --memory-limit 8
+
+Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --recall 0.999 --calibrate"""
 
 
-@app.command(short_help="Spread few labels over embeddings.", epilog=options.PROPAGATE_EXAMPLES)
+@app.command(short_help="Spread few labels over embeddings.", epilog=EXAMPLES)
 def propagate(
     embeddings: Annotated[
         Path, typer.Argument(help="npy, Parquet, Arrow (Feather), or a folder of Parquet or Arrow parts.")
     ],
     out: Annotated[Path, typer.Option(help="Table to write, .parquet or .csv: id,label,certainty,source,reached.")],
-    labels: LabelsFile = None,
+    labels: options.LabelsFile = None,
     labels_by_position: options.ByPosition = False,
     run: Annotated[Path | None, typer.Option(help="Run folder to make; default: the next free <out>-run.")] = None,
     explain: options.Explain = None,
-    n_neighbors: Neighbors = 50,
-    gamma: Gamma = 3.0,
-    alpha: Alpha = 0.99,
-    mode: Mode = "paper",
-    allow_empty_classes: AllowEmpty = False,
+    n_neighbors: options.Neighbors = 50,
+    gamma: options.Gamma = 3.0,
+    alpha: options.Alpha = 0.99,
+    mode: options.Mode = "paper",
+    allow_empty_classes: options.AllowEmpty = False,
     metric: options.Metric = "cosine",
     recall: options.Recall = "auto",
     seed: options.Seed = 0,
@@ -60,27 +49,25 @@ def propagate(
     id_column: options.IdColumn = "id",
     embedding_column: options.EmbeddingColumn = "embedding",
     label_column: options.LabelColumn = "label",
-    delimiter: Delimiter = ",",
-    encoding: Encoding = "utf-8",
-    ignore_unknown_ids: IgnoreUnknown = False,
-    skip_bad_rows: SkipBadRows = False,
-    on_conflict: OnConflict = "error",
+    delimiter: options.Delimiter = ",",
+    encoding: options.Encoding = "utf-8",
+    ignore_unknown_ids: options.IgnoreUnknown = False,
+    skip_bad_rows: options.SkipBadRows = False,
+    on_conflict: options.OnConflict = "error",
     drop_bad_rows: options.DropBadRows = False,
     memory_limit: options.MemoryLimit = None,
     excel_safe: options.ExcelSafe = False,
     no_report: options.NoReport = False,
-    force: Force = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Spread few labels over embeddings: labels with certainty for every row.
 
     In tables the rows are a column of lists of numbers, or one numeric column for each feature; ids are those of the
     id column, or row numbers from 0 (npy, or no such column); without --labels, labels are those of the label column.
     """
-    from ..commands.explanations import text
     from ..commands.propagate import Input, run_propagation
-    from ..commands.tables import propagation_table
     from ..data.labels.csv import LabelOptions
     from ..data.tables.embeddings import Columns
     from ..graph import Refinement
@@ -89,69 +76,44 @@ def propagate(
     hush(quiet)
     refuse_existing(out, force=force)
     folder = run or free_name(out.with_name(f"{out.stem}-run"))
-    columns, rows = Columns(id_column, embedding_column, label_column), tuple(explain or ())
-    reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)
-    shared = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
-    refinement = Refinement(centre_sources, "labels" if class_prior == "labels" else None, calibrate)
+    settings = replace(
+        options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes),
+        metric=metric,
+        recall=options.parse_recall(recall),
+        seed=seed,
+        precision=precision,
+        refinement=Refinement(centre_sources, "labels" if class_prior == "labels" else None, calibrate),
+        drop_bad_rows=drop_bad_rows,
+    )
     results = run_propagation(
-        Input(embeddings, labels, labels_by_position, columns, reading, ignore_unknown_ids, rows, not no_report),
+        Input(
+            embeddings,
+            labels,
+            by_position=labels_by_position,
+            columns=Columns(id_column, embedding_column, label_column),
+            reading=LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict),
+            ignore_unknown_ids=ignore_unknown_ids,
+            explain=tuple(explain or ()),
+            report=not no_report,
+        ),
         out,
         folder,
-        options.refined(shared, metric, recall, seed, precision, refinement, drop_bad_rows),
+        settings,
         memory_limit=memory_limit,
         excel_safe=excel_safe,
         quiet=quiet,
     )
+    _print(results, folder, out, as_json)
+
+
+def _print(results: dict[str, Any], folder: Path, out: Path, as_json: bool) -> None:
+    from ..commands.text import format_explanation, format_propagation
+
     if as_json:
         print_json(results | {"run": str(folder), "out": str(out)})
-    else:
-        for found in results.get("explanations", ()):
-            print(text(found) + "\n")
-        print(propagation_table(results))
-        print(f"\nlabels  {out}")
-        say_where(folder)
-
-
-@app.command(
-    short_help="Write a report again, or compare runs.", epilog="Example: fewlabels report runs/demo --out demo.html"
-)
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="One run folder, or several to compare.")],
-    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
-    force: Force = False,
-) -> None:
-    """Write the report of one run again, or one that compares several."""
-    from ..report import report_html
-    from ..runs import refuse_existing
-    from ..storage import durable
-
-    _need_folders(runs)
-    if out.is_dir() or out.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError("C16", "a report is an .html file", where=out, do="give it such a name")
-    refuse_existing(out, force=force)
-    durable.write_text(out, report_html(runs))
-    print(out)
-
-
-@app.command(short_help="Check that a run is as it was written.", epilog="Example: fewlabels verify runs/demo")
-def verify(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
-    """Hash every file of a run again and compare with its manifest. Exit 3 if anything changed."""
-    from ..errors import RunError
-    from ..runs import verify_run
-
-    _need_folders([run])
-    problems = verify_run(run)
-    if problems:
-        raise RunError(
-            "K2",
-            "not as it was written: " + "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:5]),
-            where=run,
-            do=f"{len(problems)} in all: restore them, or run again",
-        )
-    print(f"{run}: every file is as it was written")
-
-
-def _need_folders(runs: list[Path]) -> None:
-    for run in runs:
-        if not run.is_dir():
-            raise ConfigError("C26", "no such folder", where=run, do="give a folder that a run made")
+        return
+    for found in results.get("explanations", ()):
+        print(format_explanation(found) + "\n")
+    print(format_propagation(results))
+    print(f"\nlabels  {out}")
+    say_where(folder)

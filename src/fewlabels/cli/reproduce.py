@@ -10,26 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from .app import Json, ModeName, Quiet, app, hush, print_json
-from .train import (
-    METHOD_HELP,
-    AllowInexact,
-    Device,
-    MethodOption,
-    OnCollapse,
-    SaveEvery,
-    Speed,
-    Tensorboard,
-    need_training_packages,
-    speaks,
-)
+from . import options
+from .app import app, hush, need_training_packages, print_json, speaks
 
 if TYPE_CHECKING:
     from ..commands.reproduce.cells import Variant
     from ..data.benchmarks.facts import Benchmark
 
-Method = Annotated[MethodOption | None, typer.Option(help=METHOD_HELP)]
-ScaledMode = Annotated[ModeName, typer.Option(help="released: as the paper's numbers were made; or paper.")]
+ScaledMode = Annotated[options.ModeName, typer.Option(help="released: as the paper's numbers were made; or paper.")]
 Network = Annotated[
     str | None, typer.Option(help="Instead of the paper's: small, cnn13, resnet18, timm:MODEL or module:PATH:FUNCTION.")
 ]
@@ -48,7 +36,7 @@ Example: fewlabels reproduce cifar10 --labels 500 --method mt+lp --split 10"""
 def reproduce(
     dataset: Annotated[str | None, typer.Argument(help="cifar10, cifar100 or mini-imagenet.")] = None,
     num_labels: Annotated[int | None, typer.Option("--labels", min=1, help="Labelled images in all.")] = None,
-    method: Method = None,
+    method: options.OptionalMethod = None,
     split: Annotated[
         int | None, typer.Option(min=0, help="Which images are labelled; default: 10; the paper's are 10 to 19.")
     ] = None,
@@ -70,14 +58,14 @@ def reproduce(
     network: Network = None,
     width: Width = None,
     first_stride: FirstStride = None,
-    device: Device = "auto",
-    speed: Speed = "deterministic",
-    allow_inexact: AllowInexact = False,
-    save_every: SaveEvery = 1.0,
-    on_collapse: OnCollapse = "warn",
-    tensorboard: Tensorboard = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    device: options.Device = "auto",
+    speed: options.Speed = "deterministic",
+    allow_inexact: options.AllowInexact = False,
+    save_every: options.SaveEvery = 1.0,
+    on_collapse: options.OnCollapse = "warn",
+    tensorboard: options.Tensorboard = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run cells of the paper's tables, and print paper, released code and ours side by side.
 
@@ -100,15 +88,15 @@ def reproduce(
     cells = [cell for one in benchmarks for cell in cells_of(one, num_labels, method)]
     if not listing:
         how = RunOptions(
-            checked_device(device),
-            speed,
-            60 * save_every,
-            True,
-            allow_inexact,
-            quiet,
-            _this_command(),
-            on_collapse,
-            tensorboard,
+            device=checked_device(device),
+            speed=speed,
+            save_every=60 * save_every,
+            resume=True,
+            allow_inexact=allow_inexact,
+            quiet=quiet,
+            go_on=_this_command(),
+            on_collapse=on_collapse,
+            tensorboard=tensorboard,
         )
         reproduce_from(Request(cells, _numbers(splits, split), variant, out), data, how)
     if not speaks():
@@ -133,7 +121,9 @@ def _benchmarks(name: str | None, listing: bool) -> list[Benchmark]:
     return [BENCHMARKS[name]]
 
 
-def _variant(mode: ModeName, scale: float, network: str | None, width: int | None, first_stride: int | None) -> Variant:
+def _variant(
+    mode: options.ModeName, scale: float, network: str | None, width: int | None, first_stride: int | None
+) -> Variant:
     from ..commands.reproduce.cells import Variant
     from ..nets import NetworkSettings
 

@@ -1,4 +1,4 @@
-"""The commands for a person's answers: the review page, and what is done with them."""
+"""`fewlabels review`: a page for a person's answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigError
-from .app import Force, Json, Quiet, app, hush, print_json
+from .app import app, hush, print_json
+from .options import Force, Json, Quiet
 
 EXAMPLES = """Example: fewlabels review runs/photos
 

@@ -15,10 +15,11 @@ from ..recipes.images import LABELS_PER_CLASS, digits_lp
 from ..report import report_html
 from ..report.words import summary
 from ..runs import RunWriter
+from ..training.distributed import count_processes
 from ..training.settings import TrainSettings
-from .tables import DEMO
 from .task import Task
-from .training import RunOptions, has_run, processes, run_training
+from .text import DEMO
+from .training import RunOptions, has_run, run_training
 
 
 def digits_task(seed: int) -> Task:
@@ -52,10 +53,10 @@ def run_demo(
 
     if len(seeds) == 1:
         return one(seeds[0], root)
-    if processes() > 1:
+    if count_processes() > 1:
         raise ConfigError("C13", f"{len(seeds)} seeds in several processes", do="start each seed on its own")
     if has_run(root, how):
-        writer = RunWriter.taken_up(root)
+        writer = RunWriter.reopen(root)
     else:
         facts = {"title": digits_task(seeds[0]).title, "seeds": list(seeds)}
         writer = RunWriter(root, "seeds", {"recipe": "digits_lp"}, **facts)

@@ -1,8 +1,10 @@
-"""How much memory a job may take, and whether it fits."""
+"""How much memory a command may take, whether it fits, and how much it took."""
 
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from pathlib import Path
 
 from ..errors import StorageError
@@ -43,6 +45,12 @@ def forecast(
     report = f", then {time_words(report_seconds)} for the report (--no-report)" if report_seconds else ""
     size = f"{shape[0]:,} rows x {shape[1]:,}, {num_classes:,} classes"
     return f"{size}: about {gib(cost.bytes)}{of}, about {time_words(cost.seconds)}{report}"
+
+
+def peak_memory_mib() -> float:
+    """Largest resident size of this process so far, in MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def gib(count: float) -> str:

@@ -1,4 +1,4 @@
-"""How long what is left of a job will take, by what has been done so far."""
+"""Progress on stderr: bars on a terminal, lines elsewhere, and the time that the rest will take."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Progress:
         if not self._bar.disable:
             known = "{remaining}" if left is None else tqdm.format_interval(left)
             self._bar.bar_format = self._format.replace("{remaining}", known)
-            self._bar.set_postfix_str(fitting(parts, self._room), refresh=False)
+            self._bar.set_postfix_str(fit_note(parts, self._room), refresh=False)
         self._bar.update(amount)
         due = time.monotonic() >= self._next_line or (amount > 0 and self._done == self._total)
         if self._bar.disable and not self._quiet and due:
@@ -121,7 +121,7 @@ class Progress:
         self._bar.close()
 
 
-def fitting(parts: Sequence[str], room: int) -> str:
+def fit_note(parts: Sequence[str], room: int) -> str:
     """The first part and as many of those that follow as fit into `room` columns, with commas."""
     shown = list(parts)
     while len(shown) > 1 and len(", ".join(shown)) > room:
@@ -133,7 +133,7 @@ class StageProgress:
     """One bar over stages that take different times, with the time left.
 
     seconds: about how long each stage takes, in the order of the stages; only their ratios count.
-    `advance` is what `propagate` wants for on_progress.
+    `advance` is called as on_progress(stage, fraction) by `propagate`.
     """
 
     def __init__(self, seconds: Mapping[str, float], name: str, *, quiet: bool = False) -> None:
@@ -182,14 +182,14 @@ def time_words(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 100 * 60 else f"{seconds / 3600:.1f} hours"
 
 
-def following(name: str, *, quiet: bool = False) -> Callable[[Iterable[Any], int], Iterator[Any]]:
-    """A function (iterable, total) -> iterator that shows progress while it is walked."""
+def track_progress(name: str, *, quiet: bool = False) -> Callable[[Iterable[Any], int], Iterator[Any]]:
+    """A function to be called as track(items, total), whose iterator shows progress while it is walked."""
 
-    def follow(items: Iterable[Any], total: int) -> Iterator[Any]:
+    def track(items: Iterable[Any], total: int) -> Iterator[Any]:
         progress = Progress(total, name, quiet=quiet)
         for item in items:
             yield item
             progress.step()
         progress.close()
 
-    return follow
+    return track

@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,24 @@ from ..conventions import UNLABELED
 from ..data.labels.by_position import read_labels_by_position
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import Labels, encode_column, join_labels, read_labels
-from ..data.notes import Note, counts
+from ..data.notes import Note
 from ..data.paths import demand_unchanged, file_states
 from ..data.tables.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.label_matrix import checked_labels
 from ..graph.threads import num_threads
-from ..insights.compute import CHECK, MAP, Material, insights_of
+from ..insights.compute import CHECK, MAP, compute_insights
 from ..insights.map import MOST_ROWS
 from ..insights.schema import Insights
 from ..runs import RunWriter, refuse_in_run, refuse_inside
 from ..runs.table import PseudoLabelTable, table_kind
 from ..storage import durable
 from ..storage.folders import demand_writable
-from .explanations import record
-from .measures import certainty, class_counts, health, peak_memory_mib
-from .memory import GIB, available_bytes, demand_room, forecast
+from .memory import GIB, available_bytes, demand_room, forecast, peak_memory_mib
 from .progress import StageProgress
+from .results import make_table, propagation_results
+from .text import describe_explanation
 
 SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
 SECONDS_PER_ROW = 4e-6  # of writing the tables
@@ -124,6 +124,7 @@ class Input:
 
     embeddings: Path
     labels: Path | None = None
+    _: KW_ONLY
     by_position: bool = False
     columns: Columns | None = None
     reading: LabelOptions = field(default_factory=LabelOptions)
@@ -181,8 +182,7 @@ def run_propagation(
     found = propagate(values, given.codes, settings, class_names=given.class_names, on_progress=stages.advance)
     stages.start("explain")
     explanations = explain_rows(found, given.codes, explained, settings, descriptors=values)
-    material = _material(found, source, given, values, settings)
-    shown = insights_of(material, stages.start_report) if asked.report else None
+    shown = _insights(found, source, given, values, settings, stages) if asked.report else None
     demand_unchanged(before)
     stages.start("write")
     results = _results(found, given, cost) | {
@@ -190,10 +190,10 @@ def run_propagation(
         "peak_memory_mib": peak_memory_mib(),
     }
     if explained:
-        results["explanations"] = [record(why, source.ids, given.class_names) for why in explanations]
+        results["explanations"] = [describe_explanation(why, source.ids, given.class_names) for why in explanations]
     if shown is not None:
         results["leave_one_out"] = shown.values["suspicious"]
-    table = _table(found, source, given)
+    table = make_table(found, given.codes, source.ids, given.class_names)
     _write(writer, table, results, shown, stages)
     table.write(out, excel_safe=excel_safe)
     stages.close()
@@ -309,28 +309,24 @@ def _fitting_cost(
 
 
 def _results(found: Propagation, given: Labels, cost: Cost) -> dict[str, Any]:
-    result = found.pseudo_labels
     return {
-        "class_names": list(given.class_names),
-        "num_rows": int(given.codes.size),
-        "num_labeled": int((given.codes != UNLABELED).sum()),
-        "class_counts": class_counts(result.label, given.codes, len(given.class_names)),
-        **certainty(found, given.codes, None),
-        **health(found),
-        "notes": counts(given.left_out),
+        **propagation_results(found, given.codes, given.class_names, given.left_out),
         "refined": None if found.refined is None else asdict(found.refined),
         "estimate": {"bytes": cost.bytes, "seconds": cost.seconds},
     }
 
 
-def _material(
-    found: Propagation, source: EmbeddingSource, given: Labels, values: np.ndarray, settings: GraphSettings
-) -> Material:
+def _insights(
+    found: Propagation,
+    source: EmbeddingSource,
+    given: Labels,
+    values: np.ndarray,
+    settings: GraphSettings,
+    stages: Stages,
+) -> Insights:
     """For the report. There is no truth, and rows have no images: they are shown by their ids."""
-    num_classes = len(given.class_names)
-    return Material(found, given.codes, None, num_classes, values, settings, lambda row: str(source.ids[row]))
 
+    def describe(row: int) -> tuple[str, None]:
+        return str(source.ids[row]), None
 
-def _table(found: Propagation, source: EmbeddingSource, given: Labels) -> PseudoLabelTable:
-    result, labelled = found.pseudo_labels, given.codes != UNLABELED
-    return PseudoLabelTable(source.ids, result.label, result.certainty, labelled, result.reached, given.class_names)
+    return compute_insights(found, values, given.codes, settings, describe, on_stage=stages.start_report)

@@ -1,17 +1,21 @@
-"""What a run learns from."""
+"""What a run learns from, and its images on the device."""
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..conventions import UNLABELED
 from ..data.notes import Note
 from ..nets.settings import ImageInput
+
+MOST_OF_A_GPU = 0.5  # of its free memory; the rest is for the network and its activations
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Task:
     ids: Sequence[str]
     class_names: Sequence[str]
     title: str
+    _: KW_ONLY
     test_pixels: np.ndarray | None = None
     test_truth: np.ndarray | None = None
     truth: np.ndarray | None = None
@@ -75,3 +80,16 @@ def _hash(data: np.ndarray | bytes) -> str:
     digest = hashlib.sha256(str(getattr(data, "shape", "")).encode())
     digest.update(data.data if isinstance(data, np.ndarray) else data)
     return digest.hexdigest()[:32]
+
+
+def put_on_device(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
+    """All images as one tensor: on the device, or in main memory where they would take more than half of a GPU.
+
+    pixels: (n, h, w, c) uint8, which may be a map of a file; nothing is written to them.
+    """
+    with warnings.catch_warnings():  # torch warns that a read-only array could be written to: it is not
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        images = torch.from_numpy(pixels)
+    if device.type == "cuda" and pixels.nbytes > MOST_OF_A_GPU * torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,17 @@ from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelErr
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from ..storage.folders import demand_writable
-from ..training.epoch import steps_of
+from ..training.epoch import count_steps
 from ..training.settings import TrainSettings
-from .progress import following
+from .progress import track_progress
 from .resuming import (
-    continued,
+    continue_from,
     demand_network,
     demand_same_machine,
-    in_order_of,
+    describe_changes,
+    read_finished,
     read_start,
-    results_before,
-    size_of,
-    unlike,
+    reorder_classes,
 )
 from .task import Task
 from .training import RunOptions, run_training
@@ -53,6 +52,7 @@ class ImageSource:
 
     data: Path
     labels: LabelFile | None = None
+    _: KW_ONLY
     test: Path | None = None
     image_size: int | None = None
     on_bad_image: str = "skip"
@@ -84,7 +84,7 @@ class ImageSource:
         }
 
     def read(self, path: Path, name: str, *, size: int | None, quiet: bool, folder_labels: bool = True) -> Images:
-        follow = following(f"reading {name}", quiet=quiet)
+        follow = track_progress(f"reading {name}", quiet=quiet)
         return read_images(
             path,
             image_size=size,
@@ -104,28 +104,29 @@ def run_images(
     quiet = how.quiet
     image_settings(1, 1, 8, options)  # what is out of range is told before minutes of reading
     asked = {"options": asdict(options) | {"source": source.asked()}, "speed": how.speed}
-    if how.resume and (done := results_before(Path(folder), asked)) is not None:
+    if how.resume and (done := read_finished(Path(folder), asked)) is not None:
         _say(f"{folder} is finished: nothing is read or trained again", quiet)
         return done
     _demand_place(source, Path(folder), how)
     start = None if source.continue_from is None else read_start(source.continue_from)
     if start is not None:
         demand_network(start, options.network, ImageOptions.network)
-        source = replace(source, image_size=size_of(start, source.image_size))
+        if source.image_size is None:
+            source = replace(source, image_size=start.image_input.size)
     in_folders = source.labels is None
     images = source.read(source.data, "images", size=source.image_size, quiet=quiet, folder_labels=in_folders)
     given = _given(images, source)
     if start is not None:
-        given = in_order_of(start, given)
+        given = reorder_classes(start, given)
     _demand_unlabelled(given, source)
     if images.rejected:
         warnings.warn(_left_out(images, given), stacklevel=2)
     task = Task(
-        images.pixels,
-        given.codes,
-        images.ids,
-        given.class_names,
-        _title(source, options),
+        pixels=images.pixels,
+        labels=given.codes,
+        ids=images.ids,
+        class_names=given.class_names,
+        title=_title(source, options),
         rejected=images.rejected,
         facts={"source": source.facts(), "options": asked["options"]},
         notes=[*given.left_out, *images.notes],
@@ -134,8 +135,8 @@ def run_images(
     warn_of_copies(task)
     settings = image_settings(task.num_labeled, len(images.ids) - task.num_labeled, images.pixels.shape[1], options)
     if start is not None:
-        task, settings = continued(task, settings, start)
-        _say(unlike(start, settings), quiet)
+        task, settings = continue_from(task, settings, start)
+        _say(describe_changes(start, settings), quiet)
     _say(outlook(task, settings), quiet)
     return run_training(task, settings, folder, how)
 
@@ -292,7 +293,7 @@ def outlook(task: Task, settings: TrainSettings) -> str:
     """What is about to be trained, and on what: how long it takes depends on the pixels above all."""
     side, phases = task.pixels.shape[1], []
     for phase in settings.phases:
-        steps = steps_of(phase, task.labels)
+        steps = count_steps(phase, task.labels)
         phases.append(f"{phase.epochs} epochs of {steps:,} step{'s' * (steps != 1)} ({phase.method})")
     return (
         f"{len(task.labels):,} images at {side} x {side} pixels (--image-size), {task.num_labeled:,} of them labelled, "

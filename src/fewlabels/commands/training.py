@@ -9,47 +9,53 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save
 from torch import nn
 
+from ..data.images.pictures import thumbnail
 from ..errors import ConfigError, NumericsError
-from ..graph import propagate
+from ..graph import Propagation, propagate
 from ..graph.label_matrix import checked_labels
-from ..insights.compute import insights_of
-from ..insights.schema import Insights
+from ..insights.compute import compute_insights
 from ..nets import build_network
 from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
-from ..runs import RunWriter, first_events, is_begun, is_finished, read_run
-from ..training.agreement import demand_same
+from ..runs import RunWriter, is_begun, is_finished, read_first_events, read_run
 from ..training.checkpoint import Checkpoints, Snapshot
-from ..training.distributed import joined, processes
-from ..training.evaluate import evaluate, finite_descriptors
+from ..training.distributed import demand_same_in_all, join_processes
+from ..training.evaluate import demand_finite_descriptors, evaluate
 from ..training.execution import Execution, Speed, keep_freed_memory
-from ..training.interrupt import StopRequested, to_stderr
+from ..training.interrupt import Stopped, StopRequested, write_to_stderr
 from ..training.loop import Trained, train
-from ..training.methods import Labels
 from ..training.settings import TrainSettings
-from ..training.watch import Stopped
+from ..training.targets import PartialLabels
 from .guards import OnCollapse
-from .measures import clock, peak_memory_mib
+from .memory import peak_memory_mib
 from .progress import Progress
-from .results import Final, results_of, table_of, weights_of
-from .resuming import CHECKPOINTS, alone_in, begun_with, command_to_go_on, machine_facts, results_before, tidied
-from .task import Task
-from .tensorboard import Board, need_tensorboard
-from .watching import Keeper, Keeping, Log, Watcher, images_before, placed, total_images
+from .results import make_table, training_results
+from .resuming import (
+    CHECKPOINTS,
+    command_to_go_on,
+    describe_machine,
+    lock_folder,
+    read_finished,
+    read_identity,
+    remove_leftovers,
+)
+from .task import Task, put_on_device
+from .watching import Board, CheckpointPolicy, Log, Watcher, images_before, need_tensorboard, total_images
 
-__all__ = ["RunOptions", "has_run", "processes", "run_training"]
+__all__ = ["RunOptions", "has_run", "run_training"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """How to run, whatever is run.
 
-    device: "cpu", "cuda" or "cuda:1". speed: train/execution.py. save_every: seconds between checkpoints.
+    device: "cpu", "cuda" or "cuda:1". speed: training/execution.py. save_every: seconds between checkpoints.
     resume: take up the run in the folder, if there is one; begin it otherwise. allow_inexact: also where versions,
         threads, processes or the device changed, so that the last bits will not be the same.
     quiet: say nothing on the way. go_on: the words that take the run up again; empty: this command with --resume.
@@ -83,18 +89,18 @@ def run_training(
     is another one, C66 without TensorBoard.
     """
     options, root = options or RunOptions(), Path(folder)
-    if options.resume and (done := results_before(root)) is not None:
+    if options.resume and (done := read_finished(root)) is not None:
         return done
     checked_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
     if options.tensorboard:
         need_tensorboard()
-    with joined(options.device) as (group, device), alone_in(root, group, device, resume=options.resume):
+    with join_processes(options.device) as (group, device), lock_folder(root, group, device, resume=options.resume):
         if options.resume and is_finished(root):
-            group.by_leader(lambda: tidied(root), device)
+            group.run_in_leader(lambda: remove_leftovers(root), device)
             return read_run(root).results
         keep_freed_memory()
         execution = Execution(torch.device(device), options.speed, group=group)
-        return _Run(task, settings, root, options, execution).results()
+        return _Run(task, settings, root, options, execution).run()
 
 
 def has_run(folder: Path, options: RunOptions) -> bool:
@@ -112,46 +118,50 @@ class _Run:
         self.options, self.execution = options, execution
         self.image_input = task.image_input()
 
-    def results(self) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
+        """Train, label all rows, write, seal. Returns the results, in every process."""
         begun, group = time.perf_counter(), self.execution.group
-        demand_same(group, self.identity, self.execution.device)
+        demand_same_in_all(group, self.identity, self.execution.device)
         again = has_run(self.folder, self.options)
         kept = Checkpoints(self.folder / CHECKPOINTS, self.identity, allow_inexact=self.options.allow_inexact)
-        say = (lambda text: None) if self.options.quiet or not group.leads else to_stderr
+        say = (lambda text: None) if self.options.quiet or not group.leads else write_to_stderr
         with StopRequested(say) as stop:  # before the first event, which others may wait for to stop the run
-            start = self._start(kept) if again else None
-            writer, log = self._opened(again, start, kept)
-            images = placed(self.task.pixels, self.execution.device)
-            spent = clock(begun, 0.0 if start is None else start.values.get("seconds", 0.0))
-            keeping = Keeping(
-                self.options.save_every, lambda: stop.requested, spent, self.options.on_collapse, group.leads
+            start = self._find_start(kept) if again else None
+            writer, log = self._open(again, start, kept)
+            images = put_on_device(self.task.pixels, self.execution.device)
+            earlier = 0.0 if start is None else start.values.get("seconds", 0.0)  # in sittings before
+            policy = CheckpointPolicy(
+                checkpoints=kept,
+                log=log,
+                seconds=self.options.save_every,
+                stop=lambda: stop.requested,
+                spent=lambda: earlier + time.perf_counter() - begun,
+                on_collapse=self.options.on_collapse,
+                leads=group.leads,
+                step=0 if start is None else start.values["place"]["done"],
             )
-            keeper = Keeper(kept, log, keeping)
-            keeper.step = 0 if start is None else start.values["place"]["done"]
             try:
-                trained = self._trained(images, log, keeper, start)
-                final = self._final(trained.network, images, stop)
+                trained = self._train(images, policy, start)
+                descriptors = self._describe(trained.network, images)
+                labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
             except Stopped:
                 command = self.options.go_on or command_to_go_on(self.folder, group.size)
-                raise keeper.why_stopped(command) from None
+                raise policy.why_stopped(command) from None
             except NumericsError as error:
                 raise self._with_ids(error) from error
             finally:
                 log.close()
-        results = {} if final is None else results_of(self.task, final.propagation, log.epochs)
-        insights = group.by_leader(lambda: self._insights(final), images.device)
-        results |= {"wall_seconds": spent(), "peak_memory_mib": peak_memory_mib()}
-        group.by_leader(lambda: self._write(writer, trained, final, insights, results), images.device)
+        results = group.run_in_leader(lambda: self._write(writer, trained, labels, descriptors, policy), images.device)
         if group.leads:
             kept.remove_all()
-        found: dict[str, Any] = json.loads(group.text_from_leader(json.dumps(results), images.device))
+        found: dict[str, Any] = json.loads(group.broadcast_text(json.dumps(results), images.device))
         return found
 
-    def _start(self, kept: Checkpoints) -> Snapshot | None:
+    def _find_start(self, kept: Checkpoints) -> Snapshot | None:
         """Where to go on: at the newest checkpoint, or at the beginning of what run.json says."""
-        found = kept.newest()
+        found = kept.read_newest()
         if found is None:
-            kept.demand_same(begun_with(self.folder), self.folder)
+            kept.check_identity(read_identity(self.folder), self.folder)
         return None if found is None else found[1]
 
     def _with_ids(self, error: NumericsError) -> NumericsError:
@@ -169,27 +179,27 @@ class _Run:
             "speed": self.options.speed,
             "data": self.task.fingerprint(),
             "code": source_digest(self.settings.network.name),
-            **machine_facts(self.execution.device.type, self.execution.group.size),
+            **describe_machine(self.execution.device.type, self.execution.group.size),
         }
 
-    def _opened(self, again: bool, start: Snapshot | None, kept: Checkpoints) -> tuple[RunWriter | None, Log]:
+    def _open(self, again: bool, start: Snapshot | None, kept: Checkpoints) -> tuple[RunWriter | None, Log]:
         """The writer of the run folder, in the first process, and the log so far."""
-        before = first_events(self.folder, start.values["events"]) if start is not None else []
+        before = read_first_events(self.folder, start.values["events"]) if start is not None else []
         if not self.execution.group.leads:
             return None, Log(None, before)
         if again:
-            writer = RunWriter.taken_up(self.folder, len(before))
+            writer = RunWriter.reopen(self.folder, len(before))
         else:
-            self._network("student")  # one that cannot be built leaves no folder behind
-            writer = self._begun()
+            _ = self.student  # one that cannot be built leaves no folder behind
+            writer = self._make_folder()
         log = Log(writer, before, Board(self.folder / "tensorboard") if self.options.tensorboard else None)
         if not before:
             log.add("start", self._facts())
         if again:
-            writer.taken_up_from(0 if start is None else start.values["place"]["done"], kept.differences)
+            writer.note_resume(0 if start is None else start.values["place"]["done"], kept.differences)
         return writer, log
 
-    def _begun(self) -> RunWriter:
+    def _make_folder(self) -> RunWriter:
         writer = RunWriter(
             self.folder,
             "train",
@@ -220,72 +230,89 @@ class _Run:
             "image_shape": list(task.pixels.shape[1:]),
         }
 
-    def _trained(self, images: torch.Tensor, log: Log, keeper: Keeper, start: Snapshot | None) -> Trained:
+    def _train(self, images: torch.Tensor, policy: CheckpointPolicy, start: Snapshot | None) -> Trained:
         task, settings = self.task, self.settings
         quiet = self.options.quiet or not self.execution.group.leads
         done = images_before(settings, task.labels, start.values["place"]) if start else 0
         progress = Progress(total_images(settings, task.labels), "training", unit="image", quiet=quiet)
         progress.step("", done)
-        watcher = Watcher(task, settings, self.execution, log, keeper, progress)
-        labels = Labels(task.labels, task.class_names)
+        watcher = Watcher(task, settings, self.execution, policy, progress)
+        labels = PartialLabels(task.labels, task.class_names)
         try:
-            return train(self._network, images, labels, settings, self.execution, watcher.watch(), start)
+            return train(self._network_for, images, labels, settings, self.execution, watcher.callbacks(), start)
         finally:
             progress.close()
 
-    def _network(self, purpose: str) -> nn.Module:
-        """A network with weights drawn from the seed and the purpose, or those that the task starts from."""
+    @cached_property
+    def student(self) -> nn.Module:
+        """The network that is trained. Built once, before the folder of a new run is made."""
+        return self._build_network("weights")
+
+    def _network_for(self, purpose: str) -> nn.Module:
+        return self.student if purpose == "student" else self._build_network(purpose)
+
+    def _build_network(self, stream: str) -> nn.Module:
+        """A network with weights drawn from the seed and the stream, or those that the task starts from."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_seed(self.settings.seed, "weights" if purpose == "student" else purpose))
+            torch.manual_seed(torch_seed(self.settings.seed, stream))
             network = build_network(self.settings.network, self.image_input, len(self.task.class_names))
         if self.task.start_weights is not None:
             network.load_state_dict(load(self.task.start_weights))
         return network
 
-    def _final(self, network: nn.Module, images: torch.Tensor, stop: StopRequested) -> Final | None:
-        """Labels for every row by the final network: the ones that are written. Only the first process has them."""
+    def _describe(self, network: nn.Module, images: torch.Tensor) -> np.ndarray:
+        """Descriptors of all rows by the final network, (n, d) float32."""
         with self.execution.algorithms():
-            descriptors = finite_descriptors(evaluate(network, images, self.execution)).cpu().numpy()
+            return demand_finite_descriptors(evaluate(network, images, self.execution)).cpu().numpy()
+
+    def _propagate(self, descriptors: np.ndarray, stop: StopRequested) -> Propagation:
+        """Labels for every row by the final network: the ones that are written."""
 
         def on_progress(stage: str, share: float) -> None:
             if stop.requested is not None:
                 raise Stopped
 
-        def found() -> Final:
-            names, settings = self.task.class_names, self.settings.graph
-            labels = propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
-            return Final(labels, descriptors)
-
-        return self.execution.group.by_leader(found, self.execution.device)
-
-    def _insights(self, final: Final | None) -> Insights:
-        assert final is not None
-        return insights_of(final.material(self.task, self.settings.graph))
+        names, settings = self.task.class_names, self.settings.graph
+        return propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
 
     def _write(
         self,
         writer: RunWriter | None,
         trained: Trained,
-        final: Final | None,
-        insights: Insights | None,
-        results: dict[str, Any],
-    ) -> None:
+        labels: Propagation | None,
+        descriptors: np.ndarray,
+        policy: CheckpointPolicy,
+    ) -> dict[str, Any]:
+        """Compute what the folder ends with, and write it. In the process that leads, which has writer and labels."""
         assert writer is not None
-        assert final is not None
-        assert insights is not None
+        assert labels is not None
         task = self.task
-        names = list(task.class_names)
-        writer.pseudo_labels(table_of(final.propagation, task.labels, task.ids, names))
-        writer.descriptors(final.descriptors)
+        results = training_results(task, labels, policy.log.epochs)
+
+        def describe(row: int) -> tuple[str, bytes]:
+            return task.ids[row], thumbnail(task.pixels[row])
+
+        insights = compute_insights(labels, descriptors, task.labels, self.settings.graph, describe, truth=task.truth)
+        results |= {"wall_seconds": policy.spent(), "peak_memory_mib": peak_memory_mib()}
+        writer.pseudo_labels(make_table(labels, task.labels, task.ids, list(task.class_names)))
+        writer.descriptors(descriptors)
         writer.insights(insights)
-        config = {
-            "network": asdict(self.settings.network),
-            "image_input": asdict(self.image_input),
-            "class_names": names,
-        }
-        writer.model(weights_of(trained.network), config)
-        if trained.teacher is not None:
-            writer.teacher(weights_of(trained.teacher))
+        self._write_networks(writer, trained)
         writer.results(results)
         writer.report(report_html([self.folder]))
         writer.finish()
+        return results
+
+    def _write_networks(self, writer: RunWriter, trained: Trained) -> None:
+        config = {
+            "network": asdict(self.settings.network),
+            "image_input": asdict(self.image_input),
+            "class_names": list(self.task.class_names),
+        }
+        writer.model(_to_safetensors(trained.network), config)
+        if trained.teacher is not None:
+            writer.teacher(_to_safetensors(trained.teacher))
+
+
+def _to_safetensors(network: nn.Module) -> bytes:
+    return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})

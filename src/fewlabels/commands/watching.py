@@ -1,4 +1,4 @@
-"""Where the images of a run lie."""
+"""While a network trains: its events, when it is saved or stopped, and what is measured after every epoch."""
 
 from __future__ import annotations
 
@@ -7,49 +7,46 @@ import shlex
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from ..conventions import UNLABELED
-from ..errors import CollapseWarning, FewlabelsError, NumericsError
+from ..errors import CollapseWarning, ConfigError, FewlabelsError, NumericsError
 from ..runs import RunWriter
+from ..training.callbacks import Callbacks, EpochReport, Request
 from ..training.checkpoint import Checkpoints, Snapshot
-from ..training.epoch import batch_size, steps_of
+from ..training.epoch import batch_size, count_steps
 from ..training.evaluate import error_percent, evaluate
 from ..training.execution import Execution
-from ..training.interrupt import interrupted
+from ..training.interrupt import make_interrupt_error
 from ..training.settings import Phase, TrainSettings
 from ..training.targets import Targets
-from ..training.watch import EpochReport, Watch, Wish
 from .guards import Known, OnCollapse, collapse, headline_error, new_alarms
-from .measures import accuracy_percent, certainty, health
 from .progress import Pace, Progress
-from .task import Task
-from .tensorboard import Board
-
-MOST_OF_A_GPU = 0.5  # of its free memory; the rest is for the network and its activations
-
-
-def placed(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
-    """All images as one tensor: on the device, or in main memory where they would take more than half of a GPU.
-
-    pixels: (n, h, w, c) uint8, which may be a map of a file; nothing is written to them.
-    """
-    with warnings.catch_warnings():  # torch warns that a read-only array could be written to: it is not
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        images = torch.from_numpy(pixels)
-    if device.type == "cuda" and pixels.nbytes > MOST_OF_A_GPU * torch.cuda.mem_get_info(device)[0]:
-        return images
-    return images.to(device)
-
+from .results import accuracy_percent, measure_certainty, measure_health
+from .task import Task, put_on_device
 
 WHAT_TO_DO = "look at the labels and at the report; another seed or fewer neighbours may do better"
 MOST_MEASURED = 50  # epochs of a phase after which the test error is measured
 FIRST_MEASURED = 3  # epochs of a later phase: its learning rate starts high, and the error with it
+FLUSHED_EVERY = 10  # seconds
+SCALARS = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "consistency_weight": "consistency_weight",
+    "test_error": "test_error/student",
+    "teacher_test_error": "test_error/teacher",
+    "pseudo_label_accuracy": "pseudo_labels/accuracy",
+    "mean_certainty": "pseudo_labels/certainty",
+    "certainty_right": "pseudo_labels/certainty_of_right_ones",
+    "certainty_wrong": "pseudo_labels/certainty_of_wrong_ones",
+    "unreached": "pseudo_labels/unreached",
+}
 
 
 class Log:
@@ -84,52 +81,87 @@ class Log:
         return [event for event in self.events if event["event"] == "epoch"]
 
 
-@dataclass(frozen=True)
-class Keeping:
-    """When to save and to stop. seconds: between two checkpoints. stop: the number of a signal that asked to stop, or
-    None. spent: seconds the run has taken, those before it was taken up included. on_collapse: what two label-free
-    guards do. leads: whether this process saves.
+def need_tensorboard() -> None:
+    """Raises ConfigError (C66) where it is not installed."""
+    if find_spec("tensorboard") is None:
+        raise ConfigError("C66", "TensorBoard is not installed", do="pip install 'fewlabels[tensorboard]'")
+
+
+class Board:
+    """A run's events as TensorBoard shows them; a view, sealed with the folder: what counts is events.jsonl.
+
+    Files of an earlier attempt are removed: a run that is taken up writes them anew from its events, so nothing is
+    there twice and nothing that was undone stays. Steps are training steps so far.
     """
 
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(str(folder), flush_secs=FLUSHED_EVERY)
+        self._steps = 0
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Show an event: the numbers of an epoch that are known, the words of a guard. Others are not shown."""
+        if event["event"] == "epoch":
+            self._steps += event["steps"]
+            for name, tag in SCALARS.items():
+                if event.get(name) is not None:
+                    self._writer.add_scalar(tag, event[name], self._steps)
+        if event["event"] == "guard":
+            self._writer.add_text("guards", event["message"], self._steps)
+
+    def close(self) -> None:
+        """All is written to disk."""
+        self._writer.close()
+
+
+@dataclass(kw_only=True)
+class CheckpointPolicy:
+    """Says after every step whether to go on, to save or to stop, and saves.
+
+    seconds: between two checkpoints. stop: called with nothing, gives the number of a signal that asked to stop, or
+    None. spent: likewise, the seconds that the run has taken, those before it was taken up included. on_collapse: what
+    two label-free guards do. leads: whether this process saves. step: of the newest checkpoint.
+    """
+
+    checkpoints: Checkpoints
+    log: Log
     seconds: float
     stop: Callable[[], int | None]
     spent: Callable[[], float]
     on_collapse: OnCollapse = "warn"
     leads: bool = True
+    step: int = 0
+    _saved_at: float = field(default_factory=time.monotonic, init=False)
+    _ends: bool = field(default=False, init=False)  # the last epoch is over: what follows must not cost it
+    _collapse: list[str] = field(default_factory=list, init=False)  # what guards said, if the run is to stop for it
 
-
-class Keeper:
-    """Says when a run is to be saved or stopped, and saves it."""
-
-    def __init__(self, checkpoints: Checkpoints, log: Log, keeping: Keeping) -> None:
-        self._checkpoints, self._log, self._keeping = checkpoints, log, keeping
-        self._saved_at = time.monotonic()
-        self.step = 0  # of the newest checkpoint
-        self._ends = False  # the last epoch is over: what follows must not cost it
-        self._collapse: list[str] = []  # what guards said, if the run is to stop for it
+    def __post_init__(self) -> None:
         self.after_epoch(ends=False)  # a run that stopped for a collapse stops again when it is taken up
 
     def after_epoch(self, *, ends: bool) -> None:
         """The events of an epoch are in the log. ends: it was the last one."""
         self._ends = ends
-        if self._keeping.on_collapse == "stop":
-            self._collapse = collapse(self._log.events)
+        if self.on_collapse == "stop":
+            self._collapse = collapse(self.log.events)
 
-    def wish(self) -> Wish:
-        if self._keeping.stop() is not None or self._collapse:
-            return Wish.STOP
-        due = self._ends or time.monotonic() - self._saved_at >= self._keeping.seconds
-        return Wish.SAVE if due and self._keeping.leads else Wish.GO_ON
+    def request(self) -> Request:
+        if self.stop() is not None or self._collapse:
+            return Request.STOP
+        due = self._ends or time.monotonic() - self._saved_at >= self.seconds
+        return Request.SAVE if due and self.leads else Request.CONTINUE
 
     def save(self, snapshot: Snapshot) -> None:
-        values = snapshot.values | {"events": len(self._log.events), "seconds": self._keeping.spent()}
+        values = snapshot.values | {"events": len(self.log.events), "seconds": self.spent()}
         self.step = snapshot.values["place"]["done"]
-        self._checkpoints.save(self.step, replace(snapshot, values=values))
+        self.checkpoints.save(self.step, replace(snapshot, values=values))
         self._saved_at, self._ends = time.monotonic(), False
 
     def why_stopped(self, command: Sequence[str]) -> FewlabelsError:
         """The error to end with, once all is saved: by a signal, a collapse or another process. command: goes on."""
-        number = self._keeping.stop()
+        number = self.stop()
         if number is None and self._collapse:
             return NumericsError(
                 "P23",
@@ -137,34 +169,39 @@ class Keeper:
                 do="look at the labels, start anew with a lower --learning-rate, or go on: "
                 f"{shlex.join(command)} --on-collapse warn",
             )
-        return interrupted(number, self.step if self._keeping.leads else None, command)
+        return make_interrupt_error(number, self.step if self.leads else None, command)
 
 
 class Watcher:
     """Measures after every epoch: an event in the run folder, and a note beside the progress bar."""
 
     def __init__(
-        self, task: Task, settings: TrainSettings, execution: Execution, log: Log, keeper: Keeper, progress: Progress
+        self,
+        task: Task,
+        settings: TrainSettings,
+        execution: Execution,
+        policy: CheckpointPolicy,
+        progress: Progress,
     ) -> None:
         self._task, self._settings, self._execution = task, settings, execution
-        self._log, self._keeper, self._progress = log, keeper, progress
-        self._test = None if task.test_pixels is None else placed(task.test_pixels, execution.device)
+        self._log, self._policy, self._progress = policy.log, policy, progress
+        self._test = None if task.test_pixels is None else put_on_device(task.test_pixels, execution.device)
         given = np.bincount(task.labels[task.labels != UNLABELED], minlength=len(task.class_names))
         self._known = Known(given.tolist(), task.class_names, task.num_test)
-        self._note = note(log.events)
+        self._note = epoch_words(policy.log.events)
         self._epochs = [(phase.epochs, images_of_epoch(phase, task.labels)) for phase in settings.phases]
         self._total = sum(count * images for count, images in self._epochs)
         self._done = progress.done
         self._pace = Pace()
 
-    def watch(self) -> Watch:
-        return Watch(
-            on_targets=self._facts,
-            on_stage=lambda stage, share: self._progress.step((self._place(), stage_words(stage, share)), 0),
+    def callbacks(self) -> Callbacks:
+        return Callbacks(
+            on_targets=self._describe_targets,
+            on_progress=lambda stage, share: self._progress.step((self._place(), stage_words(stage, share)), 0),
             on_steps=self._steps,
             on_epoch=self._epoch,
-            wish=self._keeper.wish,
-            save=self._keeper.save,
+            request=self._policy.request,
+            save=self._policy.save,
         )
 
     def _steps(self, images: int) -> None:
@@ -181,7 +218,7 @@ class Watcher:
         self._progress.step((self._place(), *self._note), images, left)
 
     def _epoch(self, report: EpochReport) -> None:
-        measured = _is_measured(report)
+        measured = is_measured(report)
         event = {
             "phase": report.phase.method,
             "phase_index": report.phase_index,
@@ -197,10 +234,10 @@ class Watcher:
         self._log.add("epoch", event | report.facts)
         if self._execution.group.leads:
             self._guard(report)
-        self._note = note(self._log.events)
+        self._note = epoch_words(self._log.events)
         self._tell(0)
         last = self._settings.phases[-1]
-        self._keeper.after_epoch(ends=report.phase is last and report.number + 1 == last.epochs)
+        self._policy.after_epoch(ends=report.phase is last and report.number + 1 == last.epochs)
 
     def _guard(self, report: EpochReport) -> None:
         """Warn of what this epoch's guards saw for the first time in its phase, and note it as events."""
@@ -217,13 +254,13 @@ class Watcher:
             return None
         return error_percent(evaluate(network, self._test, self._execution).logits, self._task.test_truth)
 
-    def _facts(self, targets: Targets) -> dict[str, Any]:
+    def _describe_targets(self, targets: Targets) -> dict[str, Any]:
         """Numbers about pseudo-labels as they are made; nothing where all labels are given."""
         if targets.propagation is None:
             return {}
         task, found = self._task, targets.propagation.pseudo_labels
-        facts = health(targets.propagation)
-        measured = certainty(targets.propagation, task.labels, task.truth)
+        facts = measure_health(targets.propagation)
+        measured = measure_certainty(targets.propagation, task.labels, task.truth)
         return {
             "pseudo_label_accuracy": accuracy_percent(found.label, task.labels, task.truth),
             "mean_certainty": measured["certainty"],
@@ -253,7 +290,7 @@ def images_before(settings: TrainSettings, labels: np.ndarray, place: Mapping[st
 
 def images_of_epoch(phase: Phase, labels: np.ndarray) -> int:
     """Images that the steps of one epoch see."""
-    return steps_of(phase, labels) * batch_size(phase, labels)
+    return count_steps(phase, labels) * batch_size(phase, labels)
 
 
 def place_words(epochs: Sequence[tuple[int, int]], done: int) -> str:
@@ -274,7 +311,7 @@ def stage_words(stage: str, share: float) -> str:
     return f"{stage} {100 * share:.0f} %" if share > 0 else stage
 
 
-def _is_measured(report: EpochReport) -> bool:
+def is_measured(report: EpochReport) -> bool:
     """Whether test images are looked at after this epoch: at the last of a phase, about 50 spread over it, and the
     first ones of a phase that follows another.
     """
@@ -284,7 +321,7 @@ def _is_measured(report: EpochReport) -> bool:
     return left % math.ceil(report.phase.epochs / MOST_MEASURED) == 0
 
 
-def note(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def epoch_words(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """What the last epoch did, in a few words each, the most telling first; nothing before the first."""
     epochs = [event for event in events if event["event"] == "epoch"]
     if not epochs:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning
-from ..graph import GraphSettings, LeaveOneOut, Propagation, leave_one_out
+from ..graph import GraphSettings, LeaveOneOut, Propagation, PseudoLabels, leave_one_out
 from .map import Plane, plane
 from .reliability import confusion, reliability
 from .schema import CERTAIN, DOUBTFUL, SUSPICIOUS, Insights, MapPoints, Tile
@@ -22,47 +21,38 @@ LARGEST_COMPONENTS = 5
 CHECK, MAP = "given labels left out one by one", "map"  # the stages that take time
 
 
-@dataclass(frozen=True)
-class Material:
-    """What a run ends with. labels, truth: (n,) int64, -1 for none; truth None: all unknown. descriptors: (n, d).
+EACH = 6  # rows of a class that are most certain, and as many that are least
+MOST_TILES = 480  # of both; with more than 40 classes each has fewer
+MOST_SUSPICIOUS = 24
 
-    id_of, image_of: the id of a row, and the PNG that stands for it; None for a row without an image.
+Describe = Callable[[int], tuple[str, bytes | None]]
+
+
+def compute_insights(
+    propagation: Propagation,
+    descriptors: np.ndarray,
+    labels: np.ndarray,
+    settings: GraphSettings,
+    describe: Describe,
+    *,
+    truth: np.ndarray | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Insights:
+    """What a report shows of single rows: values for insights.json, the map, the galleries. Same input, same bytes.
+
+    descriptors: (n, d). labels, truth: (n,) int64, -1 for none; truth None: all unknown. describe: row -> its id, and
+    the PNG that stands for it, None for none. on_stage: called with CHECK and MAP as they begin.
     """
-
-    propagation: Propagation
-    labels: np.ndarray
-    truth: np.ndarray | None
-    num_classes: int
-    descriptors: np.ndarray
-    settings: GraphSettings
-    id_of: Callable[[int], str]
-    image_of: Callable[[int], bytes | None] = lambda row: None
-
-
-def insights_of(material: Material, on_stage: Callable[[str], None] = lambda stage: None) -> Insights:
-    """All of it: values for insights.json, the map, the galleries. The same material gives the same bytes.
-
-    on_stage: told CHECK and MAP as they begin.
-    """
+    found = propagation.pseudo_labels
     on_stage(CHECK)
-    found = material.propagation.pseudo_labels
-    rows = Rows(
-        found.label,
-        found.certainty,
-        material.labels,
-        material.truth,
-        material.num_classes,
-        material.id_of,
-        material.image_of,
-    )
-    checked = _checked(material)
+    checked = _check(propagation, labels, settings)
     on_stage(MAP)
-    shown = plane(material.descriptors, material.labels, by_cosine=material.settings.metric == "cosine")
+    shown = plane(descriptors, labels, by_cosine=settings.metric == "cosine")
     values = {
-        "reliability": reliability_of(material.propagation, material.labels, material.truth),
-        "confusion": _confusion(material),
-        "degrees": _degrees(material.propagation),
-        "components": _components(material.propagation, material.labels),
+        "reliability": measure_reliability(propagation, labels, truth),
+        "confusion": _count_confusions(propagation, labels, truth),
+        "degrees": _count_degrees(propagation),
+        "components": _count_components(propagation, labels),
         "map": {"method": shown.method, "num_rows": int(found.label.size), "num_shown": int(shown.rows.size)},
         "suspicious": {
             "num_labelled": checked.num_labelled,
@@ -70,10 +60,17 @@ def insights_of(material: Material, on_stage: Callable[[str], None] = lambda sta
             "num_contradicted": int((checked.suspicion > 0).sum()),
         },
     }
-    return Insights(values, _points(shown, rows), [*extremes(rows), *suspicious(rows, checked)])
+    picks = [*_pick_extremes(found, labels, _num_classes(propagation)), *_pick_contradicted(checked)]
+    return Insights(values, _map_points(shown, found, labels), [_tile(one, describe, truth) for one in picks])
 
 
-def reliability_of(propagation: Propagation, labels: np.ndarray, truth: np.ndarray | None) -> dict[str, Any] | None:
+def _num_classes(propagation: Propagation) -> int:
+    return int(propagation.z.shape[1])
+
+
+def measure_reliability(
+    propagation: Propagation, labels: np.ndarray, truth: np.ndarray | None
+) -> dict[str, Any] | None:
     """`reliability` of the pseudo-labels whose truth is known; a row without one counts as wrong, with certainty 0."""
     if truth is None:
         return None
@@ -81,23 +78,23 @@ def reliability_of(propagation: Propagation, labels: np.ndarray, truth: np.ndarr
     return reliability(found.certainty[asked], (found.label == truth)[asked])
 
 
-def _confusion(material: Material) -> dict[str, Any] | None:
-    if material.truth is None:
+def _count_confusions(propagation: Propagation, labels: np.ndarray, truth: np.ndarray | None) -> dict[str, Any] | None:
+    if truth is None:
         return None
-    asked = (material.labels == UNLABELED) & (material.truth != UNLABELED)
-    return confusion(material.propagation.pseudo_labels.label[asked], material.truth[asked], material.num_classes)
+    asked = (labels == UNLABELED) & (truth != UNLABELED)
+    return confusion(propagation.pseudo_labels.label[asked], truth[asked], _num_classes(propagation))
 
 
-def _checked(material: Material) -> LeaveOneOut:
+def _check(propagation: Propagation, labels: np.ndarray, settings: GraphSettings) -> LeaveOneOut:
     """Given labels against all others: those with the least support where there are too many for a few seconds."""
-    nodes = material.propagation.z.shape[0]
+    nodes = propagation.z.shape[0]
     most = min(MOST_CHECKED, max(FEWEST_CHECKED, CHECKED_NODES // nodes))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return leave_one_out(material.propagation, material.labels, material.settings, most=most)
+        return leave_one_out(propagation, labels, settings, most=most)
 
 
-def _degrees(propagation: Propagation) -> dict[str, list[int]]:
+def _count_degrees(propagation: Propagation) -> dict[str, list[int]]:
     """How many nodes have how many edges: none, 1, 2 to 3, 4 to 7, ... counts: of edges[i] up to edges[i + 1]."""
     degree = np.asarray(propagation.graph.degree, np.int64)
     steps = max(1, int(degree.max()).bit_length())
@@ -105,7 +102,7 @@ def _degrees(propagation: Propagation) -> dict[str, list[int]]:
     return {"edges": edges.tolist(), "counts": np.histogram(degree, edges)[0].tolist()}
 
 
-def _components(propagation: Propagation, labels: np.ndarray) -> dict[str, Any]:
+def _count_components(propagation: Propagation, labels: np.ndarray) -> dict[str, Any]:
     """Rows of the largest connected components, and how many have no label in them."""
     of_row = propagation.graph.component[propagation.graph.node]
     sizes = np.bincount(of_row)
@@ -118,64 +115,63 @@ def _components(propagation: Propagation, labels: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _points(shown: Plane, rows: Rows) -> MapPoints:
+def _map_points(shown: Plane, found: PseudoLabels, labels: np.ndarray) -> MapPoints:
     at, places = shown.rows, shown.places
-    given = rows.given[at] != UNLABELED
-    return MapPoints(at, places[:, 0], places[:, 1], rows.label[at], rows.certainty[at].astype(np.float32), given)
+    return MapPoints(
+        row=at,
+        x=places[:, 0],
+        y=places[:, 1],
+        label=found.label[at],
+        certainty=found.certainty[at].astype(np.float32),
+        given=labels[at] != UNLABELED,
+    )
 
 
-EACH = 6  # rows of a class that are most certain, and as many that are least
-MOST_TILES = 480  # of both; with more than 40 classes each has fewer
-MOST_SUSPICIOUS = 24
+class _Pick(NamedTuple):
+    """A row for a gallery, as `Tile` has it but for what is known of the row besides."""
+
+    group: str
+    row: int
+    class_number: int
+    label: int
+    certainty: float
+    score: float
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What propagation says of all rows. label, given, truth: (n,) int64, -1 for none; truth None: all unknown.
-
-    certainty: (n,). id_of, image_of: the id of a row, and its thumbnail; None for a row without an image.
-    """
-
-    label: np.ndarray
-    certainty: np.ndarray
-    given: np.ndarray
-    truth: np.ndarray | None
-    num_classes: int
-    id_of: Callable[[int], str]
-    image_of: Callable[[int], bytes | None]
-
-    def tile(self, group: str, row: int, number: int, *, label: int, certainty: float, score: float) -> Tile:
-        truth = UNLABELED if self.truth is None else int(self.truth[row])
-        return Tile(group, number, self.id_of(row), label, truth, float(certainty), float(score), self.image_of(row))
-
-
-def extremes(rows: Rows) -> Iterator[Tile]:
+def _pick_extremes(found: PseudoLabels, labels: np.ndarray, num_classes: int) -> Iterator[_Pick]:
     """Pseudo-labels of each class: the least certain first, then the most certain. Equal ones in the order of rows."""
-    each = max(1, min(EACH, MOST_TILES // (2 * rows.num_classes)))
-    spread = np.flatnonzero((rows.given == UNLABELED) & (rows.label != UNLABELED))
-    order = spread[np.lexsort((rows.certainty[spread], rows.label[spread]))]
-    ends = np.searchsorted(rows.label[order], np.arange(rows.num_classes + 1))
-    for number in range(min(rows.num_classes, MOST_TILES // 2)):
+    each = max(1, min(EACH, MOST_TILES // (2 * num_classes)))
+    spread = np.flatnonzero((labels == UNLABELED) & (found.label != UNLABELED))
+    order = spread[np.lexsort((found.certainty[spread], found.label[spread]))]
+    ends = np.searchsorted(found.label[order], np.arange(num_classes + 1))
+    for number in range(min(num_classes, MOST_TILES // 2)):
         own = order[ends[number] : ends[number + 1]]
         low, high = min(each, (own.size + 1) // 2), min(each, own.size // 2)
         top = own[own.size - high :]
-        top = top[np.lexsort((top, -rows.certainty[top]))]
-        for group, some in ((DOUBTFUL, own[:low]), (CERTAIN, top)):
-            for row in some.tolist():
-                sure = rows.certainty[row]
-                score = sure if group == CERTAIN else 1 - sure
-                yield rows.tile(group, row, number, label=number, certainty=sure, score=score)
+        top = top[np.lexsort((top, -found.certainty[top]))]
+        for row in own[:low].tolist():
+            yield _Pick(DOUBTFUL, row, number, number, found.certainty[row], 1 - found.certainty[row])
+        for row in top.tolist():
+            yield _Pick(CERTAIN, row, number, number, found.certainty[row], found.certainty[row])
 
 
-def suspicious(rows: Rows, found: LeaveOneOut) -> Iterator[Tile]:
+def _pick_contradicted(checked: LeaveOneOut) -> Iterator[_Pick]:
     """Given labels that the others contradict, the most suspicious first: 24 at most."""
-    for at in np.argsort(-found.suspicion, kind="stable")[:MOST_SUSPICIOUS].tolist():
-        if found.suspicion[at] > 0:
-            yield rows.tile(
-                SUSPICIOUS,
-                int(found.rows[at]),
-                int(found.given[at]),
-                label=int(found.label[at]),
-                certainty=found.certainty[at],
-                score=found.suspicion[at],
-            )
+    for at in np.argsort(-checked.suspicion, kind="stable")[:MOST_SUSPICIOUS].tolist():
+        if checked.suspicion[at] > 0:
+            row, given, label = int(checked.rows[at]), int(checked.given[at]), int(checked.label[at])
+            yield _Pick(SUSPICIOUS, row, given, label, checked.certainty[at], checked.suspicion[at])
+
+
+def _tile(pick: _Pick, describe: Describe, truth: np.ndarray | None) -> Tile:
+    id, image = describe(pick.row)
+    return Tile(
+        group=pick.group,
+        class_number=pick.class_number,
+        id=id,
+        label=pick.label,
+        truth=UNLABELED if truth is None else int(truth[pick.row]),
+        certainty=float(pick.certainty),
+        score=float(pick.score),
+        image=image,
+    )

@@ -22,7 +22,7 @@ INSIGHTS, MAP, GALLERY = "insights.json", "map.parquet", "gallery.parquet"
 CERTAIN, DOUBTFUL, SUSPICIOUS = "certain", "doubtful", "suspicious"  # groups of a gallery
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MapPoints:
     """Rows on a plane. row, label: (m,) int64, label -1 for none. x, y, certainty: (m,) float32. given: (m,) bool."""
 
@@ -34,7 +34,7 @@ class MapPoints:
     given: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tile:
     """A row worth looking at.
 
@@ -93,7 +93,7 @@ def gallery_bytes(tiles: Sequence[Tile]) -> bytes:
 def read_map(folder: str | Path) -> MapPoints | None:
     """The map of a run; None where it has none. Raises RunError (K2) for a damaged file."""
     table = _read(Path(folder) / MAP, [field.name for field in fields(MapPoints)])
-    return None if table is None else MapPoints(*(column.to_numpy() for column in table.columns))
+    return None if table is None else MapPoints(**{name: table[name].to_numpy() for name in table.column_names})
 
 
 def read_gallery(folder: str | Path) -> list[Tile]:

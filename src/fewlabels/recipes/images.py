@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
-from ..data.settings import AugmentSettings
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
-from ..training.settings import LABELED_ONLY, Consistency, MethodName, Optimization, Phase, TrainSettings
-from .names import PHASES, MethodWord
-from .paper import scaled
+from ..training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
+from ..training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
+from .paper import scale_schedule
 
 SUPERVISED_STEPS = 400
 LP_STEPS = 600  # of each phase on all images
@@ -22,19 +21,21 @@ CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs l
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """What a user may choose. epochs: of the last phase; None: by size. flip: mirror left-right in training.
+    """What a user may choose about a run on images of their own.
 
-    scale: share of the schedule of every phase whose epochs are not named, as in recipes/paper.py.
-
-    method: recipes/names.py. network: a name of docs/networks.md. learning_rate: at the start of each phase.
+    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te". network: a name of docs/networks.md.
+    epochs: of the last phase; None: by the number of images. flip: mirror images left and right in training.
+    scale: share of the epochs of every phase, unless `epochs` names them, as in recipes/paper.py.
+    learning_rate: at the start of each phase.
     """
 
+    method: MethodWord = "lp"
+    network: str = "small"
+    _: KW_ONLY
     seed: int = 0
     epochs: int | None = None
     flip: bool = True
     graph: GraphSettings = field(default_factory=GraphSettings)
-    method: MethodWord = "lp"
-    network: str = "small"
     scale: float = 1.0
     learning_rate: float = LEARNING_RATE
 
@@ -47,7 +48,7 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
     very few (docs/log.md). Methods other than LP have the paper's constants and are not tuned to such short runs.
     Raises ConfigError C58 for a scale outside of (0, 1], C21 for a learning rate that is not a positive number.
     """
-    methods = PHASES[options.method]
+    methods = BY_WORD[options.method].phases
     taught = methods[0] == "mean_teacher"  # as in the paper: two heads, and descriptors as they come
     made = TrainSettings(
         phases=tuple(_phase(method, num_labeled, num_unlabeled, options.learning_rate) for method in methods),
@@ -63,14 +64,14 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
         consistency=_consistency(options.method, num_labeled / (num_labeled + num_unlabeled)),
         seed=options.seed,
     )
-    made = scaled(made, options.scale)
+    made = scale_schedule(made, options.scale)
     *before, last = made.phases
     return replace(made, phases=(*before, replace(last, epochs=options.epochs or last.epochs)))
 
 
 def _phase(method: MethodName, num_labeled: int, num_unlabeled: int, learning_rate: float) -> Phase:
     labeled, unlabeled = min(BATCH_LABELED, num_labeled), min(BATCH_UNLABELED, num_unlabeled)
-    if method in LABELED_ONLY:
+    if BY_NAME[method].labeled_only:
         return Phase(method, math.ceil(SUPERVISED_STEPS / (num_labeled // labeled)), learning_rate, labeled)
     epochs = min(200, max(10, round(LP_STEPS / (num_unlabeled // unlabeled))))
     return Phase(method, epochs, learning_rate, labeled, unlabeled)

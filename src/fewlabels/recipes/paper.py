@@ -14,8 +14,8 @@ from ..data.benchmarks.facts import Benchmark
 from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Mode
 from ..nets.settings import NetworkSettings
-from ..training.settings import LABELED_ONLY, Consistency, MethodName, Optimization, Phase, TrainSettings
-from .names import METHOD_WORDS, PHASES, MethodWord
+from ..training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
+from ..training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
 
 EPOCHS = 180  # of each phase; the cosine would end at 210 (helpers.py:302-316)
 N_NEIGHBORS = 50  # cli.py:87
@@ -23,12 +23,13 @@ GAMMA, ALPHA = 3, 0.99  # lp/db_semisuper.py:288, 264
 ENSEMBLING_EPOCHS, ENSEMBLING_BATCH = 300, 100  # Laine and Aila, for the Pi-model and temporal ensembling
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """What the paper does on one data set.
 
     label_counts: of its tables. splits: the numbers of the label files it averages over (README:41).
     learning_rate: largest. batch_labeled, batch_unlabeled: in a step on both kinds; labelled ones alone fill it all.
+    augment: how training images are changed.
     """
 
     network: Literal["cnn13", "resnet18"]
@@ -37,47 +38,80 @@ class Protocol:
     learning_rate: float
     batch_labeled: int
     batch_unlabeled: int
+    augment: AugmentSettings
 
     @property
     def batch(self) -> int:
         return self.batch_labeled + self.batch_unlabeled
 
 
-PROTOCOLS = {
-    "cifar10": Protocol("cnn13", (500, 1000, 2000, 4000), tuple(range(10, 20)), 0.05, 50, 50),  # cli.py:48
-    "cifar100": Protocol("cnn13", (4000, 10_000), (10, 11, 12), 0.2, 31, 97),  # helpers.py:372
-    "mini-imagenet": Protocol("resnet18", (4000, 10_000), (10, 11, 12), 0.2, 31, 97),  # helpers.py:406
+# Released code mean_teacher/datasets.py:25-39: a shift by up to 4 pixels, the border mirrored, and a flip.
+CIFAR_AUGMENT = AugmentSettings(translate=4, flip=True)
+# Released code datasets.py:104-118: a turn, of the nearest pixel as torchvision does it unless told otherwise, a crop
+# with 8 black pixels around, a flip.
+MINI_IMAGENET_AUGMENT = AugmentSettings(translate=8, flip=True, rotate=10.0, pad="zeros", sampling="nearest")
+PROTOCOLS = {  # learning rates: cli.py:48, helpers.py:372, helpers.py:406
+    "cifar10": Protocol(
+        network="cnn13",
+        label_counts=(500, 1000, 2000, 4000),
+        splits=tuple(range(10, 20)),
+        learning_rate=0.05,
+        batch_labeled=50,
+        batch_unlabeled=50,
+        augment=CIFAR_AUGMENT,
+    ),
+    "cifar100": Protocol(
+        network="cnn13",
+        label_counts=(4000, 10_000),
+        splits=(10, 11, 12),
+        learning_rate=0.2,
+        batch_labeled=31,
+        batch_unlabeled=97,
+        augment=CIFAR_AUGMENT,
+    ),
+    "mini-imagenet": Protocol(
+        network="resnet18",
+        label_counts=(4000, 10_000),
+        splits=(10, 11, 12),
+        learning_rate=0.2,
+        batch_labeled=31,
+        batch_unlabeled=97,
+        augment=MINI_IMAGENET_AUGMENT,
+    ),
 }
 
 
 def paper_settings(
     benchmark: Benchmark, num_labels: int, method: MethodWord, *, seed: int = 0, mode: Mode = "released"
 ) -> TrainSettings:
-    """All settings of one cell. mode: "released", as the numbers of the paper were made, or "paper".
+    """All settings of one cell of the paper's tables.
 
-    Raises ConfigError C54 for a data set that is not the paper's, C24 for a method that is not one of METHOD_WORDS.
+    mode: "released", as the numbers of the paper were made, or "paper", as its text says.
+    Raises ConfigError C54 for a data set that is not the paper's, C24 for a method that is no word of method_table.py.
     """
     if benchmark.name not in PROTOCOLS:
         raise ConfigError("C54", f"the paper has no {benchmark.name!r}", do=f"it has {', '.join(PROTOCOLS)}")
-    if method not in METHOD_WORDS:
-        raise ConfigError("C24", f"method is {method!r}, expected one of {', '.join(METHOD_WORDS)}")
+    if method not in BY_WORD:
+        raise ConfigError("C24", f"method is {method!r}, expected one of {', '.join(BY_WORD)}")
     if method in ("pi", "te"):
         return _ensembling(benchmark, num_labels, method, seed, mode)
     protocol, taught = PROTOCOLS[benchmark.name], method in ("mt", "mt+lp")
     return TrainSettings(
-        phases=tuple(_phase(protocol, name) for name in PHASES[method]),
+        phases=tuple(_phase(protocol, name) for name in BY_WORD[method].phases),
         # Unit descriptors (isL2) for LP, two heads for Mean Teacher (README:39-59, helpers.py:423-426).
         network=NetworkSettings(protocol.network, heads=2 if taught else 1, unit_descriptor=not taught),
         graph=_graph(mode),
-        augment=benchmark.augment,
-        optimization=Optimization("sgd", momentum=0.9, weight_decay=2e-4, schedule="cosine", cosine_stretch=210 / 180),
+        augment=protocol.augment,
+        optimization=Optimization(
+            optimizer="sgd", momentum=0.9, weight_decay=2e-4, schedule="cosine", cosine_stretch=210 / 180
+        ),
         consistency=Consistency(weight=100.0, rampup_epochs=5, ema_decay=0.97, logit_distance=0.01),
         seed=seed,
     )
 
 
 def _phase(protocol: Protocol, method: MethodName) -> Phase:
-    if method in LABELED_ONLY:
+    if BY_NAME[method].labeled_only:
         return Phase(method, EPOCHS, protocol.learning_rate, protocol.batch)
     return Phase(method, EPOCHS, protocol.learning_rate, protocol.batch_labeled, protocol.batch_unlabeled)
 
@@ -97,22 +131,23 @@ def _ensembling(
     share = num_labels / benchmark.num_train
     labeled = max(1, round(ENSEMBLING_BATCH * share))
     most = 100.0 if method == "pi" or benchmark.name != "cifar10" else 30.0
-    (name,) = PHASES[method]
+    (name,) = BY_WORD[method].phases
+    protocol = PROTOCOLS[benchmark.name]
     return TrainSettings(
         phases=(Phase(name, ENSEMBLING_EPOCHS, 0.003, labeled, ENSEMBLING_BATCH - labeled),),
-        network=NetworkSettings(PROTOCOLS[benchmark.name].network, unit_descriptor=False),
+        network=NetworkSettings(protocol.network, unit_descriptor=False),
         graph=_graph(mode),
-        augment=replace(benchmark.augment, translate=2) if benchmark.side == 32 else benchmark.augment,
+        augment=replace(protocol.augment, translate=2) if benchmark.side == 32 else protocol.augment,
         optimization=Optimization(
-            "adam", momentum=0.9, weight_decay=0.0, schedule="ramps", rampup_epochs=80, rampdown_epochs=50
+            optimizer="adam", momentum=0.9, weight_decay=0.0, schedule="ramps", rampup_epochs=80, rampdown_epochs=50
         ),
         consistency=Consistency(weight=most * share, rampup_epochs=80, memory=0.6),
         seed=seed,
     )
 
 
-def scaled(settings: TrainSettings, share: float) -> TrainSettings:
-    """The same with every phase, and the ramps in it, shortened to this share: rounded, at least one epoch.
+def scale_schedule(settings: TrainSettings, share: float) -> TrainSettings:
+    """The settings with every phase, and the ramps in it, shortened to this share: rounded, at least one epoch.
 
     Learning rates fall as far as before, over fewer steps. Raises ConfigError C58 for a share outside of (0, 1].
     """
@@ -145,21 +180,13 @@ FORWARDS = {  # times that work, for each image of a step; a backward pass is tw
     "mean_teacher": 4,
     "mt_lp": 4,
 }
-DESCRIBING = ("lp", "mt_lp")  # these look at all images before every epoch
-
-
-def steps_per_epoch(phase: Phase, num_labels: int, num_images: int) -> int:
-    """Steps of one pass: over the labelled images, or over the others (train/epoch.py)."""
-    if phase.method in LABELED_ONLY:
-        return max(1, num_labels // phase.batch_labeled)
-    return max(1, (num_images - num_labels) // phase.batch_unlabeled)
 
 
 def petaflops(settings: TrainSettings, num_labels: int, benchmark: Benchmark) -> float:
     """PFLOP of a whole run with one of the paper's networks. Graph, augmentation and test are not counted."""
     images = 0.0
     for phase in settings.phases:
-        steps = phase.epochs * steps_per_epoch(phase, num_labels, benchmark.num_train)
+        steps = phase.epochs * phase.count_steps(num_labels, benchmark.num_train - num_labels)
         images += FORWARDS[phase.method] * steps * (phase.batch_labeled + phase.batch_unlabeled)
-        images += phase.epochs * benchmark.num_train if phase.method in DESCRIBING else 0
+        images += phase.epochs * benchmark.num_train if BY_NAME[phase.method].propagates else 0
     return images * GFLOP[settings.network.kind] / 1e6

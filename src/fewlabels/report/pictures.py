@@ -15,6 +15,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize, PowerNorm, to
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..training.method_table import BY_NAME
 from .curves import Curve, is_known
 from .insights import Confusion, MapOfRows, Reliability
 from .words import short, short_names
@@ -47,14 +48,6 @@ def of_labels(label: np.ndarray) -> np.ndarray:
 
 
 DASHES = ("-", "--", ":")  # the next of them where colours come again
-PHASES = {  # short names, for pictures
-    "supervised": "labels alone",
-    "pi_model": "Pi-model",
-    "temporal_ensembling": "temporal ensembling",
-    "mean_teacher": "Mean Teacher",
-    "lp": "label propagation",
-    "mt_lp": "Mean Teacher + propagation",
-}
 MOST_BARS = 40
 NARROW = 0.45  # share of the axis that a phase needs to hold its name
 
@@ -198,7 +191,7 @@ def _mark_phases(axes: Axes, curves: Sequence[Curve], *, names: bool) -> None:
     curve = curves[0]
     if any((one.methods, one.begins) != (curve.methods, curve.begins) for one in curves):
         return
-    called = [PHASES.get(method, method) for method in curve.methods]
+    called = [BY_NAME[method].short if method in BY_NAME else method for method in curve.methods]
     for number, begin in enumerate(curve.begins[1:], 1):
         share = curve.at[begin - 1] / max(curve.at)
         axes.axvline(curve.at[begin - 1], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..runs import Run
+from ..training.method_table import BY_NAME
 from .curves import Curve, headline, is_known
 
 
@@ -88,24 +89,6 @@ def _end(name: str, length: int) -> str:
     return name if len(name) <= length else "…" + name[1 - length :]
 
 
-NAMES = {
-    "supervised": "training on the labels alone",
-    "pi_model": "the Pi-model",
-    "temporal_ensembling": "temporal ensembling",
-    "mean_teacher": "Mean Teacher",
-    "lp": "label propagation",
-    "mt_lp": "Mean Teacher with label propagation",
-}
-DOES = {
-    "supervised": "the network learns from the labelled images alone.",
-    "pi_model": "two random views of an image are to get the same answer.",
-    "temporal_ensembling": "an image is to get the answer that it had on average in earlier epochs.",
-    "mean_teacher": "the network is to answer as its teacher does, an average of its own earlier weights.",
-    "lp": "before every epoch, labels are spread over a graph of the network's own descriptors, and the network learns "
-    "from all images.",
-    "mt_lp": "before every epoch, labels are spread over a graph of the network's own descriptors; the network learns "
-    "from all images and from its teacher, an average of its own earlier weights.",
-}
 LAST = "last epoch, never the best one."
 MEANINGS = {
     "supervised_error": ("Test error, labels alone", "%", "The same network trained on the given labels only."),
@@ -162,7 +145,7 @@ def sentence(runs: Sequence[Run], repeats: bool) -> str:
     methods = [str(phase.get("method")) for phase in runs[0].settings.get("phases", [])]
     errors = [_mean_error(runs, method) for method in methods]
     if errors and errors[-1] is not None:
-        who = f"From {labels} for {results['num_rows']:,} images, {NAMES[methods[-1]]}"
+        who = f"From {labels} for {results['num_rows']:,} images, {BY_NAME[methods[-1]].phrase}"
         if len(set(methods)) == 1 or errors[0] is None:
             return f"{who} came to a test error of {errors[-1]:.1f} %{over}."
         verb = "brought" if errors[-1] < errors[0] else "took"
@@ -219,9 +202,8 @@ def phase_notes(curve: Curve) -> list[str]:
     """One note for each phase: what happens in it, and what its beginning does to the error."""
     notes = []
     for number, (method, begin) in enumerate(zip(curve.methods, curve.begins, strict=True)):
-        if method in DOES:
-            name = NAMES[method]
-            notes.append(f"Phase {number + 1}, {name}: {DOES[method]}{_jump(curve, begin)}")
+        if known := BY_NAME.get(method):
+            notes.append(f"Phase {number + 1}, {known.phrase}: {known.does}{_jump(curve, begin)}")
     return notes
 
 

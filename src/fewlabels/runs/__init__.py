@@ -1,16 +1,15 @@
 """The run folder: settings, events, results, labels, model, report and a manifest over all of them."""
 
 from ..storage.lock import RunLock
-from .output import refuse_existing, refuse_in_run, refuse_inside
-from .place import free_name
+from .output import free_name, refuse_existing, refuse_in_run, refuse_inside
 from .record import (
     PseudoLabelTable,
     Run,
     RunWriter,
-    first_events,
     is_begun,
     is_finished,
     read_facts,
+    read_first_events,
     read_run,
     refuse_used_folder,
     verify_run,
@@ -21,11 +20,11 @@ __all__ = [
     "Run",
     "RunLock",
     "RunWriter",
-    "first_events",
     "free_name",
     "is_begun",
     "is_finished",
     "read_facts",
+    "read_first_events",
     "read_run",
     "refuse_existing",
     "refuse_in_run",

@@ -1,4 +1,4 @@
-"""Whether something may be written where somebody wants it."""
+"""Where something may be written: a free name, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .record import is_begun
+
+
+def free_name(wanted: str | Path) -> Path:
+    """`wanted`, or the first of wanted-2, wanted-3, ... that does not exist yet."""
+    base, number = Path(wanted), 2
+    path = base
+    while path.exists():
+        path = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return path
 
 
 def refuse_existing(out: str | Path, *, force: bool = False) -> None:

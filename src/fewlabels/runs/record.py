@@ -37,8 +37,8 @@ from numpy.lib import format as npy_format
 from ..errors import ConfigError, RunError
 from ..insights.schema import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from ..storage import durable
+from ..storage.file_systems import warn_of_network
 from .origin import versions
-from .place import takes_resume, warn_of_network
 from .table import FORMULA, PseudoLabelTable
 
 __all__ = [
@@ -65,13 +65,22 @@ def refuse_used_folder(folder: str | Path) -> None:
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise ConfigError("C9", "a run needs a folder, and this is a file", where=folder, do="choose another name")
-    if takes_resume(path):
+    if can_be_resumed(path):
         do = "nothing was changed: go on with it by --resume, or choose another name"
         raise ConfigError("C9", "the output folder is not empty: an unfinished run is there", where=folder, do=do)
     if path.exists() and any(not place.name.startswith(".") for place in path.iterdir()):
         raise ConfigError(
             "C9", "the output folder is not empty", where=folder, do="nothing was changed: choose another name"
         )
+
+
+def can_be_resumed(folder: Path) -> bool:
+    """Whether an unfinished run is there that --resume goes on with; one of `propagate` is not."""
+    try:
+        begun = json.loads((folder / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(begun, dict) and begun.get("kind") != "propagate" and not (folder / "manifest.json").exists()
 
 
 class RunWriter:
@@ -103,16 +112,16 @@ class RunWriter:
         )
 
     @classmethod
-    def taken_up(cls, folder: str | Path, num_events: int | None = None) -> RunWriter:
+    def reopen(cls, folder: str | Path, num_events: int | None = None) -> RunWriter:
         """The writer of a run that was left unfinished; all but its first `num_events` events are forgotten."""
         writer = cls.__new__(cls)
         writer.folder = Path(folder)
         durable.remove_leftovers(writer.folder)
         if num_events is not None:
-            durable.write_text(writer.folder / EVENTS, "".join(_lines(writer.folder)[:num_events]))
+            durable.write_text(writer.folder / EVENTS, "".join(_read_lines(writer.folder)[:num_events]))
         return writer
 
-    def taken_up_from(self, step: int, differences: Sequence[object]) -> None:
+    def note_resume(self, step: int, differences: Sequence[object]) -> None:
         """Add a line to resumed.jsonl: when the run went on, from which step, and what was not as before."""
         facts = {"when": _now(), "step": step, "differences": [str(one) for one in differences]}
         durable.append_line(self.folder / RESUMED, json.dumps(facts, ensure_ascii=False))
@@ -153,7 +162,7 @@ class RunWriter:
         """Write a CSV for people to look at: a cell that a spreadsheet would calculate gets a `'` before it."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([head, *([_unharmful(cell) for cell in row] for row in rows)])
+        writer.writerows([head, *([_escape_formula(cell) for cell in row] for row in rows)])
         durable.write_text(self.folder / name, text.getvalue())
 
     def insights(self, found: Insights) -> None:
@@ -200,7 +209,7 @@ class Run:
         return [line for line in self.events if line["event"] == event]
 
 
-def _unharmful(cell: object) -> object:
+def _escape_formula(cell: object) -> object:
     return "'" + cell if isinstance(cell, str) and cell.startswith(tuple(FORMULA)) else cell
 
 
@@ -214,27 +223,27 @@ def is_finished(folder: str | Path) -> bool:
     return (Path(folder) / durable.MANIFEST).is_file()
 
 
-def first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:
+def read_first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:
     """The first `count` events of an unfinished run; what was written later may be torn. Raises RunError (K2)."""
-    lines = _lines(Path(folder))
+    lines = _read_lines(Path(folder))
     if len(lines) < count:
         raise RunError("K2", f"{len(lines)} events, {count} expected", where=Path(folder) / EVENTS)
-    return _parsed(lines[:count], Path(folder) / EVENTS)
+    return _parse(lines[:count], Path(folder) / EVENTS)
 
 
-def _lines(folder: Path, name: str = EVENTS) -> list[str]:
+def _read_lines(folder: Path, name: str = EVENTS) -> list[str]:
     log = folder / name
     return log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if log.is_file() else []
 
 
-def _parsed(lines: Sequence[str], log: Path) -> list[dict[str, Any]]:
+def _parse(lines: Sequence[str], log: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in lines]
     except ValueError as error:
         raise RunError("K2", f"damaged line ({error})", where=log) from error
 
 
-def _whole(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _parse_whole(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Lines that can be read: a note on a resume may be torn by the next kill, and no result depends on it."""
     for line in lines:
         with suppress(ValueError):
@@ -245,7 +254,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -261,7 +270,7 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     root = Path(folder)
     if not is_begun(root):
         raise RunError("K4", "not a run folder: there is no run.json", where=folder, do="give a folder that a run made")
-    facts: dict[str, Any] = _json(root / "run.json")
+    facts: dict[str, Any] = _read_json(root / "run.json")
     if facts.get("format") != FORMAT:
         raise RunError(
             "K6", f"run of format {facts.get('format')}, this version reads {FORMAT}", where=folder, do="upgrade"
@@ -282,10 +291,10 @@ def read_run(folder: str | Path) -> Run:
     return Run(
         root,
         facts,
-        _parsed(_lines(root), root / EVENTS),
-        _json(results) if results.is_file() else {},
-        list(_whole(_lines(root, RESUMED))),
-        _json(insights) if insights.is_file() else {},
+        _parse(_read_lines(root), root / EVENTS),
+        _read_json(results) if results.is_file() else {},
+        list(_parse_whole(_read_lines(root, RESUMED))),
+        _read_json(insights) if insights.is_file() else {},
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from ..storage import durable
 
 FORMULA = "=+-@\t\r"  # a spreadsheet calculates a cell that begins with one of these
 GIVEN, PROPAGATED, NONE = "given", "propagated", "none"
+Ids: TypeAlias = Sequence[str] | pa.ChunkedArray
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class PseudoLabelTable:
     given: (n,) bool, True where the label came from the user. reached: (n,) bool. class_names: (c,) text.
     """
 
-    id: Sequence[str] | pa.ChunkedArray
+    id: Ids
     label: np.ndarray
     certainty: np.ndarray
     given: np.ndarray

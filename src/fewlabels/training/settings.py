@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
-from ..data.settings import AugmentSettings
 from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Mode
 from ..nets.settings import NetworkSettings
-
-MethodName = Literal["supervised", "pi_model", "temporal_ensembling", "mean_teacher", "lp", "mt_lp"]
-METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
-LABELED_ONLY: tuple[MethodName, ...] = ("supervised",)
-TAUGHT_BY_EMA: tuple[MethodName, ...] = ("mean_teacher", "mt_lp")
+from .method_table import BY_NAME, MethodName
 
 
 @dataclass(frozen=True)
 class Phase:
     """One stretch of training by one method, with a learning-rate schedule of its own.
 
-    method: one of METHOD_NAMES (methods.py); all but "supervised" train on all rows.
+    method: a name of method_table.py; all but "supervised" train on all rows.
     epochs: passes over the labelled rows (supervised) or over the unlabelled ones (all others).
     learning_rate: at the start of the schedule; it changes with every step.
     batch_labeled, batch_unlabeled: rows of each kind in a step (the paper's B_L and B_U).
@@ -34,21 +29,38 @@ class Phase:
     batch_unlabeled: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in METHOD_NAMES:
-            raise ConfigError("C24", f"method is {self.method!r}, expected one of {', '.join(METHOD_NAMES)}")
+        if self.method not in BY_NAME:
+            raise ConfigError("C24", f"method is {self.method!r}, expected one of {', '.join(BY_NAME)}")
         if self.epochs < 1 or self.batch_labeled < 1 or self.batch_unlabeled < 0:
             raise ConfigError(
                 "C13",
                 f"{self.epochs} epochs, batches of {self.batch_labeled} labelled and {self.batch_unlabeled} unlabelled "
                 "rows: expected at least one epoch and one labelled row",
             )
-        if (self.batch_unlabeled > 0) != (self.method not in LABELED_ONLY):
+        if (self.batch_unlabeled > 0) != (not self.labeled_only):
             raise ConfigError("C13", f"batch_unlabeled is {self.batch_unlabeled} with method {self.method!r}")
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError("C21", f"learning_rate is {self.learning_rate!r}, expected a positive number")
 
+    @property
+    def labeled_only(self) -> bool:
+        """Whether it trains on labelled rows alone."""
+        return BY_NAME[self.method].labeled_only
 
-@dataclass(frozen=True)
+    def count_steps(self, num_labeled: int, num_unlabeled: int) -> int:
+        """Steps of one epoch, a pass over the labelled rows or over the unlabelled ones: at least one."""
+        if self.labeled_only:
+            return max(1, num_labeled // self.batch_labeled)
+        return max(1, num_unlabeled // self.batch_unlabeled)
+
+    def batch_size(self, num_labeled: int, num_unlabeled: int) -> int:
+        """Rows in a step: fewer than asked for where there are not so many."""
+        if self.labeled_only:
+            return min(num_labeled, self.batch_labeled)
+        return self.batch_labeled + min(num_unlabeled, self.batch_unlabeled)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Optimization:
     """How weights follow gradients. Defaults: the released code's (cli.py:56-59, helpers.py:302-316, 394).
 
@@ -87,7 +99,7 @@ class Optimization:
             raise ConfigError("C21", f"ramps of {self.rampup_epochs} and {self.rampdown_epochs} epochs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Consistency:
     """How a teacher teaches. Defaults: the released code's for Mean Teacher (protocol: recipes/deviations.md).
 
@@ -112,7 +124,7 @@ class Consistency:
             raise ConfigError("C37", f"ema_decay {self.ema_decay!r}, memory {self.memory!r}: expected [0, 1)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainRules:
     """Where the paper and the released training code take different ways. protocol: recipes/deviations.md."""
 
@@ -128,6 +140,36 @@ TRAIN_RULES: dict[Mode, TrainRules] = {
 
 
 @dataclass(frozen=True)
+class AugmentSettings:
+    """translate: largest shift in pixels along each axis. flip: mirror half of the images.
+
+    rotate: largest angle in degrees. stretch: largest relative change of width and height, each drawn apart.
+    pad: what comes in from outside: "reflect" mirrors the image for a shift and repeats its border for a turn,
+    "zeros" is black for both. sampling: of a turn, between pixels ("bilinear") or of the nearest one.
+    Defaults: the paper's CIFAR augmentation (released code datasets.py:25-39).
+    """
+
+    translate: int = 4
+    flip: bool = True
+    rotate: float = 0.0
+    stretch: float = 0.0
+    pad: Literal["reflect", "zeros"] = "reflect"
+    sampling: Literal["bilinear", "nearest"] = "bilinear"
+
+    def __post_init__(self) -> None:
+        sizes = (self.translate, self.rotate)
+        if not all(0 <= size < math.inf for size in sizes) or not 0 <= self.stretch < 1:
+            raise ConfigError(
+                "C22",
+                f"translate and rotate are {sizes}, stretch is {self.stretch!r}: expected finite numbers from 0 up, "
+                "and a share below 1",
+            )
+        if self.pad not in ("reflect", "zeros") or self.sampling not in ("bilinear", "nearest"):
+            what = f"pad is {self.pad!r}, sampling is {self.sampling!r}"
+            raise ConfigError("C22", f"{what}: expected 'reflect' or 'zeros', 'bilinear' or 'nearest'")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Phases one after the other on one network, and what they share. graph.mode: "paper" or "released" rules."""
 

@@ -11,12 +11,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fewlabels.errors import ConfigError, RunError, StorageError
+from fewlabels.errors import RunError, StorageError
 from fewlabels.review.store import file as store_file
-from fewlabels.review.store.file import local_folder, open_store, review_folder, run_identity
+from fewlabels.review.store.file import open_store, review_folder, run_identity
 from fewlabels.review.store.history import Mark
 from fewlabels.review.store.store import Answer, Conflict, Request, Reused, Written
-from fewlabels.storage.file_systems import network_file_system, type_of
 from tests.faults.lanes import size
 
 CLIENTS = st.sampled_from(["tab-1", "tab-2"])
@@ -304,44 +303,3 @@ def test_the_review_lies_beside_the_sealed_run_and_knows_it_by_its_hashes(tmp_pa
     unfinished = run_identity(run)
     (run / "manifest.json").write_text("{ }")
     assert len({unfinished, run_identity(run)}) == 2
-
-
-MOUNTS = r"""/dev/vda / ext4 rw 0 0
-proc /proc proc rw 0 0
-server:/home /home nfs4 rw 0 0
-/dev/vdb /home/local ext4 rw 0 0
-//nas/share /mnt/my\040share cifs rw 0 0
-me@host:/ /mnt/ssh fuse.sshfs rw 0 0
-/dev/vdc /mnt/ssh/over ext4 rw 0 0
-torn
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/data", "ext4"),
-        ("/home/me/run.review", "nfs4"),
-        ("/home", "nfs4"),
-        ("/homes", "ext4"),
-        ("/home/local/run", "ext4"),
-        ("/mnt/my share/run", "cifs"),
-        ("/mnt/ssh/run", "fuse.sshfs"),
-        ("/mnt/ssh/over/run", "ext4"),
-    ],
-)
-def test_the_longest_mount_point_says_the_file_system(path, kind):
-    assert type_of(path, MOUNTS) == kind
-    assert type_of(path, MOUNTS + f"none {path.replace(' ', chr(92) + '040')} tmpfs rw 0 0\n") == "tmpfs"
-
-
-def test_a_review_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
-    table = tmp_path / "mounts"
-    table.write_text(f"/dev/vda / ext4 rw 0 0\nserver:/x {tmp_path.resolve()} nfs rw 0 0\n")
-    assert network_file_system(tmp_path / "run.review", table) == "nfs"
-    assert network_file_system("/elsewhere", table) is None
-    assert network_file_system(tmp_path, tmp_path / "no such table") is None
-    monkeypatch.setattr(store_file, "network_file_system", lambda path: network_file_system(path, table))
-    with pytest.raises(ConfigError, match=r"FL-C75 .*local disk"):
-        local_folder(tmp_path / "run.review")
-    assert not (tmp_path / "run.review").exists()

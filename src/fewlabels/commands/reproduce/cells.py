@@ -9,8 +9,8 @@ from pathlib import Path
 from ...data.benchmarks.facts import Benchmark
 from ...graph.settings import Mode
 from ...nets.settings import NetworkSettings
-from ...recipes.names import METHOD_WORDS, PHASES, TITLES, MethodWord
-from ...recipes.paper import PROTOCOLS, paper_settings, scaled
+from ...recipes.paper import PROTOCOLS, paper_settings, scale_schedule
+from ...training.method_table import BY_WORD, MethodWord
 from ...training.settings import TrainSettings
 
 OWN_RUNS: tuple[MethodWord, ...] = ("supervised", "lp", "mt", "mt+lp")  # whose numbers the paper did not copy
@@ -59,7 +59,7 @@ class Cell:
     def settings(self, variant: Variant, split: int) -> TrainSettings:
         """The seed is the number of the split: the paper's runs differ in both."""
         made = paper_settings(self.benchmark, self.num_labels, self.method, seed=split, mode=variant.mode)
-        made = scaled(made, variant.scale)
+        made = scale_schedule(made, variant.scale)
         if variant.network is None:
             return made
         paper = made.network
@@ -73,7 +73,7 @@ class Cell:
 
     def title(self, variant: Variant) -> str:
         mode = ", mode paper" if variant.mode == "paper" else ""
-        text = f"{self.benchmark.name}, {self.num_labels} labels, {TITLES[self.method]}{mode}"
+        text = f"{self.benchmark.name}, {self.num_labels} labels, {BY_WORD[self.method].title}{mode}"
         departures = self.departures(variant)
         return f"{text}; not the paper's protocol: {', '.join(departures)}" if departures else text
 
@@ -83,9 +83,9 @@ class Cell:
 
     def sources(self) -> list[tuple[Cell, int]]:
         """Cells that train this one's phases first, and the number of the phase that ends it: itself, and LP on it."""
-        mine = PHASES[self.method]
-        words = [word for word in METHOD_WORDS if PHASES[word][: len(mine)] == mine]
-        words.sort(key=lambda word: len(PHASES[word]))
+        mine = BY_WORD[self.method].phases
+        words = [word for word, method in BY_WORD.items() if method.phases[: len(mine)] == mine]
+        words.sort(key=lambda word: len(BY_WORD[word].phases))
         return [(replace(self, method=word), len(mine) - 1) for word in words]
 
 

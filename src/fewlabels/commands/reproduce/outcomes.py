@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunError
-from ...recipes.names import PHASES
 from ...recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
 from ...report.words import Summary, summary
 from ...runs import Run, is_finished, read_run
-from ...training.identity import differences, plain
+from ...training.identity import find_differences, to_plain
+from ...training.method_table import BY_WORD
 from .cells import Cell, Variant
 
 
@@ -66,7 +66,7 @@ def _run(cell: Cell, split: int, variant: Variant, out: Path) -> Run | None:
         run = read_run(folder)
     except RunError:  # not begun, or cut off in the middle of a line
         return None
-    return None if differences(run.settings, plain(asdict(cell.settings(variant, split)))) else run
+    return None if find_differences(run.settings, to_plain(asdict(cell.settings(variant, split)))) else run
 
 
 def _ended(run: Run, cell: Cell, phase: int, split: int, variant: Variant) -> Outcome | None:
@@ -125,7 +125,7 @@ def row(cell: Cell, variant: Variant, out: Path) -> Row:
 def shown(cells: Sequence[Cell], num_labels: int) -> list[Cell]:
     """The cells of one label count, and those that they train on the way, in the order of the paper's rows."""
     asked = [cell for cell in cells if cell.num_labels == num_labels]
-    candidates = [Cell(asked[0].benchmark, num_labels, method) for method in PHASES]
+    candidates = [Cell(asked[0].benchmark, num_labels, method) for method in BY_WORD]
     return [one for one in candidates if any(source in asked for source, _ in one.sources())]
 
 

@@ -12,13 +12,13 @@ from ...data.benchmarks.datasets import Dataset, load_dataset
 from ...data.benchmarks.splits import Split, few_labels
 from ...errors import ConfigError
 from ...runs import is_finished, read_run
-from ...training.identity import differences, plain
+from ...training.identity import find_differences, to_plain
 from ...training.settings import TrainSettings
-from ..progress import following
+from ..progress import track_progress
 from ..resuming import demand_same_machine
 from ..task import Task
-from ..tensorboard import need_tensorboard
 from ..training import RunOptions, run_training
+from ..watching import need_tensorboard
 from .cells import Cell, Variant, without_parts
 from .outcomes import outcome, split_folder
 
@@ -59,7 +59,7 @@ def reproduce_from(request: Request, source: str | Path | None, how: RunOptions)
     without TensorBoard, before anything is read."""
     if how.tensorboard:
         need_tensorboard()
-    follow = following("reading images", quiet=how.quiet)
+    follow = track_progress("reading images", quiet=how.quiet)
     benchmark = request.cells[0].benchmark
     reproduce(request, lambda: load_dataset(benchmark, source, progress=follow), replace(how, resume=True))
 
@@ -76,7 +76,7 @@ def _refuse_other_settings(folder: Path, settings: TrainSettings) -> None:
     """A finished run would be taken for this one by its name."""
     if not is_finished(folder):
         return
-    found = differences(read_run(folder).settings, plain(asdict(settings)))
+    found = find_differences(read_run(folder).settings, to_plain(asdict(settings)))
     if found:
         listed = ", ".join(map(str, found[:5]))
         do = "move that folder away, or choose another --out"

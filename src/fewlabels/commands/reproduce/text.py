@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ...recipes.names import PHASES, TITLES
 from ...recipes.paper import PROTOCOLS, petaflops
 from ...recipes.published import GRADES, RERUN_SPLIT, Number
 from ...report.words import Summary
-from ..tables import aligned
+from ...training.method_table import BY_WORD
+from ..text import align
 from .cells import OWN_RUNS, Cell, Variant
 from .outcomes import Outcome, Row, row, shown
 
@@ -47,7 +47,7 @@ def _departures(rows: Sequence[Row], variant: Variant) -> list[str]:
 def _table(rows: Sequence[Row], variant: Variant) -> str:
     aside = " (for orientation)" if any(one.cell.departures(variant) for one in rows) else ""
     head = ["", f"paper{aside}", f"released code, rerun{aside}", "ours, student", "ours, teacher", "splits done"]
-    return aligned([head, *(_cells(one) for one in rows)])
+    return align([head, *(_cells(one) for one in rows)])
 
 
 def _cells(row: Row) -> list[str]:
@@ -57,7 +57,7 @@ def _cells(row: Row) -> list[str]:
         rerun = f"{row.rerun.student:.2f}{teacher}"
     splits = ", ".join(map(str, row.splits)) or "-"
     paper = "-" if row.paper is None else str(row.paper)
-    return [TITLES[row.cell.method], paper, rerun, _mean(row.student), _mean(row.teacher), splits]
+    return [BY_WORD[row.cell.method].title, paper, rerun, _mean(row.student), _mean(row.teacher), splits]
 
 
 def _mean(found: Summary) -> str:
@@ -75,7 +75,7 @@ def _notes(rows: Sequence[Row], variant: Variant) -> list[str]:
             f"rerun: one run of the released code by somebody else (B); compare it with our split {RERUN_SPLIT}."
         )
     notes += _origins([one for row in rows for one in row.outcomes], variant)
-    notes += [line for one in rows if len(PHASES[one.cell.method]) == 2 for line in _curve(one, variant)]
+    notes += [line for one in rows if len(BY_WORD[one.cell.method].phases) == 2 for line in _curve(one, variant)]
     if name == "cifar100" and "mt+lp" in methods:
         notes.append(CIFAR100_OPEN)
     notes += [_top5(one.cell, one.paper_top5) for one in rows if one.paper_top5 is not None]
@@ -114,7 +114,7 @@ def _all(values: Iterable[object]) -> str:
 def _curve(row: Row, variant: Variant) -> list[str]:
     """What the start of the second phase is expected to do, and what it did in our runs."""
     momentum = " and the momentum is kept" if variant.mode == "released" else ""
-    lines = [f"{TITLES[row.cell.method]}: {DIP.format(momentum=momentum)}"]
+    lines = [f"{BY_WORD[row.cell.method].title}: {DIP.format(momentum=momentum)}"]
     for one in row.outcomes:
         if one.before is not None:
             first, error = one.first
@@ -139,7 +139,7 @@ def _course(before: float, one: Outcome) -> str:
 
 
 def _top5(cell: Cell, number: Number) -> str:
-    return f"{TITLES[cell.method]}: ours is top-1; the paper's top-5 error is {number}."
+    return f"{BY_WORD[cell.method].title}: ours is top-1; the paper's top-5 error is {number}."
 
 
 def list_text(cells: Sequence[Cell], variant: Variant, out: Path) -> str:
@@ -151,7 +151,7 @@ def list_text(cells: Sequence[Cell], variant: Variant, out: Path) -> str:
     notes.append("PFLOP: of the paper's network and full schedule; lp includes supervised, mt+lp includes mt.")
     if variant.suffix:
         notes.append(f"splits done: of runs with {', '.join(variant.changes) or 'mode paper'}.")
-    return aligned([head, *rows]) + "\n\n" + "\n".join(notes)
+    return align([head, *rows]) + "\n\n" + "\n".join(notes)
 
 
 def _listed(cell: Cell, variant: Variant, out: Path) -> list[str]:

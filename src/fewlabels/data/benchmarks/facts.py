@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..settings import AugmentSettings
-
 
 @dataclass(frozen=True)
 class Benchmark:
     """side: height and width in pixels. num_train, num_test: images, as many of each class.
 
     mean, std: of the channels red, green, blue, in units of 0 to 1; what the released code normalises with.
-    augment: how training images are changed. hub: its repository on the Hugging Face hub.
+    hub: its repository on the Hugging Face hub.
     test_names: what its test images are called; the first name found is taken.
     """
 
@@ -23,20 +21,14 @@ class Benchmark:
     num_test: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    augment: AugmentSettings
     hub: str
     test_names: tuple[str, ...] = ("test",)
 
 
-# Released code mean_teacher/datasets.py:25-39: a shift by up to 4 pixels, the border mirrored, and a flip.
-CIFAR_AUGMENT = AugmentSettings(translate=4, flip=True)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-CIFAR10 = Benchmark("cifar10", 32, 10, 50_000, 10_000, CIFAR10_MEAN, CIFAR10_STD, CIFAR_AUGMENT, "uoft-cs/cifar10")
+CIFAR10 = Benchmark("cifar10", 32, 10, 50_000, 10_000, CIFAR10_MEAN, CIFAR10_STD, "uoft-cs/cifar10")
 # The statistics are those of CIFAR-10: so the released code has it (datasets.py:60-61), and says that it is a question.
-CIFAR100 = Benchmark("cifar100", 32, 100, 50_000, 10_000, CIFAR10_MEAN, CIFAR10_STD, CIFAR_AUGMENT, "uoft-cs/cifar100")
-# Released code datasets.py:104-118: a turn, of the nearest pixel as torchvision does it unless told otherwise, a crop
-# with 8 black pixels around, a flip.
-MINI_IMAGENET_AUGMENT = AugmentSettings(translate=8, flip=True, rotate=10.0, pad="zeros", sampling="nearest")
+CIFAR100 = Benchmark("cifar100", 32, 100, 50_000, 10_000, CIFAR10_MEAN, CIFAR10_STD, "uoft-cs/cifar100")
 MINI_IMAGENET = Benchmark(
     "mini-imagenet",
     84,
@@ -45,7 +37,6 @@ MINI_IMAGENET = Benchmark(
     10_000,
     (120.396 / 255, 115.594 / 255, 104.540 / 255),
     (70.682 / 255, 68.276 / 255, 72.545 / 255),
-    MINI_IMAGENET_AUGMENT,
     # Its `train` and `validation` have 500 and 100 images per class; its `test` are 50 from elsewhere (dataset card).
     "timm/mini-imagenet",
     ("validation", "val", "test"),

@@ -1,0 +1,33 @@
+"""`fewlabels report`: the report of a run again, or of several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigError
+from .app import app, demand_folders
+from .options import Force
+
+
+@app.command(
+    short_help="Write a report again, or compare runs.", epilog="Example: fewlabels report runs/demo --out demo.html"
+)
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="One run folder, or several to compare.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    force: Force = False,
+) -> None:
+    """Write the report of one run again, or one that compares several."""
+    from ..report import report_html
+    from ..runs import refuse_existing
+    from ..storage import durable
+
+    demand_folders(runs)
+    if out.is_dir() or out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError("C16", "a report is an .html file", where=out, do="give it such a name")
+    refuse_existing(out, force=force)
+    durable.write_text(out, report_html(runs))
+    print(out)

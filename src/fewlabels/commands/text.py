@@ -1,0 +1,239 @@
+"""Results as text for a terminal: the tables that commands end with, and explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from ..graph import Explanation
+
+NAMES = {
+    "supervised_error": ("test error, supervised on the labels alone", "%"),
+    "lp_error": ("test error, label propagation", "%"),
+    "pi_model_error": ("test error, Pi-model", "%"),
+    "temporal_ensembling_error": ("test error, temporal ensembling", "%"),
+    "mean_teacher_error": ("test error, Mean Teacher, student", "%"),
+    "mean_teacher_teacher_error": ("test error, Mean Teacher, teacher", "%"),
+    "mt_lp_error": ("test error, Mean Teacher with label propagation, student", "%"),
+    "mt_lp_teacher_error": ("test error, Mean Teacher with label propagation, teacher", "%"),
+    "pseudo_label_accuracy_first": ("pseudo-labels right, first epoch", "%"),
+    "pseudo_label_accuracy_last": ("pseudo-labels right, at the end", "%"),
+    "certainty_right_first": ("certainty of right pseudo-labels, first epoch", ""),
+    "certainty_wrong_first": ("certainty of wrong pseudo-labels, first epoch", ""),
+    "certainty_right": ("certainty of right pseudo-labels, at the end", ""),
+    "certainty_wrong": ("certainty of wrong pseudo-labels, at the end", ""),
+    "certainty": ("mean certainty of the propagated labels", ""),
+    "num_rows": ("rows", ""),
+    "num_labeled": ("labelled", ""),
+    "num_test": ("test images", ""),
+    "num_rejected": ("unreadable images, left out (rejected.csv)", ""),
+    "num_notes": ("odd in the input (notes.csv)", ""),
+    "recall": ("nearest neighbours found (recall)", "%"),
+    "unreached": ("rows that no label reaches", ""),
+    "wall_seconds": ("wall time", "s"),
+    "peak_memory_mib": ("peak memory", "MiB"),
+}
+DEMO = (
+    "supervised_error",
+    "lp_error",
+    "pseudo_label_accuracy_first",
+    "pseudo_label_accuracy_last",
+    "certainty_right_first",
+    "certainty_wrong_first",
+    "certainty_right",
+    "certainty_wrong",
+    "wall_seconds",
+)
+
+
+def format_number(name: str, number: float | None) -> str:
+    """A number as the tables show it: counts whole, percent and seconds with one or two places."""
+    if number is None:
+        return "-"
+    unit = NAMES[name][1]
+    text = f"{number}" if isinstance(number, int) else f"{number:.0f}" if unit == "MiB" else f"{number:.2f}"
+    return f"{text} {unit}".rstrip()
+
+
+def align(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell; the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(pairs))
+        for pairs in (zip(row, widths, strict=True) for row in rows)
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def format_lines(results: dict[str, Any], names: Sequence[str]) -> str:
+    """One line for each of the names that the results have a value for."""
+    known = [name for name in names if results.get(name) is not None]
+    return align([(NAMES[name][0], format_number(name, results[name])) for name in known])
+
+
+def format_demo(results: dict[str, Any]) -> str:
+    labeled, rows, test = results["num_labeled"], results["num_rows"], results["num_test"]
+    head = f"handwritten digits: {labeled} labels for {rows} images, {test} more to test on"
+    return f"{head}\n\n{format_lines(results, (*DEMO, 'peak_memory_mib'))}\n"
+
+
+def format_training(results: dict[str, Any]) -> str:
+    names = (
+        "num_rows",
+        "num_labeled",
+        "num_test",
+        "num_rejected",
+        "num_notes",
+        "unreached",
+        "certainty",
+        *(name for name in results if name.endswith("_error")),
+    )
+    return format_lines(_with_notes(results), (*names, "wall_seconds", "peak_memory_mib")) + "\n"
+
+
+def _with_notes(results: dict[str, Any]) -> dict[str, Any]:
+    """The results with the number of all notes, if there are any."""
+    return results | {"num_notes": sum(results.get("notes", {}).values()) or None}
+
+
+def format_propagation(results: dict[str, Any]) -> str:
+    names = ("num_rows", "num_labeled", "num_notes", "recall", "unreached", "certainty")
+    table = format_lines(_with_notes(results), (*names, "wall_seconds", "peak_memory_mib"))
+    checked = _contradicted(results.get("leave_one_out"))
+    return "\n".join([table, "", *checked, _about_certainty(results.get("refined"))])
+
+
+def _contradicted(found: dict[str, int] | None) -> list[str]:
+    """What the given labels say of each other; nothing where none was checked."""
+    if not found or not found["num_checked"]:
+        return []
+    checked, against = found["num_checked"], found["num_contradicted"]
+    look = ": the report shows which" if against else ""
+    return [f"Of {checked:,} given labels, each left out in turn, the others contradict {against:,}{look}."]
+
+
+def _about_certainty(refined: dict[str, Any] | None) -> str:
+    if refined and refined["temperature"] is not None:
+        return f"Certainty was fitted on {refined['num_held_out']:,} labels held out."
+    return "Certainty orders the labels from doubtful to sure. It is no probability; --calibrate makes it nearly one."
+
+
+def format_seeds(results: dict[str, Any]) -> str:
+    """One row a measure: each seed, then mean and standard deviation (n - 1)."""
+    head = ("", *(f"seed {seed}" for seed in results["seeds"]), "mean", "std")
+    rows = [
+        (
+            NAMES[name][0] + (f" ({NAMES[name][1]})" if NAMES[name][1] else ""),
+            *(_two(number) for number in entry["values"]),
+            _two(entry["mean"]),
+            _two(entry["std"]),
+        )
+        for name, entry in results["table"].items()
+    ]
+    return align([head, *rows]) + "\n"
+
+
+def _two(number: float | None) -> str:
+    return "-" if number is None else f"{number:.2f}"
+
+
+CLASSES = 5  # shown in text; JSON has all
+LEAST_SHARE = 0.0005  # smaller ones would read 0.0 %
+
+
+class Texts(Protocol):
+    """Ids by row, such as an Arrow column."""
+
+    def __getitem__(self, row: int) -> Any: ...
+
+
+def describe_explanation(why: Explanation, ids: Texts, class_names: Sequence[str]) -> dict[str, Any]:
+    """An explanation with ids and class names, for JSON. A class is null where no label reaches."""
+
+    def named(code: int) -> str | None:
+        return None if code < 0 else class_names[code]
+
+    def shares(values: Iterable[float]) -> dict[str, float]:
+        return {class_names[code]: float(share) for code, share in enumerate(values)}
+
+    return {
+        "id": ids[why.row].as_py(),
+        "label": named(why.label),
+        "certainty": why.certainty,
+        "given": why.given,
+        "reached": why.label >= 0,
+        "class_shares": shares(why.distribution),
+        "rows_with_its_embedding": why.copies,
+        "rows_connected": why.component_size,
+        "labels_connected": why.component_labels,
+        "neighbors": [
+            {
+                "id": ids[edge.row].as_py(),
+                "similarity": edge.similarity,
+                "weight": edge.weight,
+                "share": edge.share,
+                "label": named(edge.label),
+                "certainty": edge.certainty,
+                "rows_with_its_embedding": edge.copies,
+            }
+            for edge in why.edges
+        ],
+        "resolved": why.resolved,
+        "influences": [
+            {"id": ids[one.row].as_py(), "label": named(one.label), "share": one.share} for one in why.influences
+        ],
+        "influence_of_classes": shares(why.class_shares),
+    }
+
+
+def format_explanation(found: dict[str, Any]) -> str:
+    """An explanation for a terminal."""
+    blocks = [_head(found), _neighbors(found), _influences(found)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _head(found: dict[str, Any]) -> str:
+    how = "given" if found["given"] else f"certainty {found['certainty']:.2f}"
+    lines = [f"why {found['id']}: {found['label']}, {how}" if found["reached"] else f"why {found['id']}: no label"]
+    if found["reached"]:
+        lines.append(f"  class shares: {_class_shares(found['class_shares'])}")
+    connected, labels = found["rows_connected"], found["labels_connected"]
+    lines.append(f"  connected with it: {connected - 1:,} rows; labelled, itself counted: {labels:,}")
+    if found["rows_with_its_embedding"] > 1:
+        lines.append(f"  rows with the same embedding, itself counted: {found['rows_with_its_embedding']:,}")
+    if not found["reached"]:
+        lines.append(f"  no label reaches its part of {connected:,} rows: label one of them, or raise --n-neighbors")
+    return "\n".join(lines)
+
+
+def _class_shares(shares: dict[str, float]) -> str:
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    most = [f"{name} {100 * share:.1f} %" for name, share in ordered[:CLASSES] if share >= LEAST_SHARE]
+    others = len(ordered) - len(most)
+    return "  ".join([*most, f"({others} more)"] if others else most)
+
+
+def _neighbors(found: dict[str, Any]) -> str:
+    if not found["neighbors"]:
+        return "  it has no neighbours in the graph"
+    rows = [("strongest neighbours", "similarity", "of its edges", "certainty", "label")]
+    for one in found["neighbors"]:
+        copies = f" (and {one['rows_with_its_embedding'] - 1} equal)" if one["rows_with_its_embedding"] > 1 else ""
+        similarity = "-" if one["similarity"] is None else f"{one['similarity']:.3f}"
+        share, certainty = f"{100 * one['share']:.1f} %", f"{one['certainty']:.2f}"
+        rows.append((one["id"] + copies, similarity, share, certainty, one["label"] or "-"))
+    return _indent(rows)
+
+
+def _influences(found: dict[str, Any]) -> str:
+    if not found["reached"]:
+        return ""
+    if not found["resolved"]:
+        return "  too far from every label to tell them apart: it took the mix of its neighbours"
+    rows = [("labelled rows that decided", "influence", "label")]
+    rows += [(one["id"], f"{100 * one['share']:.1f} %", one["label"]) for one in found["influences"]]
+    return f"{_indent(rows)}\n  all labelled rows: {_class_shares(found['influence_of_classes'])}"
+
+
+def _indent(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"  {line}" for line in align(rows).splitlines())
