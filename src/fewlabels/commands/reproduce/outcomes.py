@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import RunError
 from ...recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
-from ...report.words import Summary, summary
+from ...report.words import Summary, summarize
 from ...runs import Run, is_finished, read_run
 from ...training.identity import differences, plain
 from ...training.method_table import BY_WORD
@@ -116,8 +116,8 @@ def row(cell: Cell, variant: Variant, out: Path) -> Row:
         paper=PAPER.get((name, count, method)),
         paper_top5=PAPER_TOP5.get((count, method)) if name == "mini-imagenet" else None,
         rerun=RERUNS.get((name, count, method)),
-        student=summary([one.student for one in found]),
-        teacher=summary([one.teacher for one in found]),
+        student=summarize([one.student for one in found]),
+        teacher=summarize([one.teacher for one in found]),
         outcomes=found,
     )
 
