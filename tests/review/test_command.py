@@ -91,7 +91,7 @@ def test_a_review_is_served_and_says_what_to_do_with_the_answers(job, run, capsy
 )
 def test_the_command_that_goes_on_is_that_of_the_run(monkeypatch, source, words):
     monkeypatch.setattr(review_job, "read_run", lambda run: SimpleNamespace(facts={"source": source}))
-    told = review_job.reviewed_text(review_job.Reviewed(Path("run"), 1, 0, 2, Path("new.csv")))
+    told = review_job.format_reviewed(review_job.Reviewed(Path("run"), 1, 0, 2, Path("new.csv")))
     assert told.endswith(f"go on        fewlabels {words}")
 
 

@@ -27,7 +27,7 @@ def run_export(run: Path, out: Path, form: Form = PLAIN, *, force: bool = False)
     items = open_items(run)
     answers, event = _answers(run)
     graph_too = form.everything or kind == "label-studio"  # given and answered labels are known without it
-    state = Engine(items, _numbers(items, answers)).state if graph_too else unsolved(items.given)
+    state = Engine(items, encode_answers(items, answers)).state if graph_too else unsolved(items.given)
     data = exported(items, state, answers, kind, event, form)
     durable.make_folder(out.parent)
     durable.write_bytes(out, data)
@@ -43,9 +43,10 @@ def run_export(run: Path, out: Path, form: Form = PLAIN, *, force: bool = False)
     }
 
 
-def _numbers(items: Items, answers: Mapping[int, str]) -> dict[int, int]:
+def encode_answers(items: Items, answers: Mapping[int, str | None]) -> dict[int, int]:
+    """Row -> number of the class, -1 where an answer was taken back, as the engine has it."""
     number = {name: code for code, name in enumerate(items.class_names)}
-    return {row: number[name] for row, name in answers.items()}
+    return {row: -1 if name is None else number[name] for row, name in answers.items()}
 
 
 def _answers(run: Path) -> tuple[dict[int, str], int]:

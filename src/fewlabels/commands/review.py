@@ -16,13 +16,13 @@ from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine.engine import Engine
 from ..review.export import exported, kind_of
-from ..review.items import Items, open_items, reviewable
+from ..review.items import open_items, reviewable
 from ..review.store.file import local_folder, open_store, review_folder, run_identity
-from ..review.store.store import Store
 from ..review.web.app import review_app
 from ..review.web.process import Door, access_to, check_host, listening, page_address, serve
 from ..runs import RunLock, read_run, refuse_existing
 from ..storage import durable
+from .export import encode_answers
 
 ADDRESS = "address"  # file beside the answers: where the page is served, or was last; without its key
 PLACE = re.compile(r"http://[\w.:\[\]-]{1,255}:[0-9]{1,5}/")
@@ -30,8 +30,9 @@ PLACE = re.compile(r"http://[\w.:\[\]-]{1,255}:[0-9]{1,5}/")
 
 @dataclass(frozen=True)
 class Review:
-    """understood: that others may reach the page (`--i-understand`). export: file of labels to write at the end.
+    """What is asked of a review.
 
+    understood: that others may reach the page (`--i-understand`). export: file of labels to write at the end.
     force: replace that file if it exists. say: is told the address, once the page is served.
     """
 
@@ -73,7 +74,7 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         store = open_store(folder, run_identity(run))
         try:
             items = open_items(run)
-            engine = Engine(items, _numbers(store, items))
+            engine = Engine(items, encode_answers(items, store.answers()))
             shown = Run(str(facts.get("title") or run.name), str(run.absolute()))
             desk = Desk(shown, items, store, engine, partial(exported, items))
         except BaseException:
@@ -115,14 +116,8 @@ def _port(address: str) -> int:
     return int(address.rpartition(":")[2].rstrip("/") or 0)
 
 
-def _numbers(store: Store, items: Items) -> dict[int, int]:
-    """Row -> number of the class, -1 where an answer was taken back, for the engine."""
-    number = {name: code for code, name in enumerate(items.class_names)}
-    return {row: -1 if name is None else number[name] for row, name in store.answers().items()}
-
-
-def reviewed_text(reviewed: Reviewed) -> str:
-    """What to do with the answers, for the terminal."""
+def format_reviewed(reviewed: Reviewed) -> str:
+    """How it stood and what to do with the answers, for the terminal."""
     out = reviewed.export or Path("reviewed.csv")
     answers = f"{reviewed.answered:,} answer{'' if reviewed.answered == 1 else 's'}"
     skipped = f"{reviewed.skipped:,} row{'' if reviewed.skipped == 1 else 's'} skipped"
@@ -149,7 +144,7 @@ def _next_command(run: Path, labels: Path) -> str:
     return shlex.join(["fewlabels", *words])
 
 
-def reviewed_json(reviewed: Reviewed) -> dict[str, Any]:
+def describe_reviewed(reviewed: Reviewed) -> dict[str, Any]:
     """The same for machines."""
     return {
         "run": str(reviewed.run),

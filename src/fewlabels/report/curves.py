@@ -121,5 +121,5 @@ def make_curve_rows(curve: Curve) -> list[list[str]]:
 
 
 def is_known(values: Sequence[float | None]) -> bool:
-    """Whether any of them is."""
+    """Whether any of the values is known."""
     return any(value is not None for value in values)

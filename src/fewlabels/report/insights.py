@@ -44,8 +44,9 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Confusion:
-    """counts: for each true class the rows that got each class, and last, none; None for too many classes.
+    """Which classes were taken for which.
 
+    counts: for each true class the rows that got each class, and last, none; None for too many classes.
     pairs: header, then true class, pseudo-label, rows: the most frequent mistakes first.
     """
 
@@ -154,8 +155,9 @@ class ClassRows:
 
 @dataclass(frozen=True, kw_only=True)
 class Galleries:
-    """open, folded: classes. suspicious: given labels, worst first. pictures: whether rows have images.
+    """Rows worth looking at.
 
+    open, folded: classes. suspicious: given labels, worst first. pictures: whether rows have images.
     doubtful: the least certain pseudo-labels of all classes, of those that a class shows.
     """
 
@@ -167,7 +169,7 @@ class Galleries:
 
 
 def read_galleries(run: Run, class_names: Sequence[str]) -> Galleries | None:
-    """None for a run without any. Raises RunError (K2) for a damaged table."""
+    """The galleries of a run, None for one without any. Raises RunError (K2) for a damaged table."""
     tiles = read_gallery(run.folder)
     if not tiles:
         return None

@@ -14,7 +14,9 @@ from .curves import Curve, is_known, pick_error
 
 @dataclass(frozen=True)
 class Summary:
-    """values: one for each run, None where it has none. mean: None where a value is missing, since a mean of the others
+    """Mean and standard deviation over runs.
+
+    values: one for each run, None where it has none. mean: None where a value is missing, since a mean of the others
     would be taken for one of all. std: n - 1; None for fewer than two values too.
     """
 

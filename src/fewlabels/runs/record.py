@@ -80,7 +80,7 @@ def can_be_resumed(folder: Path) -> bool:
         begun = json.loads((folder / "run.json").read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(begun, dict) and begun.get("kind") != "propagate" and not (folder / "manifest.json").exists()
+    return isinstance(begun, dict) and begun.get("kind") != "propagate" and not is_finished(folder)
 
 
 class RunWriter:
