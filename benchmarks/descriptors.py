@@ -21,11 +21,11 @@ import torch
 from fewlabels.data.images.read import Images, read_images
 from fewlabels.data.labels.files import encode_labels
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
+from fewlabels.training.callbacks import Callbacks, EpochReport
 from fewlabels.training.evaluate import error_percent, evaluate
 from fewlabels.training.loop import train
-from fewlabels.training.methods import Labels
 from fewlabels.training.settings import AugmentSettings, Optimization, Phase, TrainSettings
-from fewlabels.training.watch import EpochReport, Watch
+from fewlabels.training.targets import PartialLabels
 
 CACHE = Path(__file__).parent.parent / "build" / "descriptors" / "cifar10.npz"
 NUM_LABELED, NUM_DESCRIBED, SEED, WIDTH = 5_000, 10_000, 0, 16
@@ -67,8 +67,9 @@ def main() -> None:
     labeled, described = np.split(order[: NUM_LABELED + NUM_DESCRIBED], [NUM_LABELED])
     start = time.perf_counter()
     names = [str(number) for number in range(10)]
-    build, labels = partial(network_for, images[labeled]), Labels(truth[labeled], names)
-    network = train(build, images[labeled], labels, settings(options.epochs), watch=Watch(on_epoch=tell)).network
+    build, labels = partial(network_for, images[labeled]), PartialLabels(truth[labeled], names)
+    callbacks = Callbacks(on_epoch=tell)
+    network = train(build, images[labeled], labels, settings(options.epochs), callbacks=callbacks).network
     test_images, test_truth = images_of("test-*.parquet")
     error = error_percent(evaluate(network, test_images).logits, test_truth)
     print(f"test error {error:.1f} %, trained in {time.perf_counter() - start:.0f} s")

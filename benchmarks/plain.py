@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fewlabels.nets import Output
 from fewlabels.nets.networks import NormedConv2d, NormedLinear
-from fewlabels.training.epoch import Epoch, batches
+from fewlabels.training.epoch import Epoch, draw_batches
 from training import BATCH, EVALUATED, WARM_UP, Case
 
 SHIFT, SIZE = 4, 512
@@ -93,7 +93,7 @@ def _loaded(case: Case, pixels: np.ndarray, workers: int, num_views: int) -> Ite
     dataset = Images(pixels, case.targets(), num_views)
     (phase,) = case.settings().phases
     for number in itertools.count():
-        rows = [chosen.tolist() for chosen in batches(phase, case.labels(), Epoch(0, 0, number))]
+        rows = [chosen.tolist() for chosen in draw_batches(phase, case.labels(), Epoch(0, 0, number))]
         yield from DataLoader(dataset, batch_sampler=rows * (100 if len(rows) < 100 else 1), num_workers=workers)
 
 

@@ -51,7 +51,7 @@ class Case:
         split = (BATCH, 0) if name == "supervised" else (BATCH // 2, BATCH // 2)
         heads = 2 if name in ("mean_teacher", "mt_lp") else 1
         network = NetworkSettings(**NETWORKS[self.network], heads=heads, unit_descriptor=heads == 1)
-        return TrainSettings((Phase(name, 100_000, 0.05, *split),), network=network)
+        return TrainSettings(phases=(Phase(name, 100_000, 0.05, *split),), network=network)
 
     def build(self) -> Any:
         import torch
@@ -99,9 +99,10 @@ def train_ours(case: Case, pixels: np.ndarray, execution: Any, seconds: float) -
     """
     import torch
 
+    from fewlabels.training.callbacks import Callbacks, Request
+    from fewlabels.training.interrupt import Stopped
     from fewlabels.training.loop import train
-    from fewlabels.training.methods import Labels
-    from fewlabels.training.watch import Stopped, Watch, Wish
+    from fewlabels.training.targets import PartialLabels
 
     if case.task in PROPAGATED:
         _give_targets(case)
@@ -110,15 +111,15 @@ def train_ours(case: Case, pixels: np.ndarray, execution: Any, seconds: float) -
     def on_steps(count: int) -> None:
         images[0] += count
 
-    def wish() -> Wish:
+    def request() -> Request:
         marks.append((time.perf_counter(), images[0]))
         begun = next((moment for moment, seen in marks if seen >= WARM_UP * BATCH), None)
-        return Wish.STOP if begun is not None and marks[-1][0] - begun > seconds else Wish.GO_ON
+        return Request.STOP if begun is not None and marks[-1][0] - begun > seconds else Request.CONTINUE
 
-    labels = Labels(case.labels(), [str(number) for number in range(CLASSES)])
-    there, watch = torch.from_numpy(pixels).to(execution.device), Watch(on_steps=on_steps, wish=wish)
+    labels = PartialLabels(case.labels(), [str(number) for number in range(CLASSES)])
+    there, callbacks = torch.from_numpy(pixels).to(execution.device), Callbacks(on_steps=on_steps, request=request)
     with suppress(Stopped):
-        train(lambda purpose: case.build(), there, labels, case.settings(), execution, watch)
+        train(lambda purpose: case.build(), there, labels, case.settings(), execution, callbacks)
     (begun, before), (ended, after) = next(one for one in marks if one[1] >= WARM_UP * BATCH), marks[-1]
     return (after - before) / (ended - begun)
 

@@ -263,7 +263,7 @@ RUN_FILES = (
 FOLDERS = {
     "a run": read_run,
     "its hashes": verify_run,
-    "checkpoints": lambda folder: Checkpoints(folder, {"data": "a"}).newest(),
+    "checkpoints": lambda folder: Checkpoints(folder, {"data": "a"}).read_newest(),
     "report": lambda folder: run_command(["report", str(folder)]),
     "verify": lambda folder: run_command(["verify", str(folder)]),
     "images": read_images,

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
+from fewlabels.commands import training
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings, propagate
@@ -92,6 +93,18 @@ def test_test_images_are_looked_at_about_fifty_times_a_phase_and_after_its_last_
     assert None not in errors[119:]
     assert results["supervised_error"] == errors[119]
     assert results["lp_error"] == errors[-1]
+
+
+def test_a_new_run_builds_its_network_once(stripes, tmp_path, monkeypatch):
+    built = []
+
+    def counted(*arguments):
+        built.append(arguments)
+        return build_network(*arguments)
+
+    monkeypatch.setattr(training, "build_network", counted)
+    run_training(stripes, replace(SETTINGS, phases=(Phase("supervised", 1, 0.05, 6),)), tmp_path / "run", QUIET)
+    assert len(built) == 1
 
 
 def test_hidden_labels_never_reach_training(stripes, tmp_path):

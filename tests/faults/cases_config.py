@@ -210,15 +210,15 @@ def _(work):
 
 @cases.refused("C13", "no phases", place="there is no phase to train")
 def _(work):
-    return lambda: replace(TrainSettings((Phase("supervised", 1, 0.1, 4),)), phases=())
+    return lambda: replace(TrainSettings(phases=(Phase("supervised", 1, 0.1, 4),)), phases=())
 
 
 @cases.accepted("C13", "a batch larger than the data")
 def _(work):
-    from fewlabels.training.epoch import Epoch, batch_size, batches
+    from fewlabels.training.epoch import Epoch, batch_size, draw_batches
 
     phase, labels = Phase("lp", 1, 0.1, 50, 5000), np.where(np.arange(40) < 4, np.arange(40) % 2, -1)
-    (rows,) = batches(phase, labels, Epoch(0, 0, 0))
+    (rows,) = draw_batches(phase, labels, Epoch(0, 0, 0))
     assert len(rows) == batch_size(phase, labels) == 50 + 36
 
 

@@ -9,7 +9,7 @@ from fewlabels.commands.guards import Known, collapse, new_alarms
 from fewlabels.commands.task import Task
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
-from fewlabels.training.epoch import Epoch, batches
+from fewlabels.training.epoch import Epoch, draw_batches
 from fewlabels.training.settings import Phase, TrainSettings
 from tests.data.image_files import encoded, noise
 from tests.faults.catalogue import Family
@@ -25,7 +25,7 @@ def task(rows=12):
 
 @cases.refused("G18", "a loss of NaN", code="P22", status=5, place="4 such rows (image ", leaves=["run"])
 def _(work):
-    settings = TrainSettings((Phase("supervised", 9, 1e30, 4),), network=NetworkSettings(width=2))
+    settings = TrainSettings(phases=(Phase("supervised", 9, 1e30, 4),), network=NetworkSettings(width=2))
     return lambda: run_training(task(), settings, "run", RunOptions(quiet=True))
 
 
@@ -51,7 +51,7 @@ def _(work):
 def _(work):
     labels = np.where(np.arange(41) < 3, np.arange(41) % 2, -1)
     for method, labeled, unlabeled in (("supervised", 2, 0), ("lp", 2, 37), ("lp", 5, 100)):
-        found = batches(Phase(method, 1, 0.1, labeled, unlabeled), labels, Epoch(0, 1, 0))
+        found = draw_batches(Phase(method, 1, 0.1, labeled, unlabeled), labels, Epoch(0, 1, 0))
         assert len({len(rows) for rows in found}) == 1
         assert all(len(rows) > 1 and (labels[rows] != -1).any() for rows in found)
 

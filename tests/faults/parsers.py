@@ -17,13 +17,13 @@ from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.runs import RunWriter, read_run
 from fewlabels.storage import durable
 from fewlabels.training.checkpoint import STATE, TENSORS, Checkpoint, read_checkpoint, write_checkpoint
-from fewlabels.training.identity import plain
+from fewlabels.training.identity import to_plain
 from tests.faults.fuzz import Parser
 from tests.training.stores import IDENTITY as GIVEN
 from tests.training.stores import reseal, state
 
 SEED = 0
-IDENTITY = plain(GIVEN)
+IDENTITY = to_plain(GIVEN)
 
 
 def written(write):

@@ -51,7 +51,7 @@ REVIEW_TESTS = (
     *("store/test_store", "browser/test_browser_trust"),
 )
 API, WEB, WRITES, PROCESS, STORE, TRUST = (f"review/{name}.py" for name in REVIEW_TESTS)
-AGREEMENT = "training/test_agreement.py::test_a_process_with_other_data_settings_or_versions_says_which"
+AGREEMENT = "training/test_distributed.py::test_a_process_with_other_data_settings_or_versions_says_which"
 ELSEWHERE = {  # the tests that a case is, as places in tests/
     "X6": [AGREEMENT],
     "X7": [AGREEMENT],

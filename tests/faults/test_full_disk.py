@@ -82,7 +82,7 @@ def test_a_store_on_a_full_disk_keeps_what_it_has_and_goes_on_once_there_is_room
     tally(tried)
     assert tried > 3
     disk.empty()
-    step, found = Checkpoints(folder, IDENTITY).newest()
+    step, found = Checkpoints(folder, IDENTITY).read_newest()
     assert (step, found.values) == (3, {"step": 3})
     assert torch.equal(found.tensors["weight"], state(3).tensors["weight"])
 

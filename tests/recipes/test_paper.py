@@ -8,11 +8,10 @@ import pytest
 from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
 from fewlabels.errors import ConfigError
 from fewlabels.nets import ImageInput, build_network, count_parameters
-from fewlabels.recipes.paper import PROTOCOLS, paper_settings, petaflops, scaled
-from fewlabels.training.epoch import batch_size, steps_of
+from fewlabels.recipes.paper import PROTOCOLS, paper_settings, petaflops, scale_schedule
+from fewlabels.training.epoch import adam_beta1, batch_size, consistency_weight, count_steps, ema_decay, learning_rate
 from fewlabels.training.method_table import BY_WORD
 from fewlabels.training.methods import METHODS
-from fewlabels.training.schedule import adam_beta1, consistency_weight, ema_keep, learning_rate
 
 OWN = ("supervised", "lp", "mt", "mt+lp")
 
@@ -26,7 +25,7 @@ def labels(num_labels, num_images=50_000):
 def steps(benchmark, num_labels, method):
     """Steps of an epoch in each phase, as the loop counts them."""
     phases = paper_settings(benchmark, num_labels, method).phases
-    return [steps_of(phase, labels(num_labels)) for phase in phases]
+    return [count_steps(phase, labels(num_labels)) for phase in phases]
 
 
 @pytest.mark.parametrize(
@@ -56,13 +55,13 @@ def test_an_epoch_has_the_papers_steps(benchmark, num_labels, labeled_only, two_
 @pytest.mark.parametrize(("num_labels", "total"), [(500, 900), (1000, 1800), (2000, 3600), (4000, 7200)])
 def test_labelled_images_alone_take_180_epochs_of_cifar10(num_labels, total):
     (phase,) = paper_settings(CIFAR10, num_labels, "supervised").phases
-    assert phase.epochs * steps_of(phase, labels(num_labels)) == total
+    assert phase.epochs * count_steps(phase, labels(num_labels)) == total
 
 
 def test_two_streams_take_178200_steps_of_cifar10_with_500_labels():
     for method, number in (("lp", 1), ("mt", 0), ("mt+lp", 0), ("mt+lp", 1)):
         phase = paper_settings(CIFAR10, 500, method).phases[number]
-        assert phase.epochs * steps_of(phase, labels(500)) == 178_200
+        assert phase.epochs * count_steps(phase, labels(500)) == 178_200
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_the_teachers_word_grows_as_in_the_released_code():
 
 def test_the_teacher_averages_as_in_the_released_code():
     decay = paper_settings(CIFAR10, 500, "mt").consistency.ema_decay
-    found = [ema_keep(step, decay) for step in (1, 2, 32, 33, 1000)]
+    found = [ema_decay(step, decay) for step in (1, 2, 32, 33, 1000)]
     assert found == pytest.approx([0.5, 2 / 3, 32 / 33, 0.97, 0.97])
     assert found[2] < 0.97
 
@@ -205,7 +204,7 @@ def test_ensembling_methods_have_laine_and_ailas_constants(benchmark, num_labels
     settings = paper_settings(benchmark, num_labels, method)
     (phase,) = settings.phases
     assert (phase.epochs, phase.learning_rate, phase.batch_labeled + phase.batch_unlabeled) == (300, 0.003, 100)
-    assert steps_of(phase, labels(num_labels)) == 500  # as 50,000 images in batches of 100
+    assert count_steps(phase, labels(num_labels)) == 500  # as 50,000 images in batches of 100
     assert phase.batch_labeled / 100 == num_labels / 50_000
     assert settings.consistency.memory == 0.6
     assert consistency_weight(settings.consistency, 80) == pytest.approx(weight)
@@ -219,22 +218,22 @@ def test_ensembling_methods_have_laine_and_ailas_constants(benchmark, num_labels
 
 def test_a_scaled_schedule_is_shorter_throughout_and_falls_as_far():
     whole = paper_settings(CIFAR10, 500, "mt+lp", seed=3)
-    short = scaled(whole, 0.05)
+    short = scale_schedule(whole, 0.05)
     assert [phase.epochs for phase in short.phases] == [9, 9]
     assert short.consistency.rampup_epochs == 1
     for one, other in zip(short.phases, whole.phases, strict=True):
         assert replace(one, epochs=180) == other
         assert learning_rate(one, short.optimization, 9) == pytest.approx(learning_rate(other, whole.optimization, 180))
-    ramps = scaled(paper_settings(CIFAR10, 4000, "te"), 0.1)
+    ramps = scale_schedule(paper_settings(CIFAR10, 4000, "te"), 0.1)
     assert (ramps.phases[0].epochs, ramps.optimization.rampup_epochs, ramps.optimization.rampdown_epochs) == (30, 8, 5)
-    assert [phase.epochs for phase in scaled(whole, 1e-6).phases] == [1, 1]
-    assert scaled(whole, 1) == whole
+    assert [phase.epochs for phase in scale_schedule(whole, 1e-6).phases] == [1, 1]
+    assert scale_schedule(whole, 1) == whole
 
 
 @pytest.mark.parametrize("share", [0, -1, 1.5, float("nan")])
 def test_a_scale_that_is_no_share_is_refused(share):
     with pytest.raises(ConfigError, match="FL-C58"):
-        scaled(paper_settings(CIFAR10, 500, "lp"), share)
+        scale_schedule(paper_settings(CIFAR10, 500, "lp"), share)
 
 
 def test_what_the_paper_does_not_have_is_refused():

@@ -29,13 +29,13 @@ def dropout_by_a_running_number():
     """As a generator whose state no checkpoint has."""
     from fewlabels.training import loop
 
-    stepper, drawn = loop.stepper, iter(range(10**9))
+    make_step, drawn = loop.make_step, iter(range(10**9))
 
     def spoiled(*arguments):
-        step = stepper(*arguments)
+        step = make_step(*arguments)
         return lambda number, seed: step(number, next(drawn))
 
-    loop.stepper = spoiled
+    loop.make_step = spoiled
 
 
 def teacher_without_buffers(state):
@@ -45,12 +45,12 @@ def teacher_without_buffers(state):
 
 def graph_that_cannot_be():
     from fewlabels.errors import GraphError
-    from fewlabels.training import propagator
+    from fewlabels.training import targets
 
     def propagate(*arguments, **more):
         raise GraphError("G1", "a graph that cannot be")
 
-    propagator.propagate = propagate
+    targets.propagate = propagate
 
 
 RESUMING = {

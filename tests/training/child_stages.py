@@ -59,18 +59,18 @@ def within(stage, owner, attribute, name):
 def watched(stage):
     """Note every stage of a run."""
     from fewlabels.commands import training, watching
-    from fewlabels.training import loop, propagator
+    from fewlabels.training import loop, targets
     from fewlabels.training.checkpoint import Checkpoints
 
     within(stage, training, "train", "between two steps")
-    within(stage, loop._Track, "step", lambda track: f"step of phase {track.place.phase}")
+    within(stage, loop._PhaseSteps, "take", lambda steps: f"step of phase {steps.position.phase}")
     within(stage, loop, "evaluate", "descriptors")
     within(stage, watching, "evaluate", "evaluation")
     within(stage, Checkpoints, "save", "checkpoint")
-    within(stage, Checkpoints, "newest", "taking up")
+    within(stage, Checkpoints, "read_newest", "taking up")
     within(stage, training._Run, "_write", "writing")
     within(stage, training, "report_html", "report")
-    for owner, name in ((propagator, "propagation"), (training, "final propagation")):
+    for owner, name in ((targets, "propagation"), (training, "final propagation")):
         told(stage, owner, name)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fewlabels.training.checkpoint import Checkpoints
-from fewlabels.training.methods import Labels
+from fewlabels.training.targets import PartialLabels
 from tests.training.stores import IDENTITY, state
 
 
@@ -19,7 +19,7 @@ def stripes():
     images = torch.from_numpy((pattern + rng.integers(0, 56, pattern.shape)).astype(np.uint8))
     labels = np.full(60, -1)
     labels[:4] = truth[:4]
-    return images, Labels(labels, ["rows", "columns"]), truth
+    return images, PartialLabels(labels, ["rows", "columns"]), truth
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def passed_over(store):
     before = tree(store.folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = store.newest()
+        found = store.read_newest()
     assert tree(store.folder) == before
     assert {one.category for one in caught} <= {CheckpointWarning}
     return found[0], [str(one.message) for one in caught]

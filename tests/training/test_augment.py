@@ -5,7 +5,7 @@ from PIL import Image
 
 from fewlabels.errors import ConfigError
 from fewlabels.recipes.paper import MINI_IMAGENET_AUGMENT
-from fewlabels.training.augment import augment, draw_changes, shift, turned, warp
+from fewlabels.training.augment import augment, draw_changes, make_affine, shift, warp
 from fewlabels.training.settings import AugmentSettings
 
 RAMP = torch.arange(16, dtype=torch.float32).reshape(1, 4, 4, 1)
@@ -42,7 +42,7 @@ def test_an_image_is_mirrored_after_it_was_shifted(pad):
 
 
 def turn(degrees):
-    return torch.from_numpy(turned(np.deg2rad([degrees]), np.ones((1, 2))))
+    return torch.from_numpy(make_affine(np.deg2rad([degrees]), np.ones((1, 2))))
 
 
 def test_a_turn_lets_zeros_in_and_takes_the_nearest_pixel_where_it_is_told_to():
@@ -84,9 +84,9 @@ def test_each_image_of_a_batch_moves_by_its_own_offset():
 
 def test_a_quarter_turn_and_no_turn():
     ramp = RAMP.permute(0, 3, 1, 2)
-    quarter = warp(ramp, torch.from_numpy(turned(np.array([np.pi / 2]), np.ones((1, 2)))))
+    quarter = warp(ramp, torch.from_numpy(make_affine(np.array([np.pi / 2]), np.ones((1, 2)))))
     assert torch.allclose(quarter[0, 0], torch.rot90(ramp[0, 0], 1), atol=1e-4)
-    assert torch.allclose(warp(ramp, torch.from_numpy(turned(np.zeros(1), np.ones((1, 2))))), ramp, atol=1e-5)
+    assert torch.allclose(warp(ramp, torch.from_numpy(make_affine(np.zeros(1), np.ones((1, 2))))), ramp, atol=1e-5)
 
 
 def test_without_any_change_the_images_stay_and_become_floats():
@@ -115,7 +115,7 @@ def test_changes_are_drawn_for_a_whole_epoch_and_picked_step_by_step():
     settings = AugmentSettings(translate=2, flip=True, rotate=10)
     epoch = draw_changes(settings, np.random.default_rng(0), (3, 8))
     assert [tuple(part.shape) for part in epoch.tensors()] == [(3, 8, 2, 3), (3, 8, 2), (3, 8)]
-    second = epoch.at(torch.tensor([1]))
+    second = epoch.select(torch.tensor([1]))
     assert all(torch.equal(part, whole[1]) for part, whole in zip(second.tensors(), epoch.tensors(), strict=True))
 
 

@@ -4,19 +4,19 @@ import pytest
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.errors import LabelError
 from fewlabels.randomness import generator, torch_seed
-from fewlabels.training.epoch import Epoch, labeled_batches, two_stream_batches
+from fewlabels.training.epoch import Epoch, draw_labeled_batches, draw_two_stream_batches
 
 EPOCH = Epoch(seed=0, phase=1, number=2)
 
 
 def test_a_labelled_epoch_is_one_pass_without_the_rest():
-    batches = list(labeled_batches(np.arange(100, 123), 5, EPOCH))
+    batches = list(draw_labeled_batches(np.arange(100, 123), 5, EPOCH))
     assert [len(batch) for batch in batches] == [5] * 4
     assert len(set(np.concatenate(batches))) == 20
 
 
 def test_fewer_labelled_rows_than_a_batch_make_one_batch_of_all():
-    (batch,) = labeled_batches(np.arange(7), 50, EPOCH)
+    (batch,) = draw_labeled_batches(np.arange(7), 50, EPOCH)
     assert sorted(batch) == list(range(7))
 
 
@@ -25,7 +25,7 @@ def test_fewer_labelled_rows_than_a_batch_make_one_batch_of_all():
 )  # the paper's CIFAR-10: 50,000 images, batches of 50 + 50
 def test_an_epoch_is_one_pass_over_the_unlabelled_rows(labels, steps):
     labeled, unlabeled = np.arange(labels), np.arange(labels, 50_000)
-    batches = list(two_stream_batches(labeled, unlabeled, 50, 50, EPOCH))
+    batches = list(draw_two_stream_batches(labeled, unlabeled, 50, 50, EPOCH))
     assert len(batches) == steps
     rows = np.array(batches)
     assert (rows[:, :50] < labels).all()
@@ -33,20 +33,20 @@ def test_an_epoch_is_one_pass_over_the_unlabelled_rows(labels, steps):
 
 
 def test_the_labelled_stream_sees_every_row_once_before_any_twice():
-    batches = list(two_stream_batches(np.arange(6), np.arange(6, 106), 4, 10, EPOCH))
+    batches = list(draw_two_stream_batches(np.arange(6), np.arange(6, 106), 4, 10, EPOCH))
     stream = np.concatenate([batch[:4] for batch in batches])
     assert all(sorted(stream[start : start + 6]) == list(range(6)) for start in range(0, 36, 6))
 
 
 def test_an_unlabelled_set_smaller_than_a_batch_makes_one_batch_of_all():
-    (batch,) = two_stream_batches(np.arange(2), np.arange(2, 5), 4, 10, EPOCH)
+    (batch,) = draw_two_stream_batches(np.arange(2), np.arange(2, 5), 4, 10, EPOCH)
     assert sorted(batch[4:]) == [2, 3, 4]
     assert len(batch) == 7
 
 
 def test_the_order_depends_on_seed_phase_and_epoch_alone():
     def order(*key):
-        return np.concatenate(list(labeled_batches(np.arange(50), 5, Epoch(*key)))).tolist()
+        return np.concatenate(list(draw_labeled_batches(np.arange(50), 5, Epoch(*key)))).tolist()
 
     assert order(0, 0, 0) == order(0, 0, 0)
     assert len({tuple(order(*key)) for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]}) == 4

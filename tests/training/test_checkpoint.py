@@ -16,7 +16,7 @@ from tests.training.stores import IDENTITY, passed_over, place, state, tree, tru
 def test_without_checkpoints_there_is_no_newest(tmp_path, folder):
     (tmp_path / "latest").symlink_to(tmp_path / "nowhere")
     (tmp_path / ".step-00000003.1.0123abcd.tmp").mkdir()
-    assert Checkpoints(tmp_path / folder, IDENTITY).newest() is None
+    assert Checkpoints(tmp_path / folder, IDENTITY).read_newest() is None
 
 
 def test_the_newest_is_given_back_to_the_bit(tmp_path):
@@ -35,7 +35,7 @@ def test_the_newest_is_given_back_to_the_bit(tmp_path):
     }
     values = {"loss": [0.1 + 0.2, 5e-324, -0.0, 1.7976931348623157e308], "id": "Zoë \u2028", "none": None, "big": 2**70}
     Checkpoints(tmp_path, IDENTITY).save(7, Snapshot(tensors, values))
-    step, found = Checkpoints(tmp_path, IDENTITY).newest()
+    step, found = Checkpoints(tmp_path, IDENTITY).read_newest()
     assert (step, repr(found.values)) == (7, repr(values))
     assert set(found.tensors) == set(tensors)
     for name, tensor in tensors.items():
@@ -54,7 +54,7 @@ def test_a_copy_elsewhere_is_as_good(store, tmp_path):
     shutil.copytree(store.folder, tmp_path / "copy")
     shutil.rmtree(store.folder)
     assert not any(str(tmp_path).encode() in data for data in tree(tmp_path / "copy").values())
-    assert Checkpoints(tmp_path / "copy", IDENTITY).newest()[0] == 20
+    assert Checkpoints(tmp_path / "copy", IDENTITY).read_newest()[0] == 20
 
 
 @pytest.mark.parametrize("keep", [2, 3])
@@ -90,7 +90,7 @@ def test_leftovers_of_ours_are_taken_away_after_a_good_save_and_nothing_else(sto
         (store.folder / name).mkdir()
         (store.folder / name / "x").write_text("x")
     (store.folder / others[-1]).symlink_to(tmp_path)
-    assert store.newest()[0] == 20
+    assert store.read_newest()[0] == 20
     assert all((store.folder / name).exists() for name in ours)
     store.save(30, state(30))
     assert {path.name for path in store.folder.iterdir()} == {"step-00000020", "step-00000030", *others}
@@ -111,7 +111,7 @@ def test_an_old_one_that_cannot_be_removed_is_told_and_the_new_one_is_there(stor
     with pytest.warns(CheckpointWarning, match="FL-K13 an old checkpoint could not be removed .*Permission denied"):
         store.save(30, state(30))
     monkeypatch.undo()
-    assert store.newest()[0] == 30
+    assert store.read_newest()[0] == 30
 
 
 def test_a_step_that_is_there_already_is_not_written_again(store):

@@ -39,7 +39,7 @@ def assert_is(found, step):
 def run_on(folder, acknowledged):
     """Save what is still missing up to the last step; note each step whose save has returned."""
     store = Checkpoints(folder, IDENTITY)
-    done = store.newest()
+    done = store.read_newest()
     for step in STEPS:
         if done is None or step > done[0]:
             store.save(step, state(step))
@@ -52,7 +52,7 @@ def problem(folder, acknowledged, runs=1):
     runs: that were ended; each may have ended between the moment its save was done and the one it said so.
     """
     try:
-        found = Checkpoints(folder, IDENTITY).newest()
+        found = Checkpoints(folder, IDENTITY).read_newest()
     except (FewlabelsError, CheckpointWarning) as error:
         return str(error)
     least = max(acknowledged, default=0)
@@ -272,7 +272,7 @@ def told_and_kept(folder, number, code):
         return str(folder) in str(error) and after == before
     except OSError:
         return False
-    return Checkpoints(folder, IDENTITY).newest()[0] == 3
+    return Checkpoints(folder, IDENTITY).read_newest()[0] == 3
 
 
 def leftovers_stay(monkeypatch):

@@ -7,14 +7,13 @@ import torch
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.training import execution
-from fewlabels.training import propagator as propagators
+from fewlabels.training import targets as targets_module
+from fewlabels.training.callbacks import Callbacks
 from fewlabels.training.evaluate import error_percent, evaluate
 from fewlabels.training.execution import Execution
 from fewlabels.training.loop import train
-from fewlabels.training.methods import Labels
-from fewlabels.training.propagator import propagator
 from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
-from fewlabels.training.watch import Watch
+from fewlabels.training.targets import PartialLabels, make_propagate
 
 FAST = Execution(speed="fast")
 SETTINGS = TrainSettings(
@@ -47,7 +46,7 @@ def test_a_fast_run_learns_in_bfloat16_where_the_device_has_it_with_weights_in_f
         evaluate(report.network, images[:4], FAST)
         hook.remove()
 
-    found = train(build, images, labels, SETTINGS, FAST, Watch(on_epoch=watched)).network
+    found = train(build, images, labels, SETTINGS, FAST, Callbacks(on_epoch=watched)).network
     assert kinds == {FAST.precision} == {precision}
     assert {value.dtype for value in found.parameters()} == {torch.float32}
     assert error_percent(evaluate(found, images, FAST).logits, truth) <= 10
@@ -81,22 +80,22 @@ def descriptors(moved):
     return torch.from_numpy(rows + moved * rng.normal(size=rows.shape)).float()
 
 
-LABELS = Labels(np.concatenate([[0, 1], np.full(298, -1)]), ["a", "b"])
+LABELS = PartialLabels(np.concatenate([[0, 1], np.full(298, -1)]), ["a", "b"])
 
 
 @pytest.mark.parametrize(("speed", "mode", "warm"), [("fast", "paper", True), ("fast", "released", False)])
 def test_a_fast_run_starts_a_solution_from_the_last_one_in_paper_mode(monkeypatch, speed, mode, warm):
     starts = []
-    plain = propagators.spread
+    plain = targets_module.spread
 
     def spied(*given, start=None, **more):
         starts.append(start)
         return plain(*given, start=start, **more)
 
-    monkeypatch.setattr(propagators, "spread", spied)
+    monkeypatch.setattr(targets_module, "spread", spied)
     settings = GraphSettings(n_neighbors=10, mode=mode)
-    make = propagator(settings, Execution(speed=speed), silent)
-    cold = propagator(settings, Execution(), silent)
+    make = make_propagate(settings, Execution(speed=speed), silent)
+    cold = make_propagate(settings, Execution(), silent)
     first, second = make(descriptors(0.0), LABELS), make(descriptors(0.01), LABELS)
     assert [start is not None for start in starts] == ([False, True] if warm else [])
     for found, moved in ((first, 0.0), (second, 0.01)):

@@ -7,7 +7,7 @@ import pytest
 
 from fewlabels.errors import CheckpointWarning, ConfigError
 from fewlabels.training.checkpoint import Checkpoints
-from fewlabels.training.identity import allowed_differences
+from fewlabels.training.identity import check_differences
 from tests.training.stores import IDENTITY, place, state
 
 
@@ -38,7 +38,7 @@ def test_other_settings_or_data_are_refused_with_every_difference(store, changes
     with pytest.raises(
         ConfigError, match=re.escape(f"FL-C12 the checkpoint is of a run with other settings or data: {text}")
     ):
-        other.newest()
+        other.read_newest()
 
 
 @pytest.mark.parametrize(
@@ -51,24 +51,24 @@ def test_other_settings_or_data_are_refused_with_every_difference(store, changes
 )
 def test_other_versions_or_hardware_are_refused_unless_an_inexact_resume_is_allowed(store, changes, text):
     with pytest.raises(ConfigError, match=re.escape(f"FL-C12 the run cannot go on to the same bytes: {text}")):
-        Checkpoints(store.folder, varied(**changes)).newest()
+        Checkpoints(store.folder, varied(**changes)).read_newest()
     allowed = Checkpoints(store.folder, varied(**changes), allow_inexact=True)
     with pytest.warns(CheckpointWarning, match=re.escape(f"FL-C12 the run goes on, but not to the same bytes: {text}")):
-        step, _ = allowed.newest()
+        step, _ = allowed.read_newest()
     assert step == 20
     assert ", ".join(map(str, allowed.differences)) == text
     assert allowed.save(30, state(30)) == place(store, 30)
-    assert allowed.newest()[0] == 30
+    assert allowed.read_newest()[0] == 30
     assert allowed.differences == ()
 
 
 def test_the_same_identity_has_no_differences(store):
     again = Checkpoints(store.folder, varied())
-    assert again.newest()[0] == 20
+    assert again.read_newest()[0] == 20
     assert again.differences == ()
 
 
 def test_of_many_differences_the_first_twenty_are_shown():
     now = {"settings": {str(number): number for number in range(30)}}
     with pytest.raises(ConfigError, match=r"settings\.20: nothing there, 20 now, and 9 more"):
-        allowed_differences({"settings": {"0": 0}}, now)
+        check_differences({"settings": {"0": 0}}, now)

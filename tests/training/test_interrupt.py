@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from fewlabels.training import interrupt
-from fewlabels.training.interrupt import NAMES, StopRequested, interrupted, to_stderr
+from fewlabels.training.interrupt import NAMES, StopRequested, make_interrupt_error, write_to_stderr
 
 SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
@@ -53,7 +53,7 @@ def test_a_second_interrupt_ends_at_once(monkeypatch):
 
 
 def test_what_is_said_goes_past_buffers(capfd):
-    to_stderr("stopping")
+    write_to_stderr("stopping")
     assert capfd.readouterr() == ("", "stopping")
 
 
@@ -104,7 +104,7 @@ def test_without_torchrun_whoever_started_a_run_may_go(monkeypatch):
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_error_has_the_status_of_its_signal_and_the_command_that_goes_on(number, status):
-    error = interrupted(number, 1234, ["fewlabels", "train", "my photos", "--resume", "runs/a"])
+    error = make_interrupt_error(number, 1234, ["fewlabels", "train", "my photos", "--resume", "runs/a"])
     assert error.exit_status == status
     assert str(error) == (
         f"FL-D7 stopped by {signal.Signals(number).name} after step 1234; the checkpoint was saved; "

@@ -10,13 +10,13 @@ import torch
 from fewlabels.errors import NumericsError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
-from fewlabels.training.epoch import batch_size, steps_of
+from fewlabels.training.callbacks import Callbacks, Request
+from fewlabels.training.epoch import batch_size, count_steps
 from fewlabels.training.evaluate import error_percent, evaluate
 from fewlabels.training.execution import Execution
 from fewlabels.training.loop import train
-from fewlabels.training.methods import Labels
 from fewlabels.training.settings import AugmentSettings, Phase, TrainSettings
-from fewlabels.training.watch import Watch, Wish
+from fewlabels.training.targets import PartialLabels
 
 SETTINGS = TrainSettings(
     phases=(Phase("supervised", 4, 0.05, 4), Phase("lp", 3, 0.05, 4, 12)),
@@ -29,8 +29,8 @@ SETTINGS = TrainSettings(
 def trained(task, settings=SETTINGS, on_epoch=None, build=None, **more):
     """The network after training on the task; the first draws weights as the second phase's teacher would."""
     images, labels, _ = task
-    watch = Watch(on_epoch=on_epoch) if on_epoch else None
-    return train(build or builder(settings), images, labels, settings, watch=watch, **more).network
+    callbacks = Callbacks(on_epoch=on_epoch) if on_epoch else None
+    return train(build or builder(settings), images, labels, settings, callbacks=callbacks, **more).network
 
 
 def builder(settings):
@@ -58,7 +58,8 @@ def test_the_watcher_sees_every_epoch_with_its_targets(stripes):
         targets.append(found)
         return {"reached": int((found.label >= 0).sum())}
 
-    train(builder(SETTINGS), stripes[0], stripes[1], SETTINGS, watch=Watch(on_epoch=reports.append, on_targets=noted))
+    callbacks = Callbacks(on_epoch=reports.append, on_targets=noted)
+    train(builder(SETTINGS), stripes[0], stripes[1], SETTINGS, callbacks=callbacks)
     assert [(r.phase.method, r.phase_index, r.number, r.steps) for r in reports] == [
         *(("supervised", 0, number, 1) for number in range(4)),
         *(("lp", 1, number, 4) for number in range(3)),
@@ -93,7 +94,7 @@ def test_images_in_another_order_of_labels_train_another_network(stripes):
     images, labels, truth = stripes
     other = labels.label.copy()
     other[[4, 5]] = truth[[4, 5]]
-    assert not same(trained(stripes), trained((images, Labels(other, labels.class_names), truth)))
+    assert not same(trained(stripes), trained((images, PartialLabels(other, labels.class_names), truth)))
 
 
 def test_descriptors_are_taken_from_clean_images_in_eval_mode(stripes):
@@ -134,9 +135,9 @@ def test_a_loss_that_is_looked_at_later_names_the_first_step_that_was_not_finite
     images, labels, _ = stripes
     saved = []
     settings = replace(SETTINGS, phases=(Phase("lp", 1, 1e30, 4, 12),))
-    watch = Watch(wish=lambda: Wish.SAVE, save=saved.append)
+    callbacks = Callbacks(request=lambda: Request.SAVE, save=saved.append)
     with pytest.raises(NumericsError, match=r"FL-P22 the loss is .* in phase 1, epoch 1, step [2-5];") as caught:
-        train(builder(settings), images, labels, settings, LikeAGpu(images.device, captured=False), watch)
+        train(builder(settings), images, labels, settings, LikeAGpu(images.device, captured=False), callbacks)
     assert len(caught.value.rows) == 16
     assert all(snapshot.values["place"]["done"] == 0 for snapshot in saved)
 
@@ -150,9 +151,9 @@ def test_the_size_of_an_epoch_is_known_before_it_begins(stripes, sizes):
     phases = (Phase("supervised", 1, 0.05, sizes[0]), Phase("lp", 1, 0.05, *sizes))
     _, labels, _ = stripes
     reports, images = [], []
-    watch = Watch(on_epoch=reports.append, on_steps=images.append)
+    callbacks = Callbacks(on_epoch=reports.append, on_steps=images.append)
     settings = replace(SETTINGS, phases=phases)
-    train(builder(settings), stripes[0], labels, settings, watch=watch)
-    assert [report.steps for report in reports] == [steps_of(phase, labels.label) for phase in phases]
-    expected = [batch_size(phase, labels.label) for phase in phases for _ in range(steps_of(phase, labels.label))]
+    train(builder(settings), stripes[0], labels, settings, callbacks=callbacks)
+    assert [report.steps for report in reports] == [count_steps(phase, labels.label) for phase in phases]
+    expected = [batch_size(phase, labels.label) for phase in phases for _ in range(count_steps(phase, labels.label))]
     assert images == expected

@@ -6,8 +6,8 @@ import torch
 
 from fewlabels.graph import GraphSettings, propagate
 from fewlabels.nets import Output
-from fewlabels.training.losses import Seen, weighted_cross_entropy
-from fewlabels.training.targets import BatchTargets, Targets, given_targets, propagated_targets
+from fewlabels.training.losses import LossInputs, weighted_cross_entropy
+from fewlabels.training.targets import BatchTargets, PartialLabels, Targets
 
 CPU = torch.device("cpu")
 
@@ -15,14 +15,14 @@ CPU = torch.device("cpu")
 def test_the_loss_of_a_batch_by_hand():
     logits = torch.log(torch.tensor([[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]))
     targets = Targets(np.array([0, 1, -1]), np.array([1.0, 0.25, 0.0]), np.array([2.0, 4.0])).on(CPU)
-    loss = weighted_cross_entropy(Seen(Output(logits, logits), targets, None, torch.zeros(())))
+    loss = weighted_cross_entropy(LossInputs(Output(logits, logits), targets, None, torch.zeros(())))
     assert float(loss) == pytest.approx((1 * 2 * math.log(2) + 0.25 * 4 * math.log(1 / 0.8)) / 3)
 
 
 def test_rows_without_a_label_change_neither_loss_nor_gradient_but_count_in_the_batch():
     logits = torch.tensor([[1.0, -1.0], [3.0, 0.5]], requires_grad=True)
     both = BatchTargets(torch.tensor([0, -1]), torch.tensor([1.0, 0.0]))
-    loss = weighted_cross_entropy(Seen(Output(logits, logits), both, None, torch.zeros(())))
+    loss = weighted_cross_entropy(LossInputs(Output(logits, logits), both, None, torch.zeros(())))
     loss.backward()
     assert (logits.grad[1] == 0).all()
     alone = torch.nn.functional.cross_entropy(logits[:1], torch.tensor([0]))
@@ -30,7 +30,7 @@ def test_rows_without_a_label_change_neither_loss_nor_gradient_but_count_in_the_
 
 
 def test_given_targets_weigh_every_labelled_row_alike():
-    targets = given_targets(np.array([1, -1, 0, 1]), 2)
+    targets = Targets.from_labels(PartialLabels(np.array([1, -1, 0, 1]), ["a", "b"]))
     assert targets.on(CPU).weight.tolist() == [1, 0, 1, 1]
     assert targets.propagation is None
 
@@ -42,7 +42,7 @@ def test_propagated_targets_weigh_by_certainty_and_inverse_population_with_mean_
     labels = np.full(60, -1)
     labels[[0, 30, 50]] = [0, 1, 2]
     found = propagate(centres + 0.1 * rng.normal(size=(60, 8)), labels, GraphSettings(n_neighbors=5, mode=mode))
-    targets = propagated_targets(found)
+    targets = Targets.from_propagation(found)
     population = np.bincount(targets.label)
     assert np.allclose(targets.class_weight, 60 / 3 / population)
     assert targets.class_weight[targets.label].mean() == pytest.approx(1)

@@ -9,15 +9,15 @@ import torch
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, Output, build_network
+from fewlabels.training.callbacks import Callbacks
 from fewlabels.training.evaluate import error_percent, evaluate
 from fewlabels.training.loop import train
-from fewlabels.training.losses import Seen, consistency, logit_distance, weighted_cross_entropy
+from fewlabels.training.losses import LossInputs, consistency, logit_distance, weighted_cross_entropy
 from fewlabels.training.method_table import BY_NAME
 from fewlabels.training.methods import METHODS
 from fewlabels.training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
 from fewlabels.training.targets import BatchTargets
-from fewlabels.training.teachers import average, itself, remembered
-from fewlabels.training.watch import Watch
+from fewlabels.training.teachers import ema_teacher, ensemble_teacher, pi_teacher
 
 LOGITS = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
 HEAD = torch.tensor([[0.5, 0.0], [0.0, 1.0]])
@@ -49,7 +49,7 @@ def builder(settings):
 
 
 def seen(output, weight=100.0):
-    return Seen(output, TARGETS, TEACHING, torch.tensor(weight))
+    return LossInputs(output, TARGETS, TEACHING, torch.tensor(weight))
 
 
 def test_the_losses_of_a_tiny_batch_by_hand():
@@ -103,14 +103,14 @@ def test_a_consistency_of_weight_zero_is_the_loss_of_the_labels_alone(stripes, m
     for name in (method, "mean_teacher"):
         settings = replace(settings_for(name, 2), consistency=Consistency(weight=0.0))
         reports = []
-        train(builder(settings), images, labels, settings, watch=Watch(on_epoch=reports.append))
+        train(builder(settings), images, labels, settings, callbacks=Callbacks(on_epoch=reports.append))
         losses[name] = [report.loss for report in reports]
     assert losses[method] == losses["mean_teacher"]
 
 
 def test_the_average_teacher_follows_parameters_and_keeps_its_own_statistics():
     student = small()
-    teacher = average(student, None)
+    teacher = ema_teacher(student, None)
     start = [value.clone() for value in teacher.network.parameters()]
     with torch.no_grad():
         for value in student.parameters():
@@ -127,7 +127,7 @@ def test_the_average_teacher_follows_parameters_and_keeps_its_own_statistics():
 
 
 def test_the_first_prediction_is_remembered_whole_and_older_ones_fade():
-    teacher = remembered(3, 2, 0.6, torch.device("cpu"))
+    teacher = ensemble_teacher(3, 2, 0.6, torch.device("cpu"))
     rows = torch.tensor([1])
 
     def says(*share):
@@ -142,7 +142,8 @@ def test_the_first_prediction_is_remembered_whole_and_older_ones_fade():
 
 def test_the_pi_model_teaches_without_gradient():
     student = small()
-    taught = itself(student).teach(torch.rand(4, 1, 8, 8), torch.arange(4), Output(torch.zeros(4, 2), torch.zeros(4)))
+    output = Output(torch.zeros(4, 2), torch.zeros(4))
+    taught = pi_teacher(student).teach(torch.rand(4, 1, 8, 8), torch.arange(4), output)
     assert not taught.requires_grad
     assert torch.allclose(taught.sum(dim=1), torch.ones(4))
 
@@ -181,7 +182,7 @@ def test_momentum_is_kept_between_phases_by_released_rules_alone(stripes):
         def noted(report, states=states):
             states.append(torch.cat([value.detach().ravel().clone() for value in report.network.parameters()]))
 
-        train(builder(settings), images, labels, settings, watch=Watch(on_epoch=noted))
+        train(builder(settings), images, labels, settings, callbacks=Callbacks(on_epoch=noted))
         moved[mode] = float((states[-1] - states[-2]).norm())
     assert moved["released"] > 1.5 * moved["paper"]
 
@@ -198,7 +199,7 @@ def test_released_rules_describe_augmented_images(stripes):
                 sums.append(targets.propagation.graph.affinity.sum())
             return {}
 
-        train(builder(settings), images, labels, settings, watch=Watch(on_targets=noted))
+        train(builder(settings), images, labels, settings, callbacks=Callbacks(on_targets=noted))
         found[mode] = sums
     assert found["paper"][0] != found["released"][0]
     assert all(np.isfinite(found["released"]))
@@ -229,7 +230,9 @@ def test_adam_trains_too_with_its_beta_ramped(stripes):
     images, labels, truth = stripes
     settings = replace(
         settings_for("pi_model", 10),
-        optimization=Optimization("adam", 0.9, 0.0, "ramps", rampup_epochs=2, rampdown_epochs=3),
+        optimization=Optimization(
+            optimizer="adam", weight_decay=0.0, schedule="ramps", rampup_epochs=2, rampdown_epochs=3
+        ),
         consistency=Consistency(weight=1.0, rampup_epochs=2),
     )
     found = train(builder(settings), images, labels, settings)

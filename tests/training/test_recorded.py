@@ -10,11 +10,11 @@ from torch.utils import deterministic
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
 from fewlabels.training import step
+from fewlabels.training.callbacks import Callbacks
 from fewlabels.training.execution import Execution
 from fewlabels.training.loop import train
 from fewlabels.training.settings import AugmentSettings, Consistency, Phase, TrainSettings
-from fewlabels.training.step import stepper
-from fewlabels.training.watch import Watch
+from fewlabels.training.step import make_step
 
 PAIRS = [("supervised", "lp"), ("mean_teacher", "mt_lp"), ("pi_model", "temporal_ensembling")]
 
@@ -41,8 +41,8 @@ def trained(task, settings, execution=None):
         torch.manual_seed(len(purpose))
         return build_network(settings.network, ImageInput(1, 8), 2)
 
-    watch = Watch(on_epoch=lambda report: losses.append(report.loss))
-    found = train(build, images, labels, settings, execution, watch)
+    callbacks = Callbacks(on_epoch=lambda report: losses.append(report.loss))
+    found = train(build, images, labels, settings, execution, callbacks)
     modules = [found.network, *([found.teacher] if found.teacher else [])]
     return [value for one in modules for value in one.state_dict().values()], losses
 
@@ -79,13 +79,13 @@ def pretended(monkeypatch):
         ("graph", lambda graph, stream: nullcontext()),
     ):
         monkeypatch.setattr(torch.cuda, name, value)
-    recorded = step._recorded
+    recorded = step._record
 
     def recorded_then_called(learner, losses, whole):
         recorded(learner, losses, lambda: calls.append(whole()))
         return whole
 
-    monkeypatch.setattr(step, "_recorded", recorded_then_called)
+    monkeypatch.setattr(step, "_record", recorded_then_called)
     monkeypatch.setattr(step, "_can_be_recorded", lambda learner: True)
     return calls
 
@@ -103,18 +103,25 @@ def test_the_losses_of_an_epoch_that_is_gone_on_with_are_not_warmed_away(stripes
     """Warming up takes the step at place 0, whose loss was there already."""
     network = torch.nn.Linear(1, 1)
     losses = torch.tensor([7.0, 8.0])
-    learner = step.Learner(network, None, None, torch.optim.SGD(network.parameters()), torch.zeros(1), Execution())
+    learner = step.Learner(
+        network=network,
+        teacher=None,
+        method=None,
+        optimizer=torch.optim.SGD(network.parameters()),
+        images=torch.zeros(1),
+        execution=Execution(),
+    )
 
     def whole():
-        step._note(losses, torch.zeros(1, dtype=torch.int64), torch.ones(1))
+        step._write_loss(losses, torch.zeros(1, dtype=torch.int64), torch.ones(1))
 
-    step._recorded(learner, losses, whole)
+    step._record(learner, losses, whole)
     assert losses.tolist() == [7, 8]
 
 
 def test_a_loss_is_noted_at_its_place_alone():
     losses = torch.tensor([1.0, 2.0, 3.0])
-    step._note(losses, torch.tensor([1]), torch.tensor([9.0]))
+    step._write_loss(losses, torch.tensor([1]), torch.tensor([9.0]))
     assert losses.tolist() == [1, 9, 3]
 
 
@@ -150,7 +157,7 @@ def test_what_is_recorded_and_what_is_not(stripes):
     network = torch.nn.Linear(1, 1)
     images = type("Tensor", (), {"device": torch.device("cuda:0")})()
     gpu, sgd = Execution(torch.device("cuda")), torch.optim.SGD(network.parameters())
-    learner = step.Learner(network, None, None, sgd, images, gpu)
+    learner = step.Learner(network=network, teacher=None, method=None, optimizer=sgd, images=images, execution=gpu)
     writes = Teacher(lambda view, rows, output: output.logits, writes_rows=True)
     assert step._can_be_recorded(learner)
     assert step._can_be_recorded(replace(learner, teacher=writes, execution=replace(gpu, speed="fast")))
@@ -174,15 +181,22 @@ def test_new_tensors_are_not_filled_in_a_run_and_torch_is_left_as_it_was():
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_step_takes_the_seed_and_the_place_it_is_given(monkeypatch):
+def test_a_step_takes_the_seed_and_the_number_it_is_given(monkeypatch):
     seen = []
     network = torch.nn.Linear(1, 1)
-    learner = step.Learner(network, None, None, torch.optim.SGD(network.parameters()), torch.zeros(1), Execution())
-    monkeypatch.setattr(step, "forward", lambda learner, plan, targets, place: (int(place), float(torch.rand(()))))
-    monkeypatch.setattr(step, "update", lambda learner, plan, place, loss, losses: seen.append(loss))
-    take = stepper(learner, None, None, None)
+    learner = step.Learner(
+        network=network,
+        teacher=None,
+        method=None,
+        optimizer=torch.optim.SGD(network.parameters()),
+        images=torch.zeros(1),
+        execution=Execution(),
+    )
+    monkeypatch.setattr(step, "forward", lambda learner, plan, targets, index: (int(index), float(torch.rand(()))))
+    monkeypatch.setattr(step, "update", lambda learner, plan, index, loss, losses: seen.append(loss))
+    take = make_step(learner, None, None, None)
     with torch.random.fork_rng(devices=[]):
         for number, seed in ((3, 5), (0, 6), (3, 5)):
             take(number, seed)
-    assert [place for place, _ in seen] == [3, 0, 3]
+    assert [index for index, _ in seen] == [3, 0, 3]
     assert seen[0] == seen[2] != seen[1]

@@ -9,10 +9,11 @@ import torch
 from fewlabels.errors import RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
+from fewlabels.training.callbacks import Callbacks, Request
 from fewlabels.training.checkpoint import Snapshot
+from fewlabels.training.interrupt import Stopped
 from fewlabels.training.loop import train
 from fewlabels.training.settings import AugmentSettings, Optimization, Phase, TrainSettings
-from fewlabels.training.watch import Stopped, Watch, Wish
 
 PAIRS = [
     ("supervised", "lp"),
@@ -40,21 +41,21 @@ def build(purpose):
 
 
 class Stop:
-    """Wishes to stop when asked for the `at`-th time."""
+    """Asks to stop when called for the `at`-th time."""
 
     def __init__(self, at):
         self.at, self.asked = at, 0
         self.saved, self.reports = [], []
 
-    def wish(self):
+    def request(self):
         self.asked += 1
-        return Wish.STOP if self.asked == self.at else Wish.GO_ON
+        return Request.STOP if self.asked == self.at else Request.CONTINUE
 
-    def watch(self):
-        return Watch(
+    def callbacks(self):
+        return Callbacks(
             on_targets=lambda targets: {"label": targets.label.tolist()},
             on_epoch=lambda report: self.reports.append(facts(report)),
-            wish=self.wish,
+            request=self.request,
             save=self.saved.append,
         )
 
@@ -70,7 +71,7 @@ def ended(task, settings, stops):
     for at in (*stops, 0):
         stop = Stop(at)
         try:
-            found = train(build, images, labels, settings, watch=stop.watch(), start=start)
+            found = train(build, images, labels, settings, callbacks=stop.callbacks(), start=start)
         except Stopped:
             start = stop.saved[-1]
             reports += stop.reports
@@ -110,7 +111,7 @@ def test_many_stops_change_nothing(stripes):
 
 
 def test_adam_is_taken_up_again_too(stripes):
-    adam = Optimization("adam", 0.9, 0.0, "ramps", rampup_epochs=1, rampdown_epochs=1)
+    adam = Optimization(optimizer="adam", weight_decay=0.0, schedule="ramps", rampup_epochs=1, rampdown_epochs=1)
     settings = settings_for(PAIRS[0], optimization=adam)
     whole, *_ = ended(stripes, settings, [])
     assert same(ended(stripes, settings, [2, 3])[0], whole)
@@ -120,8 +121,8 @@ def test_a_snapshot_is_a_copy(stripes):
     images, labels, _ = stripes
     stop = Stop(0)
     settings = settings_for(PAIRS[0])
-    watch = replace(stop.watch(), wish=lambda: Wish.SAVE)
-    train(build, images, labels, settings, watch=watch)
+    callbacks = replace(stop.callbacks(), request=lambda: Request.SAVE)
+    train(build, images, labels, settings, callbacks=callbacks)
     first = {name: value.clone() for name, value in stop.saved[0].tensors.items()}
     assert len(stop.saved) > 8
     assert all(torch.equal(first[name], stop.saved[0].tensors[name]) for name in first)
@@ -133,7 +134,7 @@ def test_a_snapshot_without_a_part_is_refused_by_its_name(stripes):
     stop = Stop(3)
     settings = settings_for(PAIRS[1])
     with pytest.raises(Stopped):
-        train(build, images, labels, settings, watch=stop.watch())
+        train(build, images, labels, settings, callbacks=stop.callbacks())
     saved = stop.saved[-1]
     for name in saved.tensors:
         left = Snapshot({key: value for key, value in saved.tensors.items() if key != name}, saved.values)

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from fewlabels.training.schedule import (
+from fewlabels.training.epoch import (
     adam_beta1,
     consistency_weight,
     cosine,
-    ema_keep,
+    ema_decay,
     learning_rate,
     ramp_down,
     ramp_up,
@@ -33,7 +33,7 @@ def test_the_teachers_word_ramps_up_over_five_whole_epochs():
 
 
 def test_the_teacher_forgets_fast_at_first_and_is_slow_from_step_33():
-    keeps = [ema_keep(step, 0.97) for step in range(1, 100)]
+    keeps = [ema_decay(step, 0.97) for step in range(1, 100)]
     assert keeps[:3] == pytest.approx([0.5, 2 / 3, 0.75])
     assert keeps[30:32] == pytest.approx([31 / 32, 32 / 33])
     assert max(keeps[:32]) < 0.97
@@ -41,17 +41,17 @@ def test_the_teacher_forgets_fast_at_first_and_is_slow_from_step_33():
 
 
 def test_a_teachers_own_start_weighs_one_part_in_t_plus_one_until_step_33():
-    left = math.prod(ema_keep(step, 0.97) for step in range(1, 33))
+    left = math.prod(ema_decay(step, 0.97) for step in range(1, 33))
     assert left == pytest.approx(1 / 33)
 
 
 def test_laine_and_ailas_ramps():
     phase = Phase("pi_model", 300, 0.003, 10, 90)
-    adam = Optimization("adam", 0.9, 0.0, "ramps")
+    adam = Optimization(optimizer="adam", weight_decay=0.0, schedule="ramps")
     assert learning_rate(phase, adam, 0) == pytest.approx(0.003 * math.exp(-5))
     assert learning_rate(phase, adam, 80) == learning_rate(phase, adam, 250) == 0.003
     assert learning_rate(phase, adam, 300) == pytest.approx(0.003 * math.exp(-12.5))
     assert [adam_beta1(phase, adam, epoch) for epoch in (0, 250)] == [0.9, 0.9]
     assert adam_beta1(phase, adam, 300) == pytest.approx(0.5, abs=1e-5)
-    assert adam_beta1(phase, Optimization("adam", 0.8), 300) == 0.8
+    assert adam_beta1(phase, Optimization(optimizer="adam", momentum=0.8), 300) == 0.8
     assert (ramp_up(3, 0), ramp_down(3, 10, 0)) == (1, 1)

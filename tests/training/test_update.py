@@ -16,7 +16,13 @@ def test_gradients_longer_than_is_allowed_are_scaled_down_as_a_whole(clip_norm, 
     before = copy.deepcopy(network.state_dict())
     rate = torch.zeros(())
     learner = Learner(
-        network, None, None, torch.optim.SGD(network.parameters(), rate), torch.zeros(1), Execution(), clip_norm
+        network=network,
+        teacher=None,
+        method=None,
+        optimizer=torch.optim.SGD(network.parameters(), rate),
+        images=torch.zeros(1),
+        execution=Execution(),
+        clip_norm=clip_norm,
     )
     losses = torch.full((1,), torch.nan)
     loss = 3 * network.weight[0, 0] - 4 * network.bias[1]  # a gradient of length 5

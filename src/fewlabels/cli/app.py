@@ -89,6 +89,18 @@ def need_training_packages() -> None:
         raise ConfigError("C23", f"training needs {', '.join(missing)}", do="pip install 'fewlabels[train]'")
 
 
+def begin_training(out: Path | None, *, resume: bool, allow_inexact: bool, quiet: bool) -> bool:
+    """What `train` and `demo` do first. Returns whether to be quiet: as asked, and where another process speaks.
+
+    Raises ConfigError: C23 for packages that are missing, C6 for --resume without --out.
+    """
+    need_training_packages()
+    set_threads_of_run(out, resume, allow_inexact)
+    quiet = quiet or not speaks()
+    hush(quiet)
+    return quiet
+
+
 def set_threads_of_run(out: Path | None, resume: bool, allow_inexact: bool) -> None:
     """With --resume, take the number of threads that the run was begun with, unless OMP_NUM_THREADS says another.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .app import app, choose_folder, hush, need_training_packages, print_run, set_threads_of_run, speaks
+from .app import app, begin_training, choose_folder, print_run
 from .options import Json, Quiet, Resume
 
 
@@ -21,10 +21,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Learn handwritten digits from 30 labels: scikit-learn's bundled images, no download, about a minute."""
-    need_training_packages()
-    set_threads_of_run(out, resume, allow_inexact=False)
-    quiet = quiet or not speaks()
-    hush(quiet)
+    quiet = begin_training(out, resume=resume, allow_inexact=False, quiet=quiet)
     folder = choose_folder(out, "runs/demo", resume)
     from ..commands.demo import run_demo
     from ..commands.text import format_demo, format_seeds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .app import app, choose_folder, hush, need_training_packages, print_run, set_threads_of_run, speaks
+from .app import app, begin_training, choose_folder, print_run
 
 if TYPE_CHECKING:
     from ..data.labels.files import LabelFile
@@ -80,10 +80,7 @@ def train(
     column. The id of an image is its path below DATA, or the id column. In Parquet the images are the column image or
     img.
     """
-    need_training_packages()
-    set_threads_of_run(out, resume, allow_inexact)
-    quiet = quiet or not speaks()
-    hush(quiet)
+    quiet = begin_training(out, resume=resume, allow_inexact=allow_inexact, quiet=quiet)
     folder = choose_folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
     given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
     graph = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
@@ -104,7 +101,9 @@ def train(
             accept_truncated=accept_truncated,
             max_pixels=max_pixels,
         ),
-        ImageOptions(seed, epochs, flip, graph, method, network, scale, learning_rate),
+        ImageOptions(
+            method, network, seed=seed, epochs=epochs, flip=flip, graph=graph, scale=scale, learning_rate=learning_rate
+        ),
         folder,
         RunOptions(
             device=choose_device(device),

@@ -15,10 +15,11 @@ from ..recipes.images import LABELS_PER_CLASS, digits_lp
 from ..report import report_html
 from ..report.words import summarize
 from ..runs import RunWriter
+from ..training.distributed import count_processes
 from ..training.settings import TrainSettings
 from .task import Task
 from .text import DEMO
-from .training import RunOptions, has_run, processes, run_training
+from .training import RunOptions, has_run, run_training
 
 
 def digits_task(seed: int) -> Task:
@@ -52,7 +53,7 @@ def run_demo(
 
     if len(seeds) == 1:
         return one(seeds[0], root)
-    if processes() > 1:
+    if count_processes() > 1:
         raise ConfigError("C13", f"{len(seeds)} seeds in several processes", do="start each seed on its own")
     if has_run(root, how):
         writer = RunWriter.reopen(root)

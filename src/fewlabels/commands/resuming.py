@@ -27,8 +27,8 @@ from ..runs import RunLock, RunWriter, is_begun, is_finished, read_facts, read_r
 from ..runs.origin import versions
 from ..storage.durable import make_folder
 from ..training.checkpoint import Checkpoints
-from ..training.distributed import Group, processes
-from ..training.identity import allowed_differences, differences, listed_differences, plain
+from ..training.distributed import Group, count_processes
+from ..training.identity import check_differences, find_differences, list_differences, to_plain
 from ..training.settings import TrainSettings
 from .task import Task
 
@@ -47,7 +47,7 @@ def lock_folder(folder: Path, group: Group, device: str, *, resume: bool) -> Ite
         held.enter_context(RunLock(folder))
 
     with ExitStack() as held:
-        group.by_leader(entered, device)
+        group.run_in_leader(entered, device)
         yield
 
 
@@ -59,9 +59,9 @@ def read_finished(folder: Path, asked: Mapping[str, Any] | None = None) -> dict[
     if not is_finished(folder) or any(path.name.startswith(".") for path in folder.iterdir()):
         return None
     run = read_run(folder)
-    now = plain(dict(asked or {}))
-    if found := differences({key: run.facts.get(key) for key in now}, now):
-        what = f"the run there is finished, and was made with other options: {listed_differences(found)}"
+    now = to_plain(dict(asked or {}))
+    if found := find_differences({key: run.facts.get(key) for key in now}, now):
+        what = f"the run there is finished, and was made with other options: {list_differences(found)}"
         raise ConfigError("C12", what, where=folder, do="choose another --out for a new run")
     return run.results
 
@@ -94,10 +94,12 @@ def demand_same_machine(folder: Path, device: str) -> None:
     """Raise ConfigError (C12) where the run in the folder was made on another kind of machine than this: before minutes
     of reading. device: "cpu", "cuda" or "cuda:1". Nothing where there is no run.
     """
-    there = Checkpoints(folder / CHECKPOINTS, {}).made_with() or (read_identity(folder) if is_begun(folder) else None)
+    there = Checkpoints(folder / CHECKPOINTS, {}).read_identity() or (
+        read_identity(folder) if is_begun(folder) else None
+    )
     if there is not None:
-        now = describe_machine(torch.device(device).type, processes())
-        allowed_differences({name: there.get(name) for name in now}, now, where=folder)
+        now = describe_machine(torch.device(device).type, count_processes())
+        check_differences({name: there.get(name) for name in now}, now, where=folder)
 
 
 def command_to_go_on(folder: Path, size: int) -> list[str]:
@@ -195,8 +197,8 @@ def continue_from(task: Task, settings: TrainSettings, start: Start) -> tuple[Ta
 
 def describe_changes(start: Start, settings: TrainSettings) -> str:
     """A line that names the settings of graph and augmentation that are not as in the run before; empty for none."""
-    there, now = read_facts(start.folder)["settings"], plain(asdict(settings))
-    found = differences(*({part: one[part] for part in ("graph", "augment")} for one in (there, now)))
+    there, now = read_facts(start.folder)["settings"], to_plain(asdict(settings))
+    found = find_differences(*({part: one[part] for part in ("graph", "augment")} for one in (there, now)))
     if not found:
         return ""
-    return f"not as in {start.folder.name}, unless its options are given again: {listed_differences(found)}"
+    return f"not as in {start.folder.name}, unless its options are given again: {list_differences(found)}"

@@ -23,7 +23,7 @@ from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelErr
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from ..storage.folders import demand_writable
-from ..training.epoch import steps_of
+from ..training.epoch import count_steps
 from ..training.settings import TrainSettings
 from .progress import track_progress
 from .resuming import (
@@ -293,7 +293,7 @@ def describe_plan(task: Task, settings: TrainSettings) -> str:
     """What is about to be trained, and on what: how long it takes depends on the pixels above all."""
     side, phases = task.pixels.shape[1], []
     for phase in settings.phases:
-        steps = steps_of(phase, task.labels)
+        steps = count_steps(phase, task.labels)
         phases.append(f"{phase.epochs} epochs of {steps:,} step{'s' * (steps != 1)} ({phase.method})")
     return (
         f"{len(task.labels):,} images at {side} x {side} pixels (--image-size), {task.num_labeled:,} of them labelled, "

@@ -24,16 +24,14 @@ from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, is_begun, is_finished, read_first_events, read_run
-from ..training.agreement import demand_same
 from ..training.checkpoint import Checkpoints, Snapshot
-from ..training.distributed import joined, processes
-from ..training.evaluate import evaluate, finite_descriptors
+from ..training.distributed import demand_same_in_all, join_processes
+from ..training.evaluate import demand_finite_descriptors, evaluate
 from ..training.execution import Execution, Speed, keep_freed_memory
-from ..training.interrupt import StopRequested, to_stderr
+from ..training.interrupt import Stopped, StopRequested, write_to_stderr
 from ..training.loop import Trained, train
-from ..training.methods import Labels
 from ..training.settings import TrainSettings
-from ..training.watch import Stopped
+from ..training.targets import PartialLabels
 from .guards import OnCollapse
 from .memory import peak_memory_mib
 from .progress import Progress
@@ -50,7 +48,7 @@ from .resuming import (
 from .task import Task, put_on_device
 from .watching import Board, CheckpointPolicy, Log, Watcher, images_before, need_tensorboard, total_images
 
-__all__ = ["RunOptions", "has_run", "processes", "run_training"]
+__all__ = ["RunOptions", "has_run", "run_training"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +94,9 @@ def run_training(
     checked_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
     if options.tensorboard:
         need_tensorboard()
-    with joined(options.device) as (group, device), lock_folder(root, group, device, resume=options.resume):
+    with join_processes(options.device) as (group, device), lock_folder(root, group, device, resume=options.resume):
         if options.resume and is_finished(root):
-            group.by_leader(lambda: remove_leftovers(root), device)
+            group.run_in_leader(lambda: remove_leftovers(root), device)
             return read_run(root).results
         keep_freed_memory()
         execution = Execution(torch.device(device), options.speed, group=group)
@@ -123,10 +121,10 @@ class _Run:
     def run(self) -> dict[str, Any]:
         """Train, label all rows, write, seal. Returns the results, in every process."""
         begun, group = time.perf_counter(), self.execution.group
-        demand_same(group, self.identity, self.execution.device)
+        demand_same_in_all(group, self.identity, self.execution.device)
         again = has_run(self.folder, self.options)
         kept = Checkpoints(self.folder / CHECKPOINTS, self.identity, allow_inexact=self.options.allow_inexact)
-        say = (lambda text: None) if self.options.quiet or not group.leads else to_stderr
+        say = (lambda text: None) if self.options.quiet or not group.leads else write_to_stderr
         with StopRequested(say) as stop:  # before the first event, which others may wait for to stop the run
             start = self._find_start(kept) if again else None
             writer, log = self._open(again, start, kept)
@@ -145,7 +143,7 @@ class _Run:
             try:
                 trained = self._train(images, policy, start)
                 descriptors = self._describe(trained.network, images)
-                labels = group.by_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
+                labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
             except Stopped:
                 command = self.options.go_on or command_to_go_on(self.folder, group.size)
                 raise policy.why_stopped(command) from None
@@ -153,17 +151,17 @@ class _Run:
                 raise self._with_ids(error) from error
             finally:
                 log.close()
-        results = group.by_leader(lambda: self._write(writer, trained, labels, descriptors, policy), images.device)
+        results = group.run_in_leader(lambda: self._write(writer, trained, labels, descriptors, policy), images.device)
         if group.leads:
             kept.remove_all()
-        found: dict[str, Any] = json.loads(group.text_from_leader(json.dumps(results), images.device))
+        found: dict[str, Any] = json.loads(group.broadcast_text(json.dumps(results), images.device))
         return found
 
     def _find_start(self, kept: Checkpoints) -> Snapshot | None:
         """Where to go on: at the newest checkpoint, or at the beginning of what run.json says."""
-        found = kept.newest()
+        found = kept.read_newest()
         if found is None:
-            kept.demand_same(read_identity(self.folder), self.folder)
+            kept.check_identity(read_identity(self.folder), self.folder)
         return None if found is None else found[1]
 
     def _with_ids(self, error: NumericsError) -> NumericsError:
@@ -192,7 +190,7 @@ class _Run:
         if again:
             writer = RunWriter.reopen(self.folder, len(before))
         else:
-            self._build_network("student")  # one that cannot be built leaves no folder behind
+            _ = self.student  # one that cannot be built leaves no folder behind
             writer = self._make_folder()
         log = Log(writer, before, Board(self.folder / "tensorboard") if self.options.tensorboard else None)
         if not before:
@@ -239,16 +237,24 @@ class _Run:
         progress = Progress(total_images(settings, task.labels), "training", unit="image", quiet=quiet)
         progress.step("", done)
         watcher = Watcher(task, settings, self.execution, policy, progress)
-        labels = Labels(task.labels, task.class_names)
+        labels = PartialLabels(task.labels, task.class_names)
         try:
-            return train(self._build_network, images, labels, settings, self.execution, watcher.watch(), start)
+            return train(self._network_for, images, labels, settings, self.execution, watcher.callbacks(), start)
         finally:
             progress.close()
 
-    def _build_network(self, purpose: str) -> nn.Module:
-        """A network with weights drawn from the seed and the purpose, or those that the task starts from."""
+    @cached_property
+    def student(self) -> nn.Module:
+        """The network that is trained. Built once, before the folder of a new run is made."""
+        return self._build_network("weights")
+
+    def _network_for(self, purpose: str) -> nn.Module:
+        return self.student if purpose == "student" else self._build_network(purpose)
+
+    def _build_network(self, stream: str) -> nn.Module:
+        """A network with weights drawn from the seed and the stream, or those that the task starts from."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_seed(self.settings.seed, "weights" if purpose == "student" else purpose))
+            torch.manual_seed(torch_seed(self.settings.seed, stream))
             network = build_network(self.settings.network, self.image_input, len(self.task.class_names))
         if self.task.start_weights is not None:
             network.load_state_dict(load(self.task.start_weights))
@@ -257,7 +263,7 @@ class _Run:
     def _describe(self, network: nn.Module, images: torch.Tensor) -> np.ndarray:
         """Descriptors of all rows by the final network, (n, d) float32."""
         with self.execution.algorithms():
-            return finite_descriptors(evaluate(network, images, self.execution)).cpu().numpy()
+            return demand_finite_descriptors(evaluate(network, images, self.execution)).cpu().numpy()
 
     def _propagate(self, descriptors: np.ndarray, stop: StopRequested) -> Propagation:
         """Labels for every row by the final network: the ones that are written."""

@@ -18,14 +18,14 @@ from torch import nn
 from ..conventions import UNLABELED
 from ..errors import CollapseWarning, ConfigError, FewlabelsError, NumericsError
 from ..runs import RunWriter
+from ..training.callbacks import Callbacks, EpochReport, Request
 from ..training.checkpoint import Checkpoints, Snapshot
-from ..training.epoch import batch_size, steps_of
+from ..training.epoch import batch_size, count_steps
 from ..training.evaluate import error_percent, evaluate
 from ..training.execution import Execution
-from ..training.interrupt import interrupted
+from ..training.interrupt import make_interrupt_error
 from ..training.settings import Phase, TrainSettings
 from ..training.targets import Targets
-from ..training.watch import EpochReport, Watch, Wish
 from .guards import Known, OnCollapse, collapse, headline_error, new_alarms
 from .progress import Pace, Progress
 from .results import accuracy_percent, measure_certainty, measure_health
@@ -147,11 +147,11 @@ class CheckpointPolicy:
         if self.on_collapse == "stop":
             self._collapse = collapse(self.log.events)
 
-    def wish(self) -> Wish:
+    def request(self) -> Request:
         if self.stop() is not None or self._collapse:
-            return Wish.STOP
+            return Request.STOP
         due = self._ends or time.monotonic() - self._saved_at >= self.seconds
-        return Wish.SAVE if due and self.leads else Wish.GO_ON
+        return Request.SAVE if due and self.leads else Request.CONTINUE
 
     def save(self, snapshot: Snapshot) -> None:
         values = snapshot.values | {"events": len(self.log.events), "seconds": self.spent()}
@@ -169,7 +169,7 @@ class CheckpointPolicy:
                 do="look at the labels, start anew with a lower --learning-rate, or go on: "
                 f"{shlex.join(command)} --on-collapse warn",
             )
-        return interrupted(number, self.step if self.leads else None, command)
+        return make_interrupt_error(number, self.step if self.leads else None, command)
 
 
 class Watcher:
@@ -194,13 +194,13 @@ class Watcher:
         self._done = progress.done
         self._pace = Pace()
 
-    def watch(self) -> Watch:
-        return Watch(
+    def callbacks(self) -> Callbacks:
+        return Callbacks(
             on_targets=self._describe_targets,
-            on_stage=lambda stage, share: self._progress.step((self._place(), stage_words(stage, share)), 0),
+            on_progress=lambda stage, share: self._progress.step((self._place(), stage_words(stage, share)), 0),
             on_steps=self._steps,
             on_epoch=self._epoch,
-            wish=self._policy.wish,
+            request=self._policy.request,
             save=self._policy.save,
         )
 
@@ -290,7 +290,7 @@ def images_before(settings: TrainSettings, labels: np.ndarray, place: Mapping[st
 
 def images_of_epoch(phase: Phase, labels: np.ndarray) -> int:
     """Images that the steps of one epoch see."""
-    return steps_of(phase, labels) * batch_size(phase, labels)
+    return count_steps(phase, labels) * batch_size(phase, labels)
 
 
 def place_words(epochs: Sequence[tuple[int, int]], done: int) -> str:

@@ -1,4 +1,4 @@
-"""Networks from elsewhere, made to keep the contract of docs/networks.md (contract.py)."""
+"""Networks from elsewhere: modules of one's own and backbones of timm, made into networks of fewlabels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError, FewlabelsError, shown
-from .contract import Output, as_output, check_network, described, has_features, require_module, require_rows, tried
+from .contract import (
+    Output,
+    check_network,
+    describe,
+    has_features,
+    require_module,
+    require_output,
+    require_rows,
+    run_on_two_images,
+)
 from .networks import Network, Pixels
 from .settings import ImageInput, NetworkSettings
 
 
 def bring_network(module: nn.Module, settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
-    """A network of fewlabels around a module of one's own, checked on two images (check_network).
+    """Make a network of fewlabels from a module of one's own, and check it on two images (check_network).
 
     module: takes float32 images (b, c, size, size), mean taken out and divided by std. Either its class has a method
     `features`, images -> descriptors (b, d) or feature maps (b, d, h, w), and linear heads are added; or calling it
@@ -26,15 +35,15 @@ def bring_network(module: nn.Module, settings: NetworkSettings, image_input: Ima
     pixels = Pixels(image_input, torch.contiguous_format)  # so that `view` works in the module
     network: nn.Module
     if has_features(module):
-        network = _with_heads(pixels, Features(module), settings, image_input, num_classes)
+        network = _add_heads(pixels, Features(module), settings, image_input, num_classes)
     else:
         network = OwnHeads(pixels, module)
     check_network(network, image_input, num_classes, settings)
     return network
 
 
-def module_network(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
-    """The module that FUNCTION(image_input, num_classes) of the settings' name makes, brought in.
+def build_module_network(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
+    """Build "module:IMPORT.PATH:FUNCTION": a network around what FUNCTION(image_input, num_classes) returns.
 
     Importing it runs its code. Raises ConfigError: C52 where there is no such function, or it fails or gives no module.
     """
@@ -48,17 +57,17 @@ def module_network(settings: NetworkSettings, image_input: ImageInput, num_class
     except Exception as error:
         what = f"network {settings.name!r}: importing {path} raised {type(error).__name__}: {shown(error)}"
         raise ConfigError("C52", what, do=f"`python -c 'import {path}'` shows where") from error
-    module = _made(function, settings, image_input, num_classes)
+    module = _call_function(function, settings, image_input, num_classes)
     if not isinstance(module, nn.Module):
-        raise ConfigError("C52", f"network {settings.name!r} gave {described(module)}, expected a torch.nn.Module")
+        raise ConfigError("C52", f"network {settings.name!r} gave {describe(module)}, expected a torch.nn.Module")
     return bring_network(module, settings, image_input, num_classes)
 
 
-def _made(function: object, settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> object:
-    """What the user's function gives. Raises ConfigError (C52) where it is none, takes something else, or fails."""
+def _call_function(function: object, settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> object:
+    """What the user's function returns. Raises ConfigError (C52) where it is none, takes something else, or fails."""
     name = settings.detail.rpartition(":")[2]
     if not callable(function):
-        what = f"network {settings.name!r}: {name} is {described(function)}, expected a function"
+        what = f"network {settings.name!r}: {name} is {describe(function)}, expected a function"
         raise ConfigError("C52", f"{what} of (image_input, num_classes) that gives a torch.nn.Module")
     try:
         return function(image_input, num_classes)
@@ -73,8 +82,8 @@ def _made(function: object, settings: NetworkSettings, image_input: ImageInput, 
         ) from error
 
 
-def timm_network(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
-    """A backbone of the timm library, pooled, without its classifier; linear heads are added.
+def build_timm_network(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
+    """Build "timm:MODEL": a backbone of the timm library, pooled, with linear heads instead of its classifier.
 
     Raises ConfigError: C52 where timm is missing or does not have such a model.
     """
@@ -99,13 +108,13 @@ def timm_network(settings: NetworkSettings, image_input: ImageInput, num_classes
             f"timm cannot make {settings.detail!r}: {error}",
             do="see timm.list_models(); pretrained weights are downloaded",
         ) from error
-    network = _with_heads(Pixels(image_input), trunk, settings, image_input, num_classes)
+    network = _add_heads(Pixels(image_input), trunk, settings, image_input, num_classes)
     check_network(network, image_input, num_classes, settings)
     return network
 
 
 class Features(nn.Module):
-    """What `features` of a module gives, as a trunk."""
+    """A trunk that calls the module's method `features`."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -117,7 +126,7 @@ class Features(nn.Module):
 
 
 class OwnHeads(nn.Module):
-    """A module that gives contract.CONTRACT itself, in float32 also under autocast."""
+    """A network around a module that has heads of its own; its output is float32 also under autocast."""
 
     def __init__(self, pixels: Pixels, module: nn.Module) -> None:
         super().__init__()
@@ -125,16 +134,17 @@ class OwnHeads(nn.Module):
         self.module = module
 
     def forward(self, images: torch.Tensor) -> Output:
-        logits, descriptor, second = as_output(self.module(self.pixels(images)))
+        logits, descriptor, second = require_output(self.module(self.pixels(images)))
         return Output(logits.float(), descriptor.float(), None if second is None else second.float())
 
 
-def _with_heads(
+def _add_heads(
     pixels: Pixels, trunk: nn.Module, settings: NetworkSettings, image_input: ImageInput, num_classes: int
 ) -> Network:
-    features = tried(nn.Sequential(pixels, trunk), image_input)
+    """The trunk with linear heads on its features, whose width is found on two images."""
+    features = run_on_two_images(nn.Sequential(pixels, trunk), image_input)
     if not isinstance(features, torch.Tensor):
-        raise ConfigError("C53", f"the features are {described(features)}, expected a tensor of (b, d) or (b, d, h, w)")
+        raise ConfigError("C53", f"the features are {describe(features)}, expected a tensor of (b, d) or (b, d, h, w)")
     if features.dim() == 4:
         features = features.mean(dim=(2, 3))
     require_rows("descriptor", features.float())

@@ -1,4 +1,4 @@
-"""From settings to a network."""
+"""Build a network from its settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError
-from .backbone import module_network, timm_network
+from .backbone import build_module_network, build_timm_network
 from .networks import cnn13, resnet18, small
 from .settings import ImageInput, NetworkSettings
 
@@ -16,16 +16,16 @@ BUILDERS: dict[str, Callable[[NetworkSettings, ImageInput, int], nn.Module]] = {
     "small": small,
     "cnn13": cnn13,
     "resnet18": resnet18,
-    "timm": timm_network,
-    "module": module_network,
+    "timm": build_timm_network,
+    "module": build_module_network,
 }
 
 
 def build_network(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
-    """A fresh network: (b, c, size, size) pixels in [0, 255] -> Output; convolutions are kept channels last.
+    """Build a network with fresh weights, drawn from torch's generator, in memory format channels last.
 
-    Weights are drawn from torch's generator. Raises ConfigError where the network cannot take such images (C19), is not
-    to be had (C52), or does not keep the contract of docs/networks.md (C53).
+    It maps (b, channels, size, size) pixels in [0, 255] to Output. Raises ConfigError where the network cannot take
+    such images (C19), is not to be had (C52), or does not keep the contract of docs/networks.md (C53).
     """
     if num_classes < 1:
         raise ConfigError("C19", f"num_classes is {num_classes}, expected 1 or more")
@@ -36,5 +36,5 @@ def build_network(settings: NetworkSettings, image_input: ImageInput, num_classe
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers training may change; running statistics are not among them."""
+    """Number of trainable parameters; running statistics of batch norm are not among them."""
     return sum(parameter.numel() for parameter in network.parameters())

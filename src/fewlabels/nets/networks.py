@@ -1,4 +1,4 @@
-"""The networks: what all share, then the paper's 13-layer network, ResNet-18 and a small one for small images."""
+"""Networks of fewlabels: what all share, then the paper's 13-layer network, ResNet-18 and a small one for a CPU."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .settings import ImageInput, NetworkSettings
 
 
 class Pixels(nn.Module):
-    """(b, c, size, size) uint8 or float in [0, 255] -> float32 of the same shape, mean taken out, divided by std.
+    """Normalise images: (b, c, size, size) uint8 or float in [0, 255] -> (pixels - mean) / std, float32.
 
-    memory_format: of what comes out. Raises ImageError (I50) for images of another shape than the network was built
+    memory_format: of the result. Raises ImageError (I50) for images of another shape than the network was built
     for: averaging would hide that they are of another size.
     """
 
@@ -45,8 +45,9 @@ class Pixels(nn.Module):
 
 
 class Network(nn.Module):
-    """images -> Output. trunk: normalised images -> (b, d), or (b, d, h, w), of which the average is taken.
+    """A trunk with one or two heads: images -> Output.
 
+    trunk: normalised images -> (b, d), or (b, d, h, w), of which the average over pixels is taken.
     heads: one or two linear layers on the same descriptor: fc1 for classes, fc2 for consistency (released code
     helpers.py:178-179). Under autocast the trunk may be in bfloat16; averages, lengths and logits are float32.
     """
@@ -70,7 +71,7 @@ class Network(nn.Module):
 
 
 class NormedConv2d(nn.Module):
-    """A convolution with stride 1 and a bias. weight_v: (o, i, k, k), weight_g: (o, 1, 1, 1).
+    """A convolution with weight norm, stride 1 and a bias. weight_v: (o, i, k, k), weight_g: (o, 1, 1, 1).
 
     It starts as torch's own: v is what nn.Conv2d draws, and g the length of it.
     """
@@ -93,7 +94,7 @@ class NormedConv2d(nn.Module):
 
 
 class NormedLinear(nn.Module):
-    """A linear layer with a bias. weight_v: (o, i), weight_g: (o, 1). It starts as torch's own."""
+    """A linear layer with weight norm and a bias. weight_v: (o, i), weight_g: (o, 1). It starts as torch's own."""
 
     def __init__(self, num_in: int, num_out: int) -> None:
         super().__init__()

@@ -1,17 +1,17 @@
-"""Which network, and what images go in. Values only: nothing here needs torch."""
+"""Settings of networks, and of the images that go in. Values only: nothing here needs torch."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
 from pathlib import Path
 
 from ..errors import ConfigError
 
-# What each kind of network can be asked for, and what it is where nothing is asked.
+# The options of each kind of network, and their defaults.
 OPTIONS: dict[str, dict[str, float]] = {
     "small": {"dropout": 0.0, "width": 32, "first_stride": 1},
     "cnn13": {"dropout": 0.5},  # released code architectures.py:64, 73
@@ -19,7 +19,7 @@ OPTIONS: dict[str, dict[str, float]] = {
     "timm": {"pretrained": False},
     "module": {},
 }
-OWN = ("small", "cnn13", "resnet18")
+NAMED = ("small", "cnn13", "resnet18")  # networks whose whole name is their kind
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class NetworkSettings:
     """
 
     name: str = "small"
+    _: KW_ONLY
     heads: int = 1
     unit_descriptor: bool = True
     dropout: float | None = None
@@ -48,7 +49,7 @@ class NetworkSettings:
     pretrained: bool | None = None
 
     def __post_init__(self) -> None:
-        options = OPTIONS[_kind(self.name)]
+        options = OPTIONS[_parse_kind(self.name)]
         for option in ("dropout", "width", "first_stride", "pretrained"):
             if getattr(self, option) is not None and option not in options:
                 raise ConfigError(
@@ -71,7 +72,7 @@ class NetworkSettings:
     @property
     def kind(self) -> str:
         """The name up to its first colon: a key of OPTIONS."""
-        return _kind(self.name)
+        return _parse_kind(self.name)
 
     @property
     def detail(self) -> str:
@@ -79,9 +80,9 @@ class NetworkSettings:
         return self.name.partition(":")[2]
 
     def option(self, name: str) -> float:
-        """The option as it was asked for, or the network's own."""
-        given: float | None = getattr(self, name)
-        return OPTIONS[self.kind][name] if given is None else given
+        """The option's value: as it was set, or the default of the kind of network."""
+        chosen: float | None = getattr(self, name)
+        return OPTIONS[self.kind][name] if chosen is None else chosen
 
 
 @dataclass(frozen=True)
@@ -119,14 +120,15 @@ class ImageInput:
             )
 
 
-def _kind(name: str) -> str:
+def _parse_kind(name: str) -> str:
+    """The kind of a network's name. Raises ConfigError (C50) for a name that no network has."""
     kind, colon, detail = str(name).partition(":")
     path, _, function = detail.partition(":")
     whole = {"timm": bool(detail), "module": bool(path and function)}.get(kind, not colon)
     if kind not in OPTIONS or not whole:
         raise ConfigError(
             "C50",
-            f"network is {name!r}, expected one of {', '.join(OWN)}, timm:MODEL, or module:IMPORT.PATH:FUNCTION",
+            f"network is {name!r}, expected one of {', '.join(NAMED)}, timm:MODEL, or module:IMPORT.PATH:FUNCTION",
         )
     return kind
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
 from ..training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
 from ..training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
-from .paper import scaled
+from .paper import scale_schedule
 
 SUPERVISED_STEPS = 400
 LP_STEPS = 600  # of each phase on all images
@@ -23,18 +23,19 @@ CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs l
 class ImageOptions:
     """What a user may choose about a run on images of their own.
 
-    epochs: of the last phase; None: by the number of images. flip: mirror images left and right in training.
     method: "supervised", "lp", "mt", "mt+lp", "pi" or "te". network: a name of docs/networks.md.
+    epochs: of the last phase; None: by the number of images. flip: mirror images left and right in training.
     scale: share of the epochs of every phase, unless `epochs` names them, as in recipes/paper.py.
     learning_rate: at the start of each phase.
     """
 
+    method: MethodWord = "lp"
+    network: str = "small"
+    _: KW_ONLY
     seed: int = 0
     epochs: int | None = None
     flip: bool = True
     graph: GraphSettings = field(default_factory=GraphSettings)
-    method: MethodWord = "lp"
-    network: str = "small"
     scale: float = 1.0
     learning_rate: float = LEARNING_RATE
 
@@ -63,7 +64,7 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
         consistency=_consistency(options.method, num_labeled / (num_labeled + num_unlabeled)),
         seed=options.seed,
     )
-    made = scaled(made, options.scale)
+    made = scale_schedule(made, options.scale)
     *before, last = made.phases
     return replace(made, phases=(*before, replace(last, epochs=options.epochs or last.epochs)))
 

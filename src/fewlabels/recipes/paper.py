@@ -23,7 +23,7 @@ GAMMA, ALPHA = 3, 0.99  # lp/db_semisuper.py:288, 264
 ENSEMBLING_EPOCHS, ENSEMBLING_BATCH = 300, 100  # Laine and Aila, for the Pi-model and temporal ensembling
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """What the paper does on one data set.
 
@@ -51,17 +51,42 @@ CIFAR_AUGMENT = AugmentSettings(translate=4, flip=True)
 # with 8 black pixels around, a flip.
 MINI_IMAGENET_AUGMENT = AugmentSettings(translate=8, flip=True, rotate=10.0, pad="zeros", sampling="nearest")
 PROTOCOLS = {  # learning rates: cli.py:48, helpers.py:372, helpers.py:406
-    "cifar10": Protocol("cnn13", (500, 1000, 2000, 4000), tuple(range(10, 20)), 0.05, 50, 50, CIFAR_AUGMENT),
-    "cifar100": Protocol("cnn13", (4000, 10_000), (10, 11, 12), 0.2, 31, 97, CIFAR_AUGMENT),
-    "mini-imagenet": Protocol("resnet18", (4000, 10_000), (10, 11, 12), 0.2, 31, 97, MINI_IMAGENET_AUGMENT),
+    "cifar10": Protocol(
+        network="cnn13",
+        label_counts=(500, 1000, 2000, 4000),
+        splits=tuple(range(10, 20)),
+        learning_rate=0.05,
+        batch_labeled=50,
+        batch_unlabeled=50,
+        augment=CIFAR_AUGMENT,
+    ),
+    "cifar100": Protocol(
+        network="cnn13",
+        label_counts=(4000, 10_000),
+        splits=(10, 11, 12),
+        learning_rate=0.2,
+        batch_labeled=31,
+        batch_unlabeled=97,
+        augment=CIFAR_AUGMENT,
+    ),
+    "mini-imagenet": Protocol(
+        network="resnet18",
+        label_counts=(4000, 10_000),
+        splits=(10, 11, 12),
+        learning_rate=0.2,
+        batch_labeled=31,
+        batch_unlabeled=97,
+        augment=MINI_IMAGENET_AUGMENT,
+    ),
 }
 
 
 def paper_settings(
     benchmark: Benchmark, num_labels: int, method: MethodWord, *, seed: int = 0, mode: Mode = "released"
 ) -> TrainSettings:
-    """All settings of one cell. mode: "released", as the numbers of the paper were made, or "paper".
+    """All settings of one cell of the paper's tables.
 
+    mode: "released", as the numbers of the paper were made, or "paper", as its text says.
     Raises ConfigError C54 for a data set that is not the paper's, C24 for a method that is no word of method_table.py.
     """
     if benchmark.name not in PROTOCOLS:
@@ -77,7 +102,9 @@ def paper_settings(
         network=NetworkSettings(protocol.network, heads=2 if taught else 1, unit_descriptor=not taught),
         graph=_graph(mode),
         augment=protocol.augment,
-        optimization=Optimization("sgd", momentum=0.9, weight_decay=2e-4, schedule="cosine", cosine_stretch=210 / 180),
+        optimization=Optimization(
+            optimizer="sgd", momentum=0.9, weight_decay=2e-4, schedule="cosine", cosine_stretch=210 / 180
+        ),
         consistency=Consistency(weight=100.0, rampup_epochs=5, ema_decay=0.97, logit_distance=0.01),
         seed=seed,
     )
@@ -112,15 +139,15 @@ def _ensembling(
         graph=_graph(mode),
         augment=replace(protocol.augment, translate=2) if benchmark.side == 32 else protocol.augment,
         optimization=Optimization(
-            "adam", momentum=0.9, weight_decay=0.0, schedule="ramps", rampup_epochs=80, rampdown_epochs=50
+            optimizer="adam", momentum=0.9, weight_decay=0.0, schedule="ramps", rampup_epochs=80, rampdown_epochs=50
         ),
         consistency=Consistency(weight=most * share, rampup_epochs=80, memory=0.6),
         seed=seed,
     )
 
 
-def scaled(settings: TrainSettings, share: float) -> TrainSettings:
-    """The same with every phase, and the ramps in it, shortened to this share: rounded, at least one epoch.
+def scale_schedule(settings: TrainSettings, share: float) -> TrainSettings:
+    """The settings with every phase, and the ramps in it, shortened to this share: rounded, at least one epoch.
 
     Learning rates fall as far as before, over fewer steps. Raises ConfigError C58 for a share outside of (0, 1].
     """

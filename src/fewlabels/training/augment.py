@@ -14,9 +14,10 @@ from .settings import AugmentSettings
 
 @dataclass(frozen=True)
 class Changes:
-    """What happens to each image; None for what never happens. Leading dimensions: those that were drawn for.
+    """Random changes that were drawn for each image; None for a kind that never happens.
 
-    affine: (..., 2, 3) float32, from positions in the changed image to positions in the given one, both in [-1, 1].
+    Leading dimensions, such as (steps, batch), are those of the images drawn for.
+    affine: (..., 2, 3) float32, from positions in the changed image to positions in the original, both in [-1, 1].
     offset: (..., 2) int64, pixels moved down and right. mirrored: (...) bool, left and right exchanged.
     pad, sampling: as in AugmentSettings, the same for all.
     """
@@ -30,28 +31,28 @@ class Changes:
     def tensors(self) -> list[torch.Tensor]:
         return [part for part in (self.affine, self.offset, self.mirrored) if part is not None]
 
-    def each(self, part: Callable[[torch.Tensor], torch.Tensor]) -> Changes:
-        """The same with `part` of each tensor."""
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Changes:
+        """The same with each tensor replaced by `change` of it."""
         affine, offset, mirrored = (
-            None if value is None else part(value) for value in (self.affine, self.offset, self.mirrored)
+            None if value is None else change(value) for value in (self.affine, self.offset, self.mirrored)
         )
         return Changes(affine, offset, mirrored, self.pad, self.sampling)
 
     def to(self, device: torch.device) -> Changes:
-        return self.each(lambda part: part.to(device))
+        return self.map(lambda part: part.to(device))
 
-    def at(self, place: torch.Tensor) -> Changes:
-        """Those of one index of the first dimension. place: (1,) int64 on the same device."""
-        return self.each(lambda part: part.index_select(0, place)[0])
+    def select(self, index: torch.Tensor) -> Changes:
+        """The changes at one index of the first dimension. index: (1,) int64 on the same device."""
+        return self.map(lambda part: part.index_select(0, index)[0])
 
 
 def draw_changes(settings: AugmentSettings, rng: np.random.Generator, shape: tuple[int, ...]) -> Changes:
-    """Changes for each of `shape` images, such as (steps, batch), drawn on the CPU: the same for every device."""
+    """Draw changes for each of `shape` images, such as (steps, batch), on the CPU: the same for every device."""
     affine = offset = mirrored = None
     if settings.rotate or settings.stretch:
         angle = np.deg2rad(rng.uniform(-settings.rotate, settings.rotate, shape))
         scale = 1 + rng.uniform(-settings.stretch, settings.stretch, (*shape, 2))
-        affine = torch.from_numpy(turned(angle, scale))
+        affine = torch.from_numpy(make_affine(angle, scale))
     if settings.translate:
         offset = torch.from_numpy(rng.integers(-settings.translate, settings.translate + 1, (*shape, 2)))
     if settings.flip:
@@ -60,8 +61,9 @@ def draw_changes(settings: AugmentSettings, rng: np.random.Generator, shape: tup
 
 
 def augment(images: torch.Tensor, changes: Changes) -> torch.Tensor:
-    """A changed copy of each image. images: (b, h, w, c) uint8 -> (b, c, h, w) float32 in [0, 255], channels last.
+    """Apply the changes to a copy of each image.
 
+    images: (b, h, w, c) uint8 -> (b, c, h, w) float32 in [0, 255], channels last.
     changes: of b images, on the device of the images.
     """
     changed = images
@@ -90,7 +92,7 @@ def shift(
     if mirrored is not None:
         columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
     rows, columns = torch.arange(height, device=images.device) - down, columns - right
-    row, column = _mirrored(rows, height), _mirrored(columns, width)
+    row, column = _fold_back(rows, height), _fold_back(columns, width)
     each = torch.arange(count, device=images.device)[:, None, None]
     pixel = (each * height + row[:, :, None]) * width + column[:, None, :]
     # One list of pixels is a third of the time of images[each, row, column], which looks up three.
@@ -100,12 +102,12 @@ def shift(
     return moved
 
 
-def _mirrored(position: torch.Tensor, size: int) -> torch.Tensor:
+def _fold_back(position: torch.Tensor, size: int) -> torch.Tensor:
     """Positions folded back into 0 .. size - 1 at the centre of the border pixels: -1 -> 1, size -> size - 2."""
     return (size - 1) - (size - 1 - position.abs()).abs()
 
 
-def turned(angle: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def make_affine(angle: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """(..., 2, 3) float32 matrices for `warp`: a turn by angle radians, and a stretch by scale (..., 2) = (height,
     width), about the centre.
     """

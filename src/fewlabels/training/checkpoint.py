@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from ..errors import CheckpointWarning, NumericsError, RunError, StorageError
 from ..storage import durable
 from ..storage.folders import remove_folder, rename, writing_folder
-from .identity import Difference, allowed_differences, leaves, plain, run_id
+from .identity import Difference, check_differences, run_id, to_plain, walk_leaves
 
 FORMAT = 1
 TENSORS, STATE = "tensors.safetensors", "state.json"
@@ -64,20 +64,20 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     if strange := _not_finite(tensors):
         what = f"NaN or infinity in the state after step {checkpoint.step}"
         raise NumericsError("K9", what, rows=strange, do="no checkpoint was written; the ones before are untouched")
-    place = {"run": checkpoint.run, "step": checkpoint.step}
+    origin = {"run": checkpoint.run, "step": checkpoint.step}
     state = {
         "format": FORMAT,
-        **place,
+        **origin,
         "identity": checkpoint.identity,
         "tensors": {name: _kind(tensor) for name, tensor in tensors.items()},
         "values": checkpoint.snapshot.values,
     }
-    files = {TENSORS: save(tensors, {METADATA: json.dumps(place)}), STATE: _json(state)}
+    files = {TENSORS: save(tensors, {METADATA: json.dumps(origin)}), STATE: _json(state)}
     with writing_folder(folder) as hidden:
         for name, data in files.items():
             durable.write_bytes(hidden / name, data)
         with durable.storage_errors(hidden):
-            durable.write_manifest(hidden, **place)
+            durable.write_manifest(hidden, **origin)
         expected = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()}
         if durable.read_manifest(hidden).files != expected:
             raise RunError("K2", "the disk gives back other bytes than were written", where=folder, do="check the disk")
@@ -92,12 +92,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     manifest = _manifest(folder)
     state = _state(folder / STATE, _verified(folder / STATE, manifest, MOST_STATE))
     most = _bytes_of(state["tensors"], folder) + MOST_HEADER
-    place, tensors = _tensors(folder / TENSORS, _verified(folder / TENSORS, manifest, most))
-    found = {TENSORS: place, STATE: _place(state), durable.MANIFEST: _place(manifest.facts)}
+    origin, tensors = _tensors(folder / TENSORS, _verified(folder / TENSORS, manifest, most))
+    found = {TENSORS: origin, STATE: _origin(state), durable.MANIFEST: _origin(manifest.facts)}
     if len(set(found.values())) != 1:
         listed = ", ".join(f"{name}: run {run}, step {step}" for name, (run, step) in found.items())
         raise RunError("K4", f"the files are of different runs or steps ({listed})", where=folder)
-    demand_same(tensors, {name: (tuple(shape), kind) for name, (kind, shape) in state["tensors"].items()}, where=folder)
+    expected = {name: (tuple(shape), kind) for name, (kind, shape) in state["tensors"].items()}
+    demand_tensors(tensors, expected, where=folder)
     if strange := _not_finite(tensors):
         raise RunError("K9", "NaN or infinity among the tensors", where=folder, rows=strange)
     checkpoint = Checkpoint(state["step"], state["identity"], Snapshot(tensors, state["values"]))
@@ -106,7 +107,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return checkpoint
 
 
-def demand_same(
+def demand_tensors(
     tensors: Mapping[str, torch.Tensor],
     expected: Mapping[str, tuple[tuple[int, ...], torch.dtype | str]],
     *,
@@ -125,12 +126,6 @@ def demand_same(
             other.append(f"{name}: {there[0]} {there[1]} there, {now[0]} {now[1]} now")
     if other:
         raise RunError("K7", "the checkpoint is of another network or method", where=where, rows=other)
-
-
-def demand_values(values: Mapping[str, Any], expected: Iterable[str], *, where: object = None) -> None:
-    """Raise RunError (K10) with the names of expected values that the checkpoint does not have."""
-    if missing := [name for name in expected if name not in values]:
-        raise RunError("K10", "values are missing from the checkpoint", where=where, rows=missing)
 
 
 def _own(tensor: torch.Tensor) -> torch.Tensor:
@@ -156,7 +151,7 @@ def _json(state: dict[str, Any]) -> bytes:
     try:
         text = json.dumps(state, allow_nan=False, ensure_ascii=False)
     except ValueError as error:
-        strange = [key for key, text in leaves(state) if text in ("NaN", "Infinity", "-Infinity")]
+        strange = [key for key, text in walk_leaves(state) if text in ("NaN", "Infinity", "-Infinity")]
         raise NumericsError("K9", "NaN or infinity among the values", rows=strange, do="write None instead") from error
     if json.loads(text) != state:
         raise TypeError("values must be what JSON gives back: lists, no tuples, and texts as keys")
@@ -245,27 +240,25 @@ def _tensors(path: Path, data: bytes) -> tuple[tuple[str, str], dict[str, torch.
     if length > min(MOST_HEADER, len(data)):
         raise RunError("K8", f"a header of {length} bytes", where=path)
     try:
-        place = _place(json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA]))
-        return place, load(data)
+        origin = _origin(json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA]))
+        return origin, load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError("K8", f"not tensors of a checkpoint ({error})", where=path) from error
 
 
-def _place(facts: Mapping[str, Any]) -> tuple[str, str]:
+def _origin(facts: Mapping[str, Any]) -> tuple[str, str]:
     """Run and step, as texts: what a damaged file says may be of any type."""
     return str(facts.get("run")), str(facts.get("step"))
 
-
-__all__ = ["Checkpoints", "Snapshot", "demand_same", "demand_values"]
 
 NAME = re.compile(r"step-([0-9]{8,})")
 LEFTOVER = re.compile(r"\.step-[0-9]{8,}\.[0-9]+\.[0-9a-f]{8}\.tmp")
 
 
 class Checkpoints:
-    """The folder of a run's checkpoints. One process may use it at a time: see runs/lock.py.
+    """The folder of a run's checkpoints. One process may use it at a time: see storage/lock.py.
 
-    differences: what the run that `newest` gave was made with and is not so now; empty unless `allow_inexact`.
+    differences: what the run that `read_newest` gave was made with and is not so now; empty unless `allow_inexact`.
     """
 
     def __init__(
@@ -280,7 +273,7 @@ class Checkpoints:
             raise ValueError(f"keep is {keep}: with fewer than 2, one damaged file loses the run")
         self.folder = Path(folder)
         self.differences: tuple[Difference, ...] = ()
-        self._identity = plain(identity)
+        self._identity = to_plain(identity)
         self._run = run_id(self._identity)
         self._keep = keep
         self._allow_inexact = allow_inexact
@@ -304,8 +297,8 @@ class Checkpoints:
         self._remove_old(step)
         return target
 
-    def newest(self) -> tuple[int, Snapshot] | None:
-        """Step and state of the newest good checkpoint; None where there is none at all.
+    def read_newest(self) -> tuple[int, Snapshot] | None:
+        """Read the newest good checkpoint: its step and state; None where there is none at all.
 
         Warns (K1) of each newer one that is passed over, with the reason. Raises RunError where all are damaged (K5) or
         one is of another format (K6), and ConfigError (C12) where the identity differs. Removes nothing.
@@ -324,12 +317,12 @@ class Checkpoints:
             if checkpoint.run != self._run:
                 foreign.append((folder, checkpoint.identity))
                 continue
-            strangers = [f"{place.name} (FL-K4 of a run with other settings or data)" for place, _ in foreign]
-            _warn_of([*damaged, *strangers], folder.name)
-            self.differences = self._differences(checkpoint.identity, folder)
+            strangers = [f"{other.name} (FL-K4 of a run with other settings or data)" for other, _ in foreign]
+            _warn_of_damage([*damaged, *strangers], folder.name)
+            self.differences = self._check_differences(checkpoint.identity, folder)
             return step, checkpoint.snapshot
         if foreign:
-            self._differences(foreign[0][1], foreign[0][0])
+            self._check_differences(foreign[0][1], foreign[0][0])
         if damaged:
             raise RunError(
                 "K5",
@@ -339,11 +332,11 @@ class Checkpoints:
             )
         return None
 
-    def demand_same(self, identity: dict[str, Any], where: Path) -> None:
-        """Of a run without a checkpoint: raise ConfigError (C12) where it was begun with another identity."""
-        self.differences = self._differences(identity, where)
+    def check_identity(self, identity: dict[str, Any], where: Path) -> None:
+        """For a run without a checkpoint: raise ConfigError (C12) where it was begun with another identity."""
+        self.differences = self._check_differences(identity, where)
 
-    def made_with(self) -> dict[str, Any] | None:
+    def read_identity(self) -> dict[str, Any] | None:
         """Identity of the newest checkpoint that can be read; None without one. Warns of nothing, refuses nothing."""
         for _, folder in self._found():
             with suppress(RunError):
@@ -358,8 +351,8 @@ class Checkpoints:
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             remove_folder(self.folder)
 
-    def _differences(self, identity: dict[str, Any], folder: Path) -> tuple[Difference, ...]:
-        return allowed_differences(identity, self._identity, allow_inexact=self._allow_inexact, where=folder)
+    def _check_differences(self, identity: dict[str, Any], folder: Path) -> tuple[Difference, ...]:
+        return check_differences(identity, self._identity, allow_inexact=self._allow_inexact, where=folder)
 
     def _found(self) -> list[tuple[int, Path]]:
         """(step, folder) of everything that is named like a checkpoint, newest first."""
@@ -418,7 +411,7 @@ def _aside(folder: Path) -> Path:
     return path
 
 
-def _warn_of(passed_over: list[str], instead: str) -> None:
+def _warn_of_damage(passed_over: list[str], instead: str) -> None:
     for one in passed_over:
         text = f"FL-K1 a checkpoint was passed over: {one}; the run goes on from {instead}, nothing was removed"
         warnings.warn(text, CheckpointWarning, stacklevel=4)

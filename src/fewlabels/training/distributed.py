@@ -6,6 +6,7 @@ statistics of batch norm are averaged, so all have the same weights after every 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,12 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from ..errors import RunError
-from .watch import Stopped
+from ..errors import ConfigError, RunError
+from .identity import find_differences, list_differences, to_plain
+from .interrupt import Stopped
 
 TIMEOUT = 600.0  # seconds to wait for the others: longer than a propagation, which the first does alone
+MAY_DIFFER = ("platform", "processor")  # versions of a machine: sums are averaged, and all get the same result
 Found = TypeVar("Found")
 
 
@@ -36,11 +39,11 @@ class Group:
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """Which of `count` places of a batch are this process's: every size-th."""
+        """Which of the `count` rows of a batch this process takes: every size-th."""
         return slice(self.rank, count, self.size)
 
-    def run(self, count: int) -> range:
-        """Which of `count` places in a row are this process's: a run of them, so that all runs in order are all."""
+    def span(self, count: int) -> range:
+        """Which of `count` items this process computes: neighbouring ones, so that gather() keeps their order."""
         return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def average(self, tensors: Sequence[torch.Tensor]) -> None:
@@ -48,44 +51,44 @@ class Group:
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with _answers():
+        with _as_run_error():
             dist.all_reduce(flat)
         flat /= self.size
         for tensor, mean in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
-    def gathered(self, part: torch.Tensor) -> torch.Tensor:
-        """The parts of all processes, (m_0, d), (m_1, d), ... one after the other."""
+    def gather(self, part: torch.Tensor) -> torch.Tensor:
+        """The parts (m_0, d), (m_1, d), ... of all processes, one after the other; the same in all."""
         if self.size == 1:
             return part
         lengths = [torch.zeros(1, dtype=torch.int64, device=part.device) for _ in range(self.size)]
-        with _answers():
+        with _as_run_error():
             dist.all_gather(lengths, torch.tensor([part.shape[0]], device=part.device))
         longest = max(int(length) for length in lengths)
         padded = part.new_zeros((longest, *part.shape[1:]))
         padded[: part.shape[0]] = part
         parts = [torch.empty_like(padded) for _ in range(self.size)]
-        with _answers():
+        with _as_run_error():
             dist.all_gather(parts, padded)
         return torch.cat([one[: int(length)] for one, length in zip(parts, lengths, strict=True)])
 
-    def from_leader(self, tensor: torch.Tensor) -> torch.Tensor:
+    def broadcast(self, tensor: torch.Tensor) -> torch.Tensor:
         """The leader's values; the others hand in a tensor of the same shape and type, which is overwritten."""
         if self.size > 1:
-            with _answers():
+            with _as_run_error():
                 dist.broadcast(tensor, src=0)
         return tensor
 
-    def text_from_leader(self, text: str, device: torch.device | str) -> str:
+    def broadcast_text(self, text: str, device: torch.device | str) -> str:
         """The leader's text; the others may hand in any."""
         data = text.encode() if self.leads else b""
-        room = torch.zeros(self.largest(len(data), device), dtype=torch.uint8, device=device)
+        room = torch.zeros(self.reduce_max(len(data), device), dtype=torch.uint8, device=device)
         if self.leads:
             room.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-        return bytes(self.from_leader(room).cpu().numpy()).decode()
+        return bytes(self.broadcast(room).cpu().numpy()).decode()
 
-    def by_leader(self, work: Callable[[], Found], device: torch.device | str) -> Found | None:
-        """What `work` gives in the first process; None in the others, which wait. If it fails, nobody waits in vain.
+    def run_in_leader(self, work: Callable[[], Found], device: torch.device | str) -> Found | None:
+        """Call `work` in the first process alone and return its result; the others wait and return None.
 
         Raises its error in the first process and RunError (X13) in the others; Stopped in all.
         """
@@ -95,19 +98,19 @@ class Group:
                 found = work()
             except Exception as caught:  # noqa: BLE001  raised again below, once the others know
                 problem = caught
-        state = self.largest(0 if problem is None else 1 + isinstance(problem, Stopped), device)
+        state = self.reduce_max(0 if problem is None else 1 + isinstance(problem, Stopped), device)
         if problem is not None:
             raise problem
         if state:
             raise Stopped if state > 1 else RunError("X13", "the first process failed", do="see its message")
         return found
 
-    def largest(self, number: int, device: torch.device | str) -> int:
+    def reduce_max(self, number: int, device: torch.device | str) -> int:
         """The largest of the numbers that the processes hand in."""
         if self.size == 1:
             return number
         found = torch.tensor([number], device=device)
-        with _answers():
+        with _as_run_error():
             dist.all_reduce(found, dist.ReduceOp.MAX)
         return int(found)
 
@@ -115,8 +118,8 @@ class Group:
 ALONE = Group()
 
 
-def processes() -> int:
-    """How many torchrun has started; 1 without it."""
+def count_processes() -> int:
+    """How many processes torchrun has started; 1 without it."""
     return int(os.environ["WORLD_SIZE"]) if _by_torchrun() else 1
 
 
@@ -125,7 +128,7 @@ def _by_torchrun() -> bool:
 
 
 @contextmanager
-def _answers() -> Iterator[None]:
+def _as_run_error() -> Iterator[None]:
     """Turn what torch raises where another process is gone or silent into one line: RunError (X13)."""
     try:
         yield
@@ -138,7 +141,7 @@ def _answers() -> Iterator[None]:
         ) from error
 
 
-def _place_of_this_attempt(timeout: timedelta) -> dict[str, Any]:
+def _rendezvous_of_attempt(timeout: timedelta) -> dict[str, Any]:
     """Where the processes find each other, for init_process_group; nothing where torch's own way is right.
 
     torchrun's store outlives processes that it starts again (--max-restarts), and torch 2.13 reads in it where those of
@@ -149,13 +152,13 @@ def _place_of_this_attempt(timeout: timedelta) -> dict[str, Any]:
         return {}
     host, port, attempt = told["MASTER_ADDR"], int(told["MASTER_PORT"]), told["TORCHELASTIC_RESTART_COUNT"]
     store = dist.TCPStore(host, port, is_master=False, timeout=timeout)  # type: ignore[attr-defined]
-    place = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
-    return {"store": place, "rank": int(told["RANK"]), "world_size": int(told["WORLD_SIZE"])}
+    own = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    return {"store": own, "rank": int(told["RANK"]), "world_size": int(told["WORLD_SIZE"])}
 
 
 @contextmanager
-def joined(device: str, timeout_seconds: float | None = None) -> Iterator[tuple[Group, str]]:
-    """(group, device of this process), as torchrun's environment says; alone where there is none.
+def join_processes(device: str, timeout_seconds: float | None = None) -> Iterator[tuple[Group, str]]:
+    """Join the processes that torchrun has started: yields (group, device of this process); a group of one without it.
 
     Processes talk by NCCL on GPUs, each on the GPU of its local rank, and by gloo on CPUs.
     timeout_seconds: how long to wait for a silent process, TIMEOUT if None. Then, and at once where a process has
@@ -169,10 +172,33 @@ def joined(device: str, timeout_seconds: float | None = None) -> Iterator[tuple[
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
     waiting = timedelta(seconds=TIMEOUT if timeout_seconds is None else timeout_seconds)
-    with _answers():
-        place = _place_of_this_attempt(waiting)
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=waiting, **place)
+    with _as_run_error():
+        rendezvous = _rendezvous_of_attempt(waiting)
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=waiting, **rendezvous)
     try:
         yield Group(dist.get_rank(), dist.get_world_size()), device
     finally:
         dist.destroy_process_group()
+
+
+def demand_same_in_all(group: Group, identity: dict[str, Any], device: torch.device | str) -> None:
+    """Refuse a run whose processes, which may be on several machines, do not have the same settings, data and versions.
+
+    Otherwise each would train on what it has, and the averaged weights would be of no data set at all.
+    identity: of the run (identity.py). Raises ConfigError (X6) in a process that differs from the first one, RunError
+    (X13) in the others.
+    """
+    if group.size == 1:
+        return
+    mine = to_plain({name: identity[name] for name in ("settings", "data", "versions")})
+    for name in MAY_DIFFER:
+        mine["versions"].pop(name, None)
+    first = json.loads(group.broadcast_text(json.dumps(mine), device))
+    found = find_differences(first, mine)
+    if group.reduce_max(len(found), device) == 0:
+        return
+    if not found:
+        do = "see its message; all need the same files and the same versions"
+        raise RunError("X13", "another process of this run has other settings, data or versions", do=do)
+    what = f"process {group.rank} has not what the first one has: {list_differences(found)}"
+    raise ConfigError("X6", what, do="give every machine the same files, and install the same versions")

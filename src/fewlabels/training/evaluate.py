@@ -1,4 +1,4 @@
-"""What the network says of images, without changing it."""
+"""Logits and descriptors of images by a network, in eval mode; the network is not changed."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def evaluate(
     network.eval()
     size = CPU_BATCH if execution.device.type == "cpu" else GPU_BATCH
     starts = range(0, images.shape[0], size)
-    mine = [slice(starts[at], starts[at] + size) for at in execution.group.run(len(starts))]
-    # A process without a share still has to know how wide an answer is.
-    parts = [_batch(network, images, rows, execution, changes) for rows in mine or [slice(0, 1)]]
+    mine = [slice(starts[at], starts[at] + size) for at in execution.group.span(len(starts))]
+    # A process without images still has to know how wide logits and descriptors are.
+    parts = [_evaluate_batch(network, images, rows, execution, changes) for rows in mine or [slice(0, 1)]]
     network.train(training)
     whole = [torch.cat(part)[: None if mine else 0] for part in zip(*parts, strict=True)]
-    return Evaluation(*(execution.group.gathered(part) for part in whole))
+    return Evaluation(*(execution.group.gather(part) for part in whole))
 
 
-def finite_descriptors(found: Evaluation) -> torch.Tensor:
-    """The descriptors alone. Raises NumericsError (P22), with the rows, where some are not finite."""
+def demand_finite_descriptors(found: Evaluation) -> torch.Tensor:
+    """Return the descriptors. Raises NumericsError (P22), with the rows, where some are not finite."""
     bad = (~torch.isfinite(found.descriptors).all(dim=1)).nonzero()[:, 0].tolist()
     if bad:
         what = f"the network describes {len(bad)} of {len(found.descriptors)} images by NaN or infinity"
@@ -56,11 +56,11 @@ def finite_descriptors(found: Evaluation) -> torch.Tensor:
     return found.descriptors
 
 
-def _batch(
+def _evaluate_batch(
     network: nn.Module, images: torch.Tensor, rows: slice, execution: Execution, changes: Changes | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     batch = images[rows].to(execution.device)
-    shown = Changes() if changes is None else changes.each(lambda part: part[rows])
+    shown = Changes() if changes is None else changes.map(lambda part: part[rows])
     with execution.autocast():
         output = Output(*network(augment(batch, shown)))
     return output.logits.float(), output.descriptor.float()

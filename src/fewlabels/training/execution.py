@@ -1,4 +1,4 @@
-"""How a run is computed; what it computes is said in settings.py."""
+"""How a run is computed: device, speed, processes, memory. What it computes stands in settings.py."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 @dataclass(frozen=True)
 class Execution:
-    """device: that holds images and network. group: the processes that share the work.
+    """Where and how a run computes. device: that holds images and network. group: the processes that share the work.
 
     speed: "deterministic" computes in float32 with algorithms that give the same bits again on the same machine;
         "fast" runs the network in bfloat16 (statistics, loss, averages and graph stay in float32) where the device
@@ -55,7 +55,7 @@ class Execution:
 
     @property
     def precision(self) -> torch.dtype:
-        """What the network is computed in."""
+        """dtype that the network computes in."""
         return torch.bfloat16 if self.speed == "fast" and multiplies_bfloat16(self.device) else torch.float32
 
     def autocast(self) -> torch.autocast:

@@ -1,4 +1,4 @@
-"""What must be the same for a run to go on exactly: settings and data always, versions and hardware unless allowed."""
+"""A run's identity, to resume it: settings and data must be the same, versions and hardware unless that is waived."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Difference:
         return f"{self.key}: {shown(self.there)} there, {shown(self.now)} now"
 
 
-def plain(identity: dict[str, Any]) -> dict[str, Any]:
+def to_plain(identity: dict[str, Any]) -> dict[str, Any]:
     """The identity as JSON gives it back: tuples become lists. Raises ValueError for NaN, TypeError for objects."""
     facts: dict[str, Any] = json.loads(json.dumps(identity, allow_nan=False))
     return facts
@@ -44,34 +44,35 @@ def run_id(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(strict, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def differences(there: dict[str, Any], now: dict[str, Any]) -> tuple[Difference, ...]:
+def find_differences(there: dict[str, Any], now: dict[str, Any]) -> tuple[Difference, ...]:
     """Every fact that is not the same, in the order of `now`; then those that only `there` has."""
-    old, new = dict(leaves(there)), dict(leaves(now))
+    old, new = dict(walk_leaves(there)), dict(walk_leaves(now))
     keys = [*new, *(key for key in old if key not in new)]
     found = (Difference(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in keys)
     return tuple(one for one in found if one.there != one.now)
 
 
-def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted key, JSON text) of everything that has nothing inside. The text tells 1, 1.0 and true apart."""
+def walk_leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, JSON text) of each value in nested dicts and lists. The text tells 1, 1.0 and true apart."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     empty = True
     for name, part in inside:
         empty = False
-        yield from leaves(part, f"{key}.{name}" if key else str(name))
+        yield from walk_leaves(part, f"{key}.{name}" if key else str(name))
     if empty:
         yield key, json.dumps(value)
 
 
-def allowed_differences(
+def check_differences(
     there: dict[str, Any], now: dict[str, Any], *, allow_inexact: bool = False, where: object = None
 ) -> tuple[Difference, ...]:
-    """Differences that the run goes on with: none unless `allow_inexact`, and then only of `SOFT` facts, warned of.
+    """Refuse to resume a run that was made with something else; return the differences that are allowed.
 
-    Raises ConfigError (C12) with all differences where one of them is not allowed.
+    Those are of the `SOFT` facts and need `allow_inexact`; they are warned of. Raises ConfigError (C12) with all
+    differences where one of them is not allowed.
     """
-    found = differences(there, now)
-    text = listed_differences(found)
+    found = find_differences(there, now)
+    text = list_differences(found)
     if any(not one.soft for one in found):
         raise ConfigError(
             "C12",
@@ -92,7 +93,7 @@ def allowed_differences(
     return found
 
 
-def listed_differences(found: tuple[Difference, ...]) -> str:
-    """The first of them, and how many more there are."""
+def list_differences(found: tuple[Difference, ...]) -> str:
+    """One line for messages: the first 20 differences, and how many more there are."""
     more = len(found) - SHOWN_DIFFERENCES
     return ", ".join(map(str, found[:SHOWN_DIFFERENCES])) + (f", and {more} more" if more > 0 else "")

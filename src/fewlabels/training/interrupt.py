@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: noted when they come, obeyed by the loop where its state can be saved."""
+"""Stopping a run by a signal: noted when it comes, obeyed by the loop where the state can be saved."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ STOPPING = "\nstopping after this step, saving; Ctrl+C again to quit now\n"
 ONE_KEY_PRESS = 0.5  # seconds: a launcher hands on the SIGINT that the terminal sent to everybody
 
 
+class Stopped(Exception):
+    """The loop was asked to stop and has saved its state; raised in every process of a group."""
+
+
 class StopRequested:
     """`with StopRequested() as stop:` SIGTERM, SIGINT, SIGUSR1 and SIGHUP only set `stop.requested`, the signal number.
 
     The loop looks at it where it can save. A second SIGINT raises KeyboardInterrupt at once. Signals that were ignored
     stay so (nohup). Afterwards everything is as before. Outside of the main thread, where Python takes no handlers,
-    nothing is caught and `requested` stays None. say: told at once that a SIGINT was heard.
+    nothing is caught and `requested` stays None.
+
+    say: called with a line of text at once when a SIGINT comes.
     """
 
     def __init__(self, say: Callable[[str], object] = lambda text: None) -> None:
@@ -66,14 +72,14 @@ class StopRequested:
             self._noted = number
 
 
-def to_stderr(text: str) -> None:
-    """Past Python's buffers, which a handler of signals may find in the middle of a write."""
+def write_to_stderr(text: str) -> None:
+    """Write past Python's buffers, which a signal handler may find in the middle of a write."""
     with suppress(OSError):
         os.write(2, text.encode())
 
 
-def interrupted(number: int | None, step: int | None, command: Sequence[str]) -> Interrupted:
-    """The error to raise after the state was saved. command: the words that go on from there.
+def make_interrupt_error(number: int | None, step: int | None, command: Sequence[str]) -> Interrupted:
+    """The error to raise once the state is saved. command: the words of the command that resumes the run.
 
     number: the signal; None where another process got it. step: of the checkpoint; None where another process saved.
     """

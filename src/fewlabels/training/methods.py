@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import nn
 
-from .losses import Seen, consistency, logit_distance, weighted_cross_entropy
+from .losses import LossInputs, consistency, logit_distance, weighted_cross_entropy
 from .method_table import MethodName
 from .settings import TrainSettings
-from .targets import Targets, given_targets
-from .teachers import Teacher, average, itself, remembered
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The labels a run starts from. label: (n,) int64, -1 where unlabelled. class_names: c names."""
-
-    label: np.ndarray
-    class_names: Sequence[str]
+from .targets import PartialLabels, Propagate, Targets
+from .teachers import Teacher, ema_teacher, ensemble_teacher, pi_teacher
 
 
 @dataclass(frozen=True)
 class Pupil:
-    """Whom a teacher is made for. student: the network. start: weights for its average; None: the student's.
+    """What a teacher is made from. student: the network. start: first weights of an EMA teacher; None: the student's.
 
     num_rows, num_classes: of the task. device: that holds the student.
     """
@@ -39,45 +30,44 @@ class Pupil:
 
 
 Describe = Callable[[], torch.Tensor]  # () -> (n, d) descriptors of all rows by the network as it is now
-Propagate = Callable[[torch.Tensor, Labels], Targets]  # descriptors and few labels -> targets of all rows
-Term = Callable[[Seen], torch.Tensor]
+Term = Callable[[LossInputs], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Method:
-    """Built for one phase, never stored.
+    """A method, built for one phase and never stored.
 
-    targets: called before every epoch. teacher: None where nobody teaches. terms: added up to the loss.
+    targets: called before every epoch. teacher: None without one. terms: added up to the loss.
     """
 
-    targets: Callable[[Describe, Labels, Propagate], Targets]
+    targets: Callable[[Describe, PartialLabels, Propagate], Targets]
     teacher: Callable[[Pupil], Teacher] | None = None
     terms: tuple[Term, ...] = (weighted_cross_entropy,)
 
 
 def supervised(settings: TrainSettings) -> Method:
     """Labelled rows only."""
-    return Method(lambda describe, labels, propagate: given_targets(labels.label, len(labels.class_names)))
+    return Method(lambda describe, labels, propagate: Targets.from_labels(labels))
 
 
 def pi_model(settings: TrainSettings) -> Method:
     """The network is to say the same of two views of an image. Laine and Aila, 2017."""
     taught = (weighted_cross_entropy, consistency, *_between_heads(settings))
-    return replace(supervised(settings), teacher=lambda task: itself(task.student), terms=taught)
+    return replace(supervised(settings), teacher=lambda pupil: pi_teacher(pupil.student), terms=taught)
 
 
 def temporal_ensembling(settings: TrainSettings) -> Method:
     """The network is to say what it said of an image in earlier epochs, on average. Laine and Aila, 2017."""
 
-    def teacher(task: Pupil) -> Teacher:
-        return remembered(task.num_rows, task.num_classes, settings.consistency.memory, task.device)
+    def teacher(pupil: Pupil) -> Teacher:
+        return ensemble_teacher(pupil.num_rows, pupil.num_classes, settings.consistency.memory, pupil.device)
 
     return replace(pi_model(settings), teacher=teacher)
 
 
 def mean_teacher(settings: TrainSettings) -> Method:
     """The network is to say what an average of its own weights says. Tarvainen and Valpola, 2017."""
-    return replace(pi_model(settings), teacher=lambda task: average(task.student, task.start))
+    return replace(pi_model(settings), teacher=lambda pupil: ema_teacher(pupil.student, pupil.start))
 
 
 def lp(settings: TrainSettings) -> Method:
@@ -92,9 +82,9 @@ def mt_lp(settings: TrainSettings) -> Method:
 
 
 def _between_heads(settings: TrainSettings) -> tuple[Term, ...]:
-    """The term that keeps two heads together; none for one head."""
+    """The loss that keeps two heads together; none for one head."""
     weight = settings.consistency.logit_distance
-    return (lambda seen: weight * logit_distance(seen),) if settings.network.heads == 2 else ()
+    return (lambda inputs: weight * logit_distance(inputs),) if settings.network.heads == 2 else ()
 
 
 METHODS: dict[MethodName, Callable[[TrainSettings], Method]] = {

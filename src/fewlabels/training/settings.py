@@ -53,14 +53,14 @@ class Phase:
             return max(1, num_labeled // self.batch_labeled)
         return max(1, num_unlabeled // self.batch_unlabeled)
 
-    def count_rows(self, num_labeled: int, num_unlabeled: int) -> int:
+    def batch_size(self, num_labeled: int, num_unlabeled: int) -> int:
         """Rows in a step: fewer than asked for where there are not so many."""
         if self.labeled_only:
             return min(num_labeled, self.batch_labeled)
         return self.batch_labeled + min(num_unlabeled, self.batch_unlabeled)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Optimization:
     """How weights follow gradients. Defaults: the released code's (cli.py:56-59, helpers.py:302-316, 394).
 
@@ -99,7 +99,7 @@ class Optimization:
             raise ConfigError("C21", f"ramps of {self.rampup_epochs} and {self.rampdown_epochs} epochs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Consistency:
     """How a teacher teaches. Defaults: the released code's for Mean Teacher (protocol: recipes/deviations.md).
 
@@ -124,7 +124,7 @@ class Consistency:
             raise ConfigError("C37", f"ema_decay {self.ema_decay!r}, memory {self.memory!r}: expected [0, 1)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainRules:
     """Where the paper and the released training code take different ways. protocol: recipes/deviations.md."""
 
@@ -169,7 +169,7 @@ class AugmentSettings:
             raise ConfigError("C22", f"{what}: expected 'reflect' or 'zeros', 'bilinear' or 'nearest'")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Phases one after the other on one network, and what they share. graph.mode: "paper" or "released" rules."""
 

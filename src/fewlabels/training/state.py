@@ -1,4 +1,4 @@
-"""Where a run is, and all that it needs to go on from there."""
+"""The state of a run on its way: its position, and the snapshot that a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .targets import Targets
 
 
 @dataclass(frozen=True)
-class Place:
-    """The next step to take. done: steps taken in the whole run so far."""
+class Position:
+    """The next step to take, counted from 0 within its epoch and phase. done: steps taken in the whole run so far."""
 
     phase: int = 0
     epoch: int = 0
@@ -29,19 +29,19 @@ class Place:
 class State:
     """A run on its way. Only the loop changes it.
 
-    targets: of the epoch at `place`, None before they are made. facts: what was noted about them. losses: (steps,)
-    float32 of the epoch.
+    targets: of the epoch at `position`, None before they are made. facts: what the callback on_targets
+    returned. losses: (steps,) float32 of the epoch, None before it begins.
     """
 
-    place: Place
+    position: Position
     learner: Learner
     targets: Targets | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     losses: torch.Tensor | None = None
 
 
-def snapshot(state: State) -> Snapshot:
-    """A copy of the state in main memory."""
+def make_snapshot(state: State) -> Snapshot:
+    """Copy the state to main memory."""
     tensors = {f"network/{name}": value for name, value in state.learner.network.state_dict().items()}
     if state.learner.teacher is not None:
         tensors |= {f"teacher/{name}": value for name, value in state.learner.teacher.state.state_dict().items()}
@@ -54,11 +54,11 @@ def snapshot(state: State) -> Snapshot:
     if state.losses is not None:
         tensors["losses"] = state.losses
     copies = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-    return Snapshot(copies, {"place": asdict(state.place), "facts": state.facts, "parts": sorted(copies)})
+    return Snapshot(copies, {"place": asdict(state.position), "facts": state.facts, "parts": sorted(copies)})
 
 
 def restore(state: State, saved: Snapshot) -> None:
-    """Make a freshly built state what it was.
+    """Put the snapshot into a freshly built state.
 
     Raises RunError: K10 where the snapshot lacks a part, K7 where a part has another shape than the network's.
     """
@@ -75,7 +75,7 @@ def restore(state: State, saved: Snapshot) -> None:
         state.targets = Targets(found["label"].numpy(), found["weight"].numpy(), found["class_weight"].numpy())
     if "losses" in saved.tensors:
         state.losses = saved.tensors["losses"].to(state.learner.execution.device)
-    state.place, state.facts = Place(**saved.values["place"]), saved.values["facts"]
+    state.position, state.facts = Position(**saved.values["place"]), saved.values["facts"]
 
 
 class _Parts:
@@ -110,8 +110,8 @@ def _parameters(learner: Learner) -> list[torch.Tensor]:
     return [value for group in learner.optimizer.param_groups for value in group["params"]]
 
 
-def losses_of(state: State, num_steps: int) -> torch.Tensor:
-    """The losses of the epoch so far; fresh ones where it begins."""
+def ensure_losses(state: State, num_steps: int) -> torch.Tensor:
+    """The losses (num_steps,) of the epoch so far; zeros are put into the state where it begins."""
     if state.losses is None:
         state.losses = torch.zeros(num_steps, device=state.learner.execution.device)
     return state.losses

@@ -1,4 +1,4 @@
-"""One step: two views, a loss, an update, the teacher. On a GPU, recorded once and replayed."""
+"""One training step: views, losses, an update of the weights, then of the teacher. On a GPU it is a CUDA graph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..nets import Output
 from .augment import augment
 from .epoch import Plan
 from .execution import Execution
-from .losses import Seen
+from .losses import LossInputs
 from .methods import Method
 from .settings import Optimization
 from .targets import BatchTargets
@@ -23,11 +23,11 @@ from .teachers import Teacher
 WARM_UP = 3  # steps before a recording, as PyTorch's notes on CUDA graphs ask for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Learner:
-    """What one phase trains, and with what. images: (n, h, w, c) uint8, on the device or beside it.
+    """What one phase trains, and with what.
 
-    clip_norm: train/settings.py.
+    images: (n, h, w, c) uint8, on the device, or in main memory where they do not fit. clip_norm: as in Optimization.
     """
 
     network: nn.Module
@@ -69,29 +69,29 @@ def make_optimizer(network: nn.Module, settings: Optimization, device: torch.dev
     return optimizer
 
 
-def forward(learner: Learner, plan: Plan, targets: BatchTargets, place: torch.Tensor) -> torch.Tensor:
-    """The loss of the step at `place` (1,) int64, for this process's rows. targets: of all rows of the task."""
-    rows = plan.rows.index_select(0, place)[0]
-    images = picked(learner.images, rows, learner.execution)
+def forward(learner: Learner, plan: Plan, targets: BatchTargets, index: torch.Tensor) -> torch.Tensor:
+    """The loss of one step for this process's rows. index: (1,) int64, of the step. targets: of all rows."""
+    rows = plan.rows.index_select(0, index)[0]
+    images = pick_images(learner.images, rows, learner.execution)
     with learner.execution.autocast():
-        output = Output(*learner.network(augment(images, plan.views[0].at(place))))
-        teaching = _taught(learner, images, rows, plan, place, output)
-    seen = Seen(output, targets.of(rows), teaching, plan.weight)
-    return torch.stack([term(seen) for term in learner.method.terms]).sum() * plan.share
+        output = Output(*learner.network(augment(images, plan.views[0].select(index))))
+        teaching = _ask_teacher(learner, images, rows, plan, index, output)
+    inputs = LossInputs(output, targets.select(rows), teaching, plan.weight)
+    return torch.stack([term(inputs) for term in learner.method.terms]).sum() * plan.loss_scale
 
 
 @torch.no_grad()
-def _taught(
-    learner: Learner, images: torch.Tensor, rows: torch.Tensor, plan: Plan, place: torch.Tensor, output: Output
+def _ask_teacher(
+    learner: Learner, images: torch.Tensor, rows: torch.Tensor, plan: Plan, index: torch.Tensor, output: Output
 ) -> torch.Tensor | None:
     if learner.teacher is None:
         return None
-    second = augment(images, plan.views[1].at(place)) if learner.num_views == 2 else images
+    second = augment(images, plan.views[1].select(index)) if learner.num_views == 2 else images
     return learner.teacher.teach(second, rows, output)
 
 
-def update(learner: Learner, plan: Plan, place: torch.Tensor, loss: torch.Tensor, losses: torch.Tensor) -> None:
-    """Move the weights down the gradient of the loss, and the teacher after them; note the loss at its place.
+def update(learner: Learner, plan: Plan, index: torch.Tensor, loss: torch.Tensor, losses: torch.Tensor) -> None:
+    """Take a step down the gradient of the loss, then update the teacher; write the loss into losses (steps,) at index.
 
     Raises NotFinite before anything moves if the loss is not finite. On a GPU, which would have to be waited for, that
     is left to whoever reads the losses.
@@ -99,59 +99,59 @@ def update(learner: Learner, plan: Plan, place: torch.Tensor, loss: torch.Tensor
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     mean = loss.detach()[None]
-    learner.execution.group.average([mean, *_shared_by_processes(learner)])
-    _note(losses, place, mean)
+    learner.execution.group.average([mean, *_averaged_tensors(learner)])
+    _write_loss(losses, index, mean)
     if not learner.execution.on_gpu:
-        demand_finite(losses, range(int(place), int(place) + 1))
+        demand_finite(losses, range(int(index), int(index) + 1))
     if learner.clip_norm is not None:
         nn.utils.clip_grad_norm_(learner.network.parameters(), learner.clip_norm)
     for settings in learner.optimizer.param_groups:
-        settings["lr"].copy_(plan.rate.index_select(0, place)[0])
+        settings["lr"].copy_(plan.rate.index_select(0, index)[0])
     learner.optimizer.step()
     if learner.teacher is not None:
         with torch.no_grad():
-            learner.teacher.follow(plan.keep.index_select(0, place)[0])
+            learner.teacher.follow(plan.ema_decay.index_select(0, index)[0])
 
 
-def _note(losses: torch.Tensor, place: torch.Tensor, loss: torch.Tensor) -> None:
-    """Write loss (1,) into losses (steps,) at place (1,).
+def _write_loss(losses: torch.Tensor, index: torch.Tensor, loss: torch.Tensor) -> None:
+    """Write loss (1,) into losses (steps,) at index (1,).
 
     Not by index_copy_: with deterministic algorithms on a GPU that is index_put_, which sorts, and in some versions of
     torch waits for the largest index; a recording must not wait.
     """
     number = torch.arange(losses.shape[0], device=losses.device)
-    losses.copy_(torch.where(number == place, loss, losses))
+    losses.copy_(torch.where(number == index, loss, losses))
 
 
-def _shared_by_processes(learner: Learner) -> list[torch.Tensor]:
+def _averaged_tensors(learner: Learner) -> list[torch.Tensor]:
     """Gradients, and batch norm's running statistics: with them the same, the processes stay the same."""
     gradients = [value.grad for value in learner.network.parameters() if value.grad is not None]
     networks = [learner.network, *([learner.teacher.network] if learner.teacher and learner.teacher.network else [])]
     return gradients + [value for one in networks for value in one.buffers() if value.is_floating_point()]
 
 
-def picked(images: torch.Tensor, rows: torch.Tensor, execution: Execution) -> torch.Tensor:
-    """Images of the rows, on the device; all images may lie there, or in main memory where they do not fit."""
+def pick_images(images: torch.Tensor, rows: torch.Tensor, execution: Execution) -> torch.Tensor:
+    """Copy the images of the rows to the device; all images lie there, or in main memory where they do not fit."""
     if execution.holds(images):
         return images.index_select(0, rows)
     return images.index_select(0, rows.to(images.device)).to(execution.device)
 
 
-def stepper(learner: Learner, plan: Plan, targets: BatchTargets, losses: torch.Tensor) -> Callable[[int, int], None]:
-    """A function (number, seed of dropout) that takes one step of the plan and notes its loss in losses (steps,).
+def make_step(learner: Learner, plan: Plan, targets: BatchTargets, losses: torch.Tensor) -> Callable[[int, int], None]:
+    """The function step(number, dropout_seed) that takes one step of the plan and writes its loss into losses (steps,).
 
     plan, targets, losses: on the device; the steps read and write these very tensors.
     Recorded on a GPU where that is possible: a plain step there spends most of its time starting small kernels.
     """
-    place = torch.zeros(1, dtype=torch.int64, device=learner.execution.device)
+    index = torch.zeros(1, dtype=torch.int64, device=learner.execution.device)
 
-    def whole() -> None:
-        update(learner, plan, place, forward(learner, plan, targets, place), losses)
+    def take_step() -> None:
+        update(learner, plan, index, forward(learner, plan, targets, index), losses)
 
-    run = _recorded(learner, losses, whole) if _can_be_recorded(learner) else whole
+    run = _record(learner, losses, take_step) if _can_be_recorded(learner) else take_step
 
     def step(number: int, seed: int) -> None:
-        place.fill_(number)
+        index.fill_(number)
         torch.manual_seed(seed)  # a replay, too, draws from the seed that is set when it begins
         run()
 
@@ -185,29 +185,29 @@ def _can_be_recorded(learner: Learner) -> bool:
     return on_device and execution.captured and alone and not sorts and isinstance(learner.optimizer, torch.optim.SGD)
 
 
-def _recorded(learner: Learner, losses: torch.Tensor, whole: Callable[[], None]) -> Callable[[], None]:
-    """The whole step as one CUDA graph. Warming up moves weights, so all state is put back afterwards.
+def _record(learner: Learner, losses: torch.Tensor, take_step: Callable[[], None]) -> Callable[[], None]:
+    """Record the whole step as one CUDA graph. Warming up moves weights, so all state is put back afterwards.
 
     Before it: momentum exists, cuDNN has chosen its algorithms, and cuBLAS has its workspace. Gradients are set to None
     by the step itself, so they are allocated in the graph's own memory.
     """
     device = learner.execution.device
-    with _unchanged(learner, losses):
+    with _keep_state(learner, losses):
         side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):
             for _ in range(WARM_UP):
-                whole()
+                take_step()
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         # On the stream of the warm-up: autograd may remember the stream where it last left a gradient.
         with torch.cuda.graph(graph, stream=side):
-            whole()
+            take_step()
     return graph.replay
 
 
 @contextmanager
-def _unchanged(learner: Learner, losses: torch.Tensor) -> Iterator[None]:
+def _keep_state(learner: Learner, losses: torch.Tensor) -> Iterator[None]:
     """Weights, buffers, momentum, the teacher's state and the losses are afterwards what they were before."""
     modules = [learner.network, *([learner.teacher.state] if learner.teacher else [])]
     tensors = [losses, *(value for one in modules for value in (*one.parameters(), *one.buffers()))]

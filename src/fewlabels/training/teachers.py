@@ -1,4 +1,4 @@
-"""Who teaches: itself, an average of its weights, or an average of its predictions."""
+"""Teachers of the consistency loss: the network itself, an EMA of its weights, or an average of its predictions."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ Teach = Callable[[torch.Tensor, torch.Tensor, Output], torch.Tensor]
 
 @dataclass(frozen=True)
 class Teacher:
-    """teach: what it says of a batch. follow: called after each step with the share of the old that stays, () float32.
+    """Functions and state of one teacher.
 
-    state: what it remembers, for checkpoints. network: where it can be asked about any image; None where it cannot.
+    teach: gives its probabilities for a batch. follow: EMA update, called after each step with the decay, () float32.
+    state: what checkpoints save of it. network: that predicts for any image; None where the teacher has none.
     needs_second_view: whether `teach` looks at the images. writes_rows: whether it writes at row numbers (index_put_).
     """
 
     teach: Teach
-    follow: Callable[[torch.Tensor], None] = lambda keep: None
+    follow: Callable[[torch.Tensor], None] = lambda decay: None
     state: nn.Module = field(default_factory=nn.Module)
     network: nn.Module | None = None
     needs_second_view: bool = True
     writes_rows: bool = False
 
 
-def itself(student: nn.Module) -> Teacher:
-    """The Pi-model: the student's own word about the second view."""
+def pi_teacher(student: nn.Module) -> Teacher:
+    """Pi-model: the student itself predicts for the second view."""
     return Teacher(lambda view, rows, output: _probabilities(Output(*student(view))))
 
 
-def average(student: nn.Module, start: nn.Module | None) -> Teacher:
+def ema_teacher(student: nn.Module, start: nn.Module | None) -> Teacher:
     """Mean Teacher: a network whose parameters are an exponential moving average (EMA) of the student's.
 
     start: weights to start from; None: the student's own.
@@ -49,15 +50,18 @@ def average(student: nn.Module, start: nn.Module | None) -> Teacher:
     mine = [value.detach() for value in network.parameters()]  # views: writing to them writes to the parameters
     its = [value.detach() for value in student.parameters()]
 
-    def follow(keep: torch.Tensor) -> None:
-        torch._foreach_mul_(mine, keep)
-        torch._foreach_add_(mine, list(torch._foreach_mul(its, 1 - keep)))
+    def follow(decay: torch.Tensor) -> None:
+        torch._foreach_mul_(mine, decay)
+        torch._foreach_add_(mine, list(torch._foreach_mul(its, 1 - decay)))
 
     return Teacher(lambda view, rows, output: _probabilities(Output(*network(view))), follow, network, network)
 
 
-class Remembered(nn.Module):
-    """total: (n, c) float32, decayed sums of predictions. count: (n,) int64, how many each row has had."""
+class Ensemble(nn.Module):
+    """Memory of temporal ensembling.
+
+    total: (n, c) float32, decayed sums of predictions. count: (n,) int64, how many each row has had.
+    """
 
     total: torch.Tensor
     count: torch.Tensor
@@ -68,13 +72,13 @@ class Remembered(nn.Module):
         self.register_buffer("count", torch.zeros(num_rows, dtype=torch.int64))
 
 
-def remembered(num_rows: int, num_classes: int, memory: float, device: torch.device) -> Teacher:
+def ensemble_teacher(num_rows: int, num_classes: int, memory: float, device: torch.device) -> Teacher:
     """Temporal ensembling: the mean of the student's earlier predictions for each row, older ones weighing less.
 
     memory: share of the old that stays; the start from zero is divided out (Laine and Aila's bias correction).
-    A row that was not seen yet is taught by the student's own word, which teaches nothing.
+    A row that was not seen yet gets the student's own prediction, which teaches nothing.
     """
-    kept = Remembered(num_rows, num_classes).to(device)
+    kept = Ensemble(num_rows, num_classes).to(device)
 
     def teach(view: torch.Tensor, rows: torch.Tensor, output: Output) -> torch.Tensor:
         new, total, count = _probabilities(output), kept.total[rows], kept.count[rows]

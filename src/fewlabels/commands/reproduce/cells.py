@@ -9,7 +9,7 @@ from pathlib import Path
 from ...data.benchmarks.facts import Benchmark
 from ...graph.settings import Mode
 from ...nets.settings import NetworkSettings
-from ...recipes.paper import PROTOCOLS, paper_settings, scaled
+from ...recipes.paper import PROTOCOLS, paper_settings, scale_schedule
 from ...training.method_table import BY_WORD, MethodWord
 from ...training.settings import TrainSettings
 
@@ -59,7 +59,7 @@ class Cell:
     def settings(self, variant: Variant, split: int) -> TrainSettings:
         """The seed is the number of the split: the paper's runs differ in both."""
         made = paper_settings(self.benchmark, self.num_labels, self.method, seed=split, mode=variant.mode)
-        made = scaled(made, variant.scale)
+        made = scale_schedule(made, variant.scale)
         if variant.network is None:
             return made
         paper = made.network

@@ -11,7 +11,7 @@ from ...errors import RunError
 from ...recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
 from ...report.words import Summary, summarize
 from ...runs import Run, is_finished, read_run
-from ...training.identity import differences, plain
+from ...training.identity import find_differences, to_plain
 from ...training.method_table import BY_WORD
 from .cells import Cell, Variant
 
@@ -66,7 +66,7 @@ def _read_run(cell: Cell, split: int, variant: Variant, out: Path) -> Run | None
         run = read_run(folder)
     except RunError:  # not begun, or cut off in the middle of a line
         return None
-    return None if differences(run.settings, plain(asdict(cell.settings(variant, split)))) else run
+    return None if find_differences(run.settings, to_plain(asdict(cell.settings(variant, split)))) else run
 
 
 def _read_end(run: Run, cell: Cell, phase: int, split: int, variant: Variant) -> Outcome | None:

@@ -12,7 +12,7 @@ from ...data.benchmarks.datasets import Dataset, load_dataset
 from ...data.benchmarks.splits import Split, few_labels
 from ...errors import ConfigError
 from ...runs import is_finished, read_run
-from ...training.identity import differences, plain
+from ...training.identity import find_differences, to_plain
 from ...training.settings import TrainSettings
 from ..progress import track_progress
 from ..resuming import demand_same_machine
@@ -76,7 +76,7 @@ def _refuse_other_settings(folder: Path, settings: TrainSettings) -> None:
     """A finished run would be taken for this one by its name."""
     if not is_finished(folder):
         return
-    found = differences(read_run(folder).settings, plain(asdict(settings)))
+    found = find_differences(read_run(folder).settings, to_plain(asdict(settings)))
     if found:
         listed = ", ".join(map(str, found[:5]))
         do = "move that folder away, or choose another --out"
