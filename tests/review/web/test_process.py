@@ -177,6 +177,19 @@ def test_ctrl_c_stops_the_server_while_somebody_waits_for_the_graph(tmp_path):
     assert not (tmp_path / "run.review/.lock").exists()
 
 
+def test_started_in_the_background_it_goes_on_ignoring_interrupts_and_hangups(tmp_path):
+    ignoring = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    )
+    server = Server(tmp_path / "run.review", before=ignoring)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        server.process.send_signal(number)
+        time.sleep(0.2)
+        with opened(server) as page:
+            assert page.get("/api/session").status_code == 200
+    assert server.stop(signal.SIGTERM) == 0
+
+
 def test_w19_a_second_server_of_one_review_is_refused(server):
     with pytest.raises(RuntimeError, match=f"FL-C11 another process writes .*pid {server.process.pid}"):
         Server(server.folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import threading
 import warnings
@@ -12,6 +13,7 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import h11
@@ -113,7 +115,10 @@ def page_address(door: Door, port: int, token: str = "") -> str:
 
 
 def serve(app: App, door: Door, access: Access, place: socket.socket, say: Callable[[str], Any]) -> None:
-    """Serve until SIGINT or SIGTERM. Says the address once requests are answered, and opens the browser."""
+    """Serve until SIGINT (unless it was ignored before) or SIGTERM.
+
+    Says the address once requests are answered, and opens the browser.
+    """
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # requests that are no HTTP are the client's affair
     config = uvicorn.Config(
         app,
@@ -143,11 +148,16 @@ def _opened(door: Door, access: Access, say: Callable[[str], Any]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready, and goes on ignoring SIGINT where it was started so, as in the background."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._ignored = [signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else []
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig not in self._ignored:
+            super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
