@@ -83,7 +83,7 @@ def write_fitted(path: str | Path, parameters: dict[str, Any], fitted: Fitted) -
     }
     arrays |= {name: part for name, part in (("units", fitted.rows), ("weight", fitted.weight)) if part is not None}
     facts_line = np.frombuffer(json.dumps(facts, default=_to_plain).encode(), np.uint8)
-    with durable.writing(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with durable.write_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in {"facts": facts_line, **arrays}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
