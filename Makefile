@@ -75,43 +75,43 @@ docs: $(VENV)/.docs
 	@echo "docs/_build/html/index.html"
 
 notebooks: $(VENV)/.dev
-	$(BIN)/python docs/notebooks.py
+	$(BIN)/python docs/scripts/notebooks.py
 
 bench: $(BENCH_VENV)/.bench
-	$(BENCH) benchmarks/propagate.py $(BENCH_ARGS)
-	$(BENCH) benchmarks/neighbors.py $(BENCH_ARGS)
-	$(BENCH) benchmarks/solver.py $(BENCH_ARGS)
-	$(BENCH) benchmarks/refresh.py $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.propagate $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.neighbors $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.solver $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.refresh $(BENCH_ARGS)
 
 compare: $(VENV)/.dev $(BENCH_VENV)/.bench $(COMPARE_VENV)/.compare
 	rm -f benchmarks/results/compare_cases.jsonl benchmarks/results/compare_kills.jsonl
-	$(BIN)/python benchmarks/compare_cases.py fewlabels
-	$(BENCH) benchmarks/compare_cases.py sklearn graphlearning
-	$(COMPARE_VENV)/bin/python benchmarks/compare_kills.py --kinds torch torch_rename torch_random lightning
-	$(BIN)/python benchmarks/compare_kills.py --kinds fewlabels
+	$(BIN)/python -m benchmarks.compare.cases fewlabels
+	$(BENCH) -m benchmarks.compare.cases sklearn graphlearning
+	$(COMPARE_VENV)/bin/python -m benchmarks.compare.kills --kinds torch torch_rename torch_random lightning
+	$(BIN)/python -m benchmarks.compare.kills --kinds fewlabels
 
 bench-full: $(BENCH_VENV)/.bench
-	$(BENCH) benchmarks/propagate.py --resume --rows 10000 50000 200000 1000000 --classes 10 100 $(BENCH_ARGS)
-	$(BENCH) benchmarks/neighbors.py --resume --rows 50000 200000 1000000 $(BENCH_ARGS)
-	$(BENCH) benchmarks/solver.py --resume --rows 50000 200000 1000000 $(BENCH_ARGS)
-	$(BENCH) benchmarks/refresh.py --resume $(BENCH_ARGS)
-	$(BENCH) benchmarks/chart.py
+	$(BENCH) -m benchmarks.graph.propagate --resume --rows 10000 50000 200000 1000000 --classes 10 100 $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.neighbors --resume --rows 50000 200000 1000000 $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.solver --resume --rows 50000 200000 1000000 $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.refresh --resume $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.chart
 
 # The two halves share the cores, one thread each: that is quicker than two threads for such a small network.
 evidence: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence_runs.py --part 1/2 & \
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence_runs.py --part 2/2; wait
-	$(BIN)/python benchmarks/evidence.py runs/evidence
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.training.evidence_runs --part 1/2 & \
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.training.evidence_runs --part 2/2; wait
+	$(BIN)/python -m benchmarks.training.evidence runs/evidence
 
 bench-train: $(VENV)/.dev
-	$(BIN)/python benchmarks/train.py --resume $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.training.speed --resume $(BENCH_ARGS)
 
 accuracy: $(VENV)/.dev
-	$(BIN)/python benchmarks/descriptors.py
-	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python -m benchmarks.accuracy.descriptors
+	$(BIN)/python -m benchmarks.accuracy.measure
 
 pictures: $(VENV)/.dev
-	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/scripts/pictures.py
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) $(COMPARE_VENV) $(AUDIT_VENV) build/bench docs/_build docs/_notebook_pictures \

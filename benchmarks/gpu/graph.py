@@ -1,7 +1,7 @@
 """Seconds for each stage and peak device memory of the graph core on a GPU, from descriptors on the device to labels.
 
-    python benchmarks/gpu/graph.py                                # 50k and 200k rows, 10 and 100 classes, on "cuda"
-    python benchmarks/gpu/graph.py --device cpu --rows 2000 --classes 3 --repeat 1
+    python -m benchmarks.gpu.graph                                # 50k and 200k rows, 10 and 100 classes, on "cuda"
+    python -m benchmarks.gpu.graph --device cpu --rows 2000 --classes 3 --repeat 1
 
 Bent Gaussian blobs in 128 dimensions, 40 labels per class, exact neighbours, default settings. A cell is a number of
 rows and of classes: one first call, then the median of --repeat more, each stage waited for. After all cells, up to

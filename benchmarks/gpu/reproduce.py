@@ -1,7 +1,7 @@
 """Cells of the paper's CIFAR-10 table on a GPU, ten minutes at a time, beside what is expected.
 
-    python benchmarks/gpu/reproduce.py               # goes on with the first cell that is not done; call it again
-    python benchmarks/gpu/reproduce.py --tiny        # the same code in seconds, on the CPU, on made-up images
+    python -m benchmarks.gpu.reproduce               # goes on with the first cell that is not done; call it again
+    python -m benchmarks.gpu.reproduce --tiny        # the same code in seconds, on the CPU, on made-up images
 
 The runs are folders of `fewlabels reproduce` in --runs, which is ignored by git: a machine that stays has them again.
 After --minutes the run is asked to stop as a signal would; it saves itself and is gone on with by the next call. All
@@ -29,8 +29,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "src"))  # a bare machine runs this from a checkout, with nothing installed
 
-from graph import origin  # noqa: E402
-
+from benchmarks.gpu.graph import origin  # noqa: E402
 from fewlabels.commands.reproduce.cells import Cell, Variant  # noqa: E402
 from fewlabels.commands.reproduce.outcomes import read_outcome  # noqa: E402
 from fewlabels.commands.reproduce.run import Request, reproduce  # noqa: E402

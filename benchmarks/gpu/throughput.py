@@ -1,7 +1,7 @@
 """Images a second of training steps on a GPU, recorded and not, beside the rate of matrix products of the same run.
 
-    python benchmarks/gpu/throughput.py              # cnn13, 50 + 50 images a step, 50,000 random images on "cuda"
-    python benchmarks/gpu/throughput.py --tiny       # the same code in seconds, on the CPU
+    python -m benchmarks.gpu.throughput              # cnn13, 50 + 50 images a step, 50,000 random images on "cuda"
+    python -m benchmarks.gpu.throughput --tiny       # the same code in seconds, on the CPU
 
 A cell is a method and a way: deterministic (float32) or fast (bfloat16), each step started kernel by kernel ("eager")
 or replayed as one CUDA graph ("recorded"). "of peak" is the share of the measured rate of an 8192 x 8192 product in the
@@ -14,20 +14,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from graph import ROOT, SETTINGS, Cells, blobs, origin, timed, wait
 
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
+from benchmarks.gpu.graph import ROOT, SETTINGS, Cells, blobs, origin, timed, wait
+from benchmarks.training.cases import Case, evaluate_ours, train_ours
 from fewlabels import graph as host
 from fewlabels.training.execution import Execution
-from training import Case, evaluate_ours, train_ours
 
 METHODS = ("supervised", "lp", "mt_lp")
 WAYS = {
@@ -131,7 +128,7 @@ def _rate(method: str, found: dict | None, peak: dict | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--network", default="cnn13", help="one of NETWORKS in benchmarks/training.py")
+    parser.add_argument("--network", default="cnn13", help="one of NETWORKS in benchmarks/training/cases.py")
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--size", type=int, default=8192, help="of the matrices")
     parser.add_argument("--seconds", type=float, default=10, help="of steps in a cell")

@@ -1,6 +1,6 @@
 """Links to files of the repository lead to their page in the site where they have one, else to a download of them.
 
-The pages are written with links such as ../LOG.md, which hold on a forge. Those in PAGES are shown by a page of
+The pages are written with links such as ../CHANGELOG.md, which hold on a forge. Those in PAGES are shown by a page of
 docs/repository/.
 """
 
@@ -10,7 +10,6 @@ PAGES = {
     "ARCHITECTURE.md": "architecture",
     "CHANGELOG.md": "changelog",
     "CONTRIBUTING.md": "contributing",
-    "LOG.md": "log",
     "benchmarks/results/accuracy.md": "accuracy",
     "src/fewlabels/recipes/deviations.md": "deviations",
 }

@@ -4,18 +4,24 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests import ROOT
+
 pytest.importorskip("torch")
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu" / "graph.py"
 TINY = ["--device", "cpu", "--rows", "400", "300", "--classes", "3", "--repeat", "1", "--compare", "300"]
 
 
 def run(out, *more):
     environment = os.environ | {"OUT": str(out), "COMMIT": "abc"}
-    done = subprocess.run([sys.executable, SCRIPT, *TINY, *more], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu.graph", *TINY, *more],
+        env=environment,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -4,18 +4,18 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests import ROOT
+
 pytest.importorskip("torch")
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 def run(script, out, *more):
     environment = os.environ | {"OUT": str(out), "COMMIT": "abc", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(FOLDER / "gpu" / f"{script}.py"), "--tiny", *more]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", f"benchmarks.gpu.{script}", "--tiny", *more]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -3,21 +3,21 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import ROOT
+
 pytest.importorskip("torch")
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "train.py"
 TINY = ["--networks", "small 16, stride 2", "--rows", "200", "--seconds", "0.05", "--threads", "1"]
 
 
 def run(folder, *more):
     np.save(folder / "train-200.npy", np.zeros((200, 32, 32, 3), np.uint8))
     places = ["--cache", str(folder), "--results", str(folder / "train.jsonl")]
-    command = [sys.executable, str(SCRIPT), *TINY, *places, *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.training.speed", *TINY, *places, *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -49,7 +49,7 @@ def test_signatures_are_as_short_as_they_were_written():
 
 def test_links_to_files_of_the_repository_become_links_to_their_pages():
     turn = extension("repository_links").in_the_site
-    assert turn("[a](../LOG.md) [b](../../ARCHITECTURE.md#parts)") == (
-        "[a](/repository/log.md) [b](/repository/architecture.md#parts)"
+    assert turn("[a](../CHANGELOG.md) [b](../../ARCHITECTURE.md#parts)") == (
+        "[a](/repository/changelog.md) [b](/repository/architecture.md#parts)"
     )
     assert turn("[c](../benchmarks/x.jsonl) [d](errors.md)") == "[c](../benchmarks/x.jsonl) [d](errors.md)"

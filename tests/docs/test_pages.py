@@ -14,14 +14,14 @@ NOTEBOOKS = sorted(path.name for path in (DOCS / "notebooks").glob("*.ipynb"))
 
 def program(name: str):
     """A script of docs/ as a module."""
-    found = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    found = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
 
 
 def test_the_page_of_commands_is_what_the_commands_say():
-    assert (DOCS / "commands.md").read_text() == program("commands").page(), "run: python docs/commands.py"
+    assert (DOCS / "commands.md").read_text() == program("commands").page(), "run: python docs/scripts/commands.py"
 
 
 def cells(name: str) -> list[dict]:

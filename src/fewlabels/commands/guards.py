@@ -29,7 +29,7 @@ ENOUGH_BEFORE = 3  # epochs for certainty to have a usual value
 ERROR_RISE = 10.0  # points above the best,
 TIMES_THE_BEST = 1.5  # as many errors, for an error that is still high goes up and down,
 DEVIATIONS = 3.0  # and this many standard deviations of the difference, for few test images differ by chance
-LOOKS = 3  # in a row: with few labels an epoch is a step or two, and at two looks a jump is no rise yet (LOG.md)
+LOOKS = 3  # in a row: with few labels an epoch is a step or two, and at two looks a jump is no rise yet (docs/log.md)
 
 Event = Mapping[str, Any]
 

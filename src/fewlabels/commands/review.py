@@ -15,11 +15,11 @@ from ..data.tables.embeddings import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine.engine import Engine
-from ..review.export import exported, kind_of
-from ..review.items import open_items, reviewable
-from ..review.store.file import local_folder, open_store, review_folder, run_identity
-from ..review.web.app import review_app
-from ..review.web.process import Door, access_to, check_host, listening, page_address, serve
+from ..review.export import export_labels, find_kind
+from ..review.items import open_items, read_reviewable
+from ..review.store.file import find_review_folder, identify_run, make_local_folder, open_store
+from ..review.web.app import build_app
+from ..review.web.process import Endpoint, check_host, format_address, listen, make_access, serve
 from ..runs import RunLock, read_run, refuse_existing
 from ..storage import durable
 from .export import encode_answers
@@ -36,7 +36,7 @@ class Review:
     force: replace that file if it exists. say: is told the address, once the page is served.
     """
 
-    door: Door
+    endpoint: Endpoint
     understood: bool = False
     export: Path | None = None
     force: bool = False
@@ -58,35 +58,35 @@ def run_review(run: Path, asked: Review) -> Reviewed:
     """Serve the page of a run until SIGINT or SIGTERM.
 
     Raises ConfigError C79 for a port that is taken, C80 for a host that others can reach, C11 where another server has
-    this review, all before anything is read; what `kind_of`, `refuse_existing`, `open_items` and `open_store` raise.
+    this review, all before anything is read; what `find_kind`, `refuse_existing`, `open_items` and `open_store` raise.
     """
-    check_host(asked.door, understood=asked.understood)
+    check_host(asked.endpoint, understood=asked.understood)
     kind = ""
     if asked.export is not None:
-        kind = kind_of(asked.export)
+        kind = find_kind(asked.export)
         refuse_existing(asked.export, force=asked.force)
-    facts = reviewable(run).facts
-    folder = local_folder(review_folder(run))
-    with _alone(folder), listening(replace(asked.door, usual_port=_port(_last_address(folder)))) as place:
-        access = access_to(asked.door, place.getsockname()[1])
+    facts = read_reviewable(run).facts
+    folder = make_local_folder(find_review_folder(run))
+    with _alone(folder), listen(replace(asked.endpoint, usual_port=_port(_last_address(folder)))) as place:
+        access = make_access(asked.endpoint, place.getsockname()[1])
         with suppress(StorageError):  # the next review has another address then; nothing else is lost
-            durable.write_text(folder / ADDRESS, f"{page_address(asked.door, access.port)}\n")
-        store = open_store(folder, run_identity(run))
+            durable.write_text(folder / ADDRESS, f"{format_address(asked.endpoint, access.port)}\n")
+        store = open_store(folder, identify_run(run))
         try:
             items = open_items(run)
             engine = Engine(items, encode_answers(items, store.answers()))
             shown = Run(str(facts.get("title") or run.name), str(run.absolute()))
-            desk = Desk(shown, items, store, engine, partial(exported, items))
+            desk = Desk(shown, items, store, engine, partial(export_labels, items))
         except BaseException:
             store.close()
             raise
         try:
-            serve(review_app(desk, access), asked.door, access, place, asked.say)
+            serve(build_app(desk, access), asked.endpoint, access, place, asked.say)
         finally:
             desk.close()
         if asked.export is not None:
             durable.make_folder(asked.export.parent)
-            durable.write_bytes(asked.export, exported(items, engine.state, store.labels(), kind, store.event))
+            durable.write_bytes(asked.export, export_labels(items, engine.state, store.labels(), kind, store.event))
         return Reviewed(run, store.answered, store.skipped, store.event, asked.export)
 
 

@@ -15,7 +15,9 @@ from .refinement import Refinement
 Mode = Literal["paper", "released"]
 Metric = Literal["cosine", "inner_product"]
 Precision = Literal["auto", "single", "double"]
-RECALL = 0.995  # leaves 99.5 % of the labels and more as they are with all neighbours; 0.99 did not always (LOG.md)
+RECALL = (
+    0.995  # leaves 99.5 % of the labels and more as they are with all neighbours; 0.99 did not always (docs/log.md)
+)
 LEAST_GAP = 1e-5  # of alpha to 1, for float32
 DOUBLE_UP_TO = 2048  # nodes; there, float64 takes no time worth saving
 

@@ -16,7 +16,7 @@ LP_STEPS = 600  # of each phase on all images
 BATCH_LABELED, BATCH_UNLABELED = 50, 50  # the paper's, for CIFAR-10
 SMALL_DROPOUT = 0.3
 LEARNING_RATE = 0.05  # at the start of each phase, as the released code's for CIFAR-10 (cli.py:48)
-CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs lose all they learnt (LOG.md)
+CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs lose all they learnt (docs/log.md)
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
 
     The batch is the paper's 50 + 50, smaller where there are fewer rows. Shifts are an eighth of the image, as the
     paper's 4 of 32 pixels. Gradients are clipped, which the paper does not. More steps made it worse where labels are
-    very few (LOG.md). Methods other than LP have the paper's constants and are not tuned to such short runs. Raises
-    ConfigError C58 for a scale outside of (0, 1], C21 for a learning rate that is not a positive number.
+    very few (docs/log.md). Methods other than LP have the paper's constants and are not tuned to such short runs.
+    Raises ConfigError C58 for a scale outside of (0, 1], C21 for a learning rate that is not a positive number.
     """
     methods = BY_WORD[options.method].phases
     taught = methods[0] == "mean_teacher"  # as in the paper: two heads, and descriptors as they come

@@ -20,7 +20,7 @@ Speed = Literal["deterministic", "fast"]
 
 @cache
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for it. Emulated, a step takes ten times as long as in float32 (LOG.md)."""
+    """Whether the device has instructions for it. Emulated, a step takes ten times as long (docs/log.md)."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
