@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import let_children_hear_signals
 from tests.faults.lanes import PLACES
 
+let_children_hear_signals()
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when SciPy is imported; else scikit-learn skips a check of ours
 
 # No test fails because the machine is busy.

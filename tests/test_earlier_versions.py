@@ -24,7 +24,7 @@ from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.recipes import images as recipes
 from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import open_items
-from fewlabels.review.store.file import open_store, review_folder, run_identity
+from fewlabels.review.store.file import find_review_folder, identify_run, open_store
 from fewlabels.runs import read_run
 from fewlabels.storage import durable
 
@@ -45,8 +45,8 @@ def place(tmp_path, monkeypatch):
         if (run / "manifest.json").is_file():
             (run / "manifest.json").unlink()
             durable.write_manifest(run)
-            with sqlite3.connect(review_folder(run) / "review.sqlite") as store:
-                store.execute("UPDATE review SET run = ?", (run_identity(run),))
+            with sqlite3.connect(find_review_folder(run) / "review.sqlite") as store:
+                store.execute("UPDATE review SET run = ?", (identify_run(run),))
             store.close()
     monkeypatch.chdir(folder)
     return folder
@@ -94,7 +94,7 @@ def test_a_reviewed_run_exports_what_it_exported(kind, which, place):
 )
 def test_a_review_opens_with_its_answers_and_goes_on(kind, answers, place):
     items = open_items(f"{kind}-run")
-    store = open_store(review_folder(f"{kind}-run"), run_identity(f"{kind}-run"))
+    store = open_store(find_review_folder(f"{kind}-run"), identify_run(f"{kind}-run"))
     try:
         assert {row: label for row, label in store.labels().items() if label is not None} == answers
     finally:

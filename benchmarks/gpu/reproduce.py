@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT / "src"))  # a bare machine runs this from a checkou
 
 from benchmarks.gpu.graph import origin  # noqa: E402
 from fewlabels.commands.reproduce.cells import Cell, Variant  # noqa: E402
-from fewlabels.commands.reproduce.outcomes import outcome  # noqa: E402
+from fewlabels.commands.reproduce.outcomes import read_outcome  # noqa: E402
 from fewlabels.commands.reproduce.run import Request, reproduce  # noqa: E402
 from fewlabels.commands.training import RunOptions  # noqa: E402
 from fewlabels.data.benchmarks.datasets import Dataset, load_dataset  # noqa: E402
@@ -99,7 +99,7 @@ def found(plan: Plan) -> list[dict[str, object]]:
     records = []
     for wanted in plan.order:
         for split in wanted.splits:
-            one = outcome(plan.cell(wanted), split, plan.variant, plan.runs)
+            one = read_outcome(plan.cell(wanted), split, plan.variant, plan.runs)
             if one is not None:
                 about = {"labels": wanted.num_labels, "method": wanted.method, "split": split}
                 errors = {"student": one.student, "teacher": one.teacher, "before": one.before}

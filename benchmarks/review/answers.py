@@ -23,7 +23,7 @@ from fewlabels.graph import GraphSettings
 from fewlabels.graph.label_matrix import CheckedLabels, sources
 from fewlabels.graph.propagation import prepared
 from fewlabels.graph.threads import num_threads
-from fewlabels.review.engine.engine import Engine, Wanted
+from fewlabels.review.engine.engine import Engine, RowQuery
 from fewlabels.review.items import Items
 
 SIZES, CLASSES, PER_CLASS, COLD = (50_000, 200_000), 10, 5, 5
@@ -39,7 +39,7 @@ def cell(num_rows: int, num_answers: int) -> dict[str, float]:
     opened, seconds, work, page = time.perf_counter() - start, [], [], []
     for number in range(1, num_answers + 1):
         start = time.perf_counter()
-        row = int(engine.select(Wanted(), 0, 60)[0][0])
+        row = int(engine.select(RowQuery(), 0, 60)[0][0])
         page.append(time.perf_counter() - start)
         start = time.process_time()
         seconds.append(engine.answer({row: int(data.truth[row])}, number).seconds)

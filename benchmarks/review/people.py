@@ -24,7 +24,7 @@ from benchmarks.common.records import Ledger, print_head, print_table
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.graph import Graph, GraphSettings, build_graph
 from fewlabels.graph.threads import num_threads
-from fewlabels.review.engine.engine import Engine, Wanted
+from fewlabels.review.engine.engine import Engine, RowQuery
 from fewlabels.review.engine.queue import doubt
 from fewlabels.review.items import Items
 
@@ -35,7 +35,7 @@ Choose = Callable[[Engine, np.random.Generator], int]
 def by_queue(engine: Engine, rng: np.random.Generator) -> int:
     """As the page shows it: every fifth row is one of the random sample."""
     asked = int((engine.labels >= 0).sum() - (engine.items.given >= 0).sum())
-    return int(engine.select(Wanted(), 0, 5)[0][4 if asked % 5 == 4 else 0])
+    return int(engine.select(RowQuery(), 0, 5)[0][4 if asked % 5 == 4 else 0])
 
 
 def best(score: Callable[[Engine], np.ndarray]) -> Choose:

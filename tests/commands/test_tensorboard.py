@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fewlabels.commands import watching
-from fewlabels.commands.reproduce.cells import Variant, cells_of
+from fewlabels.commands.reproduce.cells import Variant, list_cells
 from fewlabels.commands.reproduce.run import Request, reproduce_from
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.commands.watching import CheckpointPolicy
@@ -80,5 +80,5 @@ def test_where_it_is_missing_nothing_is_begun(stripes, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"FL-C66 .*pip install 'fewlabels\[tensorboard\]'"):
         run_training(stripes, SETTINGS, tmp_path / "run", SHOWN)
     with pytest.raises(ConfigError, match="FL-C66"):  # and not for want of the images
-        reproduce_from(Request(cells_of(CIFAR10, 500, "lp"), [10], Variant(), tmp_path), tmp_path / "none", SHOWN)
+        reproduce_from(Request(list_cells(CIFAR10, 500, "lp"), [10], Variant(), tmp_path), tmp_path / "none", SHOWN)
     assert not list(tmp_path.iterdir())

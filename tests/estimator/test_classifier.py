@@ -1,14 +1,16 @@
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.exceptions
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fewlabels.errors import EmbeddingError, InputWarning, LabelError, RunError, UnreachedWarning
+from fewlabels.errors import ConvergenceWarning, EmbeddingError, InputWarning, LabelError, RunError, UnreachedWarning
 from fewlabels.estimator import LabeledKFold, LabelPropagationClassifier
 from fewlabels.graph import GraphSettings, Refinement, propagate
 
@@ -288,3 +290,30 @@ def test_a_refinement_is_applied_and_saved(task, tmp_path, refinement):
     assert loaded.refinement == refinement
     same(model, loaded)
     assert clone(model).refinement == refinement
+
+
+ARC = np.stack([np.cos(np.linspace(0, 1, 400)), np.sin(np.linspace(0, 1, 400))], axis=1)
+ENDS = np.where(np.arange(400) < 1, 0, np.where(np.arange(400) > 398, 1, -1))
+
+
+@pytest.mark.parametrize("category", [ConvergenceWarning, sklearn.exceptions.ConvergenceWarning])
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [({"max_steps": 2}, "FL-G9"), ({"refinement": Refinement(prior=(0.999, 0.001))}, "FL-C33")],
+)
+def test_filters_of_scikit_learn_and_of_fewlabels_both_know_a_solution_cut_short(more, code, category):
+    model = LabelPropagationClassifier(n_neighbors=5, **more)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", category=category)
+        with pytest.raises(category, match=code):
+            model.fit(ARC, ENDS)
+    with warnings.catch_warnings(action="error"):
+        warnings.simplefilter("ignore", category=category)
+        model.fit(ARC, ENDS)
+
+
+def test_a_solution_cut_short_is_told_at_the_call_of_fit_and_of_add_labels():
+    model = LabelPropagationClassifier(n_neighbors=5, max_steps=2)
+    with pytest.warns(ConvergenceWarning, match="FL-G9") as caught:
+        model.fit(ARC, ENDS).add_labels([200], [1])
+    assert [one.filename for one in caught] == [__file__] * 2

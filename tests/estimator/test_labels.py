@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fewlabels.errors import InputWarning, LabelError
-from fewlabels.estimator.labels import code_labels, labelled
+from fewlabels.estimator.labels import code_labels, find_labelled
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_labels_that_are_no_classes(y, message):
 
 def test_back_again_with_the_marker_where_there_is_no_label():
     labels = code_labels(["wren", "", "crow"])
-    assert labels.decoded(np.array([0, -1, 1])).tolist() == ["crow", "", "wren"]
+    assert labels.decode(np.array([0, -1, 1])).tolist() == ["crow", "", "wren"]
 
 
 def test_numbers_among_objects_become_numbers_and_text_stays_what_it_was():
     assert code_labels([0, 1, None]).classes.dtype.kind == "i"
     assert code_labels([True, False, None]).classes.dtype.kind == "b"
     assert code_labels(["a", "b", None]).classes.dtype.kind == "O"
-    assert code_labels([0, 1, None]).decoded(np.array([1, -1])).tolist() == [1, None]
-    assert code_labels([0, 1, ""]).decoded(np.array([1, -1])).tolist() == [1, ""]
+    assert code_labels([0, 1, None]).decode(np.array([1, -1])).tolist() == [1, None]
+    assert code_labels([0, 1, ""]).decode(np.array([1, -1])).tolist() == [1, ""]
 
 
 def test_labels_change_on_some_rows_as_if_y_had_been_so():
     y = np.array(["a", "", "b", "", "a"], object)
-    found = code_labels(y).relabeled(np.array([4, 1, 2]), np.array(["c", "b", ""], object), allow_new_classes=True)
+    found = code_labels(y).relabel(np.array([4, 1, 2]), np.array(["c", "b", ""], object), allow_new_classes=True)
     whole = code_labels(["a", "b", "", "", "c"])
     assert (found.classes.tolist(), found.codes.tolist()) == (whole.classes.tolist(), whole.codes.tolist())
     assert found.marker == ""
@@ -107,4 +107,4 @@ def test_labels_change_on_some_rows_as_if_y_had_been_so():
 def test_which_rows_can_be_scored(y, unlabeled, classes, expected):
     if unlabeled is None:
         unlabeled = np.nan
-    assert labelled(y, unlabeled, classes).tolist() == [bool(value) for value in expected]
+    assert find_labelled(y, unlabeled, classes).tolist() == [bool(value) for value in expected]

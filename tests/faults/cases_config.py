@@ -12,7 +12,7 @@ import numpy as np
 
 from fewlabels import GraphSettings, propagate
 from fewlabels.runs import RunLock
-from fewlabels.storage.lock import this_process
+from fewlabels.storage.lock import describe_process
 from fewlabels.training.checkpoint import Checkpoints
 from fewlabels.training.settings import Phase, TrainSettings
 from tests.data.image_files import encoded, noise
@@ -167,7 +167,7 @@ def _(work):
 
 @cases.accepted("C11", "a lock that a dead process left")
 def _(work):
-    dead = this_process() | {"pid": 2**22 + 1}  # beyond the largest number of a process
+    dead = describe_process() | {"pid": 2**22 + 1}  # beyond the largest number of a process
     work.write("run/.lock", json.dumps(dead))
     with RunLock("run"):
         assert json.loads(Path("run/.lock").read_text())["pid"] == os.getpid()

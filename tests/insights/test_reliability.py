@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fewlabels.insights.reliability import auroc, confusion, reliability
+from fewlabels.insights.reliability import auroc, bin_by_certainty, count_confusions
 
 
 def test_auroc_is_the_share_of_pairs_in_which_the_right_row_is_more_certain():
@@ -17,7 +17,7 @@ def test_auroc_is_unknown_where_all_are_right_or_all_are_wrong(right):
 
 
 def test_reliability_by_hand():
-    found = reliability(np.array([0.05, 0.15, 0.15, 1.0]), np.array([False, True, False, True]))
+    found = bin_by_certainty(np.array([0.05, 0.15, 0.15, 1.0]), np.array([False, True, False, True]))
     assert found["count"] == [1, 2, 0, 0, 0, 0, 0, 0, 0, 1]
     assert found["right"] == [0, 0.5, *[None] * 7, 1]
     assert found["certainty"] == pytest.approx([0.05, 0.15, *[None] * 7, 1])
@@ -26,7 +26,7 @@ def test_reliability_by_hand():
 
 
 def test_confusion_counts_true_classes_against_pseudo_labels_and_lists_mistakes_by_number():
-    found = confusion(np.array([0, 1, 1, 1, -1, 0]), np.array([0, 0, 0, 1, 2, 2]), 3)
+    found = count_confusions(np.array([0, 1, 1, 1, -1, 0]), np.array([0, 0, 0, 1, 2, 2]), 3)
     assert found["counts"] == [[1, 2, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1]]
     assert found["pairs"] == [[0, 1, 2], [2, 0, 1], [2, -1, 1]]
     assert (found["num_rows"], found["num_wrong"]) == (6, 4)
@@ -34,7 +34,7 @@ def test_confusion_counts_true_classes_against_pseudo_labels_and_lists_mistakes_
 
 def test_with_many_classes_only_the_most_confused_pairs_are_kept():
     truth = np.arange(300)
-    found = confusion((truth + 1) % 300, truth, 300)
+    found = count_confusions((truth + 1) % 300, truth, 300)
     assert found["counts"] is None
     assert found["pairs"][:2] == [[0, 1, 1], [1, 2, 1]]
     assert len(found["pairs"]) == 30
@@ -42,5 +42,5 @@ def test_with_many_classes_only_the_most_confused_pairs_are_kept():
 
 def test_without_rows_there_is_nothing_to_say():
     none = np.zeros(0, np.int64)
-    assert reliability(none.astype(float), none > 0) is None
-    assert confusion(none, none, 3) is None
+    assert bin_by_certainty(none.astype(float), none > 0) is None
+    assert count_confusions(none, none, 3) is None

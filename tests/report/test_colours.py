@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 import fewlabels.report
-from fewlabels.report.pictures import CERTAINTY, GREEN, GREY, ORANGE, PALE_SHARES, PALETTE, SOFT, of_labels
+from fewlabels.report.pictures import CERTAINTY, GREEN, GREY, ORANGE, PALE_SHARES, PALETTE, SOFT, colour_labels
 
 STYLE = (Path(fewlabels.report.__file__).parent / "templates" / "style.css.j2").read_text()
 WHITE, BLACK = "#ffffff", "#000000"
@@ -88,5 +88,5 @@ def test_the_colour_blind_tell_them_apart(scheme, sight):
 
 
 def test_labels_have_the_colour_of_their_class_and_none_is_grey():
-    colors = of_labels(np.array([0, 9, 10, -1]))
+    colors = colour_labels(np.array([0, 9, 10, -1]))
     assert colors[:, :3].tolist() == [list(to_rgb(color)) for color in (PALETTE[0], PALETTE[9], PALETTE[0], GREY)]

@@ -5,7 +5,7 @@ import pytest
 
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.report import gather, report_html
-from fewlabels.report.words import MEANINGS, Summary, length_note, number, phase_notes, summary
+from fewlabels.report.words import MEANINGS, Summary, describe_length, describe_phases, number, summarize
 from fewlabels.runs import RunWriter
 
 
@@ -101,14 +101,14 @@ def test_the_teachers_error_is_the_curve_where_one_teaches(make_run):
 
 def test_where_a_phase_begins_with_a_high_learning_rate_the_dip_is_explained(make_run):
     plain = gather([make_run()]).curves[0]
-    assert phase_notes(plain)[1].endswith("the network learns from all images.")
+    assert describe_phases(plain)[1].endswith("the network learns from all images.")
     risen = replace(plain, rate=[0.05, 0.001, 0.1, 0.002], error=[50.0, 40.0, 55.0, 20.0])
-    assert phase_notes(risen)[1].endswith("may rise before it falls: here from 40.0 % to 55.0 %.")
+    assert describe_phases(risen)[1].endswith("may rise before it falls: here from 40.0 % to 55.0 %.")
     worse = replace(risen, error=[50.0, 40.0, 55.0, 45.0])
-    assert phase_notes(worse)[1].endswith("falls; here it went from 40.0 % up to 55.0 % and came to 45.0 %.")
+    assert describe_phases(worse)[1].endswith("falls; here it went from 40.0 % up to 55.0 % and came to 45.0 %.")
     fallen = replace(risen, error=[50.0, 40.0, 30.0, 20.0])
-    assert phase_notes(fallen)[1].endswith("may rise before it falls.")
-    assert phase_notes(replace(risen, rate=[0.05, 0.05, 0.05, 0.05]))[1].endswith("from all images.")
+    assert describe_phases(fallen)[1].endswith("may rise before it falls.")
+    assert describe_phases(replace(risen, rate=[0.05, 0.05, 0.05, 0.05]))[1].endswith("from all images.")
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_where_a_phase_begins_with_a_high_learning_rate_the_dip_is_explained(mak
 )
 def test_where_the_last_phase_trained_far_longer_a_note_says_so(make_run, steps, phases, words):
     curve = replace(gather([make_run()]).curves[0], steps=steps, phase=phases)
-    note = length_note(curve)
+    note = describe_length(curve)
     assert note is None if words is None else note.startswith(words)
-    assert length_note(replace(curve, error=[None, None, 30.0, 20.0])) is None
+    assert describe_length(replace(curve, error=[None, None, 30.0, 20.0])) is None
 
 
 def test_the_note_on_longer_training_is_no_alarm_and_stands_once_for_repeats(make_run):
@@ -257,7 +257,7 @@ def test_numbers_as_text(value, unit, text):
     ],
 )
 def test_mean_and_deviation_by_hand(values, mean, std):
-    assert summary(values) == Summary(values, mean, std)
+    assert summarize(values) == Summary(values, mean, std)
 
 
 def test_a_mean_that_not_every_run_has_a_part_in_is_not_told(make_run, results):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fewlabels.report import error_figure, gather, png, pseudo_labels_figure, spreading_figure
-from fewlabels.report.pictures import BLUE, classes_figure, histogram_figure, loss_figure, schedule_figure, short
+from fewlabels.report.pictures import BLUE, classes_figure, histogram_figure, loss_figure, schedule_figure, shorten
 
 
 def texts(figure):
@@ -139,7 +139,7 @@ def test_spreading_labels_every_point_by_its_nearest_label_in_the_middle():
     ("name", "shown"), [("crow", "crow"), ("a" * 20, "a" * 13 + "…"), ("a\nb", "a?b"), ("$x$", r"\$x\$")]
 )
 def test_names_in_charts_are_short_and_plain(name, shown):
-    assert short(name) == shown
+    assert shorten(name) == shown
 
 
 def test_a_picture_is_png_and_the_same_every_time(make_run):

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from fewlabels.report import error_figure, gather, report_html
-from fewlabels.report.words import LONGEST_LINE, distinct_names, short_names
+from fewlabels.report.words import LONGEST_LINE, distinct_names, shorten_names
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_names_are_as_few_trailing_parts_as_make_them_distinct(paths, names):
     ],
 )
 def test_names_that_differ_are_not_cut_to_the_same_in_a_legend(names, shown):
-    found = short_names(names)
+    found = shorten_names(names)
     assert found == shown
     assert len(set(found)) == len(set(names))
     assert max(map(len, found)) <= LONGEST_LINE

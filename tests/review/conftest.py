@@ -1,7 +1,7 @@
 import pytest
 from starlette.testclient import TestClient
 
-from fewlabels.review.web.app import review_app
+from fewlabels.review.web.app import build_app
 from fewlabels.review.web.security import Access
 from tests.review.requests_below import HOME, Asked
 from tests.review.review_fakes import fake_desk
@@ -23,7 +23,7 @@ def access():
 
 @pytest.fixture
 def app(desk, access):
-    return review_app(desk, access)
+    return build_app(desk, access)
 
 
 @pytest.fixture
@@ -59,4 +59,4 @@ def still(tmp_path_factory):
 def asked(still):
     """Asks the app of `still`."""
     access = Access(frozenset({HOME, "localhost:8765"}), 8765)
-    return Asked(review_app(still, access), access)
+    return Asked(build_app(still, access), access)

@@ -16,7 +16,7 @@ from fewlabels.data.images.decode import BadImage, png
 from fewlabels.errors import ConfigError
 from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run
-from fewlabels.review.store.file import local_folder, open_store
+from fewlabels.review.store.file import make_local_folder, open_store
 
 CLASSES = ("cat", "dog", "<img src=x onerror=alert(1)>")
 BROKEN = 5  # a row whose image cannot be shown
@@ -120,7 +120,7 @@ def fake_export(state, labels, kind, event):
 
 
 def fake_desk(folder, num_rows=50, fail_at=None, **changes):
-    store = open_store(local_folder(Path(folder)), "a run")
+    store = open_store(make_local_folder(Path(folder)), "a run")
     items = replace(FakeItems([f"img/{row}.png" for row in range(num_rows)]), **changes)
     engine = FakeEngine(num_rows, numbers(store.answers()), fail_at)
     return Desk(Run("a run", str(folder)), items, store, engine, fake_export)
@@ -128,20 +128,20 @@ def fake_desk(folder, num_rows=50, fail_at=None, **changes):
 
 def main(folder, num_rows, port, fault=""):
     """Serve it: python review_fakes.py FOLDER ROWS PORT [FAULT of review_faults.py]"""
-    from fewlabels.review.web.app import review_app
-    from fewlabels.review.web.process import Door, access_to, listening, serve
+    from fewlabels.review.web.app import build_app
+    from fewlabels.review.web.process import Endpoint, listen, make_access, serve
     from fewlabels.runs import RunLock
     from tests.review.review_faults import FAULTS
 
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # as the command does
     FAULTS.get(fault, lambda: None)()
-    local_folder(Path(folder))
+    make_local_folder(Path(folder))
     with RunLock(folder):
         desk = fake_desk(folder, int(num_rows))
-        door = Door(port=int(port), browser=False)
-        place = listening(door)
-        access = access_to(door, place.getsockname()[1])
-        serve(review_app(desk, access), door, access, place, lambda address: print(address, flush=True))
+        endpoint = Endpoint(port=int(port), browser=False)
+        place = listen(endpoint)
+        access = make_access(endpoint, place.getsockname()[1])
+        serve(build_app(desk, access), endpoint, access, place, lambda address: print(address, flush=True))
         desk.close()
 
 

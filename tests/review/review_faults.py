@@ -24,23 +24,23 @@ def early():
 
 def overwriting():
     """Does not look at versions: the last one wins."""
-    plain = Store._planned
+    plain = Store._plan
 
-    def planned(self, request, staged):
-        undone, changes, _ = plain(self, request, staged)
+    def plan(self, request, draft):
+        undone, changes, _ = plain(self, request, draft)
         return undone, changes, []
 
-    Store._planned = planned
+    Store._plan = plan
 
 
 def doubling():
     """Does not know a request again."""
 
-    def one(self, request, staged):
-        undone, changes, conflicts = self._planned(request, staged)
-        return Conflict(tuple(conflicts)) if conflicts else self._append(request, undone, changes, staged)
+    def carry_out(self, request, draft):
+        undone, changes, conflicts = self._plan(request, draft)
+        return Conflict(tuple(conflicts)) if conflicts else self._append(request, undone, changes, draft)
 
-    Store._one = one
+    Store._carry_out = carry_out
     store_file.TABLES = store_file.TABLES.replace(", UNIQUE (client, seq)", "")
 
 
@@ -48,12 +48,12 @@ def tearing():
     """Writes the first row of a request and acknowledges all of them."""
     plain = Store._append
 
-    def append(self, request, undone, changes, staged):
-        written = plain(self, request, undone, changes[:1], staged)
+    def append(self, request, undone, changes, draft):
+        written = plain(self, request, undone, changes[:1], draft)
         for change in changes[1:]:
-            staged.change(change)
+            draft.change(change)
         applied = tuple((change.row, change.after) for change in changes)
-        return type(written)(written.event, applied, staged.answered, written.nothing, True)
+        return type(written)(written.event, applied, draft.answered, written.nothing, True)
 
     Store._append = append
 

@@ -17,10 +17,10 @@ from starlette.testclient import TestClient
 import fewlabels.commands.review as review_job
 from fewlabels.cli.main import run as run_command
 from fewlabels.commands.propagate import Input, run_propagation
-from fewlabels.commands.review import Door, Review, run_review
+from fewlabels.commands.review import Endpoint, Review, run_review
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.graph import GraphSettings
-from fewlabels.review.web.process import listening
+from fewlabels.review.web.process import listen
 from fewlabels.runs import RunLock
 from fewlabels.storage import durable
 
@@ -91,7 +91,7 @@ def test_a_review_is_served_and_says_what_to_do_with_the_answers(job, run, capsy
 )
 def test_the_command_that_goes_on_is_that_of_the_run(monkeypatch, source, words):
     monkeypatch.setattr(review_job, "read_run", lambda run: SimpleNamespace(facts={"source": source}))
-    told = review_job.reviewed_text(review_job.Reviewed(Path("run"), 1, 0, 2, Path("new.csv")))
+    told = review_job.format_reviewed(review_job.Reviewed(Path("run"), 1, 0, 2, Path("new.csv")))
     assert told.endswith(f"go on        fewlabels {words}")
 
 
@@ -153,20 +153,20 @@ def test_an_export_of_last_time_is_replaced_where_that_was_asked_for(job, run, t
 
 
 def test_a_second_review_is_refused_with_the_address_of_the_first_before_anything_is_read(job, run, monkeypatch):
-    run_review(run, Review(Door(browser=False)))
+    run_review(run, Review(Endpoint(browser=False)))
     address = f"http://127.0.0.1:{job.served[0].port}/"
     monkeypatch.setattr(review_job, "open_items", None)
     with (
         RunLock(run.with_name("demo.review")),
         pytest.raises(ConfigError, match=rf"FL-C11 .*pid {os.getpid()} .*; its page is {address}, .*remove \.lock"),
     ):
-        run_review(run, Review(Door(browser=False)))
+        run_review(run, Review(Endpoint(browser=False)))
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_read(run, monkeypatch):
     monkeypatch.setattr(review_job, "open_items", None)
-    with listening(Door()) as taken, pytest.raises(ConfigError, match="FL-C79"):
-        run_review(run, Review(Door(port=taken.getsockname()[1], browser=False)))
+    with listen(Endpoint()) as taken, pytest.raises(ConfigError, match="FL-C79"):
+        run_review(run, Review(Endpoint(port=taken.getsockname()[1], browser=False)))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\x00", b"http://127.0.0.1:99999/", b"http://127.0.0.1:x/"])
@@ -174,14 +174,14 @@ def test_a_damaged_note_of_the_last_address_is_passed_over(job, run, content):
     folder = run.with_name("demo.review")
     folder.mkdir()
     (folder / "address").write_bytes(content)
-    assert run_review(run, Review(Door(browser=False))).answered == 1
+    assert run_review(run, Review(Endpoint(browser=False))).answered == 1
 
 
 def test_answers_to_another_run_of_that_name_are_refused(job, run):
     run_command(["review", str(run), "--no-browser"])
     durable.write_manifest(run, of="another run")
     with pytest.raises(RunError, match="FL-C77"):
-        run_review(run, Review(Door(browser=False)))
+        run_review(run, Review(Endpoint(browser=False)))
 
 
 def test_what_is_no_run_is_refused(job, tmp_path):

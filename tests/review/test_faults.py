@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from fewlabels.review.store import file as store_file
 from fewlabels.review.store.store import Store
 from fewlabels.review.web import security
-from fewlabels.review.web.app import review_app
+from fewlabels.review.web.app import build_app
 from fewlabels.review.web.security import Access
 from tests.review.requests_below import HOME, HOSTS, ORIGIN, ORIGINS, WRITES, Asked
 from tests.review.review_fakes import fake_desk
@@ -35,7 +35,7 @@ def test_the_state_machine_is_content_with_the_store_as_it_is():
 @pytest.mark.lane("F8b", faulty=True)
 @pytest.mark.parametrize("name", ["overwriting", "doubling", "tearing", "early"])
 def test_the_state_machine_finds_a_faulty_store(monkeypatch, name):
-    for method in ("_transaction", "_planned", "_one", "_append"):
+    for method in ("_transaction", "_plan", "_carry_out", "_append"):
         monkeypatch.setattr(Store, method, getattr(Store, method))  # so that they are put back
     monkeypatch.setattr(store_file, "TABLES", store_file.TABLES)
     FAULTS[name]()
@@ -90,7 +90,7 @@ def let_in(asked):
 def asked(tmp_path):
     desk = fake_desk(tmp_path / "run.review")
     access = Access(frozenset({HOME, "localhost:8765"}), 8765)
-    yield Asked(review_app(desk, access), access)
+    yield Asked(build_app(desk, access), access)
     desk.close()
 
 

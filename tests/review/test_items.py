@@ -20,8 +20,8 @@ from fewlabels.commands.propagate import Input, run_propagation
 from fewlabels.errors import ConfigError, StorageError
 from fewlabels.graph import GraphSettings, Refinement
 from fewlabels.review.engine.engine import Engine
-from fewlabels.review.items import graph_settings_of, open_items
-from fewlabels.review.store.file import local_folder, open_store, review_folder, run_identity
+from fewlabels.review.items import open_items, read_graph_settings
+from fewlabels.review.store.file import find_review_folder, identify_run, make_local_folder, open_store
 from fewlabels.review.store.store import Answer, Request
 from fewlabels.storage import durable
 
@@ -97,11 +97,11 @@ def test_embeddings_that_are_gone_or_others_are_refused(folder, tmp_path):
 
 def test_graph_settings_come_back_from_json():
     settings = GraphSettings(n_neighbors=7, mode="paper", refinement=Refinement(prior=(0.25, 0.75), calibrate=True))
-    assert graph_settings_of(json.loads(json.dumps(asdict(settings)))) == settings
+    assert read_graph_settings(json.loads(json.dumps(asdict(settings)))) == settings
 
 
 def answered(folder):
-    store = open_store(local_folder(review_folder(folder)), run_identity(folder))
+    store = open_store(make_local_folder(find_review_folder(folder)), identify_run(folder))
     answers = (Answer(50, "label", "dog", 0), Answer(0, "label", "=cow", 0), Answer(51, "skip", None, 0))
     store.write([Request("client", 1, answers)])
     store.close()
@@ -142,7 +142,7 @@ def disk_full():
 
 
 def test_w21_an_export_while_a_person_answers_has_all_answers_up_to_its_event_and_no_other(folder, tmp_path):
-    store = open_store(local_folder(review_folder(folder)), run_identity(folder))
+    store = open_store(make_local_folder(find_review_folder(folder)), identify_run(folder))
     stop = threading.Event()
 
     def person():

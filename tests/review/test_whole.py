@@ -8,8 +8,8 @@ from fewlabels.graph import GraphSettings
 from fewlabels.review.desk import Desk, Run
 from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import Items
-from fewlabels.review.store.file import local_folder, open_store
-from fewlabels.review.web.app import api
+from fewlabels.review.store.file import make_local_folder, open_store
+from fewlabels.review.web.app import build_api
 from tests.review.review_fakes import fake_export
 
 CLASSES = ("left", "right")
@@ -27,9 +27,9 @@ def page(tmp_path):
     texts = {"note": [f"row {row}" for row in range(NUM)]}
     ids = [f"id-{row}" for row in range(NUM)]
     items = Items(ids, CLASSES, given, points.astype(np.float32), GraphSettings(n_neighbors=8), texts=texts)
-    store = open_store(local_folder(tmp_path / "run.review"), "run")
+    store = open_store(make_local_folder(tmp_path / "run.review"), "run")
     desk = Desk(Run("clouds", str(tmp_path)), items, store, Engine(items), fake_export)
-    yield TestClient(api(desk))
+    yield TestClient(build_api(desk))
     desk.close()
 
 

@@ -42,7 +42,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, full_disk, st
 
 def test_an_error_of_the_writer_leaves_the_old_file_and_is_not_disguised(tmp_path):
     durable.write_text(tmp_path / "a", "old")
-    with pytest.raises(ZeroDivisionError), durable.writing(tmp_path / "a") as file:
+    with pytest.raises(ZeroDivisionError), durable.write_file(tmp_path / "a") as file:
         file.write(bytes([104, 97 // 0]))
     assert (tmp_path / "a").read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from fewlabels.errors import ConfigError
-from fewlabels.review.store.file import local_folder
+from fewlabels.review.store.file import make_local_folder
 from fewlabels.runs.record import RunWriter
 from fewlabels.storage import file_systems
 from fewlabels.storage.file_systems import NETWORK, find_type, network_file_system
@@ -70,7 +70,7 @@ def test_a_run_warns_of_each_network_file_system_that_a_review_refuses(tmp_path,
     assert len(caught) == 1
     assert caught[0].filename == __file__
     with pytest.raises(ConfigError, match=rf"FL-C75 .*\({kind}\).*local disk"):
-        local_folder(tmp_path / "run.review")
+        make_local_folder(tmp_path / "run.review")
     assert not (tmp_path / "run.review").exists()
 
 
@@ -79,4 +79,4 @@ def test_a_local_file_system_is_neither_warned_of_nor_refused(tmp_path, mount, k
     mount(kind)
     with warnings.catch_warnings(action="error"):
         RunWriter(tmp_path / "run", "train", {})
-        assert local_folder(tmp_path / "run.review").is_dir()
+        assert make_local_folder(tmp_path / "run.review").is_dir()

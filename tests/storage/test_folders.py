@@ -6,12 +6,12 @@ import pytest
 
 from fewlabels.errors import StorageError
 from fewlabels.storage import durable
-from fewlabels.storage.folders import demand_writable, remove_folder, rename, writing_folder
+from fewlabels.storage.folders import demand_writable, remove_folder, rename, write_folder
 
 
 def test_a_folder_has_its_name_only_after_the_block(tmp_path):
     target = tmp_path / "new" / "a"
-    with writing_folder(target) as hidden:
+    with write_folder(target) as hidden:
         durable.write_text(hidden / "x", "text")
         assert not target.exists()
         assert hidden.name.startswith(".a.")
@@ -20,7 +20,7 @@ def test_a_folder_has_its_name_only_after_the_block(tmp_path):
 
 
 def test_an_error_in_the_block_leaves_nothing_and_is_not_disguised(tmp_path):
-    with pytest.raises(ZeroDivisionError), writing_folder(tmp_path / "a") as hidden:
+    with pytest.raises(ZeroDivisionError), write_folder(tmp_path / "a") as hidden:
         (hidden / str(1 // 0)).touch()
     assert os.listdir(tmp_path) == []
 
@@ -28,7 +28,7 @@ def test_an_error_in_the_block_leaves_nothing_and_is_not_disguised(tmp_path):
 def test_a_folder_that_holds_something_is_not_written_over(tmp_path):
     durable.make_folder(tmp_path / "a")
     durable.write_text(tmp_path / "a" / "x", "old")
-    with pytest.raises(StorageError, match=r"FL-D1 .* at .*/a;"), writing_folder(tmp_path / "a"):
+    with pytest.raises(StorageError, match=r"FL-D1 .* at .*/a;"), write_folder(tmp_path / "a"):
         pass
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a" / "x").read_text() == "old"

@@ -41,7 +41,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, other):
     other.wait()
     assert json.loads((tmp_path / lock.LOCK).read_text())["pid"] == other.pid
     with RunLock(tmp_path):
-        assert json.loads((tmp_path / lock.LOCK).read_text()) == lock.this_process()
+        assert json.loads((tmp_path / lock.LOCK).read_text()) == lock.describe_process()
     assert os.listdir(tmp_path) == []
 
 
@@ -71,7 +71,7 @@ def test_the_same_process_does_not_get_it_twice(tmp_path):
     ids=["another-machine", "before-a-restart", "another-container", "dead", "damaged"],
 )
 def test_a_lock_that_is_left_counts_only_where_its_process_may_live(tmp_path, left, refused):
-    here = {"pid": 4_000_000, "host": lock.this_process()["host"], "boot": lock.this_process()["boot"]}
+    here = {"pid": 4_000_000, "host": lock.describe_process()["host"], "boot": lock.describe_process()["boot"]}
     (tmp_path / lock.LOCK).write_text(json.dumps(here | left))
     if not here["boot"] and left.get("host") == "another container":
         pytest.skip("this system does not tell one start from another")
@@ -96,7 +96,7 @@ def test_where_the_file_system_has_no_locks_the_process_is_asked_for(tmp_path, m
         raise OSError(errno.ENOSYS, "no locks here")
 
     monkeypatch.setattr(lock.fcntl, "flock", none)
-    (tmp_path / lock.LOCK).write_text(json.dumps(lock.this_process() | {"pid": pid}))
+    (tmp_path / lock.LOCK).write_text(json.dumps(lock.describe_process() | {"pid": pid}))
     if refused:
         with pytest.raises(ConfigError, match="FL-C11"), RunLock(tmp_path):
             pytest.fail("two hold it")
@@ -107,8 +107,8 @@ def test_where_the_file_system_has_no_locks_the_process_is_asked_for(tmp_path, m
 
 def test_a_holder_that_goes_while_we_wait_leaves_no_lock_on_a_file_without_a_name(tmp_path, monkeypatch):
     there = iter([False, True])
-    original = lock._still_there
-    monkeypatch.setattr(lock, "_still_there", lambda *at: next(there) and original(*at))
+    original = lock._is_still_there
+    monkeypatch.setattr(lock, "_is_still_there", lambda *at: next(there) and original(*at))
     with RunLock(tmp_path):
         assert (tmp_path / lock.LOCK).exists()
 

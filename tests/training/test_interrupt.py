@@ -57,15 +57,16 @@ def test_what_is_said_goes_past_buffers(capfd):
     assert capfd.readouterr() == ("", "stopping")
 
 
-def test_a_signal_that_was_ignored_stays_so():
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_was_ignored_stays_so(number):
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         with StopRequested() as stop:
-            send(signal.SIGTERM)
+            send(number)
             assert stop.requested is None
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        assert signal.getsignal(number) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
 
 
 def test_handlers_are_as_before_after_an_error_too():

@@ -73,11 +73,11 @@ def reproduce(
     downloaded unless --data hub is given.
     """
     need_training_packages()
-    from ..commands.reproduce.cells import cells_of
-    from ..commands.reproduce.outcomes import rows_json
+    from ..commands.reproduce.cells import list_cells
+    from ..commands.reproduce.outcomes import describe_rows
     from ..commands.reproduce.run import Request, reproduce_from
-    from ..commands.reproduce.text import list_text, text_of
-    from ..commands.train import checked_device
+    from ..commands.reproduce.text import format_list, format_tables
+    from ..commands.train import choose_device
     from ..commands.training import RunOptions
 
     hush(quiet)
@@ -85,10 +85,10 @@ def reproduce(
     variant = _variant(mode, scale, network, width, first_stride)
     if not listing and not everything and (num_labels is None or method is None):
         raise ConfigError("C60", "which cell?", do="name --labels and --method, or give --all or --list")
-    cells = [cell for one in benchmarks for cell in cells_of(one, num_labels, method)]
+    cells = [cell for one in benchmarks for cell in list_cells(one, num_labels, method)]
     if not listing:
         how = RunOptions(
-            device=checked_device(device),
+            device=choose_device(device),
             speed=speed,
             save_every=60 * save_every,
             resume=True,
@@ -102,9 +102,9 @@ def reproduce(
     if not speaks():
         return
     if as_json:
-        print_json(rows_json(cells, variant, out))
+        print_json(describe_rows(cells, variant, out))
     else:
-        print(list_text(cells, variant, out) if listing else text_of(cells, variant, out))
+        print(format_list(cells, variant, out) if listing else format_tables(cells, variant, out))
 
 
 def _benchmarks(name: str | None, listing: bool) -> list[Benchmark]:

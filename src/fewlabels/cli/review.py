@@ -47,18 +47,18 @@ def review(
     Answers are saved one by one in RUN.review/, beside the run. Ctrl-C ends it.
     """
     need_review_packages()
-    from ..commands.review import Review, reviewed_json, reviewed_text, run_review
-    from ..review.web.process import Door
+    from ..commands.review import Review, describe_reviewed, format_reviewed, run_review
+    from ..review.web.process import Endpoint
 
     hush(quiet)
     if not quiet:
         print(f"opening {run}; Ctrl-C ends the review, answers are saved as they are given", file=sys.stderr)
     say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
-    reviewed = run_review(run, Review(Door(host, port, browser=browser), understood, export, force, say))
+    reviewed = run_review(run, Review(Endpoint(host, port, browser=browser), understood, export, force, say))
     if as_json:
-        print_json(reviewed_json(reviewed))
+        print_json(describe_reviewed(reviewed))
     else:
-        print(reviewed_text(reviewed))
+        print(format_reviewed(reviewed))
 
 
 def need_review_packages() -> None:

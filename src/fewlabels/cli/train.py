@@ -85,7 +85,7 @@ def train(
     given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
     graph = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from ..commands.text import format_training
-    from ..commands.train import ImageSource, checked_device, run_images
+    from ..commands.train import ImageSource, choose_device, run_images
     from ..commands.training import RunOptions
     from ..recipes.images import ImageOptions
 
@@ -106,7 +106,7 @@ def train(
         ),
         folder,
         RunOptions(
-            device=checked_device(device),
+            device=choose_device(device),
             speed=speed,
             save_every=60 * save_every,
             resume=resume,

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..randomness import generator
 from ..recipes.images import LABELS_PER_CLASS, digits_lp
 from ..report import report_html
-from ..report.words import summary
+from ..report.words import summarize
 from ..runs import RunWriter
 from ..training.distributed import count_processes
 from ..training.settings import TrainSettings
@@ -61,7 +61,7 @@ def run_demo(
         facts = {"title": digits_task(seeds[0]).title, "seeds": list(seeds)}
         writer = RunWriter(root, "seeds", {"recipe": "digits_lp"}, **facts)
     results = [one(seed, root / f"seed-{seed}") for seed in seeds]
-    table = {name: asdict(summary([result[name] for result in results])) for name in DEMO}
+    table = {name: asdict(summarize([result[name] for result in results])) for name in DEMO}
     writer.results({"seeds": list(seeds), "table": table})
     writer.report(report_html([root]))
     writer.finish()

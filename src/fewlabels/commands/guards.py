@@ -36,7 +36,7 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Alarm:
-    """guard: which of them. words: what it saw, with its numbers. values: these numbers, for events.jsonl."""
+    """What one guard saw. guard: which of them. words: with its numbers. values: these numbers, for events.jsonl."""
 
     guard: str
     words: str

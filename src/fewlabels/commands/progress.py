@@ -15,8 +15,8 @@ LEAST_SECONDS = 1.0  # of work that a pace can be told from
 
 
 class Pace:
-    """By the later half of what was done since the first mark: what came first may have gone at another pace, such as
-    another phase.
+    """How long the rest will take, by the later half of what was done since the first mark: what came first may have
+    gone at another pace, such as another phase.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Pace:
         self._first = 0
 
     def mark(self, done: int) -> None:
-        """So much is done now."""
+        """`done` of the total is done by now."""
         now = time.monotonic()
         if not self._marks:  # the clock starts here: a first step is slow
             self._first = done
@@ -36,7 +36,7 @@ class Pace:
             self._marks.append((done, now))
 
     def seconds(self, done: int, total: int) -> float | None:
-        """That the rest will take; None while nothing can be told."""
+        """Seconds that the rest will take; None while nothing can be told."""
         if not self._marks:
             return None
         before, since = self._marks[0]

@@ -1,4 +1,4 @@
-"""The stages of `fewlabels propagate`: what each will take, and has taken."""
+"""`fewlabels propagate`: from embeddings and a few labels to a table and a run folder."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ from ..data.tables.embeddings import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine.engine import Engine
-from ..review.export import exported, kind_of
-from ..review.items import Items, open_items, reviewable
-from ..review.store.file import local_folder, open_store, review_folder, run_identity
-from ..review.store.store import Store
-from ..review.web.app import review_app
-from ..review.web.process import Door, access_to, check_host, listening, page_address, serve
+from ..review.export import export_labels, find_kind
+from ..review.items import open_items, read_reviewable
+from ..review.store.file import find_review_folder, identify_run, make_local_folder, open_store
+from ..review.web.app import build_app
+from ..review.web.process import Endpoint, check_host, format_address, listen, make_access, serve
 from ..runs import RunLock, read_run, refuse_existing
 from ..storage import durable
+from .export import encode_answers
 
 ADDRESS = "address"  # file beside the answers: where the page is served, or was last; without its key
 PLACE = re.compile(r"http://[\w.:\[\]-]{1,255}:[0-9]{1,5}/")
@@ -30,12 +30,13 @@ PLACE = re.compile(r"http://[\w.:\[\]-]{1,255}:[0-9]{1,5}/")
 
 @dataclass(frozen=True)
 class Review:
-    """understood: that others may reach the page (`--i-understand`). export: file of labels to write at the end.
+    """What is asked of a review.
 
+    understood: that others may reach the page (`--i-understand`). export: file of labels to write at the end.
     force: replace that file if it exists. say: is told the address, once the page is served.
     """
 
-    door: Door
+    endpoint: Endpoint
     understood: bool = False
     export: Path | None = None
     force: bool = False
@@ -57,35 +58,35 @@ def run_review(run: Path, asked: Review) -> Reviewed:
     """Serve the page of a run until SIGINT or SIGTERM.
 
     Raises ConfigError C79 for a port that is taken, C80 for a host that others can reach, C11 where another server has
-    this review, all before anything is read; what `kind_of`, `refuse_existing`, `open_items` and `open_store` raise.
+    this review, all before anything is read; what `find_kind`, `refuse_existing`, `open_items` and `open_store` raise.
     """
-    check_host(asked.door, understood=asked.understood)
+    check_host(asked.endpoint, understood=asked.understood)
     kind = ""
     if asked.export is not None:
-        kind = kind_of(asked.export)
+        kind = find_kind(asked.export)
         refuse_existing(asked.export, force=asked.force)
-    facts = reviewable(run).facts
-    folder = local_folder(review_folder(run))
-    with _alone(folder), listening(replace(asked.door, usual_port=_port(_last_address(folder)))) as place:
-        access = access_to(asked.door, place.getsockname()[1])
+    facts = read_reviewable(run).facts
+    folder = make_local_folder(find_review_folder(run))
+    with _alone(folder), listen(replace(asked.endpoint, usual_port=_port(_last_address(folder)))) as place:
+        access = make_access(asked.endpoint, place.getsockname()[1])
         with suppress(StorageError):  # the next review has another address then; nothing else is lost
-            durable.write_text(folder / ADDRESS, f"{page_address(asked.door, access.port)}\n")
-        store = open_store(folder, run_identity(run))
+            durable.write_text(folder / ADDRESS, f"{format_address(asked.endpoint, access.port)}\n")
+        store = open_store(folder, identify_run(run))
         try:
             items = open_items(run)
-            engine = Engine(items, _numbers(store, items))
+            engine = Engine(items, encode_answers(items, store.answers()))
             shown = Run(str(facts.get("title") or run.name), str(run.absolute()))
-            desk = Desk(shown, items, store, engine, partial(exported, items))
+            desk = Desk(shown, items, store, engine, partial(export_labels, items))
         except BaseException:
             store.close()
             raise
         try:
-            serve(review_app(desk, access), asked.door, access, place, asked.say)
+            serve(build_app(desk, access), asked.endpoint, access, place, asked.say)
         finally:
             desk.close()
         if asked.export is not None:
             durable.make_folder(asked.export.parent)
-            durable.write_bytes(asked.export, exported(items, engine.state, store.labels(), kind, store.event))
+            durable.write_bytes(asked.export, export_labels(items, engine.state, store.labels(), kind, store.event))
         return Reviewed(run, store.answered, store.skipped, store.event, asked.export)
 
 
@@ -115,14 +116,8 @@ def _port(address: str) -> int:
     return int(address.rpartition(":")[2].rstrip("/") or 0)
 
 
-def _numbers(store: Store, items: Items) -> dict[int, int]:
-    """Row -> number of the class, -1 where an answer was taken back, for the engine."""
-    number = {name: code for code, name in enumerate(items.class_names)}
-    return {row: -1 if name is None else number[name] for row, name in store.answers().items()}
-
-
-def reviewed_text(reviewed: Reviewed) -> str:
-    """What to do with the answers, for the terminal."""
+def format_reviewed(reviewed: Reviewed) -> str:
+    """How it stood and what to do with the answers, for the terminal."""
     out = reviewed.export or Path("reviewed.csv")
     answers = f"{reviewed.answered:,} answer{'' if reviewed.answered == 1 else 's'}"
     skipped = f"{reviewed.skipped:,} row{'' if reviewed.skipped == 1 else 's'} skipped"
@@ -149,7 +144,7 @@ def _next_command(run: Path, labels: Path) -> str:
     return shlex.join(["fewlabels", *words])
 
 
-def reviewed_json(reviewed: Reviewed) -> dict[str, Any]:
+def describe_reviewed(reviewed: Reviewed) -> dict[str, Any]:
     """The same for machines."""
     return {
         "run": str(reviewed.run),

@@ -1,4 +1,4 @@
-"""What a run learns from, and its images on the device."""
+"""What a run learns from, and how its images get to the device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_OF_A_GPU = 0.5  # of its free memory; the rest is for the network and its a
 
 @dataclass(frozen=True)
 class Task:
-    """What to learn from.
+    """Images, the few labels among them, and what a run is measured by.
 
     pixels: (n, h, w, c) uint8. labels: (n,) int64, -1 where unlabelled. ids: n texts. class_names: c texts.
     test_pixels, test_truth: images and labels that only the error is measured on; None if there are none.

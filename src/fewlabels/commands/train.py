@@ -137,7 +137,7 @@ def run_images(
     if start is not None:
         task, settings = continue_from(task, settings, start)
         _say(describe_changes(start, settings), quiet)
-    _say(outlook(task, settings), quiet)
+    _say(describe_plan(task, settings), quiet)
     return run_training(task, settings, folder, how)
 
 
@@ -244,7 +244,7 @@ def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(pixels.mean(axis=3, keepdims=True).round(), np.uint8)
 
 
-def checked_device(name: str) -> str:
+def choose_device(name: str) -> str:
     """The device to use: "auto" takes a GPU where there is one. Raises ConfigError (C7) for one that is not there."""
     import torch
 
@@ -289,7 +289,7 @@ def _warn(what: str) -> None:
     warnings.warn(InputWarning(f"FL-I21 {what}"), stacklevel=4)
 
 
-def outlook(task: Task, settings: TrainSettings) -> str:
+def describe_plan(task: Task, settings: TrainSettings) -> str:
     """What is about to be trained, and on what: how long it takes depends on the pixels above all."""
     side, phases = task.pixels.shape[1], []
     for phase in settings.phases:

@@ -1,4 +1,4 @@
-"""LabelPropagationClassifier: few labels, many rows, scikit-learn's conventions."""
+"""LabelPropagationClassifier: a scikit-learn classifier that learns from few labels and many unlabelled rows."""
 
 from __future__ import annotations
 
@@ -9,25 +9,35 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
+import sklearn.exceptions
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError
-from ..graph import Graph, GraphSettings, Refinement, comparable_rows, graph_from_affinity, spread, unit_rows
+from ..errors import ConfigError, ConvergenceWarning, EmbeddingError, InputWarning, LabelError
+from ..graph import (
+    Graph,
+    GraphSettings,
+    Propagation,
+    Refinement,
+    comparable_rows,
+    graph_from_affinity,
+    spread,
+    unit_rows,
+)
 from ..graph.build import build_graph_of_rows
 from ..graph.extend import Induced, induce, induce_given
 from ..graph.precomputed import edge_weights
 from ..graph.rows import warn_of_rounding
-from .cross_validation import labelled_only
-from .labels import AUTO, CodedLabels, checked_answers, checked_weights, code_labels, rows_with_absent, with_absent
-from .store import Fitted, read_fitted, refinement_of, write_fitted
+from .cross_validation import select_labelled
+from .labels import AUTO, CodedLabels, add_absent_nodes, add_absent_rows, check_new_labels, check_weights, code_labels
+from .store import Fitted, read_fitted, read_refinement, write_fitted
 
 METRICS = ("cosine", "inner_product", "precomputed")
 
 
 class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Labels for every row from a few labelled ones, by label propagation on the graph of nearest neighbours.
+    """Classify every row from a few labelled ones, by label propagation on the graph of nearest neighbours.
 
     Takes the place of sklearn.semi_supervised.LabelSpreading where rows are embeddings: rows are compared by cosine,
     edges are weighted, memory grows with n and not with its square, and rows that no label reaches are said.
@@ -92,9 +102,11 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        given = self.metric == "precomputed"
-        tags.input_tags.pairwise = tags.input_tags.sparse = tags.input_tags.positive_only = given
-        tags.classifier_tags.poor_score = given  # scikit-learn's checks hand in distances, where large means far
+        is_precomputed = self.metric == "precomputed"
+        tags.input_tags.pairwise = tags.input_tags.sparse = tags.input_tags.positive_only = is_precomputed
+        tags.classifier_tags.poor_score = (
+            is_precomputed  # scikit-learn's checks hand in distances, where large means far
+        )
         return tags
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -111,16 +123,16 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             name = type(self).__name__
             raise LabelError("L16", f"{name} requires y to be passed, but the target y is None")
         settings = self._settings()
-        X = self._validated(X, reset=True)
+        X = self._validate(X, reset=True)
         labels, weight = code_labels(y, self.unlabeled, X.shape[0]), None
         absent = np.zeros(labels.codes.size, bool)
         if sample_weight is not None:
-            weight = checked_weights(sample_weight, labels.codes.size, self.mode)
+            weight = check_weights(sample_weight, labels.codes.size, self.mode)
             absent = weight == 0
         if absent.any():
-            labels = labels.without(absent)
-        graph, rows = self._graph_of(X, absent, settings)
-        found = spread(graph, labels.codes, settings, class_names=_names(labels), weight=weight)
+            labels = labels.remove(absent)
+        graph, rows = self._build_graph(X, absent, settings)
+        found = _spread(graph, labels, settings, weight)
         columns = getattr(self, "feature_names_in_", None)
         names = None if columns is None else tuple(columns.tolist())
         return self._keep(Fitted(rows, labels, weight, found, self.n_features_in_, names))
@@ -135,11 +147,9 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         """
         check_is_fitted(self)
         last = self._fitted
-        at, new = checked_answers(rows, y, last.labels.codes.size, last.weight)
-        labels = last.labels.relabeled(at, new, allow_new_classes=allow_new_classes)
-        start = self._start(labels)
-        settings, names = self._settings(), _names(labels)
-        found = spread(last.found.graph, labels.codes, settings, class_names=names, weight=last.weight, start=start)
+        at, new = check_new_labels(rows, y, last.labels.codes.size, last.weight)
+        labels = last.labels.relabel(at, new, allow_new_classes=allow_new_classes)
+        found = _spread(last.found.graph, labels, self._settings(), last.weight, self._first_guess(labels))
         return self._keep(replace(last, labels=labels, found=found))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -149,7 +159,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         neighbour, as they are one node of the graph. The time does not depend on how many rows are labelled.
         Warns (InputWarning, E33) of points without any similarity to a row that a label reached.
         """
-        found = self._induced(X)
+        found = self._induce(X)
         if found.lonely.any():
             what = (
                 f"FL-E33 {found.lonely.sum()} points are not similar to any row that a label reaches: their answer is "
@@ -165,7 +175,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy of predict on the labelled rows of X and y; so cross-validation may hand in unlabelled ones too."""
         check_is_fitted(self)
-        X, y, rows = labelled_only(X, y, self.unlabeled, self.classes_)
+        X, y, rows = select_labelled(X, y, self.unlabeled, self.classes_)
         weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return float(super().score(X, y, weight))
 
@@ -179,7 +189,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         """Read a model that `save` wrote. Raises RunError for any other file; nothing in it can run code."""
         parameters, fitted = read_fitted(path)
         if parameters.get("refinement") is not None:
-            parameters["refinement"] = refinement_of(parameters["refinement"])
+            parameters["refinement"] = read_refinement(parameters["refinement"])
         model = cls(**parameters)
         model.n_features_in_ = fitted.num_features
         if fitted.feature_names is not None:
@@ -204,17 +214,17 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             refinement=Refinement() if self.refinement is None else self.refinement,
         )
 
-    def _validated(self, X: Any, reset: bool) -> Any:
+    def _validate(self, X: Any, reset: bool) -> Any:
         """X as an array, or CSR where sparse is allowed. NaN is refused later, with the numbers of its rows."""
-        given = self.metric == "precomputed"
-        finite = given and not reset  # there scikit-learn wants NaN found before a wrong shape
-        sparse = "csr" if given else False
+        is_precomputed = self.metric == "precomputed"
+        finite = is_precomputed and not reset  # there scikit-learn wants NaN found before a wrong shape
+        sparse = "csr" if is_precomputed else False
         try:
             return validate_data(self, X, reset=reset, accept_sparse=sparse, ensure_all_finite=finite)
         except ValueError as problem:
             raise EmbeddingError("E9", " ".join(str(problem).split())) from problem
 
-    def _graph_of(
+    def _build_graph(
         self, X: Any, absent: NDArray[np.bool_], settings: GraphSettings
     ) -> tuple[Graph, NDArray[np.float32] | None]:
         """The graph of all rows, in which absent ones have no edges; and its rows, if it has any."""
@@ -229,14 +239,14 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             graph = build_graph_of_rows(rows, settings)
             warn_of_rounding(present, graph.node, settings)
         if absent.any():
-            graph, rows = with_absent(graph, absent), rows_with_absent(rows, absent)
+            graph, rows = add_absent_nodes(graph, absent), add_absent_rows(rows, absent)
         return graph, rows
 
     def _keep(self, fitted: Fitted) -> Self:
         result, graph, solution = fitted.found.pseudo_labels, fitted.found.graph, fitted.found.solution
         self._fitted = fitted
         self.classes_ = fitted.labels.classes
-        self.transduction_ = fitted.labels.decoded(result.label)
+        self.transduction_ = fitted.labels.decode(result.label)
         self.label_distributions_ = result.distribution
         self.certainty_ = result.certainty
         self.reached_ = result.reached
@@ -246,7 +256,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         self.n_iter_ = max(1, int(self.n_steps_.max()))
         return self
 
-    def _start(self, labels: CodedLabels) -> NDArray[Any] | None:
+    def _first_guess(self, labels: CodedLabels) -> NDArray[Any] | None:
         """The last solution with its columns where these classes have them; released mode starts from zero."""
         if self.mode == "released":
             return None
@@ -258,10 +268,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
                 start[:, column] = x[:, place[label]]
         return start
 
-    def _induced(self, X: Any) -> Induced:
+    def _induce(self, X: Any) -> Induced:
         check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        answering, rows = self._answering(), self._fitted.rows
+        X = self._validate(X, reset=False)
+        answering, rows = self._find_answering(), self._fitted.rows
         everyone = answering.size == self.reached_.size  # then nothing needs copying
         distribution = self.label_distributions_ if everyone else self.label_distributions_[answering]
         if rows is None:
@@ -271,7 +281,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         # whatever the metric, the length of a new point cancels, so that it need not be known on which scale rows are
         return induce(unit_rows(X), near, distribution, self.n_neighbors, float(self.gamma))
 
-    def _answering(self) -> NDArray[np.int64]:
+    def _find_answering(self) -> NDArray[np.int64]:
         """The fitted rows that new points ask: one for each node, reached by labels, with a direction; ascending."""
         fitted = self._fitted
         graph = fitted.found.graph
@@ -286,5 +296,34 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return first[directed] if directed.any() else first  # only rows without direction are labelled
 
 
-def _names(labels: CodedLabels) -> list[str]:
-    return [str(label) for label in labels.classes]
+class EstimatorConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):  # type: ignore[misc]
+    """A warning of convergence that scikit-learn's filters know, and those of fewlabels."""
+
+
+def _spread(
+    graph: Graph,
+    labels: CodedLabels,
+    settings: GraphSettings,
+    weight: NDArray[np.float64] | None,
+    start: NDArray[Any] | None = None,
+) -> Propagation:
+    """Spread the labels; ConvergenceWarnings come out as EstimatorConvergenceWarning, at the call of fit."""
+    told: list[str] = []
+    is_solving = True  # afterwards nothing is kept: threads that catch warnings may leave each other's handlers behind
+    names = [str(label) for label in labels.classes]
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def keep(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if is_solving and issubclass(category, ConvergenceWarning):
+                told.append(str(message))
+            else:
+                show(message, category, *where)
+
+        warnings.showwarning = keep  # type: ignore[assignment]
+        warnings.simplefilter("always", ConvergenceWarning)
+        found = spread(graph, labels.codes, settings, class_names=names, weight=weight, start=start)
+    is_solving = False
+    for text in told:
+        warnings.warn(EstimatorConvergenceWarning(text), stacklevel=3)
+    return found

@@ -14,7 +14,7 @@ from sklearn.utils import _safe_indexing, indexable
 
 from ..conventions import UNLABELED
 from ..errors import LabelError
-from .labels import AUTO, code_labels, labelled
+from .labels import AUTO, code_labels, find_labelled
 
 
 class LabeledKFold:
@@ -75,13 +75,13 @@ def labeled_scorer(scoring: str | Scorer = "accuracy", *, unlabeled: object = AU
 
 
 def _score_labelled(estimator: Any, X: Any, y: Any, *, scoring: str | Scorer, unlabeled: object) -> float:
-    known = labelled_only(X, y, unlabeled, getattr(estimator, "classes_", ()))
+    known = select_labelled(X, y, unlabeled, getattr(estimator, "classes_", ()))
     return float(get_scorer(scoring)(estimator, known[0], known[1]))
 
 
-def labelled_only(X: Any, y: Any, unlabeled: object, classes: Any) -> tuple[Any, Any, NDArray[np.int64]]:
+def select_labelled(X: Any, y: Any, unlabeled: object, classes: Any) -> tuple[Any, Any, NDArray[np.int64]]:
     """The labelled rows of X and y, and their numbers. Raises LabelError (L16) where there are none."""
-    rows = np.flatnonzero(labelled(y, unlabeled, classes))
+    rows = np.flatnonzero(find_labelled(y, unlabeled, classes))
     if rows.size == 0:
         raise LabelError("L16", f"0 labelled of {len(y)} rows to score", do="LabeledKFold makes folds that have some")
     if rows.size == len(y):

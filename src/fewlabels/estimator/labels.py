@@ -1,4 +1,4 @@
-"""y as users write it -> class numbers, and back; what each row counts."""
+"""Labels and weights as users write them, to class numbers and checked arrays, and back."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ class CodedLabels:
     classes: NDArray[Any]
     marker: object = AUTO
 
-    def decoded(self, codes: NDArray[np.int64]) -> NDArray[Any]:
+    def decode(self, codes: NDArray[np.int64]) -> NDArray[Any]:
         """The user's labels of class numbers; the marker where a number is -1."""
         if not (codes == UNLABELED).any():
             return np.asarray(self.classes[codes])
         marker = self._default_marker() if _is_auto(self.marker) else self.marker
-        labels = np.full(codes.shape, marker, _type_of_both(self.classes.dtype, np.asarray(marker).dtype))
+        labels = np.full(codes.shape, marker, _common_type(self.classes.dtype, np.asarray(marker).dtype))
         labels[codes != UNLABELED] = self.classes[codes[codes != UNLABELED]]
         return labels
 
-    def relabeled(self, rows: NDArray[np.integer], y: NDArray[Any], *, allow_new_classes: bool) -> CodedLabels:
-        """With other labels on these rows, the marker for none; the cost is that of the labelled rows, not of all.
+    def relabel(self, rows: NDArray[np.integer], y: NDArray[Any], *, allow_new_classes: bool) -> CodedLabels:
+        """The same with other labels on these rows, the marker for none. Costs what the labelled rows cost, not all.
 
         Raises LabelError (L34) for a label that is no class yet, unless they may come.
         """
         at = np.union1d(np.flatnonzero(self.codes != UNLABELED), rows)
-        labels = self.decoded(self.codes[at]).astype(object)
+        labels = self.decode(self.codes[at]).astype(object)
         labels[np.searchsorted(at, rows)] = y
         coded = code_labels(labels.tolist(), self.marker)
         if not allow_new_classes:
@@ -57,15 +57,15 @@ class CodedLabels:
         codes[at] = coded.codes
         return CodedLabels(codes, coded.classes, self.marker if _is_auto(coded.marker) else coded.marker)
 
-    def without(self, rows: NDArray[np.bool_]) -> CodedLabels:
-        """With no label on these rows, and without classes that only they had."""
+    def remove(self, rows: NDArray[np.bool_]) -> CodedLabels:
+        """The same without the labels of these rows, (n,) bool, and without classes that only they had."""
         codes = np.where(rows, UNLABELED, self.codes)
         left, numbers = np.unique(codes[codes != UNLABELED], return_inverse=True)
         codes[codes != UNLABELED] = numbers
         return CodedLabels(codes, self.classes[left], self.marker)
 
     def _refuse_new(self, coded: CodedLabels, rows: NDArray[np.integer]) -> None:
-        """Raises L34 where `coded`, the labels of these rows, has a class that is none of ours."""
+        """Raise LabelError (L34) where `coded`, the labels of these rows, has a class that is not known yet."""
         known, classes = self.classes.tolist(), coded.classes.tolist()
         new = [number for number, label in enumerate(classes) if label not in set(known)]
         if new:
@@ -91,7 +91,7 @@ MARKERS: dict[str, Callable[[object], bool]] = {
 
 
 def code_labels(y: object, unlabeled: object = AUTO, num_rows: int | None = None) -> CodedLabels:
-    """Class numbers of y, (n,) of integers, whole floats, booleans or strings. num_rows: that there must be.
+    """Turn labels into class numbers. y: (n,) integers, whole floats, booleans or strings. num_rows: expected n.
 
     unlabeled: the one value that means "no label" (NaN and None count as such a value); "auto" takes -1, NaN, None or
     "", whichever occurs. Two of these in one y are refused (L19); exactly the labels -1 and 1 are two classes, and a
@@ -99,11 +99,11 @@ def code_labels(y: object, unlabeled: object = AUTO, num_rows: int | None = None
     Raises LabelError for continuous or mixed labels (L22), for y without any label (L16), for another number or shape
     (L23).
     """
-    array = _column(y)
+    array = _to_column(y)
     if num_rows not in (None, array.size):
         what = f"{array.size} labels for {num_rows} rows (inconsistent numbers of samples)"
         raise LabelError("L23", what, do="give one label for each row")
-    missing, marker = _missing(array, unlabeled)
+    missing, marker = _find_missing(array, unlabeled)
     if missing.all():
         raise LabelError("L16", f"0 labelled of {array.size} rows", do="label at least one row of each class")
     known = array[~missing]
@@ -115,10 +115,10 @@ def code_labels(y: object, unlabeled: object = AUTO, num_rows: int | None = None
         raise LabelError("L22", f"labels of mixed types: {kinds}", do="make them all of one type") from problem
     codes = np.full(array.shape, UNLABELED, np.int64)
     codes[~missing] = numbers
-    return CodedLabels(codes, _plain_type(classes), marker)
+    return CodedLabels(codes, _to_plain_type(classes), marker)
 
 
-def _column(y: object) -> NDArray[Any]:
+def _to_column(y: object) -> NDArray[Any]:
     """y as an array of one dimension. Raises LabelError for any other shape (L23), and for a type that is no label."""
     try:
         array = np.asarray(y, object) if _is_object(y) else np.asarray(y)
@@ -131,11 +131,12 @@ def _column(y: object) -> NDArray[Any]:
         raise LabelError("L23", " ".join(str(problem).split()), do="give one label for each row") from problem
 
 
-def checked_answers(
+def check_new_labels(
     rows: ArrayLike, y: ArrayLike, num_rows: int, weight: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """(q,) row numbers and (q,) labels. Raises LabelError: L23 for other shapes or types, L15 for rows that were not
-    fitted, L43 for rows of weight zero. weight: (n,), or None.
+    """Row numbers, (q,) int64, and their labels, (q,), as handed to `add_labels`. weight: (n,) of the fit, or None.
+
+    Raises LabelError: L23 for other shapes or types, L15 for rows that were not fitted, L43 for rows of weight zero.
     """
     at, new = np.asarray(rows), np.asarray(y, object)
     if at.shape != new.shape or at.ndim != 1 or (at.dtype.kind not in "iu" and at.size):
@@ -149,15 +150,15 @@ def checked_answers(
     return at, new
 
 
-def labelled(y: object, unlabeled: object = AUTO, classes: NDArray[Any] | tuple[()] = ()) -> NDArray[np.bool_]:
-    """(n,) which rows of y have a label. With "auto", a marker that is one of `classes` is a label."""
+def find_labelled(y: object, unlabeled: object = AUTO, classes: NDArray[Any] | tuple[()] = ()) -> NDArray[np.bool_]:
+    """Which rows of y have a label, (n,) bool. With "auto", a marker that is one of `classes` is a label."""
     array = column_or_1d(np.asarray(y, object) if _is_object(y) else np.asarray(y))
     if not _is_auto(unlabeled):
-        return ~_equal(array, unlabeled)
+        return ~_find_equal(array, unlabeled)
     names = [name for name, is_marker in MARKERS.items() if not any(is_marker(label) for label in classes)]
     missing = np.zeros(array.shape, bool)
     for name in names:
-        missing |= _rows(array, name, MARKERS[name])
+        missing |= _find_marked(array, name, MARKERS[name])
     return ~missing
 
 
@@ -165,13 +166,13 @@ def _is_auto(value: object) -> bool:
     return isinstance(value, str) and value == AUTO
 
 
-def _plain_type(classes: NDArray[Any]) -> NDArray[Any]:
+def _to_plain_type(classes: NDArray[Any]) -> NDArray[Any]:
     """Classes out of an array of objects as numbers where they are: scikit-learn's scores know no objects."""
     kinds = {type(label) for label in classes} if classes.dtype.kind == "O" else set()
     return np.array(classes.tolist()) if kinds and kinds <= {int, float, bool} else classes
 
 
-def _type_of_both(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
+def _common_type(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
     """A type that holds labels of both; NumPy would make text of numbers beside text."""
     if one.kind == other.kind or {one.kind, other.kind} <= set("iuf"):
         return np.result_type(one, other)
@@ -183,11 +184,11 @@ def _is_object(y: object) -> bool:
     return isinstance(y, (list, tuple)) and len({isinstance(value, str) for value in y}) > 1
 
 
-def _missing(array: NDArray[Any], unlabeled: object) -> tuple[NDArray[np.bool_], object]:
+def _find_missing(array: NDArray[Any], unlabeled: object) -> tuple[NDArray[np.bool_], object]:
     """Which rows are unlabelled, and by which value."""
     if not _is_auto(unlabeled):
-        return _equal(array, unlabeled), unlabeled
-    found = {name: rows for name, is_marker in MARKERS.items() if (rows := _rows(array, name, is_marker)).any()}
+        return _find_equal(array, unlabeled), unlabeled
+    found = {name: rows for name, is_marker in MARKERS.items() if (rows := _find_marked(array, name, is_marker)).any()}
     if set(found) == {"-1"} and array.dtype.kind != "O" and set(np.unique(array)) == {-1, 1}:
         what = "FL-L20 the labels are -1 and 1: taken as two classes; if -1 means unlabelled, say unlabeled=-1"
         warnings.warn(InputWarning(what), stacklevel=5)
@@ -200,7 +201,7 @@ def _missing(array: NDArray[Any], unlabeled: object) -> tuple[NDArray[np.bool_],
     return np.zeros(array.shape, bool), AUTO
 
 
-def _rows(array: NDArray[Any], name: str, is_marker: Callable[[object], bool]) -> NDArray[np.bool_]:
+def _find_marked(array: NDArray[Any], name: str, is_marker: Callable[[object], bool]) -> NDArray[np.bool_]:
     if array.dtype.kind in "iub":
         return np.asarray(array == -1) if name == "-1" and array.dtype.kind == "i" else np.zeros(array.shape, bool)
     if array.dtype.kind == "f":
@@ -210,10 +211,10 @@ def _rows(array: NDArray[Any], name: str, is_marker: Callable[[object], bool]) -
     return np.fromiter((is_marker(value) for value in array.tolist()), bool, array.size)
 
 
-def _equal(array: NDArray[Any], unlabeled: object) -> NDArray[np.bool_]:
+def _find_equal(array: NDArray[Any], unlabeled: object) -> NDArray[np.bool_]:
     for name in ("NaN", "None"):
         if MARKERS[name](unlabeled):
-            return _rows(array, name, MARKERS[name])
+            return _find_marked(array, name, MARKERS[name])
     return np.fromiter((value == unlabeled for value in array.tolist()), bool, array.size)
 
 
@@ -233,11 +234,8 @@ def _refuse_continuous(known: NDArray[Any]) -> None:
         )
 
 
-Weights = NDArray[np.float64]
-
-
-def checked_weights(sample_weight: Any, num_rows: int, mode: str) -> Weights:
-    """(n,) float64. Raises LabelError (L43) for anything but one finite number from 0 up per row, one of them above 0.
+def check_weights(sample_weight: Any, num_rows: int, mode: str) -> NDArray[np.float64]:
+    """sample_weight as (n,) float64. Raises LabelError (L43) unless each is finite and from 0 up, and one above 0.
 
     Copies of a row are one node in paper mode, whose label then counts as often; they change nothing else. In released
     mode they are nodes of their own, so that there weights would mean something else, and the authors' code has none.
@@ -250,16 +248,16 @@ def checked_weights(sample_weight: Any, num_rows: int, mode: str) -> Weights:
     return weight
 
 
-def with_absent(graph: Graph, absent: NDArray[np.bool_]) -> Graph:
-    """The graph of the rows that are not absent, with each absent row as a node without edges. absent: (n,)."""
+def add_absent_nodes(graph: Graph, absent: NDArray[np.bool_]) -> Graph:
+    """Add each absent row to the graph of the others, as a node without edges. absent: (n,) bool."""
     node = np.empty(absent.size, np.int64)
     node[~absent] = graph.node
     node[absent] = graph.affinity.shape[0] + np.arange(absent.sum())
     return replace(add_lone_nodes(graph, int(absent.sum())), node=node)
 
 
-def rows_with_absent(rows: NDArray[np.float32] | None, absent: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-    """The rows that are not absent, with zeros for each absent one; None for a graph without rows."""
+def add_absent_rows(rows: NDArray[np.float32] | None, absent: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    """Add zeros for each absent row to the rows of the others; None for a graph without rows."""
     if rows is None:
         return None
     whole = np.zeros((absent.size, rows.shape[1]), np.float32)

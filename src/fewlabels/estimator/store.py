@@ -70,7 +70,7 @@ def write_fitted(path: str | Path, parameters: dict[str, Any], fitted: Fitted) -
         "parameters": parameters,
         "classes": labels.classes.tolist(),
         "dtype": labels.classes.dtype.str if labels.classes.dtype.kind != "O" else "O",
-        "marker": _plain(labels.marker),
+        "marker": _to_plain(labels.marker),
         "num_tied": result.num_tied,
         "num_features": fitted.num_features,
         "feature_names": fitted.feature_names,
@@ -82,14 +82,14 @@ def write_fitted(path: str | Path, parameters: dict[str, Any], fitted: Fitted) -
         name: getattr(found.solution, name) for name in SOLUTION
     }
     arrays |= {name: part for name, part in (("units", fitted.rows), ("weight", fitted.weight)) if part is not None}
-    facts_line = np.frombuffer(json.dumps(facts, default=_plain).encode(), np.uint8)
-    with durable.writing(path) as file, zipfile.ZipFile(file, "w") as archive:
+    facts_line = np.frombuffer(json.dumps(facts, default=_to_plain).encode(), np.uint8)
+    with durable.write_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in {"facts": facts_line, **arrays}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
-def _plain(value: object) -> object:
+def _to_plain(value: object) -> object:
     """NumPy scalars as Python's own, and pandas' missing values as None."""
     if MARKERS["None"](value):
         return None
@@ -98,7 +98,7 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def refinement_of(stored: dict[str, Any]) -> Refinement:
+def read_refinement(stored: dict[str, Any]) -> Refinement:
     """A refinement as it was before it became JSON, which has lists and no tuples."""
     prior = stored["prior"]
     return Refinement(**(stored | {"prior": tuple(prior) if isinstance(prior, list) else prior}))
@@ -118,15 +118,15 @@ def read_fitted(path: str | Path) -> tuple[dict[str, Any], Fitted]:
     if version not in READABLE:
         raise RunError("K6", f"model of format {version}, this version reads {FORMAT}", where=path, do="upgrade")
     try:
-        return facts["parameters"], _fitted(facts, stored)
+        return facts["parameters"], _restore(facts, stored)
     except DAMAGED as problem:
         raise RunError("K2", f"a part is missing or damaged ({problem})", where=path) from problem
 
 
-def _fitted(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Fitted:
+def _restore(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Fitted:
     rows, names = stored.get("units"), facts.get("feature_names")
     width = facts["num_features"] if rows is None else rows.shape[1]
-    labels, found = _labels(facts, stored), _propagation(facts, stored)
+    labels, found = _restore_labels(facts, stored), _restore_propagation(facts, stored)
     num_rows = {labels.codes.size, found.graph.node.size, found.pseudo_labels.label.size} | set(
         () if rows is None else (len(rows),)
     )
@@ -136,12 +136,12 @@ def _fitted(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Fitted:
     return Fitted(rows, labels, stored.get("weight"), found, width, None if names is None else tuple(names))
 
 
-def _labels(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> CodedLabels:
+def _restore_labels(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> CodedLabels:
     marker = facts["marker"]
     return CodedLabels(stored["codes"], np.array(facts["classes"], facts["dtype"]), marker)
 
 
-def _propagation(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Propagation:
+def _restore_propagation(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Propagation:
     size = stored["component"].size
     affinity = sp.csr_array((stored["w_data"], stored["w_indices"], stored["w_indptr"]), (size, size))
     result = PseudoLabels(**{name: stored[name] for name in RESULT}, num_tied=facts["num_tied"])

@@ -11,8 +11,8 @@ import numpy as np
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning
 from ..graph import GraphSettings, LeaveOneOut, Propagation, PseudoLabels, leave_one_out
-from .map import Plane, plane
-from .reliability import confusion, reliability
+from .map import Plane, place_rows
+from .reliability import bin_by_certainty, count_confusions
 from .schema import CERTAIN, DOUBTFUL, SUSPICIOUS, Insights, MapPoints, Tile
 
 FEWEST_CHECKED, MOST_CHECKED = 8, 1000  # given labels
@@ -47,10 +47,10 @@ def compute_insights(
     on_stage(CHECK)
     checked = _check(propagation, labels, settings)
     on_stage(MAP)
-    shown = plane(descriptors, labels, by_cosine=settings.metric == "cosine")
+    shown = place_rows(descriptors, labels, by_cosine=settings.metric == "cosine")
     values = {
         "reliability": measure_reliability(propagation, labels, truth),
-        "confusion": _count_confusions(propagation, labels, truth),
+        "confusion": _measure_confusions(propagation, labels, truth),
         "degrees": _count_degrees(propagation),
         "components": _count_components(propagation, labels),
         "map": {"method": shown.method, "num_rows": int(found.label.size), "num_shown": int(shown.rows.size)},
@@ -71,18 +71,20 @@ def _num_classes(propagation: Propagation) -> int:
 def measure_reliability(
     propagation: Propagation, labels: np.ndarray, truth: np.ndarray | None
 ) -> dict[str, Any] | None:
-    """`reliability` of the pseudo-labels whose truth is known; a row without one counts as wrong, with certainty 0."""
+    """How certainty agrees with the truth where that is known. A row without a label counts as wrong, certainty 0."""
     if truth is None:
         return None
     found, asked = propagation.pseudo_labels, (labels == UNLABELED) & (truth != UNLABELED)
-    return reliability(found.certainty[asked], (found.label == truth)[asked])
+    return bin_by_certainty(found.certainty[asked], (found.label == truth)[asked])
 
 
-def _count_confusions(propagation: Propagation, labels: np.ndarray, truth: np.ndarray | None) -> dict[str, Any] | None:
+def _measure_confusions(
+    propagation: Propagation, labels: np.ndarray, truth: np.ndarray | None
+) -> dict[str, Any] | None:
     if truth is None:
         return None
     asked = (labels == UNLABELED) & (truth != UNLABELED)
-    return confusion(propagation.pseudo_labels.label[asked], truth[asked], _num_classes(propagation))
+    return count_confusions(propagation.pseudo_labels.label[asked], truth[asked], _num_classes(propagation))
 
 
 def _check(propagation: Propagation, labels: np.ndarray, settings: GraphSettings) -> LeaveOneOut:

@@ -18,14 +18,14 @@ PERPLEXITY, ROUNDS = 30.0, 500
 
 
 class Plane(NamedTuple):
-    """rows: (m,) int64 ascending. places: (m, 2) float32. method: how they got there."""
+    """Some rows on a plane. rows: (m,) int64 ascending. places: (m, 2) float32. method: how they got there."""
 
     rows: np.ndarray
     places: np.ndarray
     method: Literal["t-SNE", "PCA"]
 
 
-def plane(descriptors: np.ndarray, labels: np.ndarray, *, by_cosine: bool) -> Plane:
+def place_rows(descriptors: np.ndarray, labels: np.ndarray, *, by_cosine: bool) -> Plane:
     """Up to 1,500 rows on a plane, labelled ones first. The same descriptors give the same places.
 
     descriptors: (n, d); only the rows shown are read, and those with NaN or infinity count as zeros. labels: (n,) -1
@@ -39,7 +39,7 @@ def plane(descriptors: np.ndarray, labels: np.ndarray, *, by_cosine: bool) -> Pl
         x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     else:
         x = x / max(float(np.abs(x).max(initial=0)), np.finfo(np.float64).tiny)
-    components = principal(x, COMPONENTS)
+    components = find_components(x, COMPONENTS)
     first = components[:, :2]
     if len(rows) >= TSNE_FROM and first[:, 0].std() > 0 and find_spec("sklearn") is not None:
         return Plane(rows, _tsne(components), "t-SNE")
@@ -58,7 +58,7 @@ def _sample(labels: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([labelled, others[: MOST_ROWS - labelled.size]]))
 
 
-def principal(x: np.ndarray, count: int) -> np.ndarray:
+def find_components(x: np.ndarray, count: int) -> np.ndarray:
     """(m, max(2, min(count, d))) the first principal components of (m, d), each with its largest entry positive."""
     x = x - x.mean(axis=0)
     if x.shape[1] <= x.shape[0]:

@@ -24,7 +24,7 @@ def auroc(certainty: np.ndarray, right: np.ndarray) -> float | None:
     return float((below + up_to).sum() / (2 * wrong.size * good.size))
 
 
-def reliability(certainty: np.ndarray, right: np.ndarray) -> dict[str, Any] | None:
+def bin_by_certainty(certainty: np.ndarray, right: np.ndarray) -> dict[str, Any] | None:
     """Share of right rows in each of ten bins of certainty, AUROC and ECE; None for no rows.
 
     ECE is the mean distance of a bin's certainty from its share of right ones, weighted by its rows.
@@ -48,7 +48,7 @@ def reliability(certainty: np.ndarray, right: np.ndarray) -> dict[str, Any] | No
     }
 
 
-def confusion(label: np.ndarray, truth: np.ndarray, num_classes: int) -> dict[str, Any] | None:
+def count_confusions(label: np.ndarray, truth: np.ndarray, num_classes: int) -> dict[str, Any] | None:
     """How often rows of each true class got which pseudo-label; None for no rows.
 
     label: (m,) int64, -1 for none. truth: (m,) int64 from 0 up.

@@ -30,7 +30,7 @@ def are_repeats(runs: Sequence[Run]) -> bool:
     return all(compared(run) == compared(runs[0]) for run in runs) and not _data_rows(runs, DATA, [""] * len(runs))
 
 
-def doubles(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
+def find_doubles(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
     """A warning for each run that is there more than once, of runs that are repeats."""
     groups: list[list[int]] = []
     for place, run in enumerate(runs):
@@ -58,7 +58,7 @@ def _is_same(one: Run, other: Run) -> bool:
     return mine == its if mine and its else _inputs(one) == _inputs(other)
 
 
-def differences(runs: Sequence[Run], names: Sequence[str]) -> list[list[str]]:
+def find_differences(runs: Sequence[Run], names: Sequence[str]) -> list[list[str]]:
     """Inputs, data and settings that are not equal in all runs, seeds left out: header, then a row for each."""
     titled = not all(_data(run) for run in runs)
     each = [_inputs(run, titled=titled) | dict(_leaves(run.settings)) for run in runs]
@@ -100,7 +100,7 @@ def _inputs(run: Run, *, titled: bool = False) -> dict[str, object]:
     return {name: value for name, value in named.items() if value}
 
 
-def settings_of(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> tuple[str, list[tuple[str, str]]]:
+def merge_settings(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> tuple[str, list[tuple[str, str]]]:
     """A heading that says whose they are, and the settings of the first run, with the seeds of all."""
     rows = [(name, str(value)) for name, value in _leaves(runs[0].settings)]
     if len(runs) == 1:
@@ -112,7 +112,7 @@ def settings_of(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> tup
     return f"Settings of {names[0]}; those that differ are above", rows
 
 
-def versions_of(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[str, str]]:
+def merge_versions(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[str, str]]:
     """Versions that the runs were made with; where they are not the same, those of each run."""
     each = [run.facts["versions"] for run in runs]
     keys = dict.fromkeys(key for versions in each for key in versions)

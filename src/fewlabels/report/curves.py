@@ -13,7 +13,7 @@ MOST_EPOCHS = 12  # in the table beside the pictures
 Known = list[float | None]  # one for each epoch; None where a number is not known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Curve:
     """One training run, epoch by epoch. The test error is not measured every time.
 
@@ -63,17 +63,17 @@ class Curve:
 
         The error is the teacher's where one averages, for it is what such a method is after.
         """
-        rows = zip(self.at, headline(self), self.phase, strict=True)
+        rows = zip(self.at, pick_error(self), self.phase, strict=True)
         return [(steps, error, phase == self.phase[-1]) for steps, error, phase in rows if error is not None]
 
 
-def headline(curve: Curve) -> Known:
+def pick_error(curve: Curve) -> Known:
     """The error of the teacher where there is one, else of the network."""
     taught = curve.teacher_error or [None] * len(curve.error)
     return [error if teacher is None else teacher for error, teacher in zip(curve.error, taught, strict=True)]
 
 
-def curve_of(run: Run, name: str) -> Curve:
+def read_curve(run: Run, name: str) -> Curve:
     """The curve of a run that is called so; of no epochs where it trained nothing."""
     epochs = run.of("epoch")
 
@@ -97,7 +97,7 @@ def curve_of(run: Run, name: str) -> Curve:
     )
 
 
-def curve_rows(curve: Curve) -> list[list[str]]:
+def make_curve_rows(curve: Curve) -> list[list[str]]:
     """A curve as a table: header, then a dozen of its epochs, evenly spread, and the last of each phase."""
     last = [begin - 1 for begin in curve.begins[1:]] + [len(curve.phase) - 1]
     step = max(1, -(-len(curve.phase) // MOST_EPOCHS))
@@ -105,7 +105,7 @@ def curve_rows(curve: Curve) -> list[list[str]]:
     columns = [
         (name, form, values)
         for name, form, values in (
-            ("test error", "{:.1f} %", headline(curve)),
+            ("test error", "{:.1f} %", pick_error(curve)),
             ("right pseudo-labels", "{:.1f} %", curve.accuracy),
             ("mean certainty", "{:.2f}", curve.certainty),
             ("loss", "{:.3g}", curve.loss),
@@ -121,5 +121,5 @@ def curve_rows(curve: Curve) -> list[list[str]]:
 
 
 def is_known(values: Sequence[float | None]) -> bool:
-    """Whether any of them is."""
+    """Whether any of the values is known."""
     return any(value is not None for value in values)

@@ -10,10 +10,19 @@ from typing import Any
 
 from ..errors import ConfigError, shown
 from ..runs import Run, read_run
-from .comparison import are_repeats, differences, doubles, settings_of, versions_of
-from .curves import Curve, curve_of, curve_rows
-from .insights import Galleries, Insights, component_rows, galleries_of, insights_of
-from .words import MEANINGS, distinct_names, length_note, number, phase_notes, sentence, summary, warnings
+from .comparison import are_repeats, find_differences, find_doubles, merge_settings, merge_versions
+from .curves import Curve, make_curve_rows, read_curve
+from .insights import Galleries, Insights, make_component_rows, read_galleries, read_insights
+from .words import (
+    MEANINGS,
+    describe_length,
+    describe_phases,
+    distinct_names,
+    list_warnings,
+    number,
+    summarize,
+    write_sentence,
+)
 
 MOST_CARDS = 6
 FOLDED = {  # where there are more numbers than that
@@ -28,38 +37,7 @@ FOLDED = {  # where there are more numbers than that
 }
 
 
-@dataclass(frozen=True)
-class Card:
-    """A headline number: what it is, the number as text, one line on what it means."""
-
-    name: str
-    value: str
-    meaning: str
-
-
-def cards_of(results: Mapping[str, Any], suspicious: Mapping[str, int] | None) -> tuple[list[Card], list[Card]]:
-    """At most MOST_CARDS for the top, and the rest. suspicious: labels checked and contradicted, if they were."""
-    hidden = {"certainty"} if results.get("certainty_right") is not None else set()
-    cards = {
-        key: Card(name, number(results[key], unit), meaning)
-        for key, (name, unit, meaning) in MEANINGS.items()
-        if results.get(key) is not None and key not in hidden and not (key == "unreached" and results[key] == 0)
-    }
-    if suspicious and suspicious["num_checked"]:
-        errors = {key: card for key, card in cards.items() if key.endswith("_error")}
-        cards = errors | {"contradicted": _contradicted(suspicious)} | cards
-    if len(cards) <= MOST_CARDS:
-        return list(cards.values()), []
-    top = [key for key in cards if key not in FOLDED][:MOST_CARDS]
-    return [cards[key] for key in top], [card for key, card in cards.items() if key not in top]
-
-
-def _contradicted(suspicious: Mapping[str, int]) -> Card:
-    number_of = f"{suspicious['num_contradicted']:,} of {suspicious['num_checked']:,}"
-    return Card("Given labels contradicted", number_of, "Each was left out in turn, and the others asked.")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """All that one page shows. Parts that are not known are None or empty."""
 
@@ -98,41 +76,72 @@ def gather(folders: Sequence[str | Path]) -> Report:
     if not folders:
         raise ConfigError("C25", "no run to report on", do="name one run folder or more")
     given = [read_run(folder) for folder in folders]
-    runs = [run for one in given for run in _expanded(one)]
+    runs = [run for one in given for run in _expand_seeds(one)]
     alone = runs[0] if len(runs) == 1 else None
     given_names, names = _names(given), _names(runs)
     classes = [shown(name) for name in runs[0].facts.get("class_names", [])]
     repeats = are_repeats(runs)
-    curves = [curve for run, name in zip(runs, names, strict=True) if (curve := curve_of(run, name)).phase]
-    insights = insights_of(alone, classes) if alone else Insights()
-    settings_title, settings = settings_of(runs, names, repeats)
-    cards, more = cards_of(alone.results, insights.suspicious) if alone else ([], [])
+    curves = [curve for run, name in zip(runs, names, strict=True) if (curve := read_curve(run, name)).phase]
+    insights = read_insights(alone, classes) if alone else Insights()
+    settings_title, settings = merge_settings(runs, names, repeats)
+    cards, more = make_cards(alone.results, insights.suspicious) if alone else ([], [])
     return Report(
         title=_title(given, given_names, repeats),
-        sentence=sentence(runs, repeats),
+        sentence=write_sentence(runs, repeats),
         finished=all(run.results for run in [*given, *runs]),
         warnings=_warnings(runs, names, repeats),
         notes=_notes(runs, names, repeats),
         cards=cards,
         more=[["number", "value", "what it means"], *([card.name, card.value, card.meaning] for card in more)],
         curves=curves,
-        phases=phase_notes(curves[0]) if len(curves) == 1 else [],
+        phases=describe_phases(curves[0]) if len(curves) == 1 else [],
         repeats=repeats,
         histogram=alone.results.get("certainty_histogram") if alone else None,
         class_names=classes,
         class_counts=alone.results.get("class_counts") if alone else None,
         table=[] if alone else _comparison(runs, names, repeats),
-        differences=[] if repeats else differences(runs, names),
+        differences=[] if repeats else find_differences(runs, names),
         health=_health(alone) if alone else [],
         solver=_solver(alone) if alone else [],
         insights=insights,
-        galleries=galleries_of(alone, classes) if alone else None,
-        learning=curve_rows(curves[0]) if alone and curves else [],
+        galleries=read_galleries(alone, classes) if alone else None,
+        learning=make_curve_rows(curves[0]) if alone and curves else [],
         settings_title=settings_title,
         settings=settings,
-        versions=versions_of(given, given_names),
+        versions=merge_versions(given, given_names),
         origin=[pair for run, name in zip(given, given_names, strict=True) for pair in _origin(run, name, len(given))],
     )
+
+
+@dataclass(frozen=True)
+class Card:
+    """A headline number: what it is, the number as text, one line on what it means."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+def make_cards(results: Mapping[str, Any], suspicious: Mapping[str, int] | None) -> tuple[list[Card], list[Card]]:
+    """At most MOST_CARDS for the top, and the rest. suspicious: labels checked and contradicted, if they were."""
+    hidden = {"certainty"} if results.get("certainty_right") is not None else set()
+    cards = {
+        key: Card(name, number(results[key], unit), meaning)
+        for key, (name, unit, meaning) in MEANINGS.items()
+        if results.get(key) is not None and key not in hidden and not (key == "unreached" and results[key] == 0)
+    }
+    if suspicious and suspicious["num_checked"]:
+        errors = {key: card for key, card in cards.items() if key.endswith("_error")}
+        cards = errors | {"contradicted": _contradicted(suspicious)} | cards
+    if len(cards) <= MOST_CARDS:
+        return list(cards.values()), []
+    top = [key for key in cards if key not in FOLDED][:MOST_CARDS]
+    return [cards[key] for key in top], [card for key, card in cards.items() if key not in top]
+
+
+def _contradicted(suspicious: Mapping[str, int]) -> Card:
+    number_of = f"{suspicious['num_contradicted']:,} of {suspicious['num_checked']:,}"
+    return Card("Given labels contradicted", number_of, "Each was left out in turn, and the others asked.")
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
@@ -140,13 +149,15 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 
 def _warnings(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[str]:
-    lines = [line for run, name in zip(runs, names, strict=True) for line in warnings(run, name)]
-    return [*doubles(runs, names), *lines] if repeats else lines
+    lines = [line for run, name in zip(runs, names, strict=True) for line in list_warnings(run, name)]
+    return [*find_doubles(runs, names), *lines] if repeats else lines
 
 
 def _notes(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[str]:
     """Of repeats one stands for all: they have the same schedule. Of runs that have not ended none."""
-    named = [(name, length_note(curve_of(run, name))) for run, name in zip(runs, names, strict=True) if run.results]
+    named = [
+        (name, describe_length(read_curve(run, name))) for run, name in zip(runs, names, strict=True) if run.results
+    ]
     notes = [(name, note) for name, note in named if note]
     return [note for _, note in notes[:1]] if repeats else [f"{name}: {note}" for name, note in notes]
 
@@ -158,7 +169,7 @@ def _title(given: Sequence[Run], names: Sequence[str], repeats: bool) -> str:
     return str(given[0].facts.get("title") or names[0])
 
 
-def _expanded(run: Run) -> list[Run]:
+def _expand_seeds(run: Run) -> list[Run]:
     if run.kind != "seeds":
         return [run]
     places = [run.folder / f"seed-{seed}" for seed in run.facts["seeds"]]
@@ -168,7 +179,7 @@ def _expanded(run: Run) -> list[Run]:
 def _comparison(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[list[str]]:
     rows = [["result", *names, *(["mean", "std"] if repeats else [])]]
     for key, (name, unit, _) in MEANINGS.items():
-        found = summary([run.results.get(key) for run in runs])
+        found = summarize([run.results.get(key) for run in runs])
         if any(value is not None for value in found.values):
             over_all = [found.mean, found.std] if repeats else []
             rows.append([f"{name} ({unit})" if unit else name, *map(number, [*found.values, *over_all])])
@@ -191,7 +202,7 @@ def _health(run: Run) -> list[tuple[str, str]]:
     rows += [("rows that no label reaches", results.get("unreached"))]
     rows += [(text, graph.get(key)) for key, text in names.items()]
     known_rows = [(text, f"{value:,g}") for text, value in rows if value is not None]
-    return known_rows + component_rows(run.insights.get("components"))
+    return known_rows + make_component_rows(run.insights.get("components"))
 
 
 def _solver(run: Run) -> list[list[str]]:

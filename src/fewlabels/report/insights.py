@@ -11,6 +11,9 @@ from ..insights.schema import CERTAIN, DOUBTFUL, SUSPICIOUS, MapPoints, Tile, re
 from ..runs import Run
 
 MOST_PAIRS = 12
+OPEN_CLASSES = 10  # more are folded
+OPEN_ROWS = 12  # of rows without pictures
+LONGEST_ID = 40
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Confusion:
-    """counts: for each true class the rows that got each class, and last, none; None for too many classes.
+    """Which classes were taken for which.
 
+    counts: for each true class the rows that got each class, and last, none; None for too many classes.
     pairs: header, then true class, pseudo-label, rows: the most frequent mistakes first.
     """
 
@@ -61,7 +65,7 @@ class MapOfRows:
     points: MapPoints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Insights:
     """Parts that a run does not have are None or empty."""
 
@@ -73,7 +77,7 @@ class Insights:
     map: MapOfRows | None = None
 
 
-def insights_of(run: Run, class_names: Sequence[str]) -> Insights:
+def read_insights(run: Run, class_names: Sequence[str]) -> Insights:
     """What the run folder holds of them. Raises RunError (K2) for a damaged table."""
     values = run.insights
     if not values:
@@ -97,7 +101,7 @@ def _confusion(values: dict[str, Any], class_names: Sequence[str]) -> Confusion:
     return Confusion(values["counts"], values["num_rows"], values["num_wrong"], [header, *pairs] if pairs else [])
 
 
-def component_rows(components: dict[str, Any] | None) -> list[tuple[str, str]]:
+def make_component_rows(components: dict[str, Any] | None) -> list[tuple[str, str]]:
     """Connected components as (what, value)."""
     if not components:
         return []
@@ -108,7 +112,7 @@ def component_rows(components: dict[str, Any] | None) -> list[tuple[str, str]]:
     return rows
 
 
-def degree_rows(degrees: dict[str, list[int]] | None) -> list[list[str]]:
+def make_degree_rows(degrees: dict[str, list[int]] | None) -> list[list[str]]:
     """Header, then nodes by their number of edges; empty ranges at both ends are left out."""
     if not degrees:
         return []
@@ -121,14 +125,9 @@ def degree_rows(degrees: dict[str, list[int]] | None) -> list[list[str]]:
     return rows
 
 
-OPEN_CLASSES = 10  # more are folded
-OPEN_ROWS = 12  # of rows without pictures
-LONGEST_ID = 40
-
-
 @dataclass(frozen=True)
-class Shown:
-    """One row. uri: its picture as a data: URI, empty for none. label: of the pseudo-label or the given label.
+class TileText:
+    """A tile in words. uri: its picture as a data: URI, empty for none. label: of the pseudo-label or the given label.
 
     note: what else there is to say: the true class where the label is wrong, what the other labels say.
     """
@@ -150,36 +149,43 @@ class ClassRows:
     """The least and the most certain pseudo-labels of a class."""
 
     name: str
-    doubtful: list[Shown]
-    certain: list[Shown]
+    doubtful: list[TileText]
+    certain: list[TileText]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Galleries:
-    """open, folded: classes. suspicious: given labels, worst first. pictures: whether rows have images.
+    """Rows worth looking at.
 
+    open, folded: classes. suspicious: given labels, worst first. pictures: whether rows have images.
     doubtful: the least certain pseudo-labels of all classes, of those that a class shows.
     """
 
     open: list[ClassRows]
     folded: list[ClassRows]
-    suspicious: list[Shown]
+    suspicious: list[TileText]
     pictures: bool
-    doubtful: list[Shown]
+    doubtful: list[TileText]
 
 
-def galleries_of(run: Run, class_names: Sequence[str]) -> Galleries | None:
-    """None for a run without any. Raises RunError (K2) for a damaged table."""
+def read_galleries(run: Run, class_names: Sequence[str]) -> Galleries | None:
+    """The galleries of a run, None for one without any. Raises RunError (K2) for a damaged table."""
     tiles = read_gallery(run.folder)
     if not tiles:
         return None
     names = [*class_names, "none"]  # number -1 is the last
     classes = [_class_rows(number, tiles, names) for number in dict.fromkeys(_numbers(tiles))]
-    doubted = [_shown(tile, names) for tile in tiles if tile.group == SUSPICIOUS]
+    doubted = [_describe(tile, names) for tile in tiles if tile.group == SUSPICIOUS]
     pictures = any(tile.image is not None for tile in tiles)
     least = sorted((tile for tile in tiles if tile.group == DOUBTFUL), key=lambda tile: tile.certainty)[:OPEN_ROWS]
-    doubtful = [_shown(tile, names) for tile in least]
-    return Galleries(classes[:OPEN_CLASSES], classes[OPEN_CLASSES:], doubted, pictures, doubtful)
+    doubtful = [_describe(tile, names) for tile in least]
+    return Galleries(
+        open=classes[:OPEN_CLASSES],
+        folded=classes[OPEN_CLASSES:],
+        suspicious=doubted,
+        pictures=pictures,
+        doubtful=doubtful,
+    )
 
 
 def _numbers(tiles: Sequence[Tile]) -> list[int]:
@@ -187,15 +193,20 @@ def _numbers(tiles: Sequence[Tile]) -> list[int]:
 
 
 def _class_rows(number: int, tiles: Sequence[Tile], names: Sequence[str]) -> ClassRows:
-    def of(group: str) -> list[Shown]:
-        return [_shown(tile, names) for tile in tiles if tile.group == group and tile.class_number == number]
+    def of(group: str) -> list[TileText]:
+        return [_describe(tile, names) for tile in tiles if tile.group == group and tile.class_number == number]
 
     return ClassRows(names[number], of(DOUBTFUL), of(CERTAIN))
 
 
-def _shown(tile: Tile, names: Sequence[str]) -> Shown:
-    uri = "" if tile.image is None else "data:image/png;base64," + base64.b64encode(tile.image).decode()
+def _describe(tile: Tile, names: Sequence[str]) -> TileText:
+    uri = "" if tile.image is None else to_uri(tile.image)
     given = names[tile.class_number]
     truth = f"truly {names[tile.truth]}" if tile.truth >= 0 and tile.truth != tile.class_number else ""
     notes = [f"the others say {names[tile.label]}"] if tile.group == SUSPICIOUS else []
-    return Shown(tile.id, uri, given, f"{tile.certainty:.2f}", ", ".join([*notes, *([truth] if truth else [])]))
+    return TileText(tile.id, uri, given, f"{tile.certainty:.2f}", ", ".join([*notes, *([truth] if truth else [])]))
+
+
+def to_uri(png: bytes) -> str:
+    """A PNG as a data: URI, for a page that asks for no other file."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from ..training.method_table import BY_NAME
 from .curves import Curve, is_known
 from .insights import Confusion, MapOfRows, Reliability
-from .words import short, short_names
+from .words import shorten, shorten_names
 
 PALETTE = (  # the first six are the furthest apart
     "#0072b2",
@@ -41,7 +41,7 @@ SHARES: Colormap = colormaps["Blues"]
 PALE_SHARES: Colormap = ListedColormap(SHARES(np.linspace(0, 0.45, 256)))  # black numbers can be read on it
 
 
-def of_labels(label: np.ndarray) -> np.ndarray:
+def colour_labels(label: np.ndarray) -> np.ndarray:
     """(m, 4) RGBA for (m,) class numbers, grey for -1; from the eleventh class on colours come again."""
     table = np.array([to_rgba(name) for name in PALETTE])
     return np.where(label[:, None] >= 0, table[label % len(table)], to_rgba(GREY))
@@ -240,7 +240,7 @@ def _draw(axes: Axes, lines: Lines, colors: Sequence[str]) -> None:
         for x, y in zip(lines.x, lines.y, strict=True):
             axes.plot(x, y, color=colors[0], linewidth=0.7, alpha=0.35)
     means = lines.means()
-    for place, (x, y, name) in enumerate(zip(means.x, means.y, short_names(means.names), strict=True)):
+    for place, (x, y, name) in enumerate(zip(means.x, means.y, shorten_names(means.names), strict=True)):
         again, place_of_color = divmod(place, len(colors))
         style: dict[str, Any] = {"color": colors[place_of_color], "linestyle": DASHES[again % len(DASHES)]}
         axes.plot(x, y, linewidth=1.8, label=name or None, **style)
@@ -272,7 +272,7 @@ def histogram_figure(histogram: Mapping[str, Any]) -> Figure:
 
 def classes_figure(class_names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Figure:
     """Rows of each class, given and propagated; the first 40 classes."""
-    names = [short(name) for name in class_names[:MOST_BARS]]
+    names = [shorten(name) for name in class_names[:MOST_BARS]]
     given, spread = np.array(counts["given"][:MOST_BARS]), np.array(counts["propagated"][:MOST_BARS])
     figure, axes = panel("Rows of each class", "rows", (4.7, max(3.1, 0.9 + 0.24 * len(names))))
     places = np.arange(len(names))
@@ -306,8 +306,8 @@ def spreading_figure(points: np.ndarray, given: np.ndarray, label: np.ndarray, c
     for place, (title, shown, opacity) in enumerate(panels):
         axes = figure.add_subplot(1, 3, place + 1)
         x, y = points.T
-        axes.scatter(x, y, s=9, c=of_labels(shown), alpha=np.clip(opacity, 0, 1), linewidths=0)
-        stars = axes.scatter(x[known], y[known], s=110, c=of_labels(given[known]), marker="*", zorder=3)
+        axes.scatter(x, y, s=9, c=colour_labels(shown), alpha=np.clip(opacity, 0, 1), linewidths=0)
+        stars = axes.scatter(x[known], y[known], s=110, c=colour_labels(given[known]), marker="*", zorder=3)
         stars.set(edgecolor="black", linewidth=1.4)
         axes.set_title(title, fontsize=12)
         axes.set_aspect("equal")
@@ -352,7 +352,7 @@ def confusion_figure(found: Confusion, class_names: Sequence[str]) -> Figure:
     figure.colorbar(image, ax=axes, shrink=0.7, ticks=ticks, format="{x:.0f}").ax.tick_params(labelsize=8)
     axes.grid(visible=False)
     axes.set_ylabel("true class", fontsize=8)
-    _name_classes(axes, [*map(short, class_names), "no label"][: counts.shape[1]], len(counts))
+    _name_classes(axes, [*map(shorten, class_names), "no label"][: counts.shape[1]], len(counts))
     if numbered:
         for (row, column), value in np.ndenumerate(share):
             if value > 0:
@@ -380,12 +380,12 @@ def map_by_label(found: MapOfRows, class_names: Sequence[str]) -> Figure:
     """The rows coloured by label, labelled ones as stars, up to 20 classes named where their rows are densest."""
     figure, axes = _plane("Coloured by label")
     points = found.points
-    _scatter(axes, found, of_labels(points.label))
+    _scatter(axes, found, colour_labels(points.label))
     if len(class_names) <= NAMED_CLASSES:
         for number in np.unique(points.label[points.label >= 0]).tolist():
             own = points.label == number
             x, y = _densest(points.x[own], points.y[own])
-            name = short(class_names[number])
+            name = shorten(class_names[number])
             axes.text(x, y, name, ha="center", va="center", fontsize=9, weight="bold", bbox=BACKING, zorder=4)
     return figure
 

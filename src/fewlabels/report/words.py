@@ -9,12 +9,14 @@ from typing import Any
 
 from ..runs import Run
 from ..training.method_table import BY_NAME
-from .curves import Curve, headline, is_known
+from .curves import Curve, is_known, pick_error
 
 
 @dataclass(frozen=True)
 class Summary:
-    """values: one for each run, None where it has none. mean: None where a value is missing, since a mean of the others
+    """Mean and standard deviation over runs.
+
+    values: one for each run, None where it has none. mean: None where a value is missing, since a mean of the others
     would be taken for one of all. std: n - 1; None for fewer than two values too.
     """
 
@@ -23,7 +25,7 @@ class Summary:
     std: float | None
 
 
-def summary(values: Sequence[float | None]) -> Summary:
+def summarize(values: Sequence[float | None]) -> Summary:
     """Mean and standard deviation of what several runs came to."""
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
@@ -61,12 +63,12 @@ def distinct_names(paths: Sequence[PurePath]) -> list[str]:
     return names
 
 
-def short(name: str) -> str:
+def shorten(name: str) -> str:
     """A name as charts show it: printable, cut, never read as a formula."""
     return _begin(_plain(name), LONGEST_NAME)
 
 
-def short_names(names: Sequence[str]) -> list[str]:
+def shorten_names(names: Sequence[str]) -> list[str]:
     """Names as a legend shows them: those that differ still do. Where that would be too long they are numbered."""
     plain, wanted = [_plain(name) for name in names], len(set(names))
     for length in range(LONGEST_NAME, LONGEST_LINE + 1):
@@ -74,7 +76,7 @@ def short_names(names: Sequence[str]) -> list[str]:
             found = [cut(name, length) for name in plain]
             if len(set(found)) == wanted:
                 return found
-    return [f"{place}: {short(name)}" for place, name in enumerate(names, 1)]
+    return [f"{place}: {shorten(name)}" for place, name in enumerate(names, 1)]
 
 
 def _plain(name: str) -> str:
@@ -126,14 +128,14 @@ FAR_LONGER = 20  # times the training steps of the phase before
 SOON = 0.2  # share of a phase in which its beginning still shows
 
 
-def error_of(method: str, results: Mapping[str, Any]) -> float | None:
+def find_error(method: str, results: Mapping[str, Any]) -> float | None:
     """A method's test error: of its averaging teacher where it has one, else of the network."""
     taught = results.get(f"{method}_teacher_error")
     error: float | None = results.get(f"{method}_error") if taught is None else taught
     return error
 
 
-def sentence(runs: Sequence[Run], repeats: bool) -> str:
+def write_sentence(runs: Sequence[Run], repeats: bool) -> str:
     """What happened, in one sentence with the numbers that are known."""
     if not repeats:
         return f"{len(runs)} runs that differ in their settings or data, side by side."
@@ -155,10 +157,10 @@ def sentence(runs: Sequence[Run], repeats: bool) -> str:
 
 
 def _mean_error(runs: Sequence[Run], method: str) -> float | None:
-    return summary([error_of(method, run.results) for run in runs]).mean
+    return summarize([find_error(method, run.results) for run in runs]).mean
 
 
-def warnings(run: Run, name: str) -> list[str]:
+def list_warnings(run: Run, name: str) -> list[str]:
     """What deserves a look, each with the name of the run."""
     results, lines = run.results, []
     if results.get("unreached"):
@@ -183,12 +185,12 @@ def warnings(run: Run, name: str) -> list[str]:
     return [f"{name}: {line}" for line in lines]
 
 
-def length_note(curve: Curve) -> str | None:
+def describe_length(curve: Curve) -> str | None:
     """That the last phase trained for far longer than the one before it, where the errors of both are known."""
     begins, steps = curve.begins[-2:], curve.phase_steps[-2:]
     if len(steps) < 2 or steps[1] <= FAR_LONGER * steps[0]:
         return None
-    errors = headline(curve)
+    errors = pick_error(curve)
     if not is_known(errors[begins[0] : begins[1]]) or not is_known(errors[begins[1] :]):
         return None
     first, second = ("first phase", "second") if len(curve.begins) == 2 else ("last phase but one", "last")
@@ -198,7 +200,7 @@ def length_note(curve: Curve) -> str | None:
     )
 
 
-def phase_notes(curve: Curve) -> list[str]:
+def describe_phases(curve: Curve) -> list[str]:
     """One note for each phase: what happens in it, and what its beginning does to the error."""
     notes = []
     for number, (method, begin) in enumerate(zip(curve.methods, curve.begins, strict=True)):
@@ -216,7 +218,7 @@ def _jump(curve: Curve, begin: int) -> str:
         f" As it begins, the learning rate is back at its maximum ({now:.2g} after {before:.2g}) and weights move far "
         "again, so the error may rise before it falls"
     )
-    errors = headline(curve)
+    errors = pick_error(curve)
     earlier = [error for error in errors[:begin] if error is not None]
     end = next((place for place in curve.begins if place > begin), len(errors))
     soon = begin + max(3, round(SOON * (end - begin)))

@@ -1,4 +1,4 @@
-"""Labels of a reviewed run as a file: CSV or Parquet, which `train` and `propagate` take, or Label Studio's JSON.
+"""Writes the labels of a reviewed run: CSV or Parquet, which `train` and `propagate` take, or Label Studio's JSON.
 
 Rows are named by their ids, never by position. An answer counts before a given label.
 """
@@ -48,16 +48,16 @@ class Form:
 PLAIN = Form()
 
 
-def kind_of(out: Path) -> str:
-    """The kind of a file to write, by its ending. Raises ConfigError C16 for another one."""
+def find_kind(out: Path) -> str:
+    """Find the kind of file to write, one of KINDS, by its ending. Raises ConfigError C16 for another ending."""
     kind = ENDINGS.get(out.suffix.lower())
     if kind is None:
         do = "give the output such a name"
-        raise ConfigError("C16", "labels are exported to .csv, .parquet or .json (Label Studio)", where=out, do=do)
+        raise ConfigError("C16", "labels are export_labels to .csv, .parquet or .json (Label Studio)", where=out, do=do)
     return kind
 
 
-def exported(
+def export_labels(
     items: Items,
     state: State,
     answers: Mapping[int, str],
@@ -65,7 +65,7 @@ def exported(
     event: int = 0,
     form: Form = PLAIN,
 ) -> bytes:
-    """The bytes of the file.
+    """Make the file of labels. Returns its bytes.
 
     answers: row -> name of its class, as saved; they count even where `state` has not taken them in yet.
     csv, parquet: id,label of given and answered rows, in their order. form.everything: of every row, with certainty
@@ -78,9 +78,9 @@ def exported(
     source[np.isin(source, LABELED[1:])] = SOURCES.index("propagated")  # taken back meanwhile, unless it is in answers
     source[items.given >= 0] = SOURCES.index("given")
     source[list(answers)] = SOURCES.index("answered")
-    labels = _names(items, state, answers, source)
+    labels = _find_labels(items, state, answers, source)
     if kind == "label-studio":
-        return _label_studio(items, labels, source, state.certainty, f"{MODEL}-{event}", form)
+        return _to_label_studio(items, labels, source, state.certainty, f"{MODEL}-{event}", form)
     rows = (np.arange(len(labels)) if form.everything else np.flatnonzero(np.isin(source, LABELED))).tolist()
     columns: dict[str, list[Any]] = {"id": [items.ids[row] for row in rows], "label": [labels[row] for row in rows]}
     certainty = np.where(np.isin(source, LABELED), 1.0, state.certainty)
@@ -88,14 +88,14 @@ def exported(
         columns["certainty"] = certainty[rows].astype(np.float32).tolist()
         columns["source"] = [SOURCES[code] for code in source[rows]]
     if kind == "parquet":
-        return _parquet(columns)
+        return _to_parquet(columns)
     if kind == "csv":
-        return _csv(columns, form.everything if form.excel_safe is None else form.excel_safe)
+        return _to_csv(columns, form.everything if form.excel_safe is None else form.excel_safe)
     raise ConfigError("C89", f"no export of kind {kind!r}; there are {', '.join(KINDS)}")
 
 
-def _names(items: Items, state: State, answers: Mapping[int, str], source: NDArray[np.int8]) -> list[str | None]:
-    """The label of every row: of the answer, as given, or as propagated; None where there is none."""
+def _find_labels(items: Items, state: State, answers: Mapping[int, str], source: NDArray[np.int8]) -> list[str | None]:
+    """The label of every row: of its answer, else as given, else as propagated; None where there is none."""
     codes = np.where(items.given >= 0, items.given, state.label)
     codes[source == SOURCES.index("none")] = -1
     names = list(items.class_names)
@@ -105,21 +105,21 @@ def _names(items: Items, state: State, answers: Mapping[int, str], source: NDArr
     return found
 
 
-def _csv(columns: Mapping[str, list[Any]], excel_safe: bool) -> bytes:
+def _to_csv(columns: Mapping[str, list[Any]], excel_safe: bool) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
     for cells in zip(*columns.values(), strict=True):
         shown = ["" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells]
-        writer.writerow([_safe(cell) for cell in shown] if excel_safe else shown)
+        writer.writerow([_escape(cell) for cell in shown] if excel_safe else shown)
     return text.getvalue().encode("utf-8", "surrogatepass")
 
 
-def _safe(cell: str) -> str:
+def _escape(cell: str) -> str:
     return f"'{cell}" if cell.startswith(RISKY) else cell
 
 
-def _parquet(columns: Mapping[str, list[Any]]) -> bytes:
+def _to_parquet(columns: Mapping[str, list[Any]]) -> bytes:
     kinds = {"certainty": pa.float32()}
     table = pa.table({name: pa.array(cells, kinds.get(name, pa.string())) for name, cells in columns.items()})
     file = io.BytesIO()
@@ -127,7 +127,7 @@ def _parquet(columns: Mapping[str, list[Any]]) -> bytes:
     return file.getvalue()
 
 
-def _label_studio(
+def _to_label_studio(
     items: Items,
     labels: list[str | None],
     source: NDArray[np.int8],

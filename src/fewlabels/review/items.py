@@ -1,11 +1,11 @@
-"""What is reviewed: the rows of a finished run, with all that the graph and the page need of them."""
+"""The rows that a review is about: those of a finished run, with all that the graph and the page need of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,9 @@ from ..graph import GraphSettings, Refinement
 from ..runs import Run, is_finished, read_run
 from ..runs.table import GIVEN
 
+if TYPE_CHECKING:
+    from ..data.images.pictures import Pictures
+
 DESCRIPTORS = "descriptors.npy"
 TABLE = "pseudo_labels.parquet"
 LONGEST_TEXT = 200  # characters of a metadata cell
@@ -29,11 +32,12 @@ MOST_COLUMNS = 20
 
 @dataclass(frozen=True)
 class Items:
-    """ids: n texts, unique. class_names: c. given: (n,) int64 class numbers, -1 where the user gave none.
+    """The rows of a run.
 
+    ids: n texts, unique. class_names: c. given: (n,) int64 class numbers, -1 where the user gave none.
     descriptors: (n, d). settings: of the run's graph. truth: (n,) where it is known, in simulations.
     kind: "images", which have pictures, or "rows", which have texts: column name -> n texts, "" where there is none.
-    pictures: data.pictures.Pictures, None for rows.
+    pictures: of the images, to be closed; None for rows.
     """
 
     ids: Sequence[str]
@@ -44,28 +48,28 @@ class Items:
     truth: NDArray[np.int64] | None = None
     kind: Literal["images", "rows"] = "rows"
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    pictures: Any = None
+    pictures: Pictures | None = None
 
 
 def open_items(folder: str | Path) -> Items:
-    """The rows of a finished run.
+    """Read the rows of a finished run, and open its inputs again.
 
     Raises RunError (K4) for another folder, ConfigError (C84) for a run that is not finished or of a kind that has no
     rows, C85 for one that was made before runs could be reviewed, C86 where its inputs are no longer the same, and what
     opening them raises.
     """
     root = Path(folder)
-    run = reviewable(root)
-    source = run.facts.get("source")
-    if not isinstance(source, dict):
+    run = read_reviewable(root)
+    inputs = run.facts.get("source")
+    if not isinstance(inputs, dict):
         raise _too_old(root)
     names = [str(name) for name in run.facts["class_names"]]
-    ids, given = _rows(root / TABLE, names)
-    settings = graph_settings_of(run.settings["graph"])
-    if source["kind"] == "embeddings":
-        opened = _embeddings(source, ids, root)
+    ids, given = _read_rows(root / TABLE, names)
+    settings = read_graph_settings(run.settings["graph"])
+    if inputs["kind"] == "embeddings":
+        opened = _open_embeddings(inputs, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)
-        texts = _texts(opened.table, opened.number_columns, Columns(**source["columns"]))
+        texts = _read_texts(opened.table, opened.number_columns, Columns(**inputs["columns"]))
         return Items(ids, names, given, values, settings, kind="rows", texts=texts)
     if not (root / DESCRIPTORS).is_file():
         raise _too_old(root)
@@ -74,11 +78,11 @@ def open_items(folder: str | Path) -> Items:
         raise RunError("K2", f"{len(values)} descriptors of {len(ids)} rows", where=root / DESCRIPTORS)
     from ..data.images.pictures import open_pictures
 
-    return Items(ids, names, given, values, settings, kind="images", pictures=open_pictures(source, ids))
+    return Items(ids, names, given, values, settings, kind="images", pictures=open_pictures(inputs, ids))
 
 
-def reviewable(folder: Path) -> Run:
-    """The run. Raises RunError (K4) where it is none, ConfigError (C84) where it has no labels to review (yet)."""
+def read_reviewable(folder: Path) -> Run:
+    """Read a run to review. Raises RunError (K4) where it is none, ConfigError (C84) where it has no labels (yet)."""
     run = read_run(folder)
     if not is_finished(folder):
         what = f"a run of kind {run.kind!r} that is not finished"
@@ -91,8 +95,8 @@ def reviewable(folder: Path) -> Run:
     raise ConfigError("C84", what, where=folder, do=do)
 
 
-def graph_settings_of(values: Mapping[str, Any]) -> GraphSettings:
-    """GraphSettings as run.json holds them."""
+def read_graph_settings(values: Mapping[str, Any]) -> GraphSettings:
+    """Make GraphSettings of what run.json holds of them."""
     known = dict(values)
     refinement = dict(known.pop("refinement", None) or {})
     if isinstance(refinement.get("prior"), list):
@@ -105,8 +109,8 @@ def _too_old(root: Path) -> ConfigError:
     return ConfigError("C85", what, where=root, do="run the command again with this version, and review that run")
 
 
-def _rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The ids and the given labels."""
+def _read_rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """The ids, and the class numbers of given labels, (n,), -1 for none."""
     table = pq.read_table(path, columns=["id", "label", "source"])
     codes = pc.fill_null(pc.index_in(table["label"], value_set=pa.array(names, pa.string())), UNLABELED)
     is_given = pc.equal(table["source"], GIVEN).to_numpy()
@@ -114,27 +118,27 @@ def _rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.int64
     return ids, np.where(is_given, codes.to_numpy(), UNLABELED).astype(np.int64)
 
 
-def _embeddings(source: Mapping[str, Any], ids: Sequence[str], root: Path) -> EmbeddingSource:
+def _open_embeddings(inputs: Mapping[str, Any], ids: Sequence[str], root: Path) -> EmbeddingSource:
     try:
-        opened = open_embeddings(Path(source["path"]), Columns(**source["columns"]))
+        opened = open_embeddings(Path(inputs["path"]), Columns(**inputs["columns"]))
     except FewlabelsError as problem:
         what = f"the embeddings of this run cannot be opened again: {problem.what}"
-        raise ConfigError("C86", what, where=source["path"], do="put them back where they were") from problem
+        raise ConfigError("C86", what, where=inputs["path"], do="put them back where they were") from problem
     if opened.ids.to_pylist() != list(ids):
         what = f"the embeddings are no longer those of the run {root.name}: their ids or their order changed"
-        raise ConfigError("C86", what, where=source["path"], do="put the old file back, or propagate again")
+        raise ConfigError("C86", what, where=inputs["path"], do="put the old file back, or propagate again")
     return opened
 
 
-def _texts(table: Table | None, numbers: Sequence[str], columns: Columns) -> dict[str, Sequence[str]]:
+def _read_texts(table: Table | None, numbers: Sequence[str], columns: Columns) -> dict[str, Sequence[str]]:
     """The columns that are neither id, label nor embedding, as text."""
     if table is None:
         return {}
     left_out = {columns.id, columns.label, *numbers}
-    wanted = [name for name in table.names if name not in left_out and _is_shown(table, name)]
+    shown = [name for name in table.names if name not in left_out and _is_shown(table, name)]
     found: dict[str, Sequence[str]] = {}
-    for name in wanted[:MOST_COLUMNS]:
-        cells = [_text(cell) for cell in table.column(name).to_pylist()]
+    for name in shown[:MOST_COLUMNS]:
+        cells = [_to_text(cell) for cell in table.column(name).to_pylist()]
         if any(cells):
             found[name] = cells
     return found
@@ -146,6 +150,6 @@ def _is_shown(table: Table, name: str) -> bool:
     return not (pa.types.is_nested(kind) or is_bytes or name.startswith("__index_level_"))
 
 
-def _text(cell: object) -> str:
+def _to_text(cell: object) -> str:
     text = "" if cell is None else str(cell)
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"

@@ -80,7 +80,7 @@ def can_be_resumed(folder: Path) -> bool:
         begun = json.loads((folder / "run.json").read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(begun, dict) and begun.get("kind") != "propagate" and not (folder / "manifest.json").exists()
+    return isinstance(begun, dict) and begun.get("kind") != "propagate" and not is_finished(folder)
 
 
 class RunWriter:
@@ -137,7 +137,7 @@ class RunWriter:
 
     def descriptors(self, values: np.ndarray) -> None:
         """Write descriptors.npy. values: (n, d), one for each row of pseudo_labels.parquet; kept as float32."""
-        with durable.writing(self.folder / DESCRIPTORS) as file:
+        with durable.write_file(self.folder / DESCRIPTORS) as file:
             npy_format.write_array(file, np.ascontiguousarray(values, np.float32), allow_pickle=False)
 
     def model(self, weights: bytes, config: Mapping[str, Any]) -> None:

@@ -60,7 +60,7 @@ class PseudoLabelTable:
         Raises ConfigError for another ending, StorageError where the file cannot be written.
         """
         kind = table_kind(path)
-        with durable.writing(path) as file:
+        with durable.write_file(path) as file:
             if kind == "csv":
                 table = self.to_arrow()
                 pyarrow.csv.write_csv(_without_formulas(table) if excel_safe else table, file)

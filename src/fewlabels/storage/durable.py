@@ -5,7 +5,7 @@ flushed: a reader sees the old bytes or the new ones, never half. A manifest wit
 is written last, so that a folder can say whether it is whole.
 
 Every call to the operating system that changes something goes through the nine functions of the first block: they are
-the one place where tests inject faults. (`durable_folders` uses them too, for whole folders.)
+the one place where tests inject faults. (`folders` uses them too, for whole folders.)
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError into one line that names the path and the free space."""
+    """Turn an OSError of the block into a StorageError (D1) that names the path and the free space."""
     try:
         yield
     except StorageError:
@@ -136,7 +136,7 @@ def temporary_name(target: Path) -> Path:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Take away the temporary files that a kill left in a folder. Only for who knows that nobody writes there now."""
+    """Remove the temporary files that a kill left in a folder. Only where it is sure that nobody writes there now."""
     for path in sorted(Path(folder).iterdir()):
         if LEFTOVER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
             with storage_errors(path):
@@ -144,8 +144,8 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` only when the block ends without an error.
+def write_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a new binary file that replaces `path` once the block ends without an error, and not before.
 
     Raises StorageError when the disk is full or the place cannot be written; `path` is then as it was.
     """
@@ -168,7 +168,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace the file at `path` by `data`, all or nothing."""
-    with writing(path) as file:
+    with write_file(path) as file:
         file.write(data)
 
 
@@ -222,7 +222,7 @@ class Problem:
     reason: str
 
 
-def _files(folder: Path) -> list[str]:
+def _list_files(folder: Path) -> list[str]:
     """Relative names of the folder's files; temporary and hidden ones and the manifest itself are left out."""
     found = (path for path in folder.rglob("*") if path.is_file())
     names = (path.relative_to(folder).as_posix() for path in found)
@@ -240,9 +240,8 @@ class Manifest:
 def write_manifest(folder: str | os.PathLike[str], **facts: object) -> None:
     """Write the size and SHA-256 of every file in `folder`. Call it last: from then on the folder is complete."""
     root = Path(folder)
-    files = [
-        {"name": name, "size": (root / name).stat().st_size, "sha256": sha256(root / name)} for name in _files(root)
-    ]
+    names = _list_files(root)
+    files = [{"name": name, "size": (root / name).stat().st_size, "sha256": sha256(root / name)} for name in names]
     write_json(root / MANIFEST, {"format": MANIFEST_FORMAT, **facts, "files": files})
 
 
@@ -285,5 +284,5 @@ def verify(folder: str | os.PathLike[str], names: Collection[str] | None = None)
             problems.append(Problem(name, f"{path.stat().st_size} bytes, {size} expected"))
         elif sha256(path) != digest:
             problems.append(Problem(name, "content changed (SHA-256 differs)"))
-    found = _files(root) if names is None else [name for name in names if (root / name).is_file()]
+    found = _list_files(root) if names is None else [name for name in names if (root / name).is_file()]
     return problems + [Problem(name, "not in the manifest") for name in found if name not in expected]

@@ -1,6 +1,6 @@
 """Folders that appear whole and disappear whole: a crash leaves one with its name and all its files, or hidden ones.
 
-Hidden folders are named `.NAME.PID.TOKEN.tmp`; what a crash left of them can be taken away by `remove_folder`.
+Hidden folders are named `.NAME.PID.TOKEN.tmp`; `remove_folder` removes what a crash left of them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 from ..errors import StorageError
 from . import durable
 
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # others are of the place
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # others are about the path
 
 
 @contextmanager
-def writing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new hidden folder that gets the name `path` only when the block ends without an error.
+def write_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a hidden folder that gets the name `path` once the block ends without an error, and not before.
 
     Write its files with `durable`: each is on disk before the folder has its name. Raises StorageError where that is
     not possible, or where `path` exists and is not empty; nothing is left behind then.
@@ -44,9 +44,9 @@ def rename(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> No
 
 
 def remove_folder(path: str | os.PathLike[str]) -> None:
-    """Take away a folder of files. It loses its name first, so nobody ever sees it half.
+    """Remove a folder of files. It loses its name first, so nobody ever sees half of it.
 
-    Raises StorageError where it has a folder inside, or cannot be changed. A hidden folder is taken away as it is.
+    Raises StorageError where it has a folder inside, or cannot be changed. A hidden folder is removed as it is.
     """
     target = Path(path)
     hidden = target if target.name.startswith(".") else durable.temporary_name(target)
@@ -58,24 +58,24 @@ def remove_folder(path: str | os.PathLike[str]) -> None:
         durable._remove(hidden)
 
 
-def demand_writable(place: str | os.PathLike[str]) -> None:
-    """Raise StorageError (D1) that names `place`, a file or folder to be written later, where that cannot be done.
+def demand_writable(path: str | os.PathLike[str]) -> None:
+    """Raise StorageError (D1) where `path`, a file or folder that is to be written later, could not be.
 
-    In `place`, or in the first folder above it that there is, a file is written, renamed and removed: the only test
+    In `path`, or in the first folder above it that exists, a file is written, renamed and removed: the only test
     that permissions cannot fool.
     """
-    wanted = Path(place)
-    folder = next((path for path in (wanted, *wanted.parents) if path.is_dir()), Path())
+    target = Path(path)
+    folder = next((one for one in (target, *target.parents) if one.is_dir()), Path())
     probe = folder / f".probe.{os.getpid()}"
     try:
         durable.write_bytes(probe, b"")
     except StorageError as error:
         why = error.__cause__
         if not isinstance(why, OSError) or why.errno in OF_THE_DISK:
-            with durable.storage_errors(wanted):
+            with durable.storage_errors(target):
                 raise why or error from None
         do = f"nothing can be written in {folder}: name another place"
-        raise StorageError("D1", f"cannot write: {why.strerror or why}", where=place, do=do) from why
+        raise StorageError("D1", f"cannot write: {why.strerror or why}", where=path, do=do) from why
     finally:
         with suppress(OSError):
             durable._unlink(probe)

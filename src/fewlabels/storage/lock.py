@@ -1,4 +1,4 @@
-"""One process on one run folder.
+"""A lock that keeps a second process from writing to a run folder.
 
 `.lock` in the folder names the process that writes there: pid, host and boot. The system's own lock on that file goes
 with the process however it ends, so what a dead process left is taken over without a guess. A lock of another machine
@@ -30,7 +30,7 @@ RANGE = 1 << 20  # Windows locks bytes, also against reading: one beyond the tex
 
 
 class RunLock:
-    """`with RunLock(folder):` nobody else writes there. The folder must exist; `.lock` is gone afterwards.
+    """`with RunLock(folder):` no other process writes there. The folder must exist; `.lock` is removed afterwards.
 
     Raises ConfigError (C11) where another process holds it, StorageError (D1) where it cannot be made.
     """
@@ -41,11 +41,11 @@ class RunLock:
 
     def __enter__(self) -> RunLock:
         with durable.storage_errors(self._path):
-            self._descriptor = _taken(self._path)
+            self._descriptor = _acquire(self._path)
             try:
                 os.ftruncate(self._descriptor, 0)
                 os.lseek(self._descriptor, 0, os.SEEK_SET)
-                os.write(self._descriptor, json.dumps(this_process()).encode())
+                os.write(self._descriptor, json.dumps(describe_process()).encode())
             except BaseException:
                 self._release()
                 raise
@@ -65,8 +65,8 @@ class RunLock:
                 self._path.unlink(missing_ok=True)
 
 
-def this_process() -> dict[str, Any]:
-    """What the lock says of its holder. boot: another after every start of the machine; empty where it is not told."""
+def describe_process() -> dict[str, Any]:
+    """What the lock says of its holder: pid, host, and boot, another after each start of the machine, "" if unknown."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return {
         "pid": os.getpid(),
@@ -75,13 +75,13 @@ def this_process() -> dict[str, Any]:
     }
 
 
-def _taken(path: Path) -> int:
-    """The descriptor of the lock file, locked. It may still say who had it before."""
+def _acquire(path: Path) -> int:
+    """Open and lock the file, and return its descriptor. The file may still name the process that had it before."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            state = _try(descriptor)
-            holder = _holder(descriptor)
+            state = _try_lock(descriptor)
+            holder = _read_holder(descriptor)
             if state == "busy" or _may_live(holder, state):
                 raise ConfigError(
                     "C11",
@@ -89,7 +89,7 @@ def _taken(path: Path) -> int:
                     where=path.parent,
                     do=f"wait until it has ended, or stop it; where its machine is gone, remove {LOCK} in the folder",
                 )
-            if _still_there(descriptor, path):
+            if _is_still_there(descriptor, path):
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -97,7 +97,7 @@ def _taken(path: Path) -> int:
         os.close(descriptor)  # its holder removed the file between our opening and our locking: once more
 
 
-def _try(descriptor: int) -> Literal["ours", "busy", "unknown"]:
+def _try_lock(descriptor: int) -> Literal["ours", "busy", "unknown"]:
     """Ask the system for the lock; "unknown" where the file system has no locks (some network ones)."""
     if sys.platform == "win32":
         os.lseek(descriptor, RANGE, os.SEEK_SET)
@@ -115,8 +115,8 @@ def _try(descriptor: int) -> Literal["ours", "busy", "unknown"]:
     return "ours"
 
 
-def _holder(descriptor: int) -> dict[str, Any]:
-    """What the file says; nothing where it is empty or damaged."""
+def _read_holder(descriptor: int) -> dict[str, Any]:
+    """What the file says of its holder; nothing where it is empty or damaged."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
         found = json.loads(os.read(descriptor, MOST))
@@ -129,14 +129,14 @@ def _may_live(holder: dict[str, Any], state: str) -> bool:
     """Whether the process may still run, given that the system did not refuse the lock."""
     if not holder:
         return False
-    here = this_process()
+    here = describe_process()
     same_boot = holder.get("boot") == here["boot"]
     if holder.get("host") != here["host"] and not (same_boot and here["boot"]):  # containers share a boot
         return True
-    return state == "unknown" and same_boot and _runs(holder.get("pid"))
+    return state == "unknown" and same_boot and _is_running(holder.get("pid"))
 
 
-def _runs(pid: object) -> bool:
+def _is_running(pid: object) -> bool:
     try:
         os.kill(int(str(pid)), 0)
     except PermissionError:
@@ -146,7 +146,7 @@ def _runs(pid: object) -> bool:
     return True
 
 
-def _still_there(descriptor: int, path: Path) -> bool:
+def _is_still_there(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:

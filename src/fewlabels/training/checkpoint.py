@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 
 from ..errors import CheckpointWarning, NumericsError, RunError, StorageError
 from ..storage import durable
-from ..storage.folders import remove_folder, rename, writing_folder
+from ..storage.folders import remove_folder, rename, write_folder
 from .identity import Difference, check_differences, run_id, to_plain, walk_leaves
 
 FORMAT = 1
@@ -73,7 +73,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "values": checkpoint.snapshot.values,
     }
     files = {TENSORS: save(tensors, {METADATA: json.dumps(origin)}), STATE: _json(state)}
-    with writing_folder(folder) as hidden:
+    with write_folder(folder) as hidden:
         for name, data in files.items():
             durable.write_bytes(hidden / name, data)
         with durable.storage_errors(hidden):

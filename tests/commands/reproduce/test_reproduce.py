@@ -11,10 +11,10 @@ import pytest
 from fewlabels.cli.main import run as run_command
 from fewlabels.commands import watching
 from fewlabels.commands.guards import Alarm
-from fewlabels.commands.reproduce.cells import Cell, Variant, cells_of, without_parts
-from fewlabels.commands.reproduce.outcomes import outcome, row, rows_json, split_folder
+from fewlabels.commands.reproduce.cells import Cell, Variant, drop_parts, list_cells
+from fewlabels.commands.reproduce.outcomes import describe_rows, read_outcome, read_row, split_folder
 from fewlabels.commands.reproduce.run import Request, reproduce
-from fewlabels.commands.reproduce.text import list_text, text_of
+from fewlabels.commands.reproduce.text import format_list, format_tables
 from fewlabels.commands.training import RunOptions
 from fewlabels.data.benchmarks.datasets import Dataset
 from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
@@ -87,16 +87,16 @@ def test_each_split_of_a_cell_is_a_whole_run_that_says_what_it_is(done):
 def test_what_is_the_first_phase_of_another_cell_is_not_trained_twice(done):
     assert sorted(place.name.split("_")[0] for place in done.iterdir()) == ["cifar10-20-lp", "cifar10-20-mt+lp"]
     lp = read_run(split_folder(done, cell("lp"), SMALL, 10))
-    assert outcome(cell("supervised"), 10, SMALL, done).student == lp.results["supervised_error"]
+    assert read_outcome(cell("supervised"), 10, SMALL, done).student == lp.results["supervised_error"]
     teacher = read_run(split_folder(done, cell("mt+lp"), SMALL, 10)).results
-    found = outcome(cell("mt"), 10, SMALL, done)
+    found = read_outcome(cell("mt"), 10, SMALL, done)
     assert (found.student, found.teacher) == (teacher["mean_teacher_error"], teacher["mean_teacher_teacher_error"])
 
 
 def test_a_cell_alone_ends_where_the_first_phase_of_the_other_ended(dataset, done, tmp_path):
     run(dataset, tmp_path, ("supervised",))
-    alone = outcome(cell("supervised"), 10, SMALL, tmp_path)
-    assert alone.student == outcome(cell("supervised"), 10, SMALL, done).student
+    alone = read_outcome(cell("supervised"), 10, SMALL, tmp_path)
+    assert alone.student == read_outcome(cell("supervised"), 10, SMALL, done).student
 
 
 def test_what_is_done_is_not_done_again(done):
@@ -172,13 +172,13 @@ def test_a_finished_run_with_other_settings_is_not_taken_for_this_one(done):
     try:
         with pytest.raises(ConfigError, match=r"FL-C61 .*network\.dropout"):
             reproduce(Request([cell("lp")], (10,), other, done), nothing, HOW)
-        assert row(cell("lp"), other, done).outcomes == []
+        assert read_row(cell("lp"), other, done).outcomes == []
     finally:
         wrong.unlink()
 
 
 def test_the_table_has_mean_and_deviation_over_the_splits_done(done):
-    rows = {one["method"]: one for one in rows_json([cell("lp"), cell("mt+lp")], SMALL, done)}
+    rows = {one["method"]: one for one in describe_rows([cell("lp"), cell("mt+lp")], SMALL, done)}
     assert list(rows) == ["supervised", "lp", "mt", "mt+lp"]
     for one in rows.values():
         assert one["splits"] == [10, 11]
@@ -191,7 +191,7 @@ def test_the_table_has_mean_and_deviation_over_the_splits_done(done):
 
 
 def test_the_text_says_what_is_not_the_papers_and_what_happened_between_the_phases(done):
-    text = text_of([cell("mt+lp")], SMALL, done)
+    text = format_tables([cell("mt+lp")], SMALL, done)
     assert "NOT THE PAPER'S PROTOCOL: network small, width 2, first_stride 2, 0.012 of its schedule" in text
     assert "paper (for orientation)" in text
     assert "(n=2)" in text
@@ -200,7 +200,7 @@ def test_the_text_says_what_is_not_the_papers_and_what_happened_between_the_phas
     assert "at the end of phase 1" in text
     assert "after epoch 1 of phase 2" in text
     assert "momentum is kept" in text
-    assert "momentum is kept" not in text_of([cell("mt+lp")], replace(SMALL, mode="paper"), done)
+    assert "momentum is kept" not in format_tables([cell("mt+lp")], replace(SMALL, mode="paper"), done)
 
 
 @pytest.mark.parametrize(
@@ -215,12 +215,12 @@ def test_the_text_says_what_is_not_the_papers_and_what_happened_between_the_phas
     ],
 )
 def test_the_course_of_the_error_is_told_as_it_was_measured(done, monkeypatch, before, errors, words):
-    found = outcome(cell("lp"), 10, SMALL, done)
+    found = read_outcome(cell("lp"), 10, SMALL, done)
     curve = list(enumerate(errors))
     worst = max(curve, key=lambda one: one[1])
     made = replace(found, before=before, first=curve[0], worst=worst, student=errors[-1])
-    monkeypatch.setattr("fewlabels.commands.reproduce.outcomes.outcomes", lambda *given: [made])
-    lines = text_of([cell("lp")], SMALL, done).splitlines()
+    monkeypatch.setattr("fewlabels.commands.reproduce.outcomes.read_outcomes", lambda *given: [made])
+    lines = format_tables([cell("lp")], SMALL, done).splitlines()
     (said,) = [line for line in lines if line.startswith("  split 10:")][-1:]
     assert re.search(f"Measured: .*{words}$", said)
     (expected,) = [line for line in lines if "The curve to expect of the paper's schedule" in line]
@@ -228,34 +228,34 @@ def test_the_course_of_the_error_is_told_as_it_was_measured(done, monkeypatch, b
 
 
 def test_published_numbers_stand_beside_ours_with_their_evidence(tmp_path):
-    text = text_of(cells_of(CIFAR10, 500), Variant(), tmp_path)
+    text = format_tables(list_cells(CIFAR10, 500), Variant(), tmp_path)
     assert "NOT THE PAPER'S" not in text
     for word in ("24.02 +- 2.44 C", "28.36 (teacher 28.35)", "48.36", "32.46", "31.40 (teacher 31.37)", "not re-read"):
         assert word in text
-    assert "12.69 +- 0.29 B" in text_of(cells_of(CIFAR10, 4000), Variant(), tmp_path)
+    assert "12.69 +- 0.29 B" in format_tables(list_cells(CIFAR10, 4000), Variant(), tmp_path)
 
 
 def test_the_open_question_of_cifar100_is_told_where_it_matters(tmp_path):
-    assert "An open question" in text_of(cells_of(CIFAR100, 4000, "mt+lp"), Variant(), tmp_path)
-    assert "An open question" not in text_of(cells_of(CIFAR100, 4000, "lp"), Variant(), tmp_path)
-    assert "top-5 error is 47.58" in text_of(cells_of(MINI_IMAGENET, 4000, "lp"), Variant(), tmp_path)
+    assert "An open question" in format_tables(list_cells(CIFAR100, 4000, "mt+lp"), Variant(), tmp_path)
+    assert "An open question" not in format_tables(list_cells(CIFAR100, 4000, "lp"), Variant(), tmp_path)
+    assert "top-5 error is 47.58" in format_tables(list_cells(MINI_IMAGENET, 4000, "lp"), Variant(), tmp_path)
 
 
 def test_copied_methods_are_not_said_to_be_reproduced(tmp_path):
-    assert "neither Laine and Aila's network" in text_of(cells_of(CIFAR10, 4000, "te"), Variant(), tmp_path)
+    assert "neither Laine and Aila's network" in format_tables(list_cells(CIFAR10, 4000, "te"), Variant(), tmp_path)
 
 
 def test_the_list_has_every_cell_with_its_work_and_what_is_done(done):
-    cells = [cell for benchmark in BENCHMARKS.values() for cell in cells_of(benchmark)]
+    cells = [cell for benchmark in BENCHMARKS.values() for cell in list_cells(benchmark)]
     assert len(cells) == 32
-    text = list_text(cells, Variant(), done)
+    text = format_list(cells, Variant(), done)
     assert "91.8" in text
     assert text.count("0 of 10") == 16
-    assert "2 of 10" in list_text([cell("lp")], SMALL, done)
+    assert "2 of 10" in format_list([cell("lp")], SMALL, done)
 
 
 def test_only_whole_experiments_are_trained():
-    found = without_parts([cell("supervised"), cell("lp"), cell("mt"), cell("te"), cell("supervised", 40)])
+    found = drop_parts([cell("supervised"), cell("lp"), cell("mt"), cell("te"), cell("supervised", 40)])
     assert found == [cell("lp"), cell("mt"), cell("te"), cell("supervised", 40)]
 
 

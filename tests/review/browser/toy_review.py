@@ -18,11 +18,11 @@ import uvicorn
 from fewlabels.data.images.decode import png
 from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run
-from fewlabels.review.engine.state import SOURCES, Wanted
-from fewlabels.review.store.file import local_folder, open_store
+from fewlabels.review.engine.state import SOURCES, RowQuery
+from fewlabels.review.store.file import make_local_folder, open_store
 from fewlabels.review.store.store import Store
-from fewlabels.review.web.app import review_app
-from fewlabels.review.web.process import Door, access_to, listening
+from fewlabels.review.web.app import build_app
+from fewlabels.review.web.process import Endpoint, listen, make_access
 from fewlabels.review.web.security import Access
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck", "zebra")
@@ -83,13 +83,13 @@ class ToyEngine:
             version=version, rows=rows, before=before[rows], after=after, count=len(rows), seconds=0.01
         )
 
-    def select(self, wanted: Wanted, first: int, count: int) -> tuple[np.ndarray, int]:
+    def select(self, wanted: RowQuery, first: int, count: int) -> tuple[np.ndarray, int]:
         keep = [row for row in range(len(self.items.ids)) if self._fits(row, wanted)]
         keys = {"row": lambda row: row, "certain": lambda row: -self.state.certainty[row]}
         keep.sort(key=keys.get(wanted.order, lambda row: self.state.certainty[row]))
         return np.asarray(keep[first : first + count], np.int64), len(keep)
 
-    def _fits(self, row: int, wanted: Wanted) -> bool:
+    def _fits(self, row: int, wanted: RowQuery) -> bool:
         certainty, source = self.state.certainty[row], SOURCES[self.state.source[row]]
         return (
             not (wanted.order == "queue" and source == "answered")
@@ -152,7 +152,7 @@ class Review:
         return [self.items.class_names[number] for number in self.engine.state.label]
 
 
-def exported(state: object, labels: dict[int, str], kind: str, event: int) -> bytes:
+def export_labels(state: object, labels: dict[int, str], kind: str, event: int) -> bytes:
     """The answers as they are: what an export has in it, other tests look at."""
     return repr(labels).encode()
 
@@ -160,11 +160,11 @@ def exported(state: object, labels: dict[int, str], kind: str, event: int) -> by
 @contextmanager
 def served(folder: Path, items: ToyItems) -> Iterator[Review]:
     """Serve a review from a thread, as `fewlabels review` does from a process."""
-    place = listening(Door(browser=False))
-    access = access_to(Door(), place.getsockname()[1])
-    store, engine = open_store(local_folder(folder), "a run"), ToyEngine(items)
-    desk = Desk(Run("a run", str(folder)), items, store, engine, exported)
-    app = review_app(desk, access)
+    place = listen(Endpoint(browser=False))
+    access = make_access(Endpoint(), place.getsockname()[1])
+    store, engine = open_store(make_local_folder(folder), "a run"), ToyEngine(items)
+    desk = Desk(Run("a run", str(folder)), items, store, engine, export_labels)
+    app = build_app(desk, access)
     server = uvicorn.Server(
         uvicorn.Config(app, lifespan="off", log_config=None, ws="none", timeout_graceful_shutdown=1)
     )

@@ -5,7 +5,7 @@ import pytest
 
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings, Refinement, explain, propagate
-from fewlabels.review.engine.engine import SOURCES, Engine, Wanted
+from fewlabels.review.engine.engine import SOURCES, Engine, RowQuery
 from fewlabels.review.items import Items
 from tests.review.review_items import NAMES, items_of
 
@@ -97,15 +97,15 @@ def test_all_answers_may_be_taken_back_where_nothing_was_given():
     engine.answer({4: -1}, 1)
     assert not engine.state.reached.any()
     assert (engine.state.label == -1).all()
-    assert engine.select(Wanted(), 0, 10)[1] == 300
+    assert engine.select(RowQuery(), 0, 10)[1] == 300
 
 
 def test_the_queue_holds_every_row_that_nobody_labelled_once():
     engine = Engine(items_of(), {10: 1, 0: 2})
-    rows, total = engine.select(Wanted(leave_out=[11, 12]), 0, 1000)
+    rows, total = engine.select(RowQuery(leave_out=[11, 12]), 0, 1000)
     assert sorted(rows) == sorted(set(range(6, 300)) - {10, 11, 12})
     assert total == rows.size
-    page = engine.select(Wanted(leave_out=[11, 12]), 60, 60)[0]
+    page = engine.select(RowQuery(leave_out=[11, 12]), 60, 60)[0]
     np.testing.assert_array_equal(page, rows[60:120])
 
 
@@ -121,7 +121,7 @@ def test_rows_that_no_label_reaches_head_the_queue_by_the_size_of_their_part():
     assert (engine.state.label[90:] == -1).all()
     component = engine.graph.component[engine.graph.node]
     parts, sizes = np.unique(component[90:], return_counts=True)
-    head = engine.select(Wanted(), 0, parts.size)[0]
+    head = engine.select(RowQuery(), 0, parts.size)[0]
     assert parts.size >= 2
     assert sorted(component[head]) == parts.tolist()
     by_part = dict(zip(parts.tolist(), sizes.tolist(), strict=True))
@@ -140,7 +140,7 @@ def test_a_page_of_the_queue_is_not_one_clump():
     for label, heap in enumerate((0, 1, 3)):
         given[np.flatnonzero(where == heap)[:2]] = label
     engine = Engine(Items([str(i) for i in range(400)], NAMES, given, rows, GraphSettings(n_neighbors=15)), {})
-    page = engine.select(Wanted(class_name=None, min_certainty=0.0), 0, 20)[0]
+    page = engine.select(RowQuery(class_name=None, min_certainty=0.0), 0, 20)[0]
     by_score = np.argsort(-np.where(given < 0, engine.state.score, -1), kind="stable")[:20]
     node, w = engine.graph.node, engine.graph.affinity
 
@@ -153,12 +153,12 @@ def test_a_page_of_the_queue_is_not_one_clump():
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Wanted(order="row", source="given"), range(6)),
-        (Wanted(order="row", source="answered"), [10]),
-        (Wanted(order="row", text="ID29"), [29, *range(290, 300)]),
-        (Wanted(order="row", text="row 7 of"), [7]),
-        (Wanted(order="row", only=[5, 3, 290]), [3, 5, 290]),
-        (Wanted(order="row", only=[5, 3], leave_out=[3]), [5]),
+        (RowQuery(order="row", source="given"), range(6)),
+        (RowQuery(order="row", source="answered"), [10]),
+        (RowQuery(order="row", text="ID29"), [29, *range(290, 300)]),
+        (RowQuery(order="row", text="row 7 of"), [7]),
+        (RowQuery(order="row", only=[5, 3, 290]), [3, 5, 290]),
+        (RowQuery(order="row", only=[5, 3], leave_out=[3]), [5]),
     ],
 )
 def test_filters_let_through_what_they_name(wanted, expected):
@@ -168,15 +168,15 @@ def test_filters_let_through_what_they_name(wanted, expected):
 def test_orders_by_certainty_and_filters_by_class_and_certainty():
     engine = Engine(items_of(), {})
     state = engine.state
-    rows = engine.select(Wanted(order="doubtful", class_name="b"), 0, 1000)[0]
+    rows = engine.select(RowQuery(order="doubtful", class_name="b"), 0, 1000)[0]
     assert (state.label[rows] == 1).all()
     assert (np.diff(state.certainty[rows]) >= 0).all()
-    rows, total = engine.select(Wanted(order="certain", min_certainty=0.01, max_certainty=0.5), 0, 1000)
+    rows, total = engine.select(RowQuery(order="certain", min_certainty=0.01, max_certainty=0.5), 0, 1000)
     assert total == ((state.certainty >= 0.01) & (state.certainty <= 0.5)).sum() > 0
     assert (np.diff(state.certainty[rows]) <= 0).all()
 
 
-@pytest.mark.parametrize("wanted", [Wanted(order="best"), Wanted(class_name="z"), Wanted(source="mine")])
+@pytest.mark.parametrize("wanted", [RowQuery(order="best"), RowQuery(class_name="z"), RowQuery(source="mine")])
 def test_an_unknown_order_class_or_source_is_refused(wanted):
     with pytest.raises(ConfigError, match="FL-C87"):
         Engine(items_of(), {}).select(wanted, 0, 10)
@@ -187,7 +187,7 @@ def test_a_wrong_given_label_is_the_most_suspicious():
     given = items.given.copy()
     given[33] = (given[33] + 1) % 3
     engine = Engine(Items(items.ids, NAMES, given, items.descriptors, items.settings), {})
-    rows, total = engine.select(Wanted(order="suspicious"), 0, 5)
+    rows, total = engine.select(RowQuery(order="suspicious"), 0, 5)
     assert rows[0] == 33
     assert total == 60
 
@@ -240,5 +240,5 @@ def test_copies_of_a_row_are_asked_for_once_before_the_others():
     items = items_of(n=60)
     twice = np.repeat(items.descriptors, 2, axis=0)
     engine = Engine(Items([str(i) for i in range(120)], NAMES, np.repeat(items.given, 2), twice, items.settings), {})
-    rows = engine.select(Wanted(min_certainty=0.0), 0, 54)[0]
+    rows = engine.select(RowQuery(min_certainty=0.0), 0, 54)[0]
     assert np.unique(engine.graph.node[rows]).size == 54

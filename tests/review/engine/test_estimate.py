@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fewlabels.graph import GraphSettings, build_graph
-from fewlabels.review.engine.engine import Engine, Wanted
-from fewlabels.review.engine.estimate import SLOT, estimate_of, interleaved, random_order, sampled, wilson
+from fewlabels.review.engine.engine import Engine, RowQuery
+from fewlabels.review.engine.estimate import SLOT, draw_order, estimate_share, find_sample, interleave, wilson_interval
 from fewlabels.review.items import Items
 from tests.review.review_items import NAMES, items_of
 
@@ -15,17 +15,17 @@ from tests.review.review_items import NAMES, items_of
     [(0, 10, 0, 0.2775), (10, 10, 0.7225, 1), (8, 10, 0.4902, 0.9433), (1, 1, 0.2065, 1)],
 )
 def test_wilsons_interval_is_that_of_the_tables(count, num, low, high):
-    assert wilson(count, num) == pytest.approx((low, high), abs=1e-4)
+    assert wilson_interval(count, num) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_without_a_sampled_answer_there_is_no_estimate():
-    found = estimate_of(np.zeros(0, bool))
+    found = estimate_share(np.zeros(0, bool))
     assert (found.num, found.percent, found.low, found.high) == (0, None, None, None)
 
 
 def test_every_fifth_place_of_the_queue_is_the_next_of_the_sample():
     queue, sample = np.arange(100), np.random.default_rng(0).permutation(100)
-    mixed = interleaved(queue, sample)
+    mixed = interleave(queue, sample)
     assert sorted(mixed) == list(range(100))
     assert mixed[0] == 0
     seen, places = [], mixed[:50].tolist()
@@ -39,25 +39,25 @@ def test_every_fifth_place_of_the_queue_is_the_next_of_the_sample():
 
 def test_the_sample_is_the_answered_head_of_the_order_whoever_asked_for_it():
     order, answered = np.array([3, 1, 4, 0, 2]), np.zeros(5, bool)
-    assert sampled(order, answered, ()).tolist() == []
+    assert find_sample(order, answered, ()).tolist() == []
     answered[[3, 1, 0]] = True
-    assert sampled(order, answered, ()).tolist() == [3, 1]
-    assert sampled(order, answered, {4}).tolist() == [3, 1, 0]  # 4 was skipped
-    assert sampled(order, np.ones(5, bool), ()).tolist() == order.tolist()
+    assert find_sample(order, answered, ()).tolist() == [3, 1]
+    assert find_sample(order, answered, {4}).tolist() == [3, 1, 0]  # 4 was skipped
+    assert find_sample(order, np.ones(5, bool), ()).tolist() == order.tolist()
 
 
 def test_the_random_order_has_every_row_without_a_given_label_and_no_chance_in_it():
     given = np.where(np.arange(50) < 6, 1, -1)
-    order = random_order(given, 0)
+    order = draw_order(given, 0)
     assert sorted(order) == list(range(6, 50))
-    np.testing.assert_array_equal(order, random_order(given, 0))
+    np.testing.assert_array_equal(order, draw_order(given, 0))
 
 
 @pytest.mark.parametrize("mode", ["paper", "released"])
 def test_a_sampled_answer_counts_against_what_the_graph_says_without_it(mode):
     items = items_of(spread=0.9, mode=mode, max_steps=1000)
     engine, right = Engine(items, {}), []
-    rows = random_order(items.given, 0)[:12]
+    rows = draw_order(items.given, 0)[:12]
     engine.answer({int(row): int(items.truth[row]) for row in rows}, 1)
     for row in rows:
         without = Engine(items, {int(r): int(items.truth[r]) for r in rows if r != row}, engine.graph)
@@ -76,7 +76,7 @@ def _reviewed(seed, graph, truth, rows):
     items = Items([str(row) for row in range(truth.size)], NAMES, given, rows, settings)
     engine = Engine(items, {}, graph)
     for page in range(6):
-        ask = engine.select(Wanted(), 0, 10)[0]
+        ask = engine.select(RowQuery(), 0, 10)[0]
         engine.answer({int(row): int(truth[row]) for row in ask}, page + 1)
     unanswered = engine.labels < 0
     return engine.estimate(), 100 * float((engine.state.label == truth)[unanswered].mean())

@@ -13,9 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fewlabels.errors import RunError, StorageError
 from fewlabels.review.store import file as store_file
-from fewlabels.review.store.file import open_store, review_folder, run_identity
-from fewlabels.review.store.history import Mark
-from fewlabels.review.store.store import Answer, Conflict, Request, Reused, Written
+from fewlabels.review.store.file import find_review_folder, identify_run, open_store
+from fewlabels.review.store.store import Answer, Conflict, Mark, Request, Reused, Written
 from tests.faults.lanes import size
 
 CLIENTS = st.sampled_from(["tab-1", "tab-2"])
@@ -140,7 +139,7 @@ class Reviewing(RuleBasedStateMachine):
     @invariant()
     def the_store_is_the_model(self):
         if hasattr(self, "store"):
-            self.store._know()  # after a failed commit it asks the file
+            self.store._read_state()  # after a failed commit it asks the file
             assert {row: (m.label, m.skipped, m.version) for row, m in self.store.marks.items()} == {
                 row: now[:3] for row, now in self.rows.items()
             }
@@ -298,8 +297,8 @@ def test_a_kill_while_the_file_is_made_leaves_one_that_is_made_anew(tmp_path):
 def test_the_review_lies_beside_the_sealed_run_and_knows_it_by_its_hashes(tmp_path):
     run = tmp_path / "demo"
     run.mkdir()
-    assert review_folder(run) == tmp_path / "demo.review"
+    assert find_review_folder(run) == tmp_path / "demo.review"
     (run / "run.json").write_text("{}")
-    unfinished = run_identity(run)
+    unfinished = identify_run(run)
     (run / "manifest.json").write_text("{ }")
-    assert len({unfinished, run_identity(run)}) == 2
+    assert len({unfinished, identify_run(run)}) == 2

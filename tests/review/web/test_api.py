@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from fewlabels.data.images import decoders
 from fewlabels.data.images.pictures import open_pictures, placeholder
-from fewlabels.review.web.app import api
+from fewlabels.review.web.app import build_api
 from tests.data import image_files
 from tests.data.image_files import encoded, folder, noise, png_claiming
 from tests.review.review_fakes import BROKEN, CLASSES, FakePictures, fake_desk
@@ -166,7 +166,7 @@ def test_w14_images_that_harm_their_decoder_have_a_stand_in_and_the_server_goes_
     facts = {"kind": "images", "path": str(folder(tmp_path / "photos", files))}
     pictures = open_pictures(facts, list(files))
     desk = fake_desk(tmp_path / "run.review", 4, pictures=pictures)
-    page = TestClient(api(desk))
+    page = TestClient(build_api(desk))
     for _ in range(2):
         images = [page.get(f"/api/rows/{row}/image") for row in range(4)]
         assert [image.status_code for image in images] == [404, 404, 404, 200]
@@ -184,7 +184,7 @@ def test_where_no_process_can_decode_it_is_said_and_answers_are_still_saved(tmp_
     monkeypatch.setattr(decoders, "COMMAND", [str(tmp_path / "nothing")])
     facts = {"kind": "images", "path": str(folder(tmp_path / "photos", {"0.png": encoded(noise(8, 8))}))}
     desk = fake_desk(tmp_path / "run.review", 1, pictures=open_pictures(facts, ["0.png"]))
-    page = TestClient(api(desk))
+    page = TestClient(build_api(desk))
     refused = page.get("/api/rows/0/image")
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "FL-I14")
     assert save(page, answer(0)).status_code == 200
@@ -192,12 +192,12 @@ def test_where_no_process_can_decode_it_is_said_and_answers_are_still_saved(tmp_
 
 
 def test_rows_without_images_have_their_columns_as_text(tmp_path):
-    texts = {"note": ["<b>", None, *["x"] * 48], "length": np.arange(50)}
+    texts = {"note": ["<b>", "", *["x"] * 48], "length": [str(row) for row in range(50)]}
     desk = fake_desk(tmp_path, kind="rows", pictures=None, texts=texts)
-    page = TestClient(api(desk))
+    page = TestClient(build_api(desk))
     assert page.get("/api/session").json()["columns"] == ["note", "length"]
     assert page.get("/api/rows/0").json()["columns"] == {"note": "<b>", "length": "0"}
-    assert page.get("/api/rows/1").json()["columns"] == {"note": None, "length": "1"}
+    assert page.get("/api/rows/1").json()["columns"] == {"note": "", "length": "1"}
     assert page.get("/api/rows/0/image").status_code == 404
     desk.close()
 
@@ -209,7 +209,7 @@ def test_the_graph_is_waited_for_no_longer_than_agreed(page, monkeypatch):
 
 def test_where_the_graph_fails_answers_are_still_saved_and_it_is_said(tmp_path, capsys):
     desk = fake_desk(tmp_path, fail_at=2)
-    page = TestClient(api(desk))
+    page = TestClient(build_api(desk))
     save(page, answer(1), seq=1)
     assert page.get("/api/graph", params={"after": 1}).status_code == 200
     assert save(page, answer(2), seq=2).status_code == 200
@@ -227,16 +227,16 @@ def test_where_the_graph_fails_answers_are_still_saved_and_it_is_said(tmp_path, 
 def test_an_engine_that_cannot_choose_rows_is_no_crash(tmp_path):
     desk = fake_desk(tmp_path)
     desk._engine.select = lambda *asked: 1 / 0
-    assert TestClient(api(desk)).get("/api/rows").status_code == 503
+    assert TestClient(build_api(desk)).get("/api/rows").status_code == 503
     desk.close()
 
 
 def test_a_review_that_is_opened_again_has_all_answers_in_graph_and_table(tmp_path):
     first = fake_desk(tmp_path)
-    save(TestClient(api(first)), answer(1), answer(2, "dog"))
+    save(TestClient(build_api(first)), answer(1), answer(2, "dog"))
     first.close()
     second = fake_desk(tmp_path)
-    page = TestClient(api(second))
+    page = TestClient(build_api(second))
     assert page.get("/api/session").json()["answered"] == 2
     assert page.get("/api/graph", params={"after": 1}).json()["event"] == 1
     assert second._engine.answers == {1: 0, 2: 1}
@@ -245,11 +245,11 @@ def test_a_review_that_is_opened_again_has_all_answers_in_graph_and_table(tmp_pa
 
 def test_answers_that_come_while_the_graph_is_solved_are_taken_together(tmp_path):
     desk = fake_desk(tmp_path)
-    page = TestClient(api(desk))
+    page = TestClient(build_api(desk))
     import threading
 
     free = threading.Event()
-    blocked = desk._solving.call(lambda engine: free.wait(10))
+    blocked = desk._solver.call(lambda engine: free.wait(10))
     for seq in range(1, 6):
         save(page, answer(10 + seq), seq=seq)
     free.set()

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from fewlabels.review.web.app import api, review_app
+from fewlabels.review.web.app import build_api, build_app
 from fewlabels.review.web.security import Access
 from tests.review.review_fakes import CLASSES, fake_desk
 
@@ -31,10 +31,10 @@ def fuzzed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fewlabels.review.desk.WAIT_SECONDS", 0.01)
         desk = fake_desk(tmp_path_factory.mktemp("fuzzed") / "run.review")
-        desk._writing.read(lambda: desk._store._connection.execute("PRAGMA synchronous = OFF")).result()
+        desk._writer.read(lambda: desk._store._connection.execute("PRAGMA synchronous = OFF")).result()
         access = Access(frozenset({HOST}), 8765)
-        schema = schemathesis.openapi.from_dict(likely(api(desk).openapi()))
-        schema.app = review_app(desk, access)
+        schema = schemathesis.openapi.from_dict(likely(build_api(desk).openapi()))
+        schema.app = build_app(desk, access)
         cookie = f"{access.cookie_name}={access.cookie}"
         yield schema, {"Host": HOST, "Origin": f"http://{HOST}", "Cookie": cookie}, Counter()
         desk.close()

@@ -13,16 +13,16 @@ import pytest
 
 from fewlabels.errors import ConfigError, InputWarning
 from fewlabels.review.store.file import NAME
-from fewlabels.review.web.process import Door, access_to, check_host, listening, page_address
+from fewlabels.review.web.process import Endpoint, check_host, format_address, listen, make_access
 from tests.review.review_process import Server
 
-SHORT = "import fewlabels.review.web.process as run, fewlabels.review.web.bodies as bodies; run.HEADER_SECONDS = 0.5"
+SHORT = "import fewlabels.review.web.process as run, fewlabels.review.web.requests as body; run.HEADER_SECONDS = 0.5"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A server that waits half a second for heads and bodies of requests."""
-    found = Server(tmp_path_factory.mktemp("served") / "run.review", before=f"{SHORT}; bodies.BODY_SECONDS = 0.5")
+    found = Server(tmp_path_factory.mktemp("served") / "run.review", before=f"{SHORT}; body.BODY_SECONDS = 0.5")
     yield found
     assert found.stop(signal.SIGTERM) == 0
     assert found.errors() == ""
@@ -177,6 +177,19 @@ def test_ctrl_c_stops_the_server_while_somebody_waits_for_the_graph(tmp_path):
     assert not (tmp_path / "run.review/.lock").exists()
 
 
+def test_started_in_the_background_it_goes_on_ignoring_interrupts_and_hangups(tmp_path):
+    ignoring = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    )
+    server = Server(tmp_path / "run.review", before=ignoring)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        server.process.send_signal(number)
+        time.sleep(0.2)
+        with opened(server) as page:
+            assert page.get("/api/session").status_code == 200
+    assert server.stop(signal.SIGTERM) == 0
+
+
 def test_w19_a_second_server_of_one_review_is_refused(server):
     with pytest.raises(RuntimeError, match=f"FL-C11 another process writes .*pid {server.process.pid}"):
         Server(server.folder)
@@ -184,51 +197,51 @@ def test_w19_a_second_server_of_one_review_is_refused(server):
 
 def test_w19_a_port_that_is_taken_is_an_error_and_the_usual_port_is_only_tried(server):
     with pytest.raises(ConfigError, match=r"FL-C79 cannot listen .*leave --port out"):
-        listening(Door(port=server.port))
-    with listening(Door(usual_port=server.port)) as place:
+        listen(Endpoint(port=server.port))
+    with listen(Endpoint(usual_port=server.port)) as place:
         assert place.getsockname()[1] not in (0, server.port)
-    with listening(Door()) as place:
+    with listen(Endpoint()) as place:
         free = place.getsockname()[1]
-    with listening(Door(usual_port=free)) as place:
+    with listen(Endpoint(usual_port=free)) as place:
         assert place.getsockname()[1] == free
 
 
 def test_answers_do_not_wait_for_the_acknowledgement_of_their_first_half():
-    with listening(Door()) as place:
+    with listen(Endpoint()) as place:
         assert place.proto == socket.IPPROTO_TCP  # or asyncio leaves TCP_NODELAY out, and each answer takes 40 ms
 
 
 def test_w19_a_host_that_is_not_of_this_machine_is_an_error():
     with pytest.raises(ConfigError, match="FL-C79"):
-        listening(Door(host="192.0.2.1"))
+        listen(Endpoint(host="192.0.2.1"))
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 here")
 def test_w19_ipv6_is_served_under_its_own_name():
-    door = Door(host="::1")
-    with listening(door) as place:
+    endpoint = Endpoint(host="::1")
+    with listen(endpoint) as place:
         port = place.getsockname()[1]
-    assert access_to(door, port).hosts == {f"[::1]:{port}", f"localhost:{port}"}
-    assert page_address(door, port, "T") == f"http://[::1]:{port}/?token=T"
+    assert make_access(endpoint, port).hosts == {f"[::1]:{port}", f"localhost:{port}"}
+    assert format_address(endpoint, port, "T") == f"http://[::1]:{port}/?token=T"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "127.0.0.2", "evil.com"])
 def test_w18_a_host_that_others_can_reach_needs_to_be_understood_and_is_warned_of(host):
     with pytest.raises(ConfigError, match=r"FL-C80 .*nothing on the way is encrypted.*--i-understand"):
-        check_host(Door(host=host), understood=False)
+        check_host(Endpoint(host=host), understood=False)
     with pytest.warns(InputWarning, match="FL-C80"):
-        check_host(Door(host=host), understood=True)
+        check_host(Endpoint(host=host), understood=True)
 
 
 def test_w18_even_then_only_exact_names_of_this_machine_are_answered_to():
-    hosts = access_to(Door(host="0.0.0.0"), 1).hosts
+    hosts = make_access(Endpoint(host="0.0.0.0"), 1).hosts
     assert {"127.0.0.1:1", f"{socket.gethostname().lower()}:1"} <= hosts
     assert not [host for host in hosts if "evil" in host or "*" in host]
 
 
 def test_at_home_nobody_is_warned():
     for host in ("127.0.0.1", "localhost", "::1"):
-        check_host(Door(host=host), understood=False)
-    assert page_address(Door(host="localhost"), 1, "T") == "http://localhost:1/?token=T"
-    assert page_address(Door(host="0.0.0.0"), 1, "T") == "http://127.0.0.1:1/?token=T"
-    assert page_address(Door(host="192.0.2.1"), 1, "T") == "http://192.0.2.1:1/?token=T"
+        check_host(Endpoint(host=host), understood=False)
+    assert format_address(Endpoint(host="localhost"), 1, "T") == "http://localhost:1/?token=T"
+    assert format_address(Endpoint(host="0.0.0.0"), 1, "T") == "http://127.0.0.1:1/?token=T"
+    assert format_address(Endpoint(host="192.0.2.1"), 1, "T") == "http://192.0.2.1:1/?token=T"

@@ -13,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fewlabels.review.web import security
-from fewlabels.review.web.app import review_app
+from fewlabels.review.web.app import build_app
 from fewlabels.review.web.security import Access
 from tests.review.requests_below import HOME, HOSTS, ORIGIN, ORIGINS, READS, WRITES, code
 from tests.review.review_fakes import fake_desk
@@ -140,7 +140,7 @@ def test_w4_keys_are_random_and_compared_in_constant_time(monkeypatch):
     assert min(map(len, keys)) >= 43  # 256 bits
     compared = []
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or a == b)
-    assert security._equal("a", "a")
+    assert security._is_equal("a", "a")
     assert compared == [(b"a", b"a")]
 
 
@@ -259,8 +259,8 @@ def test_w17_a_read_with_a_foreign_origin_is_refused(asked):
 
 def test_an_error_of_ours_does_not_show_the_key_or_the_code(tmp_path, access, caplog):
     desk = fake_desk(tmp_path)
-    desk.session = lambda: 1 / 0
-    client = TestClient(review_app(desk, access), base_url=ORIGIN, raise_server_exceptions=False)
+    desk.describe_session = lambda: 1 / 0
+    client = TestClient(build_app(desk, access), base_url=ORIGIN, raise_server_exceptions=False)
     client.get("/", params={"token": access.token}, follow_redirects=False)
     failed = client.get("/api/session")
     assert (failed.status_code, failed.json()["error"]["code"]) == (500, "FL-W24")

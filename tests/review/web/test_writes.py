@@ -7,10 +7,9 @@ import sqlite3
 import pytest
 from starlette.testclient import TestClient
 
-from fewlabels.review.web import bodies
-from fewlabels.review.web.app import api
-from fewlabels.review.web.bodies import parsed
-from fewlabels.review.web.refusals import Refused
+from fewlabels.review.web import requests
+from fewlabels.review.web.app import build_api
+from fewlabels.review.web.requests import Refused, parse_json
 from fewlabels.review.web.security import Guard
 from tests.review.requests_below import SENT, Asked
 from tests.review.review_fakes import fake_desk
@@ -85,9 +84,9 @@ def test_w7_a_body_of_more_than_64_kb_is_refused_whether_it_says_so_or_not(asked
 
 
 def test_w7_eight_levels_are_allowed_and_no_more():
-    assert parsed(b"[" * 8 + b"]" * 8) == [[[[[[[[]]]]]]]]
+    assert parse_json(b"[" * 8 + b"]" * 8) == [[[[[[[[]]]]]]]]
     with pytest.raises(Refused):
-        parsed(b"[" * 9 + b"]" * 9)
+        parse_json(b"[" * 9 + b"]" * 9)
 
 
 def test_w8_a_request_that_is_sent_twice_has_the_same_answer_and_one_row_of_history(page):
@@ -120,7 +119,7 @@ def test_w12_on_a_full_disk_nothing_is_acknowledged_and_the_next_answer_is_taken
     page.post("/api/answers", json=SENT)
     connection = desk._store._connection
     limit = connection.execute("PRAGMA page_count").fetchone()[0]
-    desk._writing.read(lambda: connection.execute(f"PRAGMA max_page_count = {limit}").fetchall()).result()
+    desk._writer.read(lambda: connection.execute(f"PRAGMA max_page_count = {limit}").fetchall()).result()
     many = [{"row": row, "action": "label", "label": "cat", "version": 0} for row in range(2, 50)]
     answers, seq = [], 1
     while not answers or answers[-1].status_code == 200:
@@ -129,14 +128,14 @@ def test_w12_on_a_full_disk_nothing_is_acknowledged_and_the_next_answer_is_taken
         answers.append(page.post("/api/answers", json={"client": "tab", "seq": seq, "answers": some}))
     assert (answers[-1].status_code, answers[-1].json()["error"]["code"]) == (507, "FL-W12")
     assert page.get("/api/history").json()["total"] == len(answers)
-    desk._writing.read(lambda: connection.execute("PRAGMA max_page_count = 100000").fetchall()).result()
+    desk._writer.read(lambda: connection.execute("PRAGMA max_page_count = 100000").fetchall()).result()
     assert page.post("/api/answers", json={"client": "tab", "seq": seq, "answers": some}).status_code == 200
 
 
 def test_w13_a_file_that_another_program_holds_is_told_and_taken_up_when_it_is_free(tmp_path, monkeypatch):
     monkeypatch.setattr("fewlabels.review.store.file.BUSY_SECONDS", 0.05)
     desk = fake_desk(tmp_path / "busy.review")
-    page = TestClient(api(desk))
+    page = TestClient(build_api(desk))
     other = sqlite3.connect(tmp_path / "busy.review/review.sqlite")
     other.execute("BEGIN EXCLUSIVE")
     held = page.post("/api/answers", json=SENT)
@@ -170,13 +169,13 @@ def test_w15_a_range_is_ignored(page):
 
 
 def test_w15_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
 
     async def receive():
         await asyncio.sleep(60)
 
     with pytest.raises(Refused) as refused:
-        asyncio.run(bodies.checked_body(None, receive))
+        asyncio.run(requests.read_body(None, receive))
     assert refused.value.status == 408
 
 

@@ -89,13 +89,13 @@ class Cell:
         return [(replace(self, method=word), len(mine) - 1) for word in words]
 
 
-def cells_of(benchmark: Benchmark, num_labels: int | None = None, method: MethodWord | None = None) -> list[Cell]:
+def list_cells(benchmark: Benchmark, num_labels: int | None = None, method: MethodWord | None = None) -> list[Cell]:
     """Cells of the paper's tables; all label counts, or all methods, where none is named."""
     counts = PROTOCOLS[benchmark.name].label_counts if num_labels is None else (num_labels,)
     methods = OWN_RUNS if method is None else (method,)
     return [Cell(benchmark, count, word) for count in counts for word in methods]
 
 
-def without_parts(cells: list[Cell]) -> list[Cell]:
+def drop_parts(cells: list[Cell]) -> list[Cell]:
     """Those that are not the first phase of another one in the list: supervised goes with LP, Mean Teacher likewise."""
     return [cell for cell in cells if not any(source in cells for source, _ in cell.sources()[1:])]

@@ -9,14 +9,14 @@ from typing import Any
 
 from ...errors import RunError
 from ...recipes.published import PAPER, PAPER_TOP5, RERUNS, Number, Rerun
-from ...report.words import Summary, summary
+from ...report.words import Summary, summarize
 from ...runs import Run, is_finished, read_run
 from ...training.identity import find_differences, to_plain
 from ...training.method_table import BY_WORD
 from .cells import Cell, Variant
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a cell ended on one split. Errors in percent, of the last epoch of its last phase, never the best.
 
@@ -41,25 +41,25 @@ def split_folder(out: Path, cell: Cell, variant: Variant, split: int) -> Path:
     return cell.folder(out, variant) / f"split-{split}"
 
 
-def outcome(cell: Cell, split: int, variant: Variant, out: Path) -> Outcome | None:
+def read_outcome(cell: Cell, split: int, variant: Variant, out: Path) -> Outcome | None:
     """From the cell's own run, or from one that trained its phases first; None while there is none."""
     for source, phase in cell.sources():
-        run = _run(source, split, variant, out)
-        found = None if run is None else _ended(run, source, phase, split, variant)
+        run = _read_run(source, split, variant, out)
+        found = None if run is None else _read_end(run, source, phase, split, variant)
         if found is not None:
             return found
     return None
 
 
-def outcomes(cell: Cell, variant: Variant, out: Path) -> list[Outcome]:
+def read_outcomes(cell: Cell, variant: Variant, out: Path) -> list[Outcome]:
     """Of all splits that are done, in their order."""
     places = [place for source, _ in cell.sources() for place in source.folder(out, variant).glob("split-*")]
     splits = sorted({int(place.name[6:]) for place in places if place.name[6:].isdecimal()})
-    found = [outcome(cell, split, variant, out) for split in splits]
+    found = [read_outcome(cell, split, variant, out) for split in splits]
     return [one for one in found if one is not None]
 
 
-def _run(cell: Cell, split: int, variant: Variant, out: Path) -> Run | None:
+def _read_run(cell: Cell, split: int, variant: Variant, out: Path) -> Run | None:
     """The run if it is there, can be read, and was made with today's settings."""
     folder = split_folder(out, cell, variant, split)
     try:
@@ -69,7 +69,7 @@ def _run(cell: Cell, split: int, variant: Variant, out: Path) -> Run | None:
     return None if find_differences(run.settings, to_plain(asdict(cell.settings(variant, split)))) else run
 
 
-def _ended(run: Run, cell: Cell, phase: int, split: int, variant: Variant) -> Outcome | None:
+def _read_end(run: Run, cell: Cell, phase: int, split: int, variant: Variant) -> Outcome | None:
     epochs = run.of("epoch")
     last = cell.settings(variant, split).phases[phase].epochs - 1
     mine = [one for one in epochs if one["phase_index"] == phase and one["test_error"] is not None]
@@ -91,7 +91,7 @@ def _ended(run: Run, cell: Cell, phase: int, split: int, variant: Variant) -> Ou
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One method: what is published, and what we found so far, over the splits."""
 
@@ -108,28 +108,28 @@ class Row:
         return [one.split for one in self.outcomes]
 
 
-def row(cell: Cell, variant: Variant, out: Path) -> Row:
+def read_row(cell: Cell, variant: Variant, out: Path) -> Row:
     name, count, method = cell.benchmark.name, cell.num_labels, cell.method
-    found = outcomes(cell, variant, out)
+    found = read_outcomes(cell, variant, out)
     return Row(
         cell=cell,
         paper=PAPER.get((name, count, method)),
         paper_top5=PAPER_TOP5.get((count, method)) if name == "mini-imagenet" else None,
         rerun=RERUNS.get((name, count, method)),
-        student=summary([one.student for one in found]),
-        teacher=summary([one.teacher for one in found]),
+        student=summarize([one.student for one in found]),
+        teacher=summarize([one.teacher for one in found]),
         outcomes=found,
     )
 
 
-def shown(cells: Sequence[Cell], num_labels: int) -> list[Cell]:
+def select_cells(cells: Sequence[Cell], num_labels: int) -> list[Cell]:
     """The cells of one label count, and those that they train on the way, in the order of the paper's rows."""
     asked = [cell for cell in cells if cell.num_labels == num_labels]
     candidates = [Cell(asked[0].benchmark, num_labels, method) for method in BY_WORD]
     return [one for one in candidates if any(source in asked for source, _ in one.sources())]
 
 
-def as_json(row: Row, variant: Variant) -> dict[str, Any]:
+def describe_row(row: Row, variant: Variant) -> dict[str, Any]:
     """Plain values of a row."""
     return {
         "dataset": row.cell.benchmark.name,
@@ -154,7 +154,9 @@ def _known(found: Summary) -> dict[str, Any] | None:
     return None if found.mean is None else asdict(found)
 
 
-def rows_json(cells: Sequence[Cell], variant: Variant, out: Path) -> list[dict[str, Any]]:
+def describe_rows(cells: Sequence[Cell], variant: Variant, out: Path) -> list[dict[str, Any]]:
     """Of the cells, and of those that they train on the way."""
     counts = dict.fromkeys(cell.num_labels for cell in cells)
-    return [as_json(row(cell, variant, out), variant) for count in counts for cell in shown(cells, count)]
+    return [
+        describe_row(read_row(cell, variant, out), variant) for count in counts for cell in select_cells(cells, count)
+    ]

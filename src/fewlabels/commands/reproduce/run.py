@@ -19,8 +19,8 @@ from ..resuming import demand_same_machine
 from ..task import Task
 from ..training import RunOptions, run_training
 from ..watching import need_tensorboard
-from .cells import Cell, Variant, without_parts
-from .outcomes import outcome, split_folder
+from .cells import Cell, Variant, drop_parts
+from .outcomes import read_outcome, split_folder
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def reproduce(request: Request, load: Callable[[], Dataset], how: RunOptions) ->
     Raises ConfigError C61 for a finished run that was made with other settings, and what `few_labels` and
     `run_training` raise.
     """
-    missing = [(cell, split) for cell in without_parts(list(request.cells)) for split in request.splits]
+    missing = [(cell, split) for cell in drop_parts(list(request.cells)) for split in request.splits]
     missing = [(cell, split) for cell, split in missing if not _is_known(cell, split, request)]
     if not missing:
         return
@@ -50,7 +50,7 @@ def reproduce(request: Request, load: Callable[[], Dataset], how: RunOptions) ->
     for cell, split in missing:
         settings = cell.settings(request.variant, split)
         given = few_labels(dataset, cell.num_labels, split)
-        task = cell_task(dataset, cell, given, request.variant, how.device)
+        task = make_task(dataset, cell, given, request.variant, how.device)
         run_training(task, settings, split_folder(request.out, cell, request.variant, split), how)
 
 
@@ -68,7 +68,7 @@ def _is_known(cell: Cell, split: int, request: Request) -> bool:
     _refuse_other_settings(
         split_folder(request.out, cell, request.variant, split), cell.settings(request.variant, split)
     )
-    found = outcome(cell, split, request.variant, request.out)
+    found = read_outcome(cell, split, request.variant, request.out)
     return found is not None and (found.finished or found.cell != cell)
 
 
@@ -83,7 +83,7 @@ def _refuse_other_settings(folder: Path, settings: TrainSettings) -> None:
         raise ConfigError("C61", f"a finished run with other settings: {listed}", where=folder, do=do)
 
 
-def cell_task(dataset: Dataset, cell: Cell, given: Split, variant: Variant, device: str) -> Task:
+def make_task(dataset: Dataset, cell: Cell, given: Split, variant: Variant, device: str) -> Task:
     """The data set with the labels of one split. Its truth goes along for measuring alone."""
     benchmark = dataset.benchmark
     facts = {

@@ -11,7 +11,7 @@ from ...report.words import Summary
 from ...training.method_table import BY_WORD
 from ..text import align
 from .cells import OWN_RUNS, Cell, Variant
-from .outcomes import Outcome, Row, row, shown
+from .outcomes import Outcome, Row, read_row, select_cells
 
 CIFAR100_OPEN = (
     "An open question: somebody who reran the released code with 4,000 labels found the student of MT + LP at 43.92 % "
@@ -25,10 +25,10 @@ DIP = (
 )
 
 
-def text_of(cells: Sequence[Cell], variant: Variant, out: Path) -> str:
+def format_tables(cells: Sequence[Cell], variant: Variant, out: Path) -> str:
     """Tables of all label counts among the cells, each with what to know about it."""
     counts = list(dict.fromkeys(cell.num_labels for cell in cells))
-    each = [[row(cell, variant, out) for cell in shown(cells, count)] for count in counts]
+    each = [[read_row(cell, variant, out) for cell in select_cells(cells, count)] for count in counts]
     return "\n\n".join(_section(rows, variant) for rows in each)
 
 
@@ -142,10 +142,10 @@ def _top5(cell: Cell, number: Number) -> str:
     return f"{BY_WORD[cell.method].title}: ours is top-1; the paper's top-5 error is {number}."
 
 
-def list_text(cells: Sequence[Cell], variant: Variant, out: Path) -> str:
+def format_list(cells: Sequence[Cell], variant: Variant, out: Path) -> str:
     """All cells of the tables: the paper's number, how much work one split is, and how many are done."""
     head = ["data set", "labels", "method", "paper", "PFLOP a split", "splits done"]
-    rows = [_listed(cell, variant, out) for cell in cells]
+    rows = [_format_row(cell, variant, out) for cell in cells]
     grades = "; ".join(f"{grade} {text}" for grade, text in GRADES.items())
     notes = [f"paper: test error in percent, mean +- std, and the evidence for the mean: {grades}."]
     notes.append("PFLOP: of the paper's network and full schedule; lp includes supervised, mt+lp includes mt.")
@@ -154,8 +154,8 @@ def list_text(cells: Sequence[Cell], variant: Variant, out: Path) -> str:
     return align([head, *rows]) + "\n\n" + "\n".join(notes)
 
 
-def _listed(cell: Cell, variant: Variant, out: Path) -> list[str]:
-    found = row(cell, variant, out)
+def _format_row(cell: Cell, variant: Variant, out: Path) -> list[str]:
+    found = read_row(cell, variant, out)
     work = petaflops(cell.settings(Variant(), 0), cell.num_labels, cell.benchmark)
     done = f"{len(found.splits)} of {len(PROTOCOLS[cell.benchmark.name].splits)}"
     paper = "-" if found.paper is None else str(found.paper)

@@ -14,7 +14,7 @@ import numpy as np
 import PIL
 
 from ...errors import ConfigError, ImageError, InputWarning, RunError, shown
-from ...storage.durable import MANIFEST, make_folder, verify, write_json, write_manifest, writing
+from ...storage.durable import MANIFEST, make_folder, verify, write_file, write_json, write_manifest
 from ..images.read import Progress, read_colour
 from ..images.sources import Source, open_source, pixel_source
 from ..paths import local_path, unreadable
@@ -243,7 +243,7 @@ def kept(
     (place / MANIFEST).unlink(missing_ok=True)  # until the last file is there, the folder counts as not whole
     for part, name in ((train, "train"), (test, "test")):
         for array, kind in ((part.pixels, "pixels"), (part.truth, "truth")):
-            with writing(place / f"{name}-{kind}.npy") as file:
+            with write_file(place / f"{name}-{kind}.npy") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
         write_json(place / f"{name}-{NAMES}", {"ids": part.ids, "class_names": part.class_names})
     write_manifest(place)

@@ -14,12 +14,11 @@ from ...graph import Graph, build_graph
 from ...graph.influence import Explanation, explained, judged
 from ..items import Items
 from . import queue
-from .estimate import Estimate, estimate_of, interleaved, random_order, sampled
+from .estimate import Estimate, draw_order, estimate_share, find_sample, interleave
 from .incremental import Spread, Spreading
-from .selection import Texts, is_plain, passing
-from .state import SOURCES, Moved, State, Wanted
+from .state import SOURCES, Moved, RowQuery, State, Texts, filter_rows, is_plain
 
-__all__ = ["SOURCES", "Engine", "Estimate", "Moved", "State", "Wanted"]
+__all__ = ["SOURCES", "Engine", "Estimate", "Moved", "RowQuery", "State"]
 
 SMALLEST = 1e-6  # what arrives from a label of weight 1; less is the error of the solver
 SUSPECTS = 256  # given labels that are looked at, those with the least share first: each is a solve, once
@@ -37,7 +36,7 @@ class Engine:
         self.graph = build_graph(items.descriptors, items.settings) if graph is None else graph
         self._spreading = Spreading(self.graph, items.settings, len(items.class_names))
         self._answers: NDArray[np.int64] = np.full(len(items.ids), UNLABELED)
-        self._order = random_order(items.given, items.settings.seed)
+        self._order = draw_order(items.given, items.settings.seed)
         self._texts, self._passed = Texts(items), frozenset[int]()
         self._queue: tuple[State, NDArray[np.int64]] | None = None
         self._take(dict(answers or {}))
@@ -56,14 +55,14 @@ class Engine:
         seconds = time.perf_counter() - start
         return Moved(version, rows, before.label[rows], self.state.label[rows], rows.size, seconds)
 
-    def select(self, wanted: Wanted, first: int = 0, count: int = 60) -> tuple[NDArray[np.int64], int]:
+    def select(self, wanted: RowQuery, first: int = 0, count: int = 60) -> tuple[NDArray[np.int64], int]:
         """Rows `first` to `first + count` in the order that is wanted, and how many there are in all.
 
         queue: rows that nobody labelled, by what an answer is worth, every fifth of them a sampled one. doubtful,
         certain: by certainty. row: as they come. suspicious: given labels that the others contradict, most first.
         Raises ConfigError (C87) for an unknown order, class or source.
         """
-        rows = passing(wanted, self.state, self.items, self._texts)
+        rows = filter_rows(wanted, self.state, self.items, self._texts)
         if wanted.order == "queue":
             self._passed = frozenset(int(row) for row in wanted.leave_out)
             rows = self._in_queue(rows, wanted)
@@ -87,10 +86,10 @@ class Engine:
         """How many pseudo-labels are right, by the sampled answers."""
         rows = self._sample()
         if not rows.size:
-            return estimate_of(np.zeros(0, bool))
+            return estimate_share(np.zeros(0, bool))
         masses = self._spreading.without_own(rows)
         says = np.where(masses.any(axis=1), masses.argmax(axis=1), UNLABELED)
-        return estimate_of(says == self._answers[rows])
+        return estimate_share(says == self._answers[rows])
 
     @property
     def spread(self) -> Spread:
@@ -113,7 +112,7 @@ class Engine:
         self._answers[rows] = classes
 
     def _sample(self) -> NDArray[np.int64]:
-        return sampled(self._order, self._answers != UNLABELED, self._passed)
+        return find_sample(self._order, self._answers != UNLABELED, self._passed)
 
     def _solved(self, version: int) -> State:
         labels = self.labels
@@ -125,14 +124,14 @@ class Engine:
         score = queue.scores(self._spreading, self._spread)
         return State(found.label, found.certainty, found.reached, source.astype(np.int8), score, version)
 
-    def _in_queue(self, rows: NDArray[np.int64], wanted: Wanted) -> NDArray[np.int64]:
+    def _in_queue(self, rows: NDArray[np.int64], wanted: RowQuery) -> NDArray[np.int64]:
         free = rows[self._spreading.label[rows] == UNLABELED]
         ordered = queue.in_order(self.state.score, free, self.graph, self.state.reached)
         if not is_plain(wanted):
             return ordered
         open_rows = np.zeros(self._answers.size, bool)
         open_rows[free] = True
-        return interleaved(ordered, self._order[open_rows[self._order]])
+        return interleave(ordered, self._order[open_rows[self._order]])
 
     def _suspicious(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows whose label is given or answered, by how much more another class got from all other labels."""

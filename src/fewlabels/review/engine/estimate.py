@@ -1,4 +1,4 @@
-"""How many pseudo-labels are right, from the answers themselves.
+"""Estimates the share of pseudo-labels that are right, from the answers themselves.
 
 Most answers are of doubtful rows, so their share of right labels says nothing of all rows. A random sample does: every
 row without a given label has a place in a random order that is fixed before the first answer (SLOT: every fifth row of
@@ -27,9 +27,10 @@ MEANING = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """num: sampled rows answered so far. right: those whose label was right. percent, low, high: None while num is 0.
+    """The share of right pseudo-labels.
 
-    low, high: 95 % (Wilson). meaning: in words.
+    num: sampled rows answered so far. right: those whose label was right. percent, low, high: None while num is 0; low
+    and high are the ends of the 95 % interval (Wilson). meaning: in words.
     """
 
     num: int
@@ -40,40 +41,40 @@ class Estimate:
     meaning: str = MEANING
 
 
-def estimate_of(right: NDArray[np.bool_]) -> Estimate:
-    """right: (num,) whether the label of each sampled row was right."""
+def estimate_share(right: NDArray[np.bool_]) -> Estimate:
+    """Estimate the share of right labels. right: (num,) whether the label of each sampled row was right."""
     num, count = right.size, int(right.sum())
     if num == 0:
         return Estimate(0, 0, None, None, None)
-    low, high = wilson(count, num)
+    low, high = wilson_interval(count, num)
     return Estimate(num, count, 100 * count / num, 100 * low, 100 * high)
 
 
-def wilson(count: int, num: int) -> tuple[float, float]:
-    """The 95 % interval for a share of which `count` of `num` were seen."""
+def wilson_interval(count: int, num: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a share of which `count` of `num` were seen."""
     share, z2 = count / num, Z * Z
     middle = (share + z2 / (2 * num)) / (1 + z2 / num)
     half = Z / (1 + z2 / num) * math.sqrt(share * (1 - share) / num + z2 / (4 * num * num))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def random_order(given: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """All rows without a given label, in the order in which they are sampled."""
+def draw_order(given: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Shuffle the rows without a given label: the order in which they are sampled."""
     free = np.flatnonzero(given < 0)
     return np.random.default_rng([seed, free.size]).permutation(free)
 
 
-def sampled(order: NDArray[np.int64], answered: NDArray[np.bool_], passed: Collection[int]) -> NDArray[np.int64]:
-    """The answered rows at the head of the order. passed: rows that the person left open; they do not end the head."""
+def find_sample(order: NDArray[np.int64], answered: NDArray[np.bool_], skipped: Collection[int]) -> NDArray[np.int64]:
+    """The answered rows at the head of the order, which are a random sample. skipped: rows that do not end the head."""
     open_rows = ~answered[order]
-    if passed:
-        open_rows &= ~np.isin(order, np.fromiter(passed, np.int64, len(passed)))
+    if skipped:
+        open_rows &= ~np.isin(order, np.fromiter(skipped, np.int64, len(skipped)))
     head = order[: int(open_rows.argmax()) if open_rows.any() else order.size]
     return np.asarray(head[answered[head]])
 
 
-def interleaved(queue: NDArray[np.int64], sample: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The queue with every SLOT-th of its first places for the next of `sample` that did not come before.
+def interleave(queue: NDArray[np.int64], sample: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give every SLOT-th of the first places of the queue to the next row of `sample` that did not come before.
 
     sample: rows of the queue, in their random order. Each row comes once.
     """

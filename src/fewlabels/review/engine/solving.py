@@ -8,9 +8,10 @@ import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ..web.refusals import Refused
+from .engine import Engine
+from .estimate import Estimate
 
 T = TypeVar("T")
 SHOWN = 60  # rows that a page is told have moved
@@ -18,21 +19,27 @@ SHOWN = 60  # rows that a page is told have moved
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The graph after an event. moved: (row, class before, class after, certainty now) of the first rows whose label
-    changed in the last solution; count: of all of them. seconds: that it took. estimate: engine.estimate().
+    """The graph after an event.
+
+    moved: (row, class before, class after, certainty now) of the first SHOWN rows whose label changed in the last
+    solution; count: of all of them. seconds: that it took. estimate: how many labels are right.
     """
 
     event: int
     seconds: float
     count: int
     moved: tuple[tuple[int, int, int, float], ...]
-    estimate: Any
+    estimate: Estimate
 
 
-class Solving:
-    """Owns the engine's thread. `snapshot` is replaced whole, and may be read by anybody."""
+class CannotSolve(Exception):
+    """The graph could not be solved; the text says why."""
 
-    def __init__(self, engine: Any, event: int) -> None:
+
+class EngineThread:
+    """Owns the engine and its thread. `snapshot` is replaced whole, so any thread may read it."""
+
+    def __init__(self, engine: Engine, event: int) -> None:
         self.snapshot = Snapshot(event, 0.0, 0, (), engine.estimate())
         self.failure = (0, "")  # up to which event the graph could not be solved, and why
         self._engine = engine
@@ -42,33 +49,33 @@ class Solving:
         self._event = event
         self._waiting: list[Future[None]] = []
 
-    def take(self, event: int, changes: Mapping[int, int]) -> None:
-        """Row -> number of the class, -1 where an answer was taken back. Returns at once; the thread solves."""
+    def submit(self, event: int, changes: Mapping[int, int]) -> None:
+        """Hand in answers, row -> class number, -1 where one was taken back. Returns at once; the thread solves."""
         with self._lock:
             self._changes.update(changes)
             self._event = event
         self._thread.submit(self._solve)
 
-    def call(self, function: Callable[[Any], T]) -> Future[T]:
-        """function(engine), on its thread."""
+    def call(self, function: Callable[[Engine], T]) -> Future[T]:
+        """Call function(engine) on its thread."""
         return self._thread.submit(function, self._engine)
 
-    async def after(self, event: int, seconds: float) -> Snapshot:
-        """The first snapshot that has taken in the event; the newest there is when the time is up.
+    async def wait_for(self, event: int, seconds: float) -> Snapshot:
+        """Wait for a snapshot that has taken in the event; the newest there is when the time is up.
 
-        Raises Refused (W22) where the graph cannot be solved.
+        Raises CannotSolve where the graph could not be solved for it.
         """
         ends = asyncio.get_running_loop().time() + seconds
         while True:
-            moved = self._next()
+            news = self._expect_news()
             left = ends - asyncio.get_running_loop().time()
             failed, reason = self.failure
             if self.snapshot.event >= event or (left <= 0 and failed < event):
                 return self.snapshot
             if failed >= event:
-                raise Refused(503, "W22", f"the graph cannot be solved; answers are still saved ({reason})")
+                raise CannotSolve(reason)
             try:
-                await asyncio.wait_for(asyncio.wrap_future(moved), left)
+                await asyncio.wait_for(asyncio.wrap_future(news), left)
             except TimeoutError:
                 return self.snapshot
 
@@ -76,8 +83,8 @@ class Solving:
         """End the thread; what waits is left out, for the store has it."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _next(self) -> Future[None]:
-        """Done when there is news. Asked for before looking, so that none is missed."""
+    def _expect_news(self) -> Future[None]:
+        """A future that is done when there is news. Asked for before looking, so that none is missed."""
         with self._lock:
             self._waiting = [future for future in self._waiting if not future.done()]
             self._waiting.append(Future())
@@ -89,7 +96,7 @@ class Solving:
         if event == self.snapshot.event:  # the solution before took it along
             return
         try:
-            self.snapshot = self._solved(changes, event)
+            self.snapshot = self._take_in(changes, event)
             self.failure = (0, "")
         except Exception as problem:  # noqa: BLE001  the page is told, and answers go on being saved
             traceback.print_exc()
@@ -102,7 +109,7 @@ class Solving:
             if future.set_running_or_notify_cancel():
                 future.set_result(None)
 
-    def _solved(self, changes: Mapping[int, int], event: int) -> Snapshot:
+    def _take_in(self, changes: Mapping[int, int], event: int) -> Snapshot:
         if not changes:  # an undo that found nothing
             old = self.snapshot
             return Snapshot(event, 0.0, 0, (), old.estimate)

@@ -35,21 +35,21 @@ CREATE TRIGGER changes_remain BEFORE DELETE ON changes BEGIN SELECT raise(ABORT,
 """
 
 
-def review_folder(run: str | Path) -> Path:
+def find_review_folder(run: str | Path) -> Path:
     """The folder of a run's review, beside the run, which is sealed: `<run>.review`."""
     folder = Path(run).absolute()
     return folder.with_name(f"{folder.name}.review")
 
 
-def run_identity(run: str | Path) -> str:
+def identify_run(run: str | Path) -> str:
     """SHA-256 of the run's manifest, which has the hash of all its files; of run.json where it is unfinished."""
     folder = Path(run)
     sealed = folder / durable.MANIFEST
     return durable.sha256(sealed if sealed.is_file() else folder / "run.json")
 
 
-def local_folder(folder: Path) -> Path:
-    """The folder, made if need be. Raises ConfigError C75 on a network file system, StorageError D1."""
+def make_local_folder(folder: Path) -> Path:
+    """Make the folder where it is missing. Raises ConfigError C75 on a network file system, StorageError D1."""
     if kind := network_file_system(folder):
         what = f"a network file system ({kind}): there no database can promise that an answer is on the disk"
         raise ConfigError("C75", what, where=folder, do="copy the run to a local disk and review it there")
@@ -57,13 +57,13 @@ def local_folder(folder: Path) -> Path:
 
 
 def open_store(folder: Path, run: str) -> Store:
-    """The answers in `folder`, checked, or none yet. run: identity of the run that they must be of.
+    """Open and check the answers in `folder`, or begin them there. run: identity of the run that they must be of.
 
     Raises RunError C76 for a file of another version, C77 for answers to another run, C78 for a damaged file;
     StorageError D1 where it cannot be opened.
     """
     path = folder / NAME
-    with _opening(path):
+    with _translate_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _set_up(connection)
@@ -79,7 +79,7 @@ def open_store(folder: Path, run: str) -> Store:
 
 
 @contextmanager
-def _opening(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as problem:
@@ -92,7 +92,7 @@ def _opening(path: Path) -> Iterator[None]:
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
-    """A commit returns when the data, and the removal of the journal that could undo it, are on the disk."""
+    """A commit is to return when the data, and the removal of the journal that could undo it, are on the disk."""
     for setting, expected in (("journal_mode = DELETE", "delete"), ("synchronous = EXTRA", None)):
         answer = connection.execute(f"PRAGMA {setting}").fetchone()
         assert expected is None or answer == (expected,), answer
@@ -122,7 +122,7 @@ def _check(connection: sqlite3.Connection, path: Path, run: str) -> None:
 
 
 def _create(connection: sqlite3.Connection, run: str) -> None:
-    """All or nothing: a kill leaves an empty file, which is created anew."""
+    """Create the tables, all or nothing: a kill leaves an empty file, which is created anew."""
     statements = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; {TABLES}"
     connection.executescript(f"BEGIN IMMEDIATE; {statements}")
     connection.execute("INSERT INTO review VALUES (?)", (run,))

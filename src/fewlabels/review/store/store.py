@@ -19,14 +19,57 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Literal
 
-from .history import BLANK, Change, Event, Mark, changes_in, newest_events
-
 Action = Literal["label", "skip", "clear"]
+EVENTS = """
+SELECT event, at, kind, undoes, EXISTS (SELECT 1 FROM events AS later WHERE later.undoes = events.event)
+FROM events {where} ORDER BY event DESC LIMIT ? OFFSET ?
+"""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a person said of a row. label: name of the class, None for none.
+
+    version: how often the row was changed. base: the version whose state this is; an older one after an undo, so that
+    what was before can be undone too.
+    """
+
+    label: str | None = None
+    skipped: bool = False
+    version: int = 0
+    base: int = 0
+
+
+BLANK = Mark()
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an event did to a row."""
+
+    row: int
+    before: Mark
+    after: Mark
+
+
+@dataclass(frozen=True)
+class Event:
+    """One request and what it did. when: ISO 8601, UTC. kind: "answers" or "undo".
+
+    undoes: the event that an undo took back. undone: whether this one has been taken back by an undo since.
+    """
+
+    event: int
+    when: str
+    kind: str
+    undoes: int | None
+    undone: bool
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One row of a request. version: of the row, as the page knew it. label: where the action is "label"."""
+    """What a person said of one row. version: of the row, as the page knew it. label: where the action is "label"."""
 
     row: int
     action: Action
@@ -36,7 +79,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """client and seq name it for good. answers: what to write; None takes back the client's newest request."""
+    """What a page sent. client and seq name it for good. answers: None takes back the client's newest ones."""
 
     client: str
     seq: int
@@ -55,8 +98,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Written:
-    """On disk. applied: (row, its state after the event). answered: rows with a label after the event.
+    """What a request wrote to the disk.
 
+    applied: (row, its state after the event). answered: rows with a label after the event.
     nothing: an undo that found nothing to take back. is_new: False for a repeated request, which wrote nothing.
     """
 
@@ -69,7 +113,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Conflict:
-    """Nothing was written: these rows have moved on. rows: (row, what was wanted, what is there)."""
+    """Nothing was written: these rows have changed meanwhile. rows: (row, what was wanted, what is there)."""
 
     rows: tuple[tuple[int, str | None, Mark], ...]
 
@@ -90,14 +134,14 @@ class Store:
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """connection: to a file whose tables exist (store_file.open_store). Raises ValueError where they contradict."""
+        """connection: to a file whose tables exist (file.open_store). Raises ValueError where they contradict."""
         self._connection = connection
         self.marks: dict[int, Mark] = {}
         self.event = 0
         self.answered = 0
         self.skipped = 0
         self._is_known = False
-        self._know()
+        self._read_state()
 
     def close(self) -> None:
         self._connection.close()
@@ -115,9 +159,9 @@ class Store:
         return {row: mark.label for row, mark in self.marks.items() if mark.label is not None}
 
     def check(self) -> None:
-        """Raise ValueError where what a request did is not what was asked: SQLite has no checksums of its own."""
-        changes = groupby(changes_in(self._connection), key=lambda pair: pair[0])
-        done = {event: tuple(_asked(change) for _, change in some) for event, some in changes}
+        """Raise ValueError where an event is not what its digest says: SQLite has no checksums of its own."""
+        changes = groupby(read_changes(self._connection), key=lambda pair: pair[0])
+        done = {event: tuple(_to_answer(change) for _, change in some) for event, some in changes}
         for event, kind, digest in self._connection.execute("SELECT event, kind, digest FROM events"):
             asked = done.get(event, ()) if kind == "answers" else None
             if Request("", 0, asked).digest != digest:
@@ -125,44 +169,44 @@ class Store:
 
     def write(self, requests: Sequence[Request]) -> list[Outcome]:
         """Carry out requests in order, each whole or not at all. They are on disk when this returns."""
-        self._know()
+        self._read_state()
         with self._transaction():
-            staged = _Staged(self)
-            outcomes = [self._one(request, staged) for request in requests]
-        staged.take_effect()
+            draft = _Draft(self)
+            outcomes = [self._carry_out(request, draft) for request in requests]
+        draft.take_effect()
         return outcomes
 
     def history(self, first: int, count: int, row: int | None = None) -> tuple[int, list[Event]]:
         """(number of events, `count` of them from the `first` newest on, the newest first). row: those of one row."""
         total = self.event if row is None else self.mark(row).version
-        return total, newest_events(self._connection, first, count, row)
+        return total, read_events(self._connection, first, count, row)
 
-    def _one(self, request: Request, staged: _Staged) -> Outcome:
+    def _carry_out(self, request: Request, draft: _Draft) -> Outcome:
         known = self._connection.execute(
             "SELECT event, kind, digest, answered FROM events WHERE client = ? AND seq = ?",
             (request.client, request.seq),
         ).fetchone()
         if known is not None:
-            return self._again(request, *known)
-        undone, changes, conflicts = self._planned(request, staged)
+            return self._repeat(request, *known)
+        undone, changes, conflicts = self._plan(request, draft)
         if conflicts:
             return Conflict(tuple(conflicts))
-        return self._append(request, undone, changes, staged)
+        return self._append(request, undone, changes, draft)
 
-    def _again(self, request: Request, event: int, kind: str, digest: str, answered: int) -> Outcome:
+    def _repeat(self, request: Request, event: int, kind: str, digest: str, answered: int) -> Outcome:
         if (kind, digest) != (request.kind, request.digest):
             return Reused()
-        applied = tuple((c.row, c.after) for _, c in changes_in(self._connection, "WHERE event = ?", (event,)))
+        applied = tuple((c.row, c.after) for _, c in read_changes(self._connection, "WHERE event = ?", (event,)))
         return Written(event, applied, answered, not applied, False)
 
-    def _planned(
-        self, request: Request, staged: _Staged
+    def _plan(
+        self, request: Request, draft: _Draft
     ) -> tuple[int | None, list[Change], list[tuple[int, str | None, Mark]]]:
         """(event to undo, changes, conflicts) of a new request."""
         if request.answers is not None:
-            pairs = [(answer, staged.mark(answer.row)) for answer in request.answers]
+            pairs = [(answer, draft.mark(answer.row)) for answer in request.answers]
             conflicts = [(a.row, a.label, now) for a, now in pairs if now.version != a.version]
-            return None, [Change(a.row, now, _after(a, now)) for a, now in pairs], conflicts
+            return None, [Change(a.row, now, _apply(a, now)) for a, now in pairs], conflicts
         (undone,) = self._connection.execute(
             "SELECT max(event) FROM events WHERE client = ? AND kind = 'answers' AND event NOT IN "
             "(SELECT undoes FROM events WHERE undoes IS NOT NULL AND client = ?)",
@@ -170,26 +214,26 @@ class Store:
         ).fetchone()
         if undone is None:
             return None, [], []
-        old = [change for _, change in changes_in(self._connection, "WHERE event = ?", (undone,))]
-        now = {change.row: staged.mark(change.row) for change in old}
+        old = [change for _, change in read_changes(self._connection, "WHERE event = ?", (undone,))]
+        now = {change.row: draft.mark(change.row) for change in old}
         lost = [(c.row, c.before.label, now[c.row]) for c in old if now[c.row].base != c.after.base]
-        return undone, [Change(c.row, now[c.row], _restored(c.before, now[c.row])) for c in old], lost
+        return undone, [Change(c.row, now[c.row], _restore(c.before, now[c.row])) for c in old], lost
 
-    def _append(self, request: Request, undone: int | None, changes: list[Change], staged: _Staged) -> Written:
+    def _append(self, request: Request, undone: int | None, changes: list[Change], draft: _Draft) -> Written:
         for change in changes:
-            staged.change(change)
-        staged.event += 1
+            draft.change(change)
+        draft.event += 1
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._connection.execute(
             "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (staged.event, request.client, request.seq, request.kind, request.digest, at, undone, staged.answered),
+            (draft.event, request.client, request.seq, request.kind, request.digest, at, undone, draft.answered),
         )
         self._connection.executemany(
             "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(staged.event, c.row, c.after.version, *_columns(c.before), *_columns(c.after)) for c in changes],
+            [(draft.event, c.row, c.after.version, *_to_columns(c.before), *_to_columns(c.after)) for c in changes],
         )
         applied = tuple((change.row, change.after) for change in changes)
-        return Written(staged.event, applied, staged.answered, not applied, True)
+        return Written(draft.event, applied, draft.answered, not applied, True)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -203,12 +247,12 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _know(self) -> None:
+    def _read_state(self) -> None:
         """Read the state from the file where it is not known. Raises ValueError where changes contradict each other."""
         if self._is_known:
             return
         marks: dict[int, Mark] = {}
-        for event, change in changes_in(self._connection):
+        for event, change in read_changes(self._connection):
             if marks.get(change.row, BLANK) != change.before:
                 raise ValueError(f"event {event} does not follow from those before it (row {change.row})")
             marks[change.row] = change.after
@@ -219,8 +263,8 @@ class Store:
         self._is_known = True
 
 
-class _Staged:
-    """What is known, and what a transaction adds to it."""
+class _Draft:
+    """The state as a transaction would leave it; `take_effect` once that is on disk."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -240,21 +284,48 @@ class _Staged:
         self._store.event, self._store.answered, self._store.skipped = self.event, self.answered, self.skipped
 
 
-def _asked(change: Change) -> Answer:
-    """The answer that made a change."""
+def _to_answer(change: Change) -> Answer:
+    """Find the answer that made a change."""
     after = change.after
     action: Action = "skip" if after.skipped else "clear" if after.label is None else "label"
     return Answer(change.row, action, after.label, change.before.version)
 
 
-def _columns(mark: Mark) -> tuple[str | None, bool, int]:
+def _to_columns(mark: Mark) -> tuple[str | None, bool, int]:
     return mark.label, mark.skipped, mark.base
 
 
-def _after(answer: Answer, now: Mark) -> Mark:
+def _apply(answer: Answer, now: Mark) -> Mark:
     label = answer.label if answer.action == "label" else None
     return Mark(label, answer.action == "skip", now.version + 1, now.version + 1)
 
 
-def _restored(before: Mark, now: Mark) -> Mark:
+def _restore(before: Mark, now: Mark) -> Mark:
     return Mark(before.label, before.skipped, now.version + 1, before.base)
+
+
+def read_changes(
+    connection: sqlite3.Connection, where: str = "", values: tuple[int, ...] = ()
+) -> list[tuple[int, Change]]:
+    """Read changes as (event, change), in order. where: SQL on the table `changes`, with its values."""
+    rows = connection.execute(f"SELECT * FROM changes {where} ORDER BY event, rowid", values)
+    return [
+        (event, Change(row, Mark(b, bool(bs), version - 1, bb), Mark(a, bool(as_), version, ab)))
+        for event, row, version, b, bs, bb, a, as_, ab in rows
+    ]
+
+
+def read_events(connection: sqlite3.Connection, first: int, count: int, row: int | None = None) -> list[Event]:
+    """Read `count` events from the `first` newest on, the newest first. row: only what happened to this one."""
+    of_row = () if row is None else (row,)
+    where = "WHERE event IN (SELECT event FROM changes WHERE row = ?)" if of_row else ""
+    found = connection.execute(EVENTS.format(where=where), (*of_row, count, first)).fetchall()
+    if not found:
+        return []
+    where = "WHERE event BETWEEN ? AND ?" + (" AND row = ?" if of_row else "")
+    pairs = groupby(read_changes(connection, where, (found[-1][0], found[0][0], *of_row)), key=lambda pair: pair[0])
+    changes = {event: tuple(change for _, change in some) for event, some in pairs}
+    return [
+        Event(event, when, kind, undoes, bool(undone), changes.get(event, ()))
+        for event, when, kind, undoes, undone in found
+    ]

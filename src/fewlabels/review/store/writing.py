@@ -6,30 +6,30 @@ of them, not for two hundred. Each request is still whole or absent, and is answ
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ..web.refusals import Refused
 from .store import Outcome, Request, Store, Written
 
 T = TypeVar("T")
 AT_ONCE = 100  # requests of one transaction
 
 
-class Writing:
-    """Owns the store's thread. told(written): called there for each new event, before the request is answered."""
+class WriterThread:
+    """Owns the store and its thread. on_written(request, written): called there for each new event, before the future
+    of its request is done.
+    """
 
-    def __init__(self, store: Store, told: Callable[[Request, Written], None]) -> None:
-        self._store, self._told = store, told
+    def __init__(self, store: Store, on_written: Callable[[Request, Written], None]) -> None:
+        self._store, self._on_written = store, on_written
         self._thread = ThreadPoolExecutor(1, "fewlabels-writer")
         self._lock = threading.Lock()
         self._waiting: list[tuple[Request, Future[Outcome]]] = []
 
     def write(self, request: Request) -> Future[Outcome]:
-        """What became of the request, once it is on disk. Fails with Refused (W12, W13) where it could not be."""
+        """Write a request; the future is done once it is on disk, or has the error, such as sqlite3.Error."""
         future: Future[Outcome] = Future()
         with self._lock:
             self._waiting.append((request, future))
@@ -37,15 +37,8 @@ class Writing:
         return future
 
     def read(self, function: Callable[[], T]) -> Future[T]:
-        """The result of a function of the store, on its thread."""
-
-        def called() -> T:
-            try:
-                return function()
-            except (sqlite3.Error, ValueError) as problem:
-                raise refusal(problem) from problem
-
-        return self._thread.submit(called)
+        """Call a function that reads the store, on its thread."""
+        return self._thread.submit(function)
 
     def close(self) -> None:
         """Write what waits, and close the file."""
@@ -58,28 +51,14 @@ class Writing:
         if not some:  # those before took it along
             return
         try:
-            outcomes: list[Outcome] = self._store.write([request for request, _ in some])
+            outcomes = self._store.write([request for request, _ in some])
         except Exception as problem:  # noqa: BLE001  whatever it is, each of them must hear of it
             for _, future in some:
-                _settle(future.set_exception, refusal(problem))
+                if future.set_running_or_notify_cancel():  # False: its client went away
+                    future.set_exception(problem)
             return
         for (request, future), outcome in zip(some, outcomes, strict=True):
             if isinstance(outcome, Written) and outcome.is_new:
-                self._told(request, outcome)
-            _settle(future.set_result, outcome)
-
-
-def _settle(settle: Callable[[Any], None], value: object) -> None:
-    """A future whose client went away is cancelled, and takes no result."""
-    if settle.__self__.set_running_or_notify_cancel():  # type: ignore[attr-defined]
-        settle(value)
-
-
-def refusal(problem: BaseException) -> Refused:
-    """What the page is told where SQLite or the disk fails."""
-    code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        what = "not saved: the disk is full, or refuses to write. Make room; this page keeps your answers and sends"
-        return Refused(507, "W12", f"{what} them again ({problem})")
-    what = "not saved: the file of answers is locked, moved, removed or damaged. Stop `fewlabels review`, look at it"
-    return Refused(503, "W13", f"{what} and start again; this page keeps your answers ({problem})")
+                self._on_written(request, outcome)
+            if future.set_running_or_notify_cancel():
+                future.set_result(outcome)

@@ -1,4 +1,4 @@
-"""The routes of the review page, and its API. Who may call them, security.py tells before a route is looked for."""
+"""The routes of the review page and of its API. security.py has checked each request before a route is looked for."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ..desk import Desk
-from ..engine.state import Wanted
+from ..engine.state import RowQuery
 from ..store.store import Answer
 from . import schema as models
-from .refusals import Refused
+from .requests import Refused
 from .security import Access, Guard
 
 KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
-FILES = {
+EXPORTS = {
     "csv": ("text/csv; charset=utf-8", "csv"),
     "parquet": ("application/vnd.apache.parquet", "parquet"),
     "label-studio": ("application/json", "json"),
@@ -43,18 +43,18 @@ PNG: dict[int | str, dict[str, Any]] = {
 RowNumber = Annotated[str, Path(json_schema_extra={"type": "integer", "minimum": 0})]
 
 
-def review_app(desk: Desk, access: Access) -> Guard:
-    """The whole page, guarded."""
-    return Guard(api(desk), access)
+def build_app(desk: Desk, access: Access) -> Guard:
+    """The page and its API, behind the checks of security.py."""
+    return Guard(build_api(desk), access)
 
 
-def api(desk: Desk) -> FastAPI:
-    """The routes, without the guard."""
+def build_api(desk: Desk) -> FastAPI:
+    """The routes, without those checks."""
     app = FastAPI(title="fewlabels review", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _not_found)
-    app.add_exception_handler(Exception, _failed)
+    app.add_exception_handler(Refused, _answer_refused)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_failed)
     _add_page(app)
     _add_reading(app, desk)
     _add_writing(app, desk)
@@ -62,58 +62,58 @@ def api(desk: Desk) -> FastAPI:
 
 
 def _add_page(app: FastAPI) -> None:
-    files = _static_files()
+    files = _read_static_files()
 
-    def sent(name: str) -> Response:
+    def send(name: str) -> Response:
         if name not in files:
             raise Refused(404, "W5", "there is no such file")
         return Response(files[name], media_type=f"{KINDS[name.rpartition('.')[2]]}; charset=utf-8")
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return sent("index.html")
+        return send("index.html")
 
     @app.get("/static/{name}", include_in_schema=False)
     async def static(name: str) -> Response:
-        return sent(name)
+        return send(name)
 
 
 def _add_reading(app: FastAPI, desk: Desk) -> None:
     @app.get("/api/session", responses={**FAILURES, 200: {"model": models.Session}})
     async def session() -> Response:
-        return JSONResponse(desk.session())
+        return JSONResponse(desk.describe_session())
 
     @app.get("/api/rows", responses={**FAILURES, 200: {"model": models.Rows}})
     async def rows(asked: Annotated[models.RowsAsked, Query()]) -> Response:
-        return JSONResponse(await desk.rows(_wanted(asked, desk), asked.first, asked.count))
+        return JSONResponse(await desk.select_rows(_to_query(asked, desk), asked.first, asked.count))
 
     @app.get("/api/rows/{row}", responses={**FAILURES, 200: {"model": models.Row}})
     async def one_row(row: RowNumber) -> Response:
-        return JSONResponse(desk.row(_row(row)))
+        return JSONResponse(desk.describe_row(_parse_row(row)))
 
     @app.get("/api/rows/{row}/why", responses={**FAILURES, 200: {"model": models.WhyLabel}})
     async def why(row: RowNumber) -> Response:
-        return JSONResponse(await desk.why(_row(row)))
+        return JSONResponse(await desk.explain(_parse_row(row)))
 
     @app.get("/api/rows/{row}/image", responses=PNG, response_class=Response)
     async def image(row: RowNumber) -> Response:
-        picture = await desk.image(_row(row))
+        picture = await desk.read_image(_parse_row(row))
         return Response(picture.data, 200 if picture.is_whole else 404, media_type="image/png")
 
     @app.get("/api/graph", responses={**FAILURES, 200: {"model": models.Graph}})
     async def graph(asked: Annotated[models.GraphAsked, Query()]) -> Response:
-        return JSONResponse(await desk.graph(asked.after))
+        return JSONResponse(await desk.wait_for_graph(asked.after))
 
-    @app.get("/api/export", responses={**FAILURES, 200: {"content": {kind: {} for kind, _ in FILES.values()}}})
+    @app.get("/api/export", responses={**FAILURES, 200: {"content": {kind: {} for kind, _ in EXPORTS.values()}}})
     async def export(asked: Annotated[models.ExportAsked, Query()]) -> Response:
-        event, content = await desk.exported(asked.format)
-        kind, ending = FILES[asked.format]
+        event, content = await desk.export(asked.format)
+        kind, ending = EXPORTS[asked.format]
         name = {"Content-Disposition": f'attachment; filename="reviewed-{event}.{ending}"'}
         return Response(content, media_type=kind, headers=name)
 
     @app.get("/api/history", responses={**FAILURES, 200: {"model": models.History}})
     async def history(asked: Annotated[models.HistoryAsked, Query()]) -> Response:
-        return JSONResponse(await desk.history(asked.first, asked.count, asked.row))
+        return JSONResponse(await desk.read_history(asked.first, asked.count, asked.row))
 
 
 def _add_writing(app: FastAPI, desk: Desk) -> None:
@@ -127,10 +127,10 @@ def _add_writing(app: FastAPI, desk: Desk) -> None:
         return JSONResponse(await desk.write(sent.client, sent.seq, None))
 
 
-def _wanted(asked: models.RowsAsked, desk: Desk) -> Wanted:
-    """The engine's words for what the page asks; it knows nothing of skipped rows."""
-    skipped = desk.skipped_rows()
-    return Wanted(
+def _to_query(asked: models.RowsAsked, desk: Desk) -> RowQuery:
+    """Put what the page asks into the engine's words; the engine knows nothing of skipped rows."""
+    skipped = desk.find_skipped()
+    return RowQuery(
         order=asked.order,
         class_name=asked.class_name,
         source=None if asked.source == "skipped" else asked.source,
@@ -142,8 +142,8 @@ def _wanted(asked: models.RowsAsked, desk: Desk) -> Wanted:
     )
 
 
-def _row(text: str) -> int:
-    """The number of a row, in ASCII digits only. What looks like another number is told so; what does not is no row."""
+def _parse_row(text: str) -> int:
+    """Parse a row number, ASCII digits only. Raises Refused: 422 for what looks like another number, else 404."""
     if text.isascii() and text.isdecimal() and len(text) <= 15:
         return int(text)
     if re.search(r"\d", text) and not re.search(r"[%/\\]|\.\.", text):
@@ -151,32 +151,32 @@ def _row(text: str) -> int:
     raise Refused(404, "W5", "there is no such thing")
 
 
-def _static_files() -> dict[str, bytes]:
-    """The page's files by name, read once: no request ever leads to a path."""
+def _read_static_files() -> dict[str, bytes]:
+    """Read the page's files, name -> content, once: no request ever leads to a path."""
     folder = resources.files("fewlabels.review") / "static"
     files = folder.iterdir() if folder.is_dir() else ()
     return {file.name: file.read_bytes() for file in files if STATIC_NAME.fullmatch(file.name)}
 
 
-async def _refused(request: Request, refused: Exception) -> Response:
+async def _answer_refused(request: Request, refused: Exception) -> Response:
     assert isinstance(refused, Refused)
     return JSONResponse(refused.body, refused.status)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
-    """Names the place and the reason, and does not repeat what was sent."""
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    """Name the field and the reason, without repeating what was sent."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])[:100]
-    refused = Refused(422, "W7", f"{place!r}: {first['msg'][:200]}; nothing was written")
+    field = ".".join(str(part) for part in first["loc"])[:100]
+    refused = Refused(422, "W7", f"{field!r}: {first['msg'][:200]}; nothing was written")
     return JSONResponse(refused.body, 422)
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
+async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "W5", 405: "W23"}.get(error.status_code, "W7")
     return JSONResponse(Refused(error.status_code, code, error.detail).body, error.status_code, error.headers)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def _answer_failed(request: Request, error: Exception) -> Response:
     return JSONResponse(Refused(500, "W24", "an error of fewlabels; the terminal has its traceback").body, 500)

@@ -1,10 +1,11 @@
-"""The review page's process: its address, the browser, the stop."""
+"""The server of the review page: its address, the browser that is opened, and how it stops."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+import signal
 import socket
 import threading
 import warnings
@@ -12,6 +13,7 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import h11
@@ -29,9 +31,11 @@ STOP_SECONDS = 1  # for requests under way
 
 
 @dataclass(frozen=True)
-class Door:
-    """Where the page is served. port: 0 for a free one. usual_port: tried first then, 0 for none: a page that lost its
-    server finds the next one, and what it still has to send, under the same address.
+class Endpoint:
+    """Where the page is served, and whether a browser is opened there.
+
+    port: 0 for a free one. usual_port: tried first then, 0 for none: a page that lost its server finds the next one,
+    and what it still has to send, under the same address.
     """
 
     host: str = "127.0.0.1"
@@ -44,33 +48,33 @@ class Door:
         return self.host in LOOPBACK
 
 
-def check_host(door: Door, *, understood: bool) -> None:
-    """Raises ConfigError C80 where others than this machine can reach the page; understood: only warns."""
-    if door.is_local:
+def check_host(endpoint: Endpoint, *, understood: bool) -> None:
+    """Raise ConfigError (C80) where others than this machine can reach the page; understood: only warns."""
+    if endpoint.is_local:
         return
     what = (
-        f"the page could be reached from other machines through {shown(door.host)}: whoever sees its address can read "
-        "the images and write answers, and nothing on the way is encrypted"
+        f"the page could be reached from other machines through {shown(endpoint.host)}: whoever sees its address can "
+        "read the images and write answers, and nothing on the way is encrypted"
     )
     if not understood:
         raise ConfigError("C80", what, do="leave --host out and use an SSH tunnel, or add --i-understand")
     warnings.warn(InputWarning(f"FL-C80 {what}"), stacklevel=3)
 
 
-def listening(door: Door) -> socket.socket:
-    """A socket that listens there. Raises ConfigError C79 where that cannot be had."""
-    ports = [door.port] if door.port else [door.usual_port, 0] if door.usual_port else [0]
+def listen(endpoint: Endpoint) -> socket.socket:
+    """Open the socket. Raises ConfigError C79 where that cannot be had."""
+    ports = [endpoint.port] if endpoint.port else [endpoint.usual_port, 0] if endpoint.usual_port else [0]
     for port in ports:
         try:
-            return _bound(door.host, port)
+            return _bind(endpoint.host, port)
         except OSError as problem:
             last = problem
     what = f"cannot listen ({last.strerror or last})"
     do = "another program, perhaps another review, has the port: leave --port out, or choose another"
-    raise ConfigError("C79", what, where=f"{door.host}:{door.port}", do=do) from last
+    raise ConfigError("C79", what, where=f"{endpoint.host}:{endpoint.port}", do=do) from last
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     # The protocol by name: for others asyncio does not set TCP_NODELAY, and each answer waits 40 ms for an ACK.
     found = socket.socket(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -85,17 +89,17 @@ def _bound(host: str, port: int) -> socket.socket:
     return found
 
 
-def access_to(door: Door, port: int) -> Access:
-    """Who may ask: exact names of this server, with its port."""
+def make_access(endpoint: Endpoint, port: int) -> Access:
+    """Fresh keys, and the exact names with port that this server answers to."""
     names = {"127.0.0.1", "localhost"}
-    if door.host == "::1":
+    if endpoint.host == "::1":
         names = {"[::1]", "localhost"}
-    elif not door.is_local:
-        names |= {f"[{name}]" if ":" in name else name for name in (door.host, *_own_names())}
+    elif not endpoint.is_local:
+        names |= {f"[{name}]" if ":" in name else name for name in (endpoint.host, *_find_own_names())}
     return Access(frozenset(f"{name}:{port}" for name in names), port)
 
 
-def _own_names() -> list[str]:
+def _find_own_names() -> list[str]:
     name = socket.gethostname()
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
@@ -104,16 +108,19 @@ def _own_names() -> list[str]:
     return [name.lower(), *(str(address[0]).partition("%")[0] for *_, address in found)]
 
 
-def page_address(door: Door, port: int, token: str = "") -> str:
+def format_address(endpoint: Endpoint, port: int, token: str = "") -> str:
     """The address to open; without a token, only browsers that have opened the page before are let in."""
-    name = "localhost" if door.host == "localhost" else "[::1]" if door.host == "::1" else "127.0.0.1"
-    if not door.is_local and door.host not in ("0.0.0.0", "::"):
-        name = f"[{door.host}]" if ":" in door.host else door.host
+    name = "localhost" if endpoint.host == "localhost" else "[::1]" if endpoint.host == "::1" else "127.0.0.1"
+    if not endpoint.is_local and endpoint.host not in ("0.0.0.0", "::"):
+        name = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     return f"http://{name}:{port}/{token and f'?token={token}'}"
 
 
-def serve(app: App, door: Door, access: Access, place: socket.socket, say: Callable[[str], Any]) -> None:
-    """Serve until SIGINT or SIGTERM. Says the address once requests are answered, and opens the browser."""
+def serve(app: App, endpoint: Endpoint, access: Access, listener: socket.socket, say: Callable[[str], Any]) -> None:
+    """Serve until SIGINT (unless it was ignored before) or SIGTERM.
+
+    Says the address once requests are answered, and opens the browser.
+    """
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # requests that are no HTTP are the client's affair
     config = uvicorn.Config(
         app,
@@ -130,24 +137,29 @@ def serve(app: App, door: Door, access: Access, place: socket.socket, say: Calla
         timeout_graceful_shutdown=STOP_SECONDS,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
-    server = _Server(config, lambda: _opened(door, access, say))
+    server = _Server(config, lambda: _open_page(endpoint, access, say))
     with suppress(KeyboardInterrupt, SystemExit):  # uvicorn raises the signal again that it has ended for
-        server.run(sockets=[place])
+        server.run(sockets=[listener])
 
 
-def _opened(door: Door, access: Access, say: Callable[[str], Any]) -> None:
-    say(page_address(door, access.port, access.token))
-    if door.browser:
-        address = page_address(door, access.port, access.once)
+def _open_page(endpoint: Endpoint, access: Access, say: Callable[[str], Any]) -> None:
+    say(format_address(endpoint, access.port, access.token))
+    if endpoint.browser:
+        address = format_address(endpoint, access.port, access.once)
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready, and goes on ignoring SIGINT where it was started so, as in the background."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._ignored = [signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else []
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig not in self._ignored:
+            super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -161,24 +173,24 @@ class PunctualProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect()
+        self._start_waiting()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:  # the head of the next request is not whole
-            self._expect()
+            self._start_waiting()
         else:
-            self._settled()
+            self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._settled()
+        self._stop_waiting()
         super().connection_lost(exc)
 
-    def _expect(self) -> None:
+    def _start_waiting(self) -> None:
         if self._late is None:
             self._late = self.loop.call_later(HEADER_SECONDS, self.transport.close)
 
-    def _settled(self) -> None:
+    def _stop_waiting(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None

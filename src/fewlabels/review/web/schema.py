@@ -1,4 +1,4 @@
-"""What the page may send, and what it gets: shapes that every request is held against, and the schema of the API."""
+"""The JSON that the page may send and what it gets back: every request is checked against these models."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ MOST_ANSWERS = 500
 MOST_ROWS = 500  # of one page
 
 
-def whole(text: Any) -> Any:
-    """ASCII digits as a number; anything else stays as it is, and is refused."""
+def to_whole(text: Any) -> Any:
+    """Turn ASCII digits into a number; anything else stays as it is, and is refused."""
     if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= 16:
         return int(text)
     return text
 
 
-def _number(text: Any) -> Any:
-    """A number in [0, 1] written plainly, or nothing."""
+def _to_share(text: Any) -> Any:
+    """Turn text into a number in [0, 1], an empty one into None. Raises ValueError."""
     if text in ("", None):
         return None
     plain = isinstance(text, str) and text.isascii() and all(c in "0123456789.e-" for c in text) and len(text) <= 40
@@ -30,24 +30,24 @@ def _number(text: Any) -> Any:
     return value
 
 
-def _none_if_empty(text: Any) -> Any:
+def _empty_to_none(text: Any) -> Any:
     return None if text == "" else text
 
 
-Whole = Annotated[int, BeforeValidator(whole), Field(ge=0, le=LARGEST, strict=True)]
+Whole = Annotated[int, BeforeValidator(to_whole), Field(ge=0, le=LARGEST, strict=True)]
 Share = Annotated[
     Annotated[float, Field(ge=0, le=1)] | None,
-    BeforeValidator(_number),
+    BeforeValidator(_to_share),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"const": ""}]}),
 ]
 Words = Annotated[
     Annotated[str, Field(max_length=1000)] | None,
-    BeforeValidator(_none_if_empty),
+    BeforeValidator(_empty_to_none),
     WithJsonSchema({"type": "string", "maxLength": 1000}),
 ]
 OneRow = Annotated[
     Annotated[int, Field(ge=0, le=LARGEST, strict=True)] | None,
-    BeforeValidator(whole),
+    BeforeValidator(to_whole),
     WithJsonSchema({"type": "integer", "minimum": 0, "maximum": LARGEST}),
 ]
 Client = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -55,7 +55,7 @@ Order = Literal["queue", "doubtful", "certain", "row", "suspicious"]
 SOURCES = ("given", "propagated", "none", "answered", "skipped")
 Source = Annotated[
     Literal["given", "propagated", "none", "answered", "skipped"] | None,
-    BeforeValidator(_none_if_empty),
+    BeforeValidator(_empty_to_none),
     WithJsonSchema({"enum": ["", *SOURCES]}),
 ]
 
@@ -102,13 +102,13 @@ class OneAnswer(Sent):
     version: int = Field(ge=0, le=LARGEST)
 
     @model_validator(mode="after")
-    def _has_a_label_or_not(self) -> OneAnswer:
+    def _demand_label_or_none(self) -> OneAnswer:
         if (self.action == "label") != (self.label is not None):
             raise ValueError('a label is sent with the action "label", and with no other')
         return self
 
 
-def _each_row_once(answers: list[OneAnswer]) -> list[OneAnswer]:
+def _refuse_rows_twice(answers: list[OneAnswer]) -> list[OneAnswer]:
     if len({answer.row for answer in answers}) < len(answers):
         raise ValueError("a row occurs twice")
     return answers
@@ -117,7 +117,9 @@ def _each_row_once(answers: list[OneAnswer]) -> list[OneAnswer]:
 class Answers(Sent):
     client: Client
     seq: int = Field(ge=0, le=LARGEST)
-    answers: Annotated[list[OneAnswer], Field(min_length=1, max_length=MOST_ANSWERS), AfterValidator(_each_row_once)]
+    answers: Annotated[
+        list[OneAnswer], Field(min_length=1, max_length=MOST_ANSWERS), AfterValidator(_refuse_rows_twice)
+    ]
 
 
 class Undo(Sent):

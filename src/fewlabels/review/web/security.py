@@ -1,4 +1,4 @@
-"""Who may speak to the page's server, told before any route is looked for. Pure ASGI, no framework.
+"""Who may speak to the page's server: Host, Origin and key are checked before any route. Pure ASGI, no framework.
 
 A web page that the same person has open elsewhere can send requests to 127.0.0.1, and with DNS rebinding under a name
 of its own. So Host and Origin must be among a few exact texts; a prefix or a pattern would let `127.0.0.1.evil.com`
@@ -15,12 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
-from .bodies import BODY_LIMIT, checked_body, replayed
-from .refusals import Refused
+from .requests import BODY_LIMIT, Message, Receive, Refused, read_body, replay_body
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -36,7 +33,7 @@ HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
-DOOR = """<!doctype html>
+NO_KEY = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>fewlabels review</title></head><body>
 <h1>This page needs its key</h1>
 <p>Open the address that <code>fewlabels review</code> printed in the terminal: it ends in <code>?token=...</code>, and
@@ -71,7 +68,7 @@ class Access:
 
 
 class Guard:
-    """The app behind the checks. Nothing that fails one of them reaches it."""
+    """An app behind the checks: a request that fails one of them never reaches it."""
 
     def __init__(self, app: App, access: Access) -> None:
         self._app, self._access = app, access
@@ -86,19 +83,19 @@ class Guard:
         try:
             _check_host(headers, self._access)
             _check_origin(headers, scope["method"], self._access)
-            if (key := _key(scope)) is not None and self._admits(key):
+            if (key := _find_key(scope)) is not None and self._admits(key):
                 return await _answer(send, 303, b"", location="/", set_cookie=self._set_cookie())
             if key is not None or not self._has_cookie(headers):
-                return await _shut(scope, send)
+                return await _ask_for_key(scope, send)
             _check_query(scope)
             if scope["method"] == "POST":
                 _check_kind(headers)
-                receive = replayed(await checked_body(headers.one("content-length"), receive), receive)
+                receive = replay_body(await read_body(headers.one("content-length"), receive), receive)
         except Refused as refused:
             return await _answer(send, refused.status, json.dumps(refused.body).encode())
         except ConnectionError:  # the client went away in the middle of its body: nobody is left to answer
             return None
-        return await self._app(scope, receive, _with_headers(send))
+        return await self._app(scope, receive, _add_headers(send))
 
     def _set_cookie(self) -> str:
         return f"{self._access.cookie_name}={self._access.cookie}; Path=/; HttpOnly; SameSite=Strict"
@@ -106,12 +103,12 @@ class Guard:
     def _has_cookie(self, headers: _Headers) -> bool:
         pairs = (pair.strip().partition("=") for line in headers.all("cookie") for pair in line.split(";"))
         values = [value for name, _, value in pairs if name == self._access.cookie_name]
-        return any(_equal(value, self._access.cookie) for value in values)
+        return any(_is_equal(value, self._access.cookie) for value in values)
 
     def _admits(self, key: str) -> bool:
-        if _equal(key, self._access.token):
+        if _is_equal(key, self._access.token):
             return True
-        return _equal(key, self._access.once) and self._unused.pop() if self._unused else False
+        return _is_equal(key, self._access.once) and self._unused.pop() if self._unused else False
 
 
 class _Headers:
@@ -161,7 +158,7 @@ def _check_query(scope: Scope) -> None:
         raise Refused(422, "W7", "the address says something twice")
 
 
-def _key(scope: Scope) -> str | None:
+def _find_key(scope: Scope) -> str | None:
     """The token in the address of the page itself; nowhere else is one looked for."""
     if (scope["path"], scope["method"]) != ("/", "GET"):
         return None
@@ -173,14 +170,14 @@ def _key(scope: Scope) -> str | None:
     return None if values is None else values[0] if len(values) == 1 else ""
 
 
-def _equal(given: str, expected: str) -> bool:
-    """In the same time wherever they differ."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
+def _is_equal(sent: str, expected: str) -> bool:
+    """Compares in the same time wherever they differ."""
+    return hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), expected.encode())
 
 
-async def _shut(scope: Scope, send: Send) -> None:
+async def _ask_for_key(scope: Scope, send: Send) -> None:
     if scope["path"] == "/" and scope["method"] == "GET":
-        return await _answer(send, 401, DOOR.encode(), kind="text/html; charset=utf-8")
+        return await _answer(send, 401, NO_KEY.encode(), kind="text/html; charset=utf-8")
     refused = Refused(401, "W4", "no key, or an old one: open the address that `fewlabels review` printed")
     return await _answer(send, 401, json.dumps(refused.body).encode())
 
@@ -189,14 +186,14 @@ async def _answer(send: Send, status: int, body: bytes, kind: str = "application
     """An answer of ours; the connection ends with it, for what was sent along may never have been read."""
     headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in more.items()]
-    await _with_headers(send)({"type": "http.response.start", "status": status, "headers": headers})
+    await _add_headers(send)({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+def _add_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
         await send(message)
 
-    return sending
+    return send_with_headers

@@ -1,4 +1,4 @@
-"""The body of a request: small, on time, and JSON that means one thing."""
+"""The body of a request: small, on time, and JSON that means one thing; and the error that refuses a request."""
 
 from __future__ import annotations
 
@@ -8,18 +8,39 @@ import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NoReturn
 
-from .refusals import Refused
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
 
+BODY_LIMIT = 64 * 1024  # bytes
+BODY_SECONDS = 10.0
 MAX_DEPTH = 8
 
 
-def parsed(body: bytes) -> Any:
-    """The value of a JSON text. Raises Refused (W7, 422) for text that is not UTF-8 or not JSON, for keys that occur
-    twice, NaN and infinity (also 1e999), half surrogate pairs, and more than 8 levels.
+class Refused(Exception):
+    """A request that is not carried out.
+
+    status: of HTTP. code: the case in docs/errors.md, such as "W9". more: further keys of the JSON body.
+    """
+
+    def __init__(self, status: int, code: str, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.more = status, code, message, more
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON of the answer."""
+        return {"error": {"code": f"FL-{self.code}", "message": self.message}, **self.more}
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse a JSON text that means one thing.
+
+    Raises Refused (W7, 422) for text that is not UTF-8 or not JSON, for keys that occur twice, NaN and infinity (also
+    1e999), half surrogate pairs, and more than MAX_DEPTH levels.
     """
     try:
         value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_number, parse_float=_finite
+            body.decode("utf-8"), object_pairs_hook=_make_object, parse_constant=_refuse_word, parse_float=_parse_float
         )
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair fails here
     except (ValueError, RecursionError) as problem:
@@ -29,18 +50,18 @@ def parsed(body: bytes) -> Any:
     return value
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key occurs twice")
     return found
 
 
-def _no_number(word: str) -> NoReturn:
+def _refuse_word(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number")
 
 
-def _finite(text: str) -> float:
+def _parse_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError("a number beyond what a computer holds")
@@ -54,31 +75,24 @@ def _depth(value: Any) -> int:
     return 1 + max(map(_depth, inner), default=0)
 
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-
-BODY_LIMIT = 64 * 1024  # bytes
-BODY_SECONDS = 10.0
-
-
-async def checked_body(announced: str | None, receive: Receive) -> bytes:
-    """The whole body. announced: the header Content-Length, if there is one.
+async def read_body(announced: str | None, receive: Receive) -> bytes:
+    """Receive the whole body and check it. announced: the header Content-Length, if there is one.
 
     Raises Refused: 413 for more than BODY_LIMIT bytes, 408 for one that is not whole after BODY_SECONDS, 422 for
-    what strict_json refuses; ConnectionError where the client leaves in the middle.
+    what parse_json refuses; ConnectionError where the client leaves in the middle.
     """
     if announced is not None and announced.isascii() and announced.isdecimal() and int(announced[:10]) > BODY_LIMIT:
         raise _too_large()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            body = await _whole(receive)
+            body = await _receive_whole(receive)
     except TimeoutError as problem:
         raise Refused(408, "W15", f"the body was not whole after {BODY_SECONDS:.0f} s") from problem
-    parsed(body)
+    parse_json(body)
     return body
 
 
-async def _whole(receive: Receive) -> bytes:
+async def _receive_whole(receive: Receive) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
@@ -91,16 +105,16 @@ async def _whole(receive: Receive) -> bytes:
             return bytes(body)
 
 
-def replayed(body: bytes, receive: Receive) -> Receive:
-    """Gives the body at once, then what the server says further, such as that the client left."""
+def replay_body(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives this body at once, then what the server says further, such as that the client left."""
     parts = [body]
 
-    async def receiving() -> Message:
+    async def receive_again() -> Message:
         if parts:
             return {"type": "http.request", "body": parts.pop(), "more_body": False}
         return await receive()
 
-    return receiving
+    return receive_again
 
 
 def _too_large() -> Refused:
