@@ -20,7 +20,7 @@ from .label_matrix import CheckedLabels, checked_labels, checked_weight, sources
 from .neighbors import even_groups
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
-from .rows import comparable, warn_of_rounding
+from .rows import comparable, digest_rows, warn_of_rounding
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients, products
 from .unresolved import fill_far_nodes
@@ -38,6 +38,7 @@ class Propagation:
         distributions.
     solution: of the linear system as it was solved: x, and steps, residual and convergence for each class.
     refined: what was applied beyond the paper; None for nothing.
+    labeled: (n,) bool, rows whose label was given; None where it is not known any more.
     """
 
     pseudo_labels: PseudoLabels
@@ -45,6 +46,7 @@ class Propagation:
     z: NDArray[np.floating]
     solution: Solution
     refined: Refined | None = None
+    labeled: NDArray[np.bool_] | None = None
 
     def __repr__(self) -> str:
         found, (nodes, classes) = self.pseudo_labels, self.z.shape
@@ -82,9 +84,9 @@ def propagate(
     rows = comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
     checked = checked_labels(labels, len(rows.values), settings, class_names)  # before minutes of searching neighbours
     checked = without_labels(checked, rows.bad, settings, class_names)
-    neighbors = searched(rows, settings, None, on_progress)
+    neighbors, rows_digest = searched(rows, settings, None, on_progress), digest_rows(rows.values)
     del rows  # as large as the descriptors
-    graph = connected(neighbors, settings, on_progress)
+    graph = replace(connected(neighbors, settings, on_progress), rows_digest=rows_digest, settings=settings)
     del neighbors
     warn_of_rounding(descriptors, graph.node, settings)
     return _spread(graph, checked, settings, None, on_progress)
@@ -143,7 +145,7 @@ def _spread(
     result = pseudo_labels(z[graph.node], checked.label, settings.rules)
     warn_of_unreached(result, graph.component[graph.node])
     warn_of_unsolved(solution, settings)
-    return Propagation(result, graph, z, solution, refined)
+    return Propagation(result, graph, z, solution, refined, labeled=checked.label != UNLABELED)
 
 
 def degree_roots_of(graph: Graph) -> NDArray[np.float64]:
