@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "data/benchmarks/digits": SHARED | {"numpy", "PIL", "sklearn", "data"},
     "nets": {"errors", "torch"},
     "nets/settings": {"errors"},
+    "nets/model": {"errors", "runs", "data/images/squares", "numpy", "torch", "safetensors"},
     "nets/backbone": {"errors", "torch", "timm"},
     "training": SHARED | {"numpy", "torch", "graph", "data", "nets"},
     "training/augment": SHARED | {"numpy", "torch", "data"},
@@ -64,9 +65,10 @@ MAY_IMPORT = {
     "commands/export": SHARED | {"review", "runs", "storage"},
     "cli": {"errors", "cli", "typer"} | {"graph", "data", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},
+    "cli/train": {"errors", "cli", "data", "nets/model", "recipes", "runs", "commands", "typer"},
     "cli/review": {"errors", "commands", "review", "fastapi", "uvicorn", "typer"},
     "__main__": {"cli"},
-    "__init__": {"conventions", "errors", "graph", "runs"},
+    "__init__": {"conventions", "errors", "estimator", "graph", "nets/model", "runs", "commands/from_python"},
 }
 STANDARD = {
     "__future__",

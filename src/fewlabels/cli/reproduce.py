@@ -89,8 +89,8 @@ def reproduce(
     from ..commands.reproduce.outcomes import rows_json
     from ..commands.reproduce.run import Request, reproduce_from
     from ..commands.reproduce.text import list_text, text_of
-    from ..commands.train import checked_device
     from ..commands.training import RunOptions
+    from ..nets.model import choose_device
 
     hush(quiet)
     benchmarks = _benchmarks(dataset, listing)
@@ -100,7 +100,7 @@ def reproduce(
     cells = [cell for one in benchmarks for cell in cells_of(one, num_labels, method)]
     if not listing:
         how = RunOptions(
-            checked_device(device),
+            choose_device(device),
             speed,
             60 * save_every,
             True,

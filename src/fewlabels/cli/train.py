@@ -168,8 +168,9 @@ def train(
     given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
     graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from ..commands.tables import training_table
-    from ..commands.train import ImageSource, checked_device, run_images
+    from ..commands.train import ImageSource, run_images
     from ..commands.training import RunOptions
+    from ..nets.model import choose_device
     from ..recipes.images import ImageOptions
 
     results = run_images(
@@ -179,7 +180,7 @@ def train(
         ImageOptions(seed, epochs, flip, graph, method, network, scale, learning_rate),
         folder,
         RunOptions(
-            checked_device(device),
+            choose_device(device),
             speed,
             60 * save_every,
             resume,

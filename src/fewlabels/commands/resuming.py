@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ import torch
 from ..conventions import UNLABELED
 from ..data.labels.files import Labels
 from ..errors import SHOWN_ROWS, ConfigError, RunError, shown
-from ..nets import ImageInput, NetworkSettings
-from ..runs import RunLock, RunWriter, is_begun, is_finished, read_facts, read_run, refuse_used_folder, verify_run
+from ..nets.model import StoredModel
+from ..runs import RunLock, RunWriter, is_begun, is_finished, read_facts, read_run, refuse_used_folder
 from ..runs.origin import versions
 from ..storage.durable import make_folder
 from ..training.checkpoint import Checkpoints
@@ -106,51 +105,7 @@ def demand_same_machine(folder: Path, device: str) -> None:
         allowed_differences({name: there.get(name) for name in now}, now, where=folder)
 
 
-STUDENT, TEACHER, CONFIG = "model.safetensors", "teacher.safetensors", "model.json"
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a network starts. weights: safetensors; of the teacher where the run has one, as its error is the lower.
-
-    class_names: of the last layer, in its order. folder, file: where the weights are from.
-    """
-
-    weights: bytes
-    network: NetworkSettings
-    image_input: ImageInput
-    class_names: list[str]
-    folder: Path
-    file: str
-
-
-def read_start(run: str | Path, *, teacher: bool | None = None) -> Start:
-    """The network of a finished run: the averaging teacher or the network that it taught; None: the teacher, if any.
-
-    Raises ConfigError (C88) where it has no such network, RunError (K2) for a damaged one.
-    """
-    folder = Path(run)
-    read_run(folder)
-    file = STUDENT if teacher is False or (teacher is None and not (folder / TEACHER).is_file()) else TEACHER
-    if not is_finished(folder) or not (folder / file).is_file():
-        what = "a run without a teacher" if teacher and (folder / STUDENT).is_file() else "a run without a network"
-        do = "give a finished run of train, demo or reproduce; for several seeds, one of its runs"
-        raise ConfigError("C88", what, where=folder, do="leave out teacher=True" if "teacher" in what else do)
-    damaged = [problem for problem in verify_run(folder) if problem.name in (file, CONFIG)]
-    if damaged:
-        raise RunError("K2", f"damaged: {damaged[0].reason}", where=folder / damaged[0].name)
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    return Start(
-        (folder / file).read_bytes(),
-        NetworkSettings(**config["network"]),
-        ImageInput(**config["image_input"]),
-        [str(name) for name in config["class_names"]],
-        folder,
-        file,
-    )
-
-
-def in_order_of(start: Start, given: Labels) -> Labels:
+def in_order_of(start: StoredModel, given: Labels) -> Labels:
     """The labels with the classes of the network, in its order. Raises ConfigError (C88) for a class it has not."""
     place = {name: number for number, name in enumerate(start.class_names)}
     new = [name for name in given.class_names if name not in place]
@@ -164,14 +119,14 @@ def in_order_of(start: Start, given: Labels) -> Labels:
     return replace(given, codes=codes[given.codes], class_names=start.class_names)
 
 
-def demand_network(start: Start, network: str, usual: str) -> None:
+def demand_network(start: StoredModel, network: str, usual: str) -> None:
     """Raise ConfigError (C88) where another network than the run's is asked for by name."""
     if network not in (usual, start.network.name):
         what = f"network {network!r}, and the run that is continued has {start.network.name!r}"
         raise ConfigError("C88", what, do="leave out --network, or --continue-from")
 
 
-def continued(task: Task, settings: TrainSettings, start: Start) -> tuple[Task, TrainSettings]:
+def continued(task: Task, settings: TrainSettings, start: StoredModel) -> tuple[Task, TrainSettings]:
     """The task and settings of the new run: the network and its pixel scale are the old run's.
 
     Phases on the labelled rows alone are left out where others follow: their work is in the weights already, and
@@ -189,7 +144,7 @@ def continued(task: Task, settings: TrainSettings, start: Start) -> tuple[Task, 
     return task, replace(settings, network=start.network, phases=phases)
 
 
-def unlike(start: Start, settings: TrainSettings) -> str:
+def unlike(start: StoredModel, settings: TrainSettings) -> str:
     """What of the graph and the augmentation is not as in the run that is continued, in a line; empty for nothing."""
     there, now = read_facts(start.folder)["settings"], plain(asdict(settings))
     found = differences(*({part: one[part] for part in ("graph", "augment")} for one in (there, now)))
@@ -198,11 +153,11 @@ def unlike(start: Start, settings: TrainSettings) -> str:
     return f"not as in {start.folder.name}, unless its options are given again: {listed_differences(found)}"
 
 
-def _facts(start: Start) -> dict[str, Any]:
+def _facts(start: StoredModel) -> dict[str, Any]:
     digest = hashlib.sha256(start.weights).hexdigest()
     return {"run": os.path.abspath(start.folder), "file": start.file, "sha256": digest}
 
 
-def size_of(start: Start, asked: int | None) -> int:
+def size_of(start: StoredModel, asked: int | None) -> int:
     """Pixels along a side of the images: the network's, unless others are asked for."""
     return start.image_input.size if asked is None else asked
