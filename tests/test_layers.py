@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "fewlabels"
-SHARED = {"errors", "conventions", "randomness"}
+SHARED = {"errors", "conventions", "randomness", "notebook"}
 MAY_IMPORT = {
     "errors": set(),
     "conventions": set(),
     "randomness": {"numpy"},
+    "notebook": set(),
     "storage": {"errors", "errno"},
     "storage/lock": {"errors", "fcntl", "msvcrt", "socket"},
     "graph": SHARED | {"numpy", "scipy"},
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     "insights": SHARED | {"graph", "numpy"},
     "insights/schema": {"errors", "numpy", "pyarrow"},
     "insights/map": SHARED | {"numpy", "sklearn", "threadpoolctl"},
-    "runs": {"errors", "storage", "insights/schema", "numpy", "pyarrow"},
+    "runs": {"errors", "notebook", "storage", "insights/schema", "numpy", "pyarrow"},
     "runs/origin": {"subprocess"},
     "review": SHARED | {"runs", "graph", "data", "storage", "numpy", "pyarrow"},
     "review/engine": SHARED | {"graph", "review", "numpy", "pyarrow", "scipy"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..data.labels.csv import LabelOptions, OnConflict
 from ..data.labels.files import LabelFile, labels_from_mapping, read_labels
-from ..errors import ConfigError
+from ..errors import ConfigError, LabelError
 from ..graph.settings import GraphSettings, Mode
 from ..nets.model import choose_device, demand_packages
 from ..recipes.images import LEARNING_RATE, ImageOptions
@@ -172,7 +172,12 @@ def _path(given: PathLike | Run | None) -> Path | None:
 def _read_given(labels: PathLike | Mapping[str, str | None] | None, options: LabelOptions) -> LabelFile | None:
     if labels is None:
         return None
-    return labels_from_mapping(labels) if isinstance(labels, Mapping) else read_labels(labels, options)
+    if isinstance(labels, Mapping):
+        return labels_from_mapping(labels)
+    if not isinstance(labels, str | os.PathLike):
+        what = f"labels as a {type(labels).__name__}"
+        raise LabelError("L22", what, do="give the path of a label file, or a mapping from id to class name")
+    return read_labels(labels, options)
 
 
 def _graph_settings(graph: GraphSettings | None, some: Mapping[str, object]) -> GraphSettings:

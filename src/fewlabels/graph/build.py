@@ -89,8 +89,9 @@ def build_graph(
     last: Graph | None = None,
     on_progress: Progress = no_progress,
 ) -> Graph:
-    """The normalised affinity of each row's nearest neighbours, from (n, d) real numbers.
+    """Build the nearest-neighbour graph of descriptors, once for as many sets of labels as there are (`spread`).
 
+    descriptors: (n, d) real numbers. settings: None for the paper's; those of neighbours and affinity count.
     last: the graph of descriptors much like these, as in the epochs of a training: where the rows are the
         same ones in the same order and most neighbours stay, its cells are used again, those of a row's neighbours. (A
         few rows that became wholly different ones would be looked for in the wrong cells.)

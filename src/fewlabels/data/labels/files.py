@@ -85,19 +85,16 @@ def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = Non
 
 def labels_from_mapping(labels: Mapping[str, str | None]) -> LabelFile:
     """Labels handed in from Python: id -> class name, None where there is none. Raises LabelError (L19, L22)."""
-    items = list(labels.items())
-    odd = [id for id, label in items if not isinstance(id, str) or not isinstance(label, str | None)]
+    odd = [id for id, label in labels.items() if not isinstance(id, str) or not isinstance(label, str | None)]
     if odd:
         what = "a label that is no text, or an id that is none"
         raise LabelError("L22", what, where="labels", rows=odd, do="give ids and class names as str, None for no label")
-    if blank := [id for id, label in items if label is not None and not label.strip()]:
+    if blank := [id for id, label in labels.items() if label is not None and not label.strip()]:
         do = "give None where there is no label"
         raise LabelError("L19", "a label of blanks", where="labels", rows=blank, do=do)
-    digest = hashlib.sha256(json.dumps(sorted(items)).encode()).hexdigest()[:16]
-    source = f"{len(items)} labels from Python, sha256 {digest}"
-    return LabelFile(
-        [id for id, _ in items], [label for _, label in items], source, list(range(1, len(items) + 1)), is_file=False
-    )
+    digest = hashlib.sha256(json.dumps(sorted(labels.items())).encode()).hexdigest()[:16]
+    source = f"{len(labels)} labels from Python, sha256 {digest}"
+    return LabelFile(list(labels), list(labels.values()), source, list(range(1, len(labels) + 1)), is_file=False)
 
 
 def label_file(path: str | os.PathLike[str]) -> Path:
