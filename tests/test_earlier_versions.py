@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fewlabels.commands.trained import load_network
 
 from fewlabels.cli.main import run as run_command
-from fewlabels.commands.trained import load_network
 from fewlabels.data.images.read import read_images
 from fewlabels.errors import CheckpointWarning
 from fewlabels.estimator import LabelPropagationClassifier

@@ -14,7 +14,7 @@ from ..errors import EmbeddingError
 from .affinity import affinity, normalize
 from .compiled import fits_kernels, instructions
 from .neighbors import LastGraph, Neighbors, PlacedNeighbors, placed_neighbors
-from .rows import Comparable, comparable, distinct_rows, warn_of_rounding
+from .rows import Comparable, comparable, digest_rows, distinct_rows, warn_of_rounding
 from .settings import GraphSettings
 
 ZEROS_ALWAYS_ACCEPTED = 10
@@ -60,6 +60,7 @@ class Graph:
     affinity: (m, m) CSR, symmetric, normalised; the paper's W. float32 and int32, or float64 for precision "double".
     component: (m,) int64, number of the connected component.
     search, layout: None for a graph that was not made here.
+    rows_digest: of the comparable rows it was built of; settings: that it was built with. None for another graph.
     """
 
     node: NDArray[np.int64]
@@ -67,6 +68,8 @@ class Graph:
     component: NDArray[np.int64]
     search: Search | None = None
     layout: Layout | None = None
+    rows_digest: str | None = None
+    settings: GraphSettings | None = None
 
     @property
     def num_components(self) -> int:
@@ -86,8 +89,9 @@ def build_graph(
     last: Graph | None = None,
     on_progress: Progress = no_progress,
 ) -> Graph:
-    """The normalised affinity of each row's nearest neighbours, from (n, d) real numbers.
+    """Build the nearest-neighbour graph of descriptors, once for as many sets of labels as there are (`spread`).
 
+    descriptors: (n, d) real numbers. settings: None for the paper's; those of neighbours and affinity count.
     last: the graph of descriptors much like these, as in the epochs of a training: where the rows are the
         same ones in the same order and most neighbours stay, its cells are used again, those of a row's neighbours. (A
         few rows that became wholly different ones would be looked for in the wrong cells.)
@@ -99,7 +103,7 @@ def build_graph(
     rows = comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
     graph = connected(searched(rows, settings, last, on_progress), settings, on_progress)
     warn_of_rounding(descriptors, graph.node, settings)
-    return graph
+    return replace(graph, rows_digest=digest_rows(rows.values), settings=settings)
 
 
 def graph_of_rows(
