@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from fewlabels.cli.main import run as run_command
-from fewlabels.commands.trained import load_network
 from fewlabels.data.images.read import read_images
 from fewlabels.errors import CheckpointWarning
 from fewlabels.estimator import LabelPropagationClassifier
+from fewlabels.nets.model import load_model
 from fewlabels.recipes import images as recipes
 from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import open_items
@@ -105,10 +105,10 @@ def test_a_review_opens_with_its_answers_and_goes_on(kind, answers, place):
 
 
 def test_a_network_says_of_its_photos_what_it_said(place):
-    trained = load_network("train-run")
+    model = load_model("train-run", device="cpu")
     pixels = torch.from_numpy(read_images("photos").pixels).permute(0, 3, 1, 2)
     with torch.no_grad():
-        said = trained.network(pixels).logits.numpy()
+        said = model.network(pixels).logits.numpy()
     assert np.allclose(said, np.load(WRITTEN / "train-logits.npy"), rtol=0, atol=1e-4)
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "fewlabels"
-SHARED = {"errors", "conventions", "randomness"}
+SHARED = {"errors", "conventions", "randomness", "notebook"}
 MAY_IMPORT = {
     "errors": set(),
     "conventions": set(),
     "randomness": {"numpy"},
+    "notebook": set(),
     "storage": {"errors", "errno"},
     "storage/lock": {"errors", "fcntl", "msvcrt", "socket"},
     "graph": SHARED | {"numpy", "scipy"},
@@ -23,6 +24,7 @@ MAY_IMPORT = {
     "data/benchmarks/digits": SHARED | {"numpy", "PIL", "sklearn", "data"},
     "nets": {"errors", "torch"},
     "nets/settings": {"errors"},
+    "nets/model": {"errors", "runs", "data/images/squares", "numpy", "torch", "safetensors"},
     "nets/backbone": {"errors", "torch", "timm"},
     "training": SHARED | {"numpy", "torch", "graph", "data", "nets"},
     "training/augment": SHARED | {"numpy", "torch"},
@@ -46,7 +48,7 @@ MAY_IMPORT = {
     "insights": SHARED | {"graph", "numpy"},
     "insights/schema": {"errors", "numpy", "pyarrow"},
     "insights/map": SHARED | {"numpy", "sklearn", "threadpoolctl"},
-    "runs": {"errors", "storage", "insights/schema", "numpy", "pyarrow"},
+    "runs": {"errors", "notebook", "storage", "insights/schema", "numpy", "pyarrow"},
     "runs/origin": {"subprocess"},
     "review": SHARED | {"runs", "graph", "data", "storage", "numpy", "pyarrow"},
     "review/engine": SHARED | {"graph", "review", "numpy", "pyarrow", "scipy"},
@@ -66,9 +68,10 @@ MAY_IMPORT = {
     "cli": {"errors", "cli", "typer", "training/method_table"}
     | {"graph", "data", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},
+    "cli/train": {"errors", "cli", "data", "nets/model", "recipes", "runs", "commands", "typer"},
     "cli/review": {"errors", "commands", "review", "fastapi", "uvicorn", "typer"},
     "__main__": {"cli"},
-    "__init__": {"conventions", "errors", "graph", "runs"},
+    "__init__": {"conventions", "errors", "estimator", "graph", "nets/model", "runs", "commands/from_python"},
 }
 STANDARD = {
     "__future__",

@@ -2,15 +2,30 @@
 
 The public names are those of __all__. They are imported when first used, so that `import fewlabels` is quick and
 loads neither torch nor SciPy.
+
+Images: train(folder, labels=...) -> Run; load_model(run).predict(images). Embeddings: propagate(rows, labels), or
+build_graph(rows) once and spread(graph, labels) for each set of labels; extend(propagation, rows, new_rows) for more.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .commands.from_python import train
     from .conventions import UNLABELED
     from .errors import FewlabelsError, FewlabelsWarning
-    from .graph import GraphSettings, Propagation, PseudoLabels, propagate
+    from .estimator import LabelPropagationClassifier
+    from .graph import (
+        GraphSettings,
+        Propagation,
+        PseudoLabels,
+        Refinement,
+        build_graph,
+        extend,
+        propagate,
+        spread,
+    )
+    from .nets.model import Model, load_model
     from .runs import read_run, verify_run
 
 __version__ = "0.1.0"
@@ -20,10 +35,18 @@ __all__ = [
     "FewlabelsError",
     "FewlabelsWarning",
     "GraphSettings",
+    "LabelPropagationClassifier",
+    "Model",
     "Propagation",
     "PseudoLabels",
+    "Refinement",
+    "build_graph",
+    "extend",
+    "load_model",
     "propagate",
     "read_run",
+    "spread",
+    "train",
     "verify_run",
 ]
 
@@ -32,10 +55,18 @@ _HOME = {
     "FewlabelsError": ".errors",
     "FewlabelsWarning": ".errors",
     "GraphSettings": ".graph",
+    "LabelPropagationClassifier": ".estimator",
+    "Model": ".nets.model",
     "Propagation": ".graph",
     "PseudoLabels": ".graph",
+    "Refinement": ".graph",
+    "build_graph": ".graph",
+    "extend": ".graph",
+    "load_model": ".nets.model",
     "propagate": ".graph",
     "read_run": ".runs",
+    "spread": ".graph",
+    "train": ".commands.from_python",
     "verify_run": ".runs",
 }
 

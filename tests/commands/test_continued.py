@@ -7,13 +7,14 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fewlabels.commands.resuming import continue_from, read_start
+from fewlabels.commands.resuming import continue_from
 from fewlabels.commands.train import ImageSource, run_images
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.data.labels.files import read_labels
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import NetworkSettings
+from fewlabels.nets.model import read_model
 from fewlabels.recipes.images import ImageOptions
 from fewlabels.runs import read_run
 from fewlabels.storage import durable
@@ -65,7 +66,7 @@ def test_a_continued_run_starts_from_the_weights_and_skips_the_supervised_phase(
 def test_the_first_step_sees_the_old_weights(stripes, first, tmp_path):
     """With a learning rate next to nothing the new weights are the old ones, whatever the seed."""
     slow = replace(SETTINGS, seed=5, phases=(Phase("supervised", 1, 1e-12, 6), Phase("lp", 1, 1e-12, 6, 18)))
-    task, settings = continue_from(stripes, slow, read_start(first))
+    task, settings = continue_from(stripes, slow, read_model(first))
     assert [phase.method for phase in settings.phases] == ["lp"]
     run_training(task, settings, tmp_path / "second", QUIET)
     old, new = (load_file(folder / "model.safetensors") for folder in (first, tmp_path / "second"))
@@ -80,14 +81,14 @@ def test_a_teacher_is_where_the_new_network_starts(first):
     save_file(other, first / "teacher.safetensors")
     (first / "manifest.json").unlink()
     durable.write_manifest(first)
-    start = read_start(first)
+    start = read_model(first)
     assert start.file == "teacher.safetensors"
     assert start.weights == (first / "teacher.safetensors").read_bytes()
 
 
 def test_a_supervised_run_keeps_its_only_phase(stripes, first):
     alone = replace(SETTINGS, phases=SETTINGS.phases[:1])
-    assert continue_from(stripes, alone, read_start(first))[1].phases == alone.phases
+    assert continue_from(stripes, alone, read_model(first))[1].phases == alone.phases
 
 
 def test_classes_that_the_network_does_not_know_are_refused(stripes, first, photos, tmp_path):
@@ -106,17 +107,17 @@ def test_another_network_by_name_is_refused(stripes, first, photos, tmp_path):
 def test_images_with_other_channels_are_refused(stripes, first):
     colour = replace(stripes, pixels=stripes.pixels.repeat(3, axis=3))
     with pytest.raises(ConfigError, match=r"FL-C88 .*channels"):
-        continue_from(colour, SETTINGS, read_start(first))
+        continue_from(colour, SETTINGS, read_model(first))
 
 
 def test_a_run_without_a_network_or_with_a_damaged_one_is_refused(first):
     path = first / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(RunError, match="FL-K2"):
-        read_start(first)
+        read_model(first)
     path.unlink()
     with pytest.raises(ConfigError, match="FL-C88"):
-        read_start(first)
+        read_model(first)
 
 
 def test_other_start_weights_are_another_task(stripes):

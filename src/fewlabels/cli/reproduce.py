@@ -77,8 +77,8 @@ def reproduce(
     from ..commands.reproduce.outcomes import describe_rows
     from ..commands.reproduce.run import Request, reproduce_from
     from ..commands.reproduce.text import format_list, format_tables
-    from ..commands.train import choose_device
     from ..commands.training import RunOptions
+    from ..nets.model import choose_device
 
     hush(quiet)
     benchmarks = _benchmarks(dataset, listing)

@@ -85,8 +85,9 @@ def train(
     given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
     graph = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from ..commands.text import format_training
-    from ..commands.train import ImageSource, choose_device, run_images
+    from ..commands.train import ImageSource, run_images
     from ..commands.training import RunOptions
+    from ..nets.model import choose_device
     from ..recipes.images import ImageOptions
 
     results = run_images(

@@ -1,18 +1,17 @@
 """Going on with a run: after a kill, to the same bytes; or a new run from the weights of a finished one.
 
 The same run: `lock_folder`, then `read_finished` or what `read_identity` and the checkpoints in CHECKPOINTS say. A new
-run: `read_start`, then `reorder_classes` for its labels and `continue_from` for its task and settings.
+run: `nets.model.read_model`, then `reorder_classes` for its labels and `continue_from` for its task and settings.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ import torch
 from ..conventions import UNLABELED
 from ..data.labels.files import Labels
 from ..errors import SHOWN_ROWS, ConfigError, RunError, shown
-from ..nets import ImageInput, NetworkSettings
-from ..runs import RunLock, RunWriter, is_begun, is_finished, read_facts, read_run, refuse_used_folder, verify_run
+from ..nets.model import StoredModel
+from ..runs import RunLock, RunWriter, is_begun, is_finished, read_facts, read_run, refuse_used_folder
 from ..runs.origin import versions
 from ..storage.durable import make_folder
 from ..training.checkpoint import Checkpoints
@@ -33,7 +32,6 @@ from ..training.settings import TrainSettings
 from .task import Task
 
 CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
-STUDENT, TEACHER, CONFIG = "model.safetensors", "teacher.safetensors", "model.json"
 
 
 @contextmanager
@@ -113,55 +111,14 @@ def command_to_go_on(folder: Path, size: int) -> list[str]:
     return words + ([] if "--resume" in words else ["--resume"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """Where a network starts. weights: safetensors; of the teacher where the run has one, as its error is the lower.
-
-    class_names: of the last layer, in its order. folder, file: where the weights are from.
-    """
-
-    weights: bytes
-    network: NetworkSettings
-    image_input: ImageInput
-    class_names: list[str]
-    folder: Path
-    file: str
-
-
-def read_start(run: str | Path, *, teacher: bool | None = None) -> Start:
-    """The network of a finished run: the averaging teacher or the network that it taught; None: the teacher, if any.
-
-    Raises ConfigError (C88) where it has no such network, RunError (K2) for a damaged one.
-    """
-    folder = Path(run)
-    read_run(folder)
-    file = STUDENT if teacher is False or (teacher is None and not (folder / TEACHER).is_file()) else TEACHER
-    if not is_finished(folder) or not (folder / file).is_file():
-        what = "a run without a teacher" if teacher and (folder / STUDENT).is_file() else "a run without a network"
-        do = "give a finished run of train, demo or reproduce; for several seeds, one of its runs"
-        raise ConfigError("C88", what, where=folder, do="leave out teacher=True" if "teacher" in what else do)
-    damaged = [problem for problem in verify_run(folder) if problem.name in (file, CONFIG)]
-    if damaged:
-        raise RunError("K2", f"damaged: {damaged[0].reason}", where=folder / damaged[0].name)
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    return Start(
-        weights=(folder / file).read_bytes(),
-        network=NetworkSettings(**config["network"]),
-        image_input=ImageInput(**config["image_input"]),
-        class_names=[str(name) for name in config["class_names"]],
-        folder=folder,
-        file=file,
-    )
-
-
-def demand_network(start: Start, network: str, usual: str) -> None:
+def demand_network(start: StoredModel, network: str, usual: str) -> None:
     """Raise ConfigError (C88) where another network than the run's is asked for by name."""
     if network not in (usual, start.network.name):
         what = f"network {network!r}, and the run that is continued has {start.network.name!r}"
         raise ConfigError("C88", what, do="leave out --network, or --continue-from")
 
 
-def reorder_classes(start: Start, given: Labels) -> Labels:
+def reorder_classes(start: StoredModel, given: Labels) -> Labels:
     """The labels with the classes of the network, in its order. Raises ConfigError (C88) for a class it has not."""
     place = {name: number for number, name in enumerate(start.class_names)}
     new = [name for name in given.class_names if name not in place]
@@ -175,7 +132,7 @@ def reorder_classes(start: Start, given: Labels) -> Labels:
     return replace(given, codes=codes[given.codes], class_names=start.class_names)
 
 
-def continue_from(task: Task, settings: TrainSettings, start: Start) -> tuple[Task, TrainSettings]:
+def continue_from(task: Task, settings: TrainSettings, start: StoredModel) -> tuple[Task, TrainSettings]:
     """The task and settings of the new run: the network and its pixel scale are the old run's.
 
     Phases on the labelled rows alone are left out where others follow: their work is in the weights already, and
@@ -195,7 +152,7 @@ def continue_from(task: Task, settings: TrainSettings, start: Start) -> tuple[Ta
     return task, replace(settings, network=start.network, phases=phases)
 
 
-def describe_changes(start: Start, settings: TrainSettings) -> str:
+def describe_changes(start: StoredModel, settings: TrainSettings) -> str:
     """A line that names the settings of graph and augmentation that are not as in the run before; empty for none."""
     there, now = read_facts(start.folder)["settings"], to_plain(asdict(settings))
     found = find_differences(*({part: one[part] for part in ("graph", "augment")} for one in (there, now)))

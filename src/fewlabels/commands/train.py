@@ -19,7 +19,8 @@ from ..data.images.read import Images, read_images
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
 from ..data.notes import Note
-from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, listed, shown
+from ..errors import SHOWN_ROWS, ImageError, InputWarning, LabelError, listed, shown
+from ..nets.model import read_model
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from ..storage.folders import demand_writable
@@ -32,7 +33,6 @@ from .resuming import (
     demand_same_machine,
     describe_changes,
     read_finished,
-    read_start,
     reorder_classes,
 )
 from .task import Task
@@ -66,7 +66,7 @@ class ImageSource:
         return {
             "kind": "images",
             "path": os.path.abspath(self.data),
-            "labels": None if self.labels is None else os.path.abspath(self.labels.source),
+            "labels": None if self.labels is None else self.labels.address(),
             **(self.labels.options if self.labels is not None else LabelOptions()).facts(),
             "image_size": self.image_size,
             "accept_truncated": self.accept_truncated,
@@ -108,7 +108,7 @@ def run_images(
         _say(f"{folder} is finished: nothing is read or trained again", quiet)
         return done
     _demand_place(source, Path(folder), how)
-    start = None if source.continue_from is None else read_start(source.continue_from)
+    start = None if source.continue_from is None else read_model(source.continue_from)
     if start is not None:
         demand_network(start, options.network, ImageOptions.network)
         if source.image_size is None:
@@ -242,26 +242,6 @@ def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     if channels == 3:
         return np.repeat(pixels, 3, axis=3)
     return np.asarray(pixels.mean(axis=3, keepdims=True).round(), np.uint8)
-
-
-def choose_device(name: str) -> str:
-    """The device to use: "auto" takes a GPU where there is one. Raises ConfigError (C7) for one that is not there."""
-    import torch
-
-    available = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if available else "cpu"
-    if name == "cpu" or (name.startswith("cuda") and available):
-        try:
-            torch.device(name)
-        except RuntimeError:
-            pass
-        else:
-            index = torch.device(name).index or 0
-            if name == "cpu" or index < torch.cuda.device_count():
-                return name
-    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    raise ConfigError("C7", f"device {name!r} is not on this machine", do=f"it has: {', '.join(here)}")
 
 
 def warn_of_copies(task: Task) -> None:

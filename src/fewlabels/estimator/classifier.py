@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..conventions import UNLABELED
 from ..errors import ConfigError, ConvergenceWarning, EmbeddingError, InputWarning, LabelError
 from ..graph import (
     Graph,
@@ -26,7 +27,7 @@ from ..graph import (
     unit_rows,
 )
 from ..graph.build import build_graph_of_rows
-from ..graph.extend import Induced, induce, induce_given
+from ..graph.extend import Mix, find_answers, mix_affinities, mix_neighbors
 from ..graph.precomputed import edge_weights
 from ..graph.rows import warn_of_rounding
 from .cross_validation import select_labelled
@@ -155,15 +156,14 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """(q, c) class shares of new points: the mix of their nearest fitted rows, as one step of the propagation.
 
-        X: (q, d) rows; (q, n) affinities to the fitted rows with metric="precomputed". Equal rows count as one
-        neighbour, as they are one node of the graph. The time does not depend on how many rows are labelled.
+        X: (q, d) rows; (q, n) affinities to the fitted rows with metric="precomputed". A labelled neighbour counts with
+        its given label (in released mode with its distribution, as any other). Equal rows count as one neighbour, as
+        they are one node of the graph. The time does not depend on how many rows are labelled.
         Warns (InputWarning, E33) of points without any similarity to a row that a label reached.
         """
-        found = self._induce(X)
-        if found.lonely.any():
-            what = (
-                f"FL-E33 {found.lonely.sum()} points are not similar to any row that a label reaches: their answer is "
-            )
+        found = self._mix(X)
+        if missed := int((~found.reached).sum()):
+            what = f"FL-E33 {missed} points are not similar to any row that a label reaches: their answer is "
             warnings.warn(InputWarning(what + "that of the nearest one, or the class shares"), stacklevel=2)
         return found.distribution
 
@@ -268,32 +268,20 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
                 start[:, column] = x[:, place[label]]
         return start
 
-    def _induce(self, X: Any) -> Induced:
+    def _mix(self, X: Any) -> Mix:
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        answering, rows = self._find_answering(), self._fitted.rows
-        everyone = answering.size == self.reached_.size  # then nothing needs copying
-        distribution = self.label_distributions_ if everyone else self.label_distributions_[answering]
-        if rows is None:
-            weights = edge_weights(X)
-            return induce_given(weights if everyone else weights[:, answering], distribution)
-        near = rows if everyone else rows[answering]
-        # whatever the metric, the length of a new point cancels, so that it need not be known on which scale rows are
-        return induce(unit_rows(X), near, distribution, self.n_neighbors, float(self.gamma))
-
-    def _find_answering(self) -> NDArray[np.int64]:
-        """The fitted rows that new points ask: one for each node, reached by labels, with a direction; ascending."""
         fitted = self._fitted
-        graph = fitted.found.graph
-        first = np.arange(graph.node.size)
-        if graph.affinity.shape[0] < first.size:
-            first = np.sort(np.unique(graph.node, return_index=True)[1])
-        first = first[self.reached_[first]]
+        codes = fitted.labels.codes
+        given = np.full(codes.size, UNLABELED) if self.mode == "released" else codes
+        answers = find_answers(fitted.found, given, fitted.rows)
+        everyone = answers.row.size == codes.size  # then nothing needs copying
         if fitted.rows is None:
-            return first
-        directed = graph.degree[graph.node[first]] > 0
-        directed[~directed] = fitted.rows[first[~directed]].any(axis=1)
-        return first[directed] if directed.any() else first  # only rows without direction are labelled
+            weights = edge_weights(X)
+            return mix_affinities(weights if everyone else weights[:, answers.row], answers)
+        rows = fitted.rows if everyone else fitted.rows[answers.row]
+        # whatever the metric, the length of a new point cancels, so that it need not be known on which scale rows are
+        return mix_neighbors(unit_rows(X), rows, answers, self.n_neighbors, float(self.gamma))
 
 
 class EstimatorConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):  # type: ignore[misc]

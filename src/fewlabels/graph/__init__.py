@@ -3,6 +3,7 @@
 from .affinity import affinity, normalize
 from .build import build_graph
 from .cost import Cost, estimate
+from .extend import Extension, extend, extend_precomputed
 from .influence import Explanation, LeaveOneOut, explain, explain_rows, leave_one_out
 from .neighbors import nearest_neighbors
 from .precomputed import graph_from_affinity, graph_from_neighbors
@@ -17,6 +18,7 @@ from .types import Graph, Neighbors, Search
 __all__ = [
     "Cost",
     "Explanation",
+    "Extension",
     "Graph",
     "GraphSettings",
     "LeaveOneOut",
@@ -34,6 +36,8 @@ __all__ = [
     "estimate",
     "explain",
     "explain_rows",
+    "extend",
+    "extend_precomputed",
     "graph_from_affinity",
     "graph_from_neighbors",
     "leave_one_out",

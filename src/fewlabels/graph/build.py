@@ -13,7 +13,7 @@ from ..errors import EmbeddingError
 from .affinity import affinity, normalize
 from .compiled import fits_kernels, instructions
 from .neighbors import search_neighbors
-from .rows import distinct_rows, make_comparable, warn_of_rounding
+from .rows import digest_rows, distinct_rows, make_comparable, warn_of_rounding
 from .settings import GraphSettings
 from .types import (
     ClusteredNeighbors,
@@ -37,8 +37,9 @@ def build_graph(
     previous: Graph | None = None,
     on_progress: Progress = no_progress,
 ) -> Graph:
-    """The graph of each row's nearest neighbours with its normalised affinity, from (n, d) real numbers.
+    """Build the nearest-neighbour graph of descriptors, once for as many sets of labels as there are (`spread`).
 
+    descriptors: (n, d) real numbers. settings: None for the paper's; those of neighbours and affinity count.
     previous: graph of the same rows in the same order from the previous epoch; its clusters are reused, each row
         searching those in which its neighbours were, as long as that finds enough of the true neighbours. (A few rows
         that became wholly different ones would be looked for in the wrong clusters.)
@@ -50,7 +51,7 @@ def build_graph(
     rows = make_comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
     graph = assemble_graph(*find_neighbors(rows, settings, previous, on_progress), settings, on_progress)
     warn_of_rounding(descriptors, graph.node, settings)
-    return graph
+    return replace(graph, rows_digest=digest_rows(rows.values), settings=settings)
 
 
 def build_graph_of_rows(rows: NDArray[np.float32], settings: GraphSettings) -> Graph:

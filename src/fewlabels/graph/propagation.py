@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, GraphError, InputWarning, UnreachedWarning, listed
+from ..notebook import count_text, html_table
 from .build import assemble_graph, find_neighbors
 from .compiled import fits_kernels
 from .label_matrix import CheckedLabels, checked_labels, checked_weight, sources, without_labels
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
-from .rows import make_comparable, warn_of_rounding
+from .rows import digest_rows, make_comparable, warn_of_rounding
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients, products
 from .types import Graph, Progress, even_groups, no_progress
@@ -38,6 +39,8 @@ class Propagation:
         distributions.
     solution: of the linear system as it was solved: x, and steps, residual and convergence for each class.
     refined: what was applied beyond the paper; None for nothing.
+    labeled: (n,) bool, rows whose label was given; None where it is not known any more.
+    class_names: of the c classes, where they were named.
     """
 
     pseudo_labels: PseudoLabels
@@ -45,11 +48,46 @@ class Propagation:
     z: NDArray[np.floating]
     solution: Solution
     refined: Refined | None = None
+    labeled: NDArray[np.bool_] | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         found, (nodes, classes) = self.pseudo_labels, self.z.shape
         reached = int(found.reached.sum())
         return f"Propagation({found.label.size} rows, {reached} reached, {nodes} nodes, {classes} classes)"
+
+    def _repr_html_(self) -> str:
+        return html_table("Propagation", [*_label_facts(self), *_solver_facts(self)])
+
+
+def _label_facts(propagation: Propagation) -> list[tuple[str, object]]:
+    """What a notebook shows of the labels."""
+    found, labeled = propagation.pseudo_labels, propagation.labeled
+    counts = np.bincount(found.label[found.reached], minlength=propagation.z.shape[1]).tolist()
+    names = propagation.class_names or range(len(counts))
+    missed = int((~found.reached).sum())
+    asked = found.reached if labeled is None else found.reached & ~labeled
+    certainty = found.certainty[asked]
+    shares: list[float] = np.quantile(certainty, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist() if asked.any() else []
+    return [
+        ("rows", f"{found.label.size:,}" + ("" if labeled is None else f", {labeled.sum():,} of them labelled")),
+        ("reached", f"{found.label.size - missed:,}" + (f"; {missed:,} rows have no label" if missed else "")),
+        ("classes", count_text(names, counts)),
+        ("certainty at 5, 25, 50, 75, 95 %", ", ".join(f"{share:.2f}" for share in shares)),
+    ]
+
+
+def _solver_facts(propagation: Propagation) -> list[tuple[str, object]]:
+    """What a notebook shows of the graph and the solver."""
+    graph, solution = propagation.graph, propagation.solution
+    size, search = f"{graph.affinity.shape[0]:,} nodes, {graph.affinity.nnz // 2:,} edges", graph.search
+    unsolved = int((~solution.converged).sum())
+    return [
+        ("graph", f"{size}, connected in {graph.num_components:,} part{'s' * (graph.num_components != 1)}"),
+        ("neighbours", search and f"{search.n_neighbors} of each node, {100 * search.recall:.1f} % of the true ones"),
+        ("solver", f"{solution.num_steps.max()} steps at most, relative residual up to {solution.residual.max():.1e}"),
+        ("not solved", f"{unsolved} of {solution.converged.size} classes" if unsolved else None),
+    ]
 
 
 def propagate(
@@ -63,6 +101,7 @@ def propagate(
     """Spread a few labels over the nearest-neighbour graph of the descriptors.
 
     descriptors: (n, d) real numbers, compared by cosine. labels: (n,) integers from 0 up, -1 where unlabelled.
+    settings: None for the paper's.
     class_names: one name for each class, for messages; it also says how many classes there are.
     on_progress: told each of STAGES and the share of it that is done, from 0 where it starts.
 
@@ -83,11 +122,12 @@ def propagate(
     checked = checked_labels(labels, len(rows.values), settings, class_names)  # before minutes of searching neighbours
     checked = without_labels(checked, rows.bad, settings, class_names)
     found, node = find_neighbors(rows, settings, None, on_progress)
+    rows_digest = digest_rows(rows.values)
     del rows  # as large as the descriptors
-    graph = assemble_graph(found, node, settings, on_progress)
+    graph = replace(assemble_graph(found, node, settings, on_progress), rows_digest=rows_digest, settings=settings)
     del found, node
     warn_of_rounding(descriptors, graph.node, settings)
-    return _spread(graph, checked, settings, None, on_progress)
+    return _name_classes(_spread(graph, checked, settings, None, on_progress), class_names)
 
 
 def spread(
@@ -102,6 +142,8 @@ def spread(
 ) -> Propagation:
     """Spread a few labels over a graph: the second half of `propagate`, for other labels on the same graph.
 
+    graph: of `build_graph`, or of an earlier propagation. labels, class_names, on_progress: as in `propagate`.
+    settings: None for the paper's; those of the solver and the pseudo-labels count.
     weight: (n,) what each labelled row counts as a source, from 0 up; 1 each if None. Unlabelled rows are none.
     start: (m, c), solution.x of an earlier propagation over this graph; the solver then only has the difference to go.
     Raises LabelError as `propagate` does and for such a weight (L43), GraphError for a start of another shape (G12).
@@ -111,7 +153,11 @@ def spread(
     if weight is not None:
         checked = replace(checked, weight=checked_weight(weight, graph.node.size))
     demand_shape(start, graph, checked)
-    return _spread(graph, checked, settings, start, on_progress)
+    return _name_classes(_spread(graph, checked, settings, start, on_progress), class_names)
+
+
+def _name_classes(propagation: Propagation, class_names: Sequence[str] | None) -> Propagation:
+    return propagation if class_names is None else replace(propagation, class_names=tuple(map(str, class_names)))
 
 
 def demand_shape(start: NDArray[np.floating] | None, graph: Graph, checked: CheckedLabels) -> None:
@@ -143,7 +189,7 @@ def _spread(
     result = pseudo_labels(z[graph.node], checked.label, settings.rules)
     warn_of_unreached(result, graph.component[graph.node])
     warn_of_unsolved(solution, settings)
-    return Propagation(result, graph, z, solution, refined)
+    return Propagation(result, graph, z, solution, refined, labeled=checked.label != UNLABELED)
 
 
 def degree_roots_of(graph: Graph) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -66,6 +67,14 @@ def _check_bad(bad: NDArray[np.int64], num_rows: int, *, drop_bad_rows: bool) ->
 def _fits_kernels(array: NDArray[np.generic]) -> bool:
     plain = array.dtype == np.float32 and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned
     return plain and instructions() is not None
+
+
+def digest_rows(rows: NDArray[np.float32]) -> str:
+    """SHA-256 over the shape and every byte of comparable rows, to know them again."""
+    digest = hashlib.sha256(str(rows.shape).encode())
+    for part in blocks(rows):
+        digest.update(np.ascontiguousarray(rows[part]).data)
+    return digest.hexdigest()
 
 
 def unit_rows(descriptors: NDArray[np.generic]) -> NDArray[np.float32]:

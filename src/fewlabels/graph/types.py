@@ -9,6 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from .settings import GraphSettings
+
 MISSING = -1  # in a list of neighbours: no neighbour
 GROUP = 512  # nodes of a group where there are no clusters
 Progress = Callable[[str, float], None]  # called as on_progress(stage, fraction)
@@ -107,6 +109,7 @@ class Graph:
     affinity: (m, m) CSR, symmetric, normalised; the paper's W. float32 and int32, or float64 for precision "double".
     component: (m,) int64, number of the connected component.
     search, layout: None for a graph that was not made here.
+    rows_digest: of the comparable rows it was built of; settings: that it was built with. None for another graph.
     """
 
     node: NDArray[np.int64]
@@ -114,6 +117,8 @@ class Graph:
     component: NDArray[np.int64]
     search: Search | None = None
     layout: Layout | None = None
+    rows_digest: str | None = None
+    settings: GraphSettings | None = None
 
     @property
     def num_components(self) -> int:

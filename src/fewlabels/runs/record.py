@@ -36,6 +36,7 @@ from numpy.lib import format as npy_format
 
 from ..errors import ConfigError, RunError
 from ..insights.schema import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
+from ..notebook import count_text, html_table
 from ..storage import durable
 from ..storage.file_systems import warn_of_network
 from .origin import versions
@@ -208,6 +209,45 @@ class Run:
         """The events of one kind, in order."""
         return [line for line in self.events if line["event"] == event]
 
+    def _repr_html_(self) -> str:
+        title = str(self.facts.get("title") or self.folder.name)
+        return html_table(f"Run: {title}", [*_asked(self), *_outcome(self)])
+
+
+def _asked(run: Run) -> list[tuple[str, object]]:
+    """What a notebook shows of how a run was made."""
+    settings = run.facts.get("settings", {})
+    graph, phases = settings.get("graph", {}), settings.get("phases", [])
+    shown = ("n_neighbors", "gamma", "alpha", "mode")
+    return [
+        ("kind", run.kind),
+        ("started", run.facts.get("started")),
+        ("training", ", then ".join(f"{phase['epochs']} epochs of {phase['method']}" for phase in phases)),
+        ("network", settings.get("network", {}).get("name")),
+        ("graph", ", ".join(f"{name} {graph[name]}" for name in shown if name in graph)),
+        ("seed", run.facts.get("seed")),
+    ]
+
+
+def _outcome(run: Run) -> list[tuple[str, object]]:
+    """What a notebook shows of what came out of a run."""
+    found, report = run.results, run.folder / "report.html"
+    counts = found.get("class_counts")
+    classes = [sum(pair) for pair in zip(counts["given"], counts["propagated"], strict=True)] if counts else []
+    errors = [(f"test error, {name.removesuffix('_error')}", found[name]) for name in found if name.endswith("_error")]
+    certainty, seconds = found.get("certainty"), found.get("wall_seconds")
+    return [
+        ("state", "finished" if is_finished(run.folder) else "unfinished"),
+        ("rows", f"{found['num_rows']:,}, {found['num_labeled']:,} of them labelled" if "num_rows" in found else None),
+        ("without a label", found.get("unreached") or None),
+        ("classes", count_text(found.get("class_names", []), classes) if classes else None),
+        ("mean certainty", None if certainty is None else f"{certainty:.3f}"),
+        *((name, None if error is None else f"{error:.2f} %") for name, error in errors),
+        ("time", None if seconds is None else f"{seconds:.0f} s"),
+        ("folder", run.folder),
+        ("report", report if report.is_file() else None),
+    ]
+
 
 def _escape_formula(cell: object) -> object:
     return "'" + cell if isinstance(cell, str) and cell.startswith(tuple(FORMULA)) else cell
@@ -299,5 +339,5 @@ def read_run(folder: str | Path) -> Run:
 
 
 def verify_run(folder: str | Path) -> list[durable.Problem]:
-    """Hash every file of the run again. An empty list means that it is as it was written."""
+    """Hash every file of the run in `folder` again. An empty list means that it is as it was written."""
     return durable.verify(folder)

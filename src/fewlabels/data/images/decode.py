@@ -74,9 +74,20 @@ def decode(file: ImageFile, size: int, grey: bool, max_pixels: int = MAX_PIXELS)
     16 bits are scaled to 8, transparency becomes white, CMYK and palettes become RGB.
     """
     with _opened(file, max_pixels) as image:
-        image.load()  # all of it: a file cut in half fails only here
-        picture = _eight_bit(_upright(image)).convert("L" if grey else "RGB")
-        return picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), method=RESAMPLING)
+        return _square(image, size, grey)
+
+
+def decode_picture(image: Image.Image, size: int, grey: bool, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """`decode` of an image that Pillow holds already, which stays as it is. Raises BadImage."""
+    with _reasons(max_pixels):
+        _check_header(image, max_pixels)
+        return _square(image, size, grey)
+
+
+def _square(image: Image.Image, size: int, grey: bool) -> Image.Image:
+    image.load()  # all of it: a file cut in half fails only here
+    picture = _eight_bit(_upright(image)).convert("L" if grey else "RGB")
+    return picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), method=RESAMPLING)
 
 
 def with_end(file: ImageFile) -> bytes:
@@ -122,18 +133,25 @@ def _as_png(picture: Image.Image) -> bytes:
 
 @contextmanager
 def _opened(source: ImageFile, max_pixels: int) -> Iterator[Image.Image]:
-    """The image, its header checked. All that goes wrong inside the block becomes BadImage.
+    """The image, its header checked. All that goes wrong inside the block becomes BadImage."""
+    with _reasons(max_pixels), _bytes_of(source) as file:
+        _check_start(file)
+        with Image.open(file, formats=FORMATS) as image:
+            _check_header(image, max_pixels)
+            yield image
+
+
+@contextmanager
+def _reasons(max_pixels: int) -> Iterator[None]:
+    """All that goes wrong inside the block becomes BadImage, with the reason.
 
     Warnings are silenced: Pillow warns about odd EXIF and TIFF tags, which do not matter for the pixels, and about
     sizes, which are checked here.
     """
     try:
-        with warnings.catch_warnings(), _bytes_of(source) as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _check_start(file)
-            with Image.open(file, formats=FORMATS) as image:
-                _check_header(image, max_pixels)
-                yield image
+            yield
     except (BadImage, MemoryError):
         raise
     except UnidentifiedImageError as problem:  # its own words hold a memory address instead of a name

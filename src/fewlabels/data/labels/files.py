@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import unicodedata
@@ -30,6 +32,7 @@ class LabelFile:
     """What a label file says. labels: None = unlabelled. lines: 1-based line (CSV) or row (Parquet) of each id.
 
     options: it was read with. left_out: its rows that do not count, as the options say.
+    is_file: whether source is a path; False for labels that were handed in from Python.
     """
 
     ids: list[str]
@@ -38,6 +41,11 @@ class LabelFile:
     lines: list[int]
     options: LabelOptions = field(default_factory=LabelOptions)
     left_out: Sequence[Note] = ()
+    is_file: bool = True
+
+    def address(self) -> str:
+        """Where the labels are from, for run.json: an absolute path, or what Python handed in."""
+        return os.path.abspath(self.source) if self.is_file else self.source
 
     def place(self, index: int) -> str:
         """Where the row stands, for messages."""
@@ -73,6 +81,20 @@ def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = Non
     rows, unused = once_each(found.rows, str(file), options.on_conflict)
     ids, labels, lines = [row.id for row in rows], [row.label for row in rows], [row.place for row in rows]
     return LabelFile(ids, labels, str(file), lines, options, [*found.left_out, *unused])
+
+
+def labels_from_mapping(labels: Mapping[str, str | None]) -> LabelFile:
+    """Labels handed in from Python: id -> class name, None where there is none. Raises LabelError (L19, L22)."""
+    odd = [id for id, label in labels.items() if not isinstance(id, str) or not isinstance(label, str | None)]
+    if odd:
+        what = "a label that is no text, or an id that is none"
+        raise LabelError("L22", what, where="labels", rows=odd, do="give ids and class names as str, None for no label")
+    if blank := [id for id, label in labels.items() if label is not None and not label.strip()]:
+        do = "give None where there is no label"
+        raise LabelError("L19", "a label of blanks", where="labels", rows=blank, do=do)
+    digest = hashlib.sha256(json.dumps(sorted(labels.items())).encode()).hexdigest()[:16]
+    source = f"{len(labels)} labels from Python, sha256 {digest}"
+    return LabelFile(list(labels), list(labels.values()), source, list(range(1, len(labels) + 1)), is_file=False)
 
 
 def label_file(path: str | os.PathLike[str]) -> Path:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...conventions import UNLABELED
 from ...errors import ConfigError
 from ..label_matrix import CheckedLabels, checked_labels
 from ..propagation import Propagation, demand_shape, warn_of_unreached, warn_of_unsolved
@@ -129,7 +130,7 @@ def _spread(
     result = pseudo_labels(z[on_host.node], checked.label, settings.rules)
     warn_of_unreached(result, on_host.component[on_host.node])
     warn_of_unsolved(solution, settings)
-    return Propagation(result, on_host, z, solution)
+    return Propagation(result, on_host, z, solution, labeled=checked.label != UNLABELED)
 
 
 def _rows(descriptors: Descriptors, settings: GraphSettings, device: torch.device) -> Tensor:

@@ -1,0 +1,189 @@
+"""`fewlabels.train`: what the command does, called from Python. torch is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..data.labels.csv import LabelOptions, OnConflict
+from ..data.labels.files import LabelFile, labels_from_mapping, read_labels
+from ..errors import ConfigError, LabelError
+from ..graph.settings import GraphSettings, Mode
+from ..nets.model import choose_device, demand_packages
+from ..recipes.images import LEARNING_RATE, ImageOptions
+from ..runs import Run, free_name, read_run
+from ..training.method_table import BY_WORD, MethodWord
+
+if TYPE_CHECKING:
+    from ..training.execution import Speed
+    from .training import RunOptions
+
+PathLike = str | os.PathLike[str]
+
+
+def train(
+    data: PathLike,
+    *,
+    labels: PathLike | Mapping[str, str | None] | None = None,
+    out: PathLike | None = None,
+    test: PathLike | None = None,
+    continue_from: PathLike | Run | None = None,
+    image_size: int | None = None,
+    epochs: int | None = None,
+    scale: float = 1.0,
+    method: MethodWord = "lp",
+    network: str = ImageOptions.network,
+    learning_rate: float = LEARNING_RATE,
+    seed: int = 0,
+    flip: bool = True,
+    graph: GraphSettings | None = None,
+    n_neighbors: int | None = None,
+    gamma: float | None = None,
+    alpha: float | None = None,
+    mode: Mode | None = None,
+    allow_empty_classes: bool | None = None,
+    on_bad_image: Literal["skip", "fail"] = "skip",
+    accept_truncated: bool = False,
+    max_pixels: int = 64_000_000,
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+    ignore_unknown_ids: bool = False,
+    skip_bad_rows: bool = False,
+    on_conflict: OnConflict = "error",
+    device: str = "auto",
+    speed: Speed = "deterministic",
+    resume: bool = False,
+    allow_inexact_resume: bool = False,
+    save_every: float = 1.0,
+    on_collapse: Literal["warn", "stop"] = "warn",
+    tensorboard: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Train on images with few labels: a model, and a label with certainty for every image. Returns the finished run.
+
+    It does what the command `fewlabels train` does, with the same options, errors and run folder (docs/commands.md).
+
+    data: folder of images, or Parquet with image bytes. The id of an image is its path below it, or the id column.
+    labels: a file with the columns id and label, or a mapping from id to class name; None: the names of the sub-folders
+        (unlabeled/ for none), or the label column.
+    out: run folder to make; None: the next free runs/NAME, named like the data.
+    test: labelled images, in class folders or Parquet, that only the test error is measured on.
+    continue_from: finished run whose network this one starts from, such as with reviewed labels.
+    image_size: pixels along a side; None: as the images are, or 64 if they differ.
+    epochs: of the last phase; None: by size. scale: share of the schedule of every phase, such as 0.1 for a try.
+    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te". network: a name of docs/networks.md.
+    learning_rate: at the start of each phase. seed: of all random draws. flip: mirror images left-right in training.
+    graph: settings of the graph; or some of them by n_neighbors, gamma, alpha, mode and allow_empty_classes.
+    on_bad_image: "skip" lists it in rejected.csv, "fail" stops. accept_truncated: use JPEGs that are cut off.
+    max_pixels: of an image; one with more is not read.
+    delimiter, encoding, ignore_unknown_ids, skip_bad_rows, on_conflict: how the label file is read.
+    device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N". speed: "deterministic" or "fast".
+    resume: go on with the unfinished run in `out`, if there is one. allow_inexact_resume: with other versions, too.
+    save_every: minutes between two checkpoints. on_collapse: "warn" or "stop". tensorboard: write event files.
+    quiet: say nothing on the way. Progress is shown on stderr otherwise, as the command does.
+
+    Ctrl+C saves a checkpoint and raises Interrupted: the same call with out= and resume=True goes on from there.
+    Raises ConfigError, LabelError, ImageError, StorageError and NumericsError as the command tells them, such as
+    ConfigError for `graph` beside one of its settings (C90), resume without out (C6), or missing packages (C23).
+    """
+    demand_packages("torch", "safetensors", "PIL", "sklearn")
+    _check_choices(method, epochs, speed, save_every)
+    if resume and out is None:
+        raise ConfigError("C6", "resume without out", do="name the run folder to go on with")
+    folder = free_name(Path("runs") / (Path(data).resolve().stem or "train")) if out is None else Path(out)
+    given = _read_given(labels, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict))
+    some = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
+    settings = _graph_settings(graph, some | {"allow_empty_classes": allow_empty_classes})
+    how = _how(folder, device, speed, save_every, resume, allow_inexact_resume, on_collapse, tensorboard, quiet)
+    from .train import ImageSource, run_images
+
+    source = ImageSource(
+        data=Path(data),
+        labels=given,
+        test=_path(test),
+        image_size=image_size,
+        on_bad_image=on_bad_image,
+        ignore_unknown_ids=ignore_unknown_ids,
+        continue_from=_path(continue_from),
+        accept_truncated=accept_truncated,
+        max_pixels=max_pixels,
+    )
+    options = ImageOptions(
+        seed=seed,
+        epochs=epochs,
+        flip=flip,
+        graph=settings,
+        method=method,
+        network=network,
+        scale=scale,
+        learning_rate=learning_rate,
+    )
+    run_images(source, options, folder, how)
+    return read_run(folder)
+
+
+def _check_choices(method: str, epochs: int | None, speed: str, save_every: float) -> None:
+    """Raise ConfigError for what the command line would not let through (C1, C13, C24)."""
+    if method not in BY_WORD:
+        raise ConfigError("C24", f"method is {method!r}, expected one of {', '.join(BY_WORD)}")
+    if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
+        raise ConfigError("C13", f"epochs is {epochs!r}, expected a whole number from 1 up")
+    if speed not in ("deterministic", "fast"):
+        raise ConfigError("C1", f"speed is {speed!r}, expected deterministic or fast")
+    if not save_every >= 0:
+        raise ConfigError("C1", f"save_every is {save_every!r}, expected minutes from 0 up")
+
+
+def _how(
+    folder: Path,
+    device: str,
+    speed: Speed,
+    save_every: float,
+    resume: bool,
+    allow_inexact: bool,
+    on_collapse: Literal["warn", "stop"],
+    tensorboard: bool,
+    quiet: bool,
+) -> RunOptions:
+    from .training import RunOptions
+
+    return RunOptions(
+        device=choose_device(device),
+        speed=speed,
+        save_every=60 * save_every,
+        resume=resume,
+        allow_inexact=allow_inexact,
+        quiet=quiet,
+        go_on=(f"fewlabels.train with out={folder} and resume=True",),
+        on_collapse=on_collapse,
+        tensorboard=tensorboard,
+    )
+
+
+def _path(given: PathLike | Run | None) -> Path | None:
+    if given is None:
+        return None
+    return given.folder if isinstance(given, Run) else Path(given)
+
+
+def _read_given(labels: PathLike | Mapping[str, str | None] | None, options: LabelOptions) -> LabelFile | None:
+    if labels is None:
+        return None
+    if isinstance(labels, Mapping):
+        return labels_from_mapping(labels)
+    if not isinstance(labels, str | os.PathLike):
+        what = f"labels as a {type(labels).__name__}"
+        raise LabelError("L22", what, do="give the path of a label file, or a mapping from id to class name")
+    return read_labels(labels, options)
+
+
+def _graph_settings(graph: GraphSettings | None, some: Mapping[str, object]) -> GraphSettings:
+    """`graph`, or the usual settings with those that are named. Raises ConfigError (C90) where both are given."""
+    named = {name: value for name, value in some.items() if value is not None}
+    if graph is not None and named:
+        what = f"graph and {', '.join(named)}, which are settings of it"
+        raise ConfigError("C90", what, do="put them into fewlabels.GraphSettings, or leave graph out")
+    return replace(graph or GraphSettings(), **named)  # type: ignore[arg-type]
