@@ -135,7 +135,16 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         found = _spread(graph, labels, settings, weight)
         columns = getattr(self, "feature_names_in_", None)
         names = None if columns is None else tuple(columns.tolist())
-        return self._keep(Fitted(rows, labels, weight, found, self.n_features_in_, names))
+        return self._keep(
+            Fitted(
+                rows=rows,
+                labels=labels,
+                weight=weight,
+                found=found,
+                num_features=self.n_features_in_,
+                feature_names=names,
+            )
+        )
 
     def add_labels(self, rows: ArrayLike, y: ArrayLike, *, allow_new_classes: bool = False) -> Self:
         """Label more of the fitted rows, or change their labels, and solve again from the last solution.

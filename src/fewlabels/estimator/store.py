@@ -45,7 +45,7 @@ RESULT = ("label", "certainty", "distribution", "class_weight", "reached")
 SOLUTION = ("x", "num_steps", "residual", "converged", "row_residual")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fitted:
     """What a classifier has learnt.
 
@@ -133,7 +133,14 @@ def _restore(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Fitted:
     if len(num_rows) != 1 or not 0 <= found.graph.node.max() < found.graph.component.size:
         raise ValueError("parts of different models")
     found.graph.affinity.check_format(full_check=True)
-    return Fitted(rows, labels, stored.get("weight"), found, width, None if names is None else tuple(names))
+    return Fitted(
+        rows=rows,
+        labels=labels,
+        weight=stored.get("weight"),
+        found=found,
+        num_features=width,
+        feature_names=None if names is None else tuple(names),
+    )
 
 
 def _restore_labels(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> CodedLabels:
