@@ -224,7 +224,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         )
 
     def _validate(self, X: Any, reset: bool) -> Any:
-        """X as an array, or CSR where sparse is allowed. NaN is refused later, with the numbers of its rows."""
+        """Check X: an array, or CSR where sparse is allowed. NaN is refused later, with the numbers of its rows."""
         is_precomputed = self.metric == "precomputed"
         finite = is_precomputed and not reset  # there scikit-learn wants NaN found before a wrong shape
         sparse = "csr" if is_precomputed else False
@@ -236,7 +236,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def _build_graph(
         self, X: Any, absent: NDArray[np.bool_], settings: GraphSettings
     ) -> tuple[Graph, NDArray[np.float32] | None]:
-        """The graph of all rows, in which absent ones have no edges; and its rows, if it has any."""
+        """Build the graph of all rows, in which absent ones have no edges; also its rows, None if precomputed."""
         present = X[~absent] if absent.any() else X
         rows = None
         if self.metric == "precomputed":
@@ -266,7 +266,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return self
 
     def _first_guess(self, labels: CodedLabels) -> NDArray[Any] | None:
-        """The last solution with its columns where these classes have them; released mode starts from zero."""
+        """Where the solver starts: the last solution, class by class; None in released mode, which starts from 0."""
         if self.mode == "released":
             return None
         last, x = self._fitted.labels.classes.tolist(), self._fitted.found.solution.x
@@ -280,18 +280,18 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def _induce(self, X: Any) -> Induced:
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        answering, rows = self._find_answering(), self._fitted.rows
-        everyone = answering.size == self.reached_.size  # then nothing needs copying
-        distribution = self.label_distributions_ if everyone else self.label_distributions_[answering]
+        references, rows = self._find_references(), self._fitted.rows
+        everyone = references.size == self.reached_.size  # then nothing needs copying
+        distribution = self.label_distributions_ if everyone else self.label_distributions_[references]
         if rows is None:
             weights = edge_weights(X)
-            return induce_given(weights if everyone else weights[:, answering], distribution)
-        near = rows if everyone else rows[answering]
+            return induce_given(weights if everyone else weights[:, references], distribution)
+        near = rows if everyone else rows[references]
         # whatever the metric, the length of a new point cancels, so that it need not be known on which scale rows are
         return induce(unit_rows(X), near, distribution, self.n_neighbors, float(self.gamma))
 
-    def _find_answering(self) -> NDArray[np.int64]:
-        """The fitted rows that new points ask: one for each node, reached by labels, with a direction; ascending."""
+    def _find_references(self) -> NDArray[np.int64]:
+        """The fitted rows that new points are compared with: one a node, reached, with a direction; ascending."""
         fitted = self._fitted
         graph = fitted.found.graph
         first = np.arange(graph.node.size)
