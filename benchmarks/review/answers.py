@@ -35,7 +35,8 @@ def cell(num_rows: int, num_answers: int) -> dict[str, float]:
     settings = GraphSettings()
     ids, names = [str(row) for row in range(num_rows)], [str(c) for c in range(CLASSES)]
     start = time.perf_counter()
-    engine = Engine(Items(ids, names, given, data.rows, settings), {})
+    items = Items(ids=ids, class_names=names, given=given, descriptors=data.rows, settings=settings)
+    engine = Engine(items, {})
     opened, seconds, work, page = time.perf_counter() - start, [], [], []
     for number in range(1, num_answers + 1):
         start = time.perf_counter()

@@ -75,7 +75,8 @@ def cell(data: Set, graph: Graph, choose: Choose, seed: int) -> dict[str, object
     """Errors in percent before and after 20, 50 and 100 answers."""
     given = draw_split(data.truth, PER_CLASS, np.random.default_rng(seed))
     ids, names = [str(row) for row in range(given.size)], [str(c) for c in range(data.truth.max() + 1)]
-    engine = Engine(Items(ids, names, given, data.rows, GraphSettings()), {}, graph)
+    items = Items(ids=ids, class_names=names, given=given, descriptors=data.rows, settings=GraphSettings())
+    engine = Engine(items, {}, graph)
     rng, found = np.random.default_rng([seed, 1]), {"error": [], "left": []}
     for number in range(max(ASKED) + 1):
         if number in (0, *ASKED):

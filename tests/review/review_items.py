@@ -15,4 +15,5 @@ def items_of(n=300, seed=0, labelled=6, spread=0.6, **settings):
     given = np.where(np.arange(n) < labelled, truth, -1)
     texts = {"note": [f"Row {row} of class {truth[row]}" for row in range(n)]}
     graph = GraphSettings(**{"n_neighbors": 10, **settings})
-    return Items([f"id{row}" for row in range(n)], NAMES, given, rows, graph, truth, texts=texts)
+    ids = [f"id{row}" for row in range(n)]
+    return Items(ids=ids, class_names=NAMES, given=given, descriptors=rows, settings=graph, truth=truth, texts=texts)

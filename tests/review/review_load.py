@@ -22,10 +22,14 @@ LABELS = ("cat", "dog", None)  # None: skip
 
 @dataclass
 class Plan:
-    """What is done to the server. stale: share of requests that name a version which cannot be."""
+    """What is done to the server. stale: share of requests that name a version which cannot be.
+
+    writes: of all clients; they go on until the server was killed `least_kills` times.
+    """
 
     writes: int
     clients: int = 32
+    least_kills: int = 0
     most_kills: int = 1000
     retries: float = 0.05
     stale: float = 0.10
@@ -115,7 +119,7 @@ class Lane:
         chance = random.Random(f"{self.plan.seed} {name}")
         async with httpx2.AsyncClient(timeout=30) as http:
             for seq in range(1, 10**9):
-                if self.left <= 0:
+                if self.left <= 0 and self.seen.kills >= self.plan.least_kills and self.is_up.is_set():
                     return
                 self.left -= 1
                 rows = chance.sample(range(ROWS), chance.choice((1, 1, 1, 2, 3)))

@@ -26,7 +26,14 @@ def page(tmp_path):
     given[[0, 1, 2]] = 0, 1, 1
     texts = {"note": [f"row {row}" for row in range(NUM)]}
     ids = [f"id-{row}" for row in range(NUM)]
-    items = Items(ids, CLASSES, given, points.astype(np.float32), GraphSettings(n_neighbors=8), texts=texts)
+    items = Items(
+        ids=ids,
+        class_names=CLASSES,
+        given=given,
+        descriptors=points.astype(np.float32),
+        settings=GraphSettings(n_neighbors=8),
+        texts=texts,
+    )
     store = open_store(make_local_folder(tmp_path / "run.review"), "run")
     desk = Desk(Run("clouds", str(tmp_path)), items, store, Engine(items), fake_export)
     yield TestClient(build_api(desk))

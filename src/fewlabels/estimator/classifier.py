@@ -136,7 +136,16 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         found = _spread(graph, labels, settings, weight)
         columns = getattr(self, "feature_names_in_", None)
         names = None if columns is None else tuple(columns.tolist())
-        return self._keep(Fitted(rows, labels, weight, found, self.n_features_in_, names))
+        return self._keep(
+            Fitted(
+                rows=rows,
+                labels=labels,
+                weight=weight,
+                found=found,
+                num_features=self.n_features_in_,
+                feature_names=names,
+            )
+        )
 
     def add_labels(self, rows: ArrayLike, y: ArrayLike, *, allow_new_classes: bool = False) -> Self:
         """Label more of the fitted rows, or change their labels, and solve again from the last solution.
@@ -215,7 +224,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         )
 
     def _validate(self, X: Any, reset: bool) -> Any:
-        """X as an array, or CSR where sparse is allowed. NaN is refused later, with the numbers of its rows."""
+        """Check X: an array, or CSR where sparse is allowed. NaN is refused later, with the numbers of its rows."""
         is_precomputed = self.metric == "precomputed"
         finite = is_precomputed and not reset  # there scikit-learn wants NaN found before a wrong shape
         sparse = "csr" if is_precomputed else False
@@ -227,7 +236,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def _build_graph(
         self, X: Any, absent: NDArray[np.bool_], settings: GraphSettings
     ) -> tuple[Graph, NDArray[np.float32] | None]:
-        """The graph of all rows, in which absent ones have no edges; and its rows, if it has any."""
+        """Build the graph of all rows, in which absent ones have no edges; also its rows, None if precomputed."""
         present = X[~absent] if absent.any() else X
         rows = None
         if self.metric == "precomputed":
@@ -257,7 +266,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return self
 
     def _first_guess(self, labels: CodedLabels) -> NDArray[Any] | None:
-        """The last solution with its columns where these classes have them; released mode starts from zero."""
+        """Where the solver starts: the last solution, class by class; None in released mode, which starts from 0."""
         if self.mode == "released":
             return None
         last, x = self._fitted.labels.classes.tolist(), self._fitted.found.solution.x

@@ -80,7 +80,7 @@ def _score_labelled(estimator: Any, X: Any, y: Any, *, scoring: str | Scorer, un
 
 
 def select_labelled(X: Any, y: Any, unlabeled: object, classes: Any) -> tuple[Any, Any, NDArray[np.int64]]:
-    """The labelled rows of X and y, and their numbers. Raises LabelError (L16) where there are none."""
+    """Select the labelled rows of X and y; also their numbers. Raises LabelError (L16) where there are none."""
     rows = np.flatnonzero(find_labelled(y, unlabeled, classes))
     if rows.size == 0:
         raise LabelError("L16", f"0 labelled of {len(y)} rows to score", do="LabeledKFold makes folds that have some")

@@ -20,12 +20,19 @@ from ..graph.label_matrix import checked_weight
 
 AUTO = "auto"
 SHOWN_CLASSES = 10
+MARKERS: dict[str, Callable[[object], bool]] = {
+    "-1": lambda value: isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and value == -1,
+    "NaN": lambda value: isinstance(value, (float, np.floating)) and math.isnan(value),
+    "None": lambda value: value is None or type(value).__name__ in ("NAType", "NaTType"),  # pandas.NA, NaT
+    '""': lambda value: isinstance(value, str) and value == "",
+}
 
 
 @dataclass(frozen=True)
 class CodedLabels:
-    """codes: (n,) int64 numbers into `classes`, -1 where unlabelled. classes: (c,) the user's labels, sorted.
+    """Labels as class numbers.
 
+    codes: (n,) int64 indices into `classes`, -1 where unlabelled. classes: (c,) the user's labels, sorted.
     marker: what y has where a row is unlabelled; "auto" where no row is, so that it is the rule for more labels.
     """
 
@@ -75,19 +82,11 @@ class CodedLabels:
             raise LabelError("L34", what, rows=rows[np.isin(coded.codes, new)].tolist(), do=do)
 
     def _default_marker(self) -> object:
-        """What marks a row without an answer where y had no marker."""
+        """What marks a row that no label reaches where y had no marker."""
         kind = self.classes.dtype.kind
         if kind == "i" and UNLABELED not in self.classes:
             return UNLABELED
         return {"f": np.nan, "U": ""}.get(kind)
-
-
-MARKERS: dict[str, Callable[[object], bool]] = {
-    "-1": lambda value: isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and value == -1,
-    "NaN": lambda value: isinstance(value, (float, np.floating)) and math.isnan(value),
-    "None": lambda value: value is None or type(value).__name__ in ("NAType", "NaTType"),  # pandas.NA, NaT
-    '""': lambda value: isinstance(value, str) and value == "",
-}
 
 
 def code_labels(y: object, unlabeled: object = AUTO, num_rows: int | None = None) -> CodedLabels:
@@ -167,7 +166,7 @@ def _is_auto(value: object) -> bool:
 
 
 def _to_plain_type(classes: NDArray[Any]) -> NDArray[Any]:
-    """Classes out of an array of objects as numbers where they are: scikit-learn's scores know no objects."""
+    """Turn classes of type object into numbers where they are: scikit-learn's scores know no objects."""
     kinds = {type(label) for label in classes} if classes.dtype.kind == "O" else set()
     return np.array(classes.tolist()) if kinds and kinds <= {int, float, bool} else classes
 
@@ -180,7 +179,7 @@ def _common_type(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _is_object(y: object) -> bool:
-    """Lists of texts and other things: NumPy would turn the NaN of ["a", nan] into text."""
+    """Whether y is a list of texts and other things: NumPy would turn the NaN of ["a", nan] into text."""
     return isinstance(y, (list, tuple)) and len({isinstance(value, str) for value in y}) > 1
 
 

@@ -45,7 +45,7 @@ RESULT = ("label", "certainty", "distribution", "class_weight", "reached")
 SOLUTION = ("x", "num_steps", "residual", "converged", "row_residual")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fitted:
     """What a classifier has learnt.
 
@@ -62,7 +62,7 @@ class Fitted:
 
 
 def write_fitted(path: str | Path, parameters: dict[str, Any], fitted: Fitted) -> None:
-    """Write everything that `read_fitted` gives back, whole or not at all, array by array: nothing is copied."""
+    """Write what `read_fitted` reads, whole or not at all, array by array: nothing is copied."""
     labels, found = fitted.labels, fitted.found
     w, result = found.graph.affinity, found.pseudo_labels
     facts = {
@@ -90,7 +90,7 @@ def write_fitted(path: str | Path, parameters: dict[str, Any], fitted: Fitted) -
 
 
 def _to_plain(value: object) -> object:
-    """NumPy scalars as Python's own, and pandas' missing values as None."""
+    """Turn NumPy scalars into Python's own, and pandas' missing values into None, for JSON."""
     if MARKERS["None"](value):
         return None
     if isinstance(value, Refinement):
@@ -99,13 +99,13 @@ def _to_plain(value: object) -> object:
 
 
 def read_refinement(stored: dict[str, Any]) -> Refinement:
-    """A refinement as it was before it became JSON, which has lists and no tuples."""
+    """Make a Refinement of its JSON, which has lists and no tuples."""
     prior = stored["prior"]
     return Refinement(**(stored | {"prior": tuple(prior) if isinstance(prior, list) else prior}))
 
 
 def read_fitted(path: str | Path) -> tuple[dict[str, Any], Fitted]:
-    """Parameters, and what was learnt with them. Raises RunError (K2, K4, K6) for a file that is none."""
+    """Read the parameters, and what was learnt with them. Raises RunError (K2, K4, K6) for a file that is none."""
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:  # raw: closed whatever comes
             stored = {name: file[name] for name in file.files}
@@ -133,7 +133,14 @@ def _restore(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Fitted:
     if len(num_rows) != 1 or not 0 <= found.graph.node.max() < found.graph.component.size:
         raise ValueError("parts of different models")
     found.graph.affinity.check_format(full_check=True)
-    return Fitted(rows, labels, stored.get("weight"), found, width, None if names is None else tuple(names))
+    return Fitted(
+        rows=rows,
+        labels=labels,
+        weight=stored.get("weight"),
+        found=found,
+        num_features=width,
+        feature_names=None if names is None else tuple(names),
+    )
 
 
 def _restore_labels(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> CodedLabels:

@@ -221,8 +221,8 @@ class Desk:
         self._solver.submit(written.event, {row: self._number_of(mark.label) for row, mark in written.applied})
 
     def _describe_event(self, event: Event) -> dict[str, Any]:
-        told = {name: getattr(event, name) for name in ("event", "when", "kind", "undoes", "undone")}
-        return told | {"rows": [self._describe_change(change) for change in event.changes]}
+        facts = {name: getattr(event, name) for name in ("event", "when", "kind", "undoes", "undone")}
+        return facts | {"rows": [self._describe_change(change) for change in event.changes]}
 
     def _describe_change(self, change: Change) -> dict[str, Any]:
         before, after = change.before, change.after

@@ -30,7 +30,7 @@ LONGEST_TEXT = 200  # characters of a metadata cell
 MOST_COLUMNS = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Items:
     """The rows of a run.
 
@@ -70,7 +70,9 @@ def open_items(folder: str | Path) -> Items:
         opened = _open_embeddings(inputs, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)
         texts = _read_texts(opened.table, opened.number_columns, Columns(**inputs["columns"]))
-        return Items(ids, names, given, values, settings, kind="rows", texts=texts)
+        return Items(
+            ids=ids, class_names=names, given=given, descriptors=values, settings=settings, kind="rows", texts=texts
+        )
     if not (root / DESCRIPTORS).is_file():
         raise _too_old(root)
     values = np.load(root / DESCRIPTORS, mmap_mode="r", allow_pickle=False)
@@ -78,7 +80,15 @@ def open_items(folder: str | Path) -> Items:
         raise RunError("K2", f"{len(values)} descriptors of {len(ids)} rows", where=root / DESCRIPTORS)
     from ..data.images.pictures import open_pictures
 
-    return Items(ids, names, given, values, settings, kind="images", pictures=open_pictures(inputs, ids))
+    return Items(
+        ids=ids,
+        class_names=names,
+        given=given,
+        descriptors=values,
+        settings=settings,
+        kind="images",
+        pictures=open_pictures(inputs, ids),
+    )
 
 
 def read_reviewable(folder: Path) -> Run:

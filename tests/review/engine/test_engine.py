@@ -1,5 +1,7 @@
 """The engine of a review: answers in, labels, queue and reasons out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -117,7 +119,8 @@ def test_rows_that_no_label_reaches_head_the_queue_by_the_size_of_their_part():
     wide[90:102, 6:8] = rng.uniform(0.5, 1, (12, 2))
     wide[102:, 8:] = rng.uniform(0.5, 1, (28, 2))
     given = np.concatenate([items.given, np.full(40, -1)])
-    engine = Engine(Items([str(i) for i in range(130)], NAMES, given, wide, GraphSettings(n_neighbors=8)), {})
+    ids, settings = [str(i) for i in range(130)], GraphSettings(n_neighbors=8)
+    engine = Engine(Items(ids=ids, class_names=NAMES, given=given, descriptors=wide, settings=settings), {})
     assert (engine.state.label[90:] == -1).all()
     component = engine.graph.component[engine.graph.node]
     parts, sizes = np.unique(component[90:], return_counts=True)
@@ -139,7 +142,8 @@ def test_a_page_of_the_queue_is_not_one_clump():
     given = np.full(400, -1)
     for label, heap in enumerate((0, 1, 3)):
         given[np.flatnonzero(where == heap)[:2]] = label
-    engine = Engine(Items([str(i) for i in range(400)], NAMES, given, rows, GraphSettings(n_neighbors=15)), {})
+    ids, settings = [str(i) for i in range(400)], GraphSettings(n_neighbors=15)
+    engine = Engine(Items(ids=ids, class_names=NAMES, given=given, descriptors=rows, settings=settings), {})
     page = engine.select(RowQuery(class_name=None, min_certainty=0.0), 0, 20)[0]
     by_score = np.argsort(-np.where(given < 0, engine.state.score, -1), kind="stable")[:20]
     node, w = engine.graph.node, engine.graph.affinity
@@ -186,7 +190,7 @@ def test_a_wrong_given_label_is_the_most_suspicious():
     items = items_of(labelled=60, spread=0.3)
     given = items.given.copy()
     given[33] = (given[33] + 1) % 3
-    engine = Engine(Items(items.ids, NAMES, given, items.descriptors, items.settings), {})
+    engine = Engine(replace(items, given=given, truth=None, texts={}), {})
     rows, total = engine.select(RowQuery(order="suspicious"), 0, 5)
     assert rows[0] == 33
     assert total == 60
@@ -239,6 +243,7 @@ def test_why_of_a_row_that_no_label_reaches_says_nothing():
 def test_copies_of_a_row_are_asked_for_once_before_the_others():
     items = items_of(n=60)
     twice = np.repeat(items.descriptors, 2, axis=0)
-    engine = Engine(Items([str(i) for i in range(120)], NAMES, np.repeat(items.given, 2), twice, items.settings), {})
+    ids, given = [str(i) for i in range(120)], np.repeat(items.given, 2)
+    engine = Engine(replace(items, ids=ids, given=given, descriptors=twice, truth=None, texts={}), {})
     rows = engine.select(RowQuery(min_certainty=0.0), 0, 54)[0]
     assert np.unique(engine.graph.node[rows]).size == 54

@@ -73,7 +73,8 @@ def _reviewed(seed, graph, truth, rows):
     for label in range(3):
         given[rng.choice(np.flatnonzero(truth == label), 3, replace=False)] = label
     settings = GraphSettings(n_neighbors=12, seed=seed)
-    items = Items([str(row) for row in range(truth.size)], NAMES, given, rows, settings)
+    ids = [str(row) for row in range(truth.size)]
+    items = Items(ids=ids, class_names=NAMES, given=given, descriptors=rows, settings=settings)
     engine = Engine(items, {}, graph)
     for page in range(6):
         ask = engine.select(RowQuery(), 0, 10)[0]

@@ -44,7 +44,7 @@ MANY = Plan(size(5000, 5000, 100_000), most_kills=size(10, 10, 300))
 @pytest.mark.parametrize(
     "plan",
     [
-        Plan(300, most_kills=2, pause=(0.3, 0.8)),
+        Plan(300, least_kills=1, most_kills=2, pause=(0.3, 0.8)),
         pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(size(900, 900, 10_000))]),
     ],
     ids=["300 writes", "many"],
@@ -67,6 +67,8 @@ OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("overwriting",
 @pytest.mark.parametrize("fault", ["early", "doubling", *OTHERS])
 def test_a_seeded_fault_of_the_store_is_seen(tmp_path, fault):
     kills = 2 if fault == "early" else 0
-    seen, found, _ = run(tmp_path, Plan(150, most_kills=kills, pause=(0.15, 0.3), full_disk=False, clients=8), fault)
+    seen, found, _ = run(
+        tmp_path, Plan(150, least_kills=kills, most_kills=kills, pause=(0.15, 0.3), full_disk=False, clients=8), fault
+    )
     print(fault, summary(seen), found[:3])
     assert found

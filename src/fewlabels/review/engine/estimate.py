@@ -80,8 +80,8 @@ def interleave(queue: NDArray[np.int64], sample: NDArray[np.int64]) -> NDArray[n
     """
     taken: dict[int, None] = {}  # in order
     by_worth, by_chance = iter(queue.tolist()), iter(sample.tolist())
-    for place in range(1, min(queue.size, MIXED) + 1):
-        rows = by_chance if place % SLOT == 0 else by_worth
+    for slot in range(1, min(queue.size, MIXED) + 1):
+        rows = by_chance if slot % SLOT == 0 else by_worth
         row = next((row for row in rows if row not in taken), None)
         if row is None:
             break

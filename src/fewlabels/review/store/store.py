@@ -52,7 +52,7 @@ class Change:
     after: Mark
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """One request and what it did. when: ISO 8601, UTC. kind: "answers" or "undo".
 
@@ -326,6 +326,6 @@ def read_events(connection: sqlite3.Connection, first: int, count: int, row: int
     pairs = groupby(read_changes(connection, where, (found[-1][0], found[0][0], *of_row)), key=lambda pair: pair[0])
     changes = {event: tuple(change for _, change in some) for event, some in pairs}
     return [
-        Event(event, when, kind, undoes, bool(undone), changes.get(event, ()))
+        Event(event=event, when=when, kind=kind, undoes=undoes, undone=bool(undone), changes=changes.get(event, ()))
         for event, when, kind, undoes, undone in found
     ]
