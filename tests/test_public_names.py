@@ -125,9 +125,6 @@ def test_without_torch_train_and_load_model_say_what_to_install():
     code = """
 import sys
 sys.modules["torch"] = None
-import importlib.util
-found = importlib.util.find_spec
-importlib.util.find_spec = lambda name: None if name == "torch" else found(name)
 import fewlabels
 for call in (lambda: fewlabels.train("photos"), lambda: fewlabels.load_model("run")):
     try:
@@ -137,3 +134,20 @@ for call in (lambda: fewlabels.train("photos"), lambda: fewlabels.load_model("ru
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["FL-C23 networks need torch; pip install 'fewlabels[train]'"] * 2
+
+
+def test_without_scikit_learn_the_estimator_says_what_to_install_and_help_works():
+    code = """
+import sys
+sys.modules["sklearn"] = None
+import pydoc
+import fewlabels
+print("LabelPropagationClassifier" in dir(fewlabels), "load_model" in pydoc.render_doc(fewlabels))
+try:
+    from fewlabels import LabelPropagationClassifier
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    says = "LabelPropagationClassifier needs scikit-learn: pip install 'fewlabels[sklearn]'"
+    assert done.stdout.splitlines() == ["False True", says]

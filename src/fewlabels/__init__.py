@@ -8,6 +8,7 @@ build_graph(rows) once and spread(graph, labels) for each set of labels; extend(
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,13 +70,18 @@ _HOME = {
     "train": ".commands.from_python",
     "verify_run": ".runs",
 }
+_NEEDS_SKLEARN = {"LabelPropagationClassifier"}  # all others come with the core, and say what they need when called
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _NEEDS_SKLEARN and find_spec("sklearn") is None:
+        raise ModuleNotFoundError(f"{name} needs scikit-learn: pip install 'fewlabels[sklearn]'", name="sklearn")
     return getattr(import_module(_HOME[name], __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    """The names that can be had: help() looks at each."""
+    missing = _NEEDS_SKLEARN if find_spec("sklearn") is None else set()
+    return sorted({*globals(), *__all__} - missing)

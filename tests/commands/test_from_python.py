@@ -12,8 +12,9 @@ from PIL import Image
 import fewlabels
 from fewlabels.cli import main
 from fewlabels.cli.app import app
-from fewlabels.errors import ConfigError, ImageError, InputWarning, LabelError
+from fewlabels.errors import ConfigError, ImageError, InputWarning, Interrupted, LabelError
 from fewlabels.runs import Run
+from fewlabels.training.interrupt import interrupted
 
 GIVEN = {"crow/000.png": "crow", "wren/001.png": "wren", "wren/003.png": None}
 SHORT = {"scale": 0.02, "n_neighbors": 5, "device": "cpu"}
@@ -107,6 +108,15 @@ def test_what_the_command_refuses_is_refused(place, options, error, says):
     with pytest.raises(error, match=says):
         fewlabels.train(**{"data": "photos", "labels": GIVEN, "quiet": True} | options)
     assert not (place / "runs").exists()
+
+
+def test_an_interrupted_run_says_how_python_goes_on(place, monkeypatch):
+    def stop(task, settings, folder, how):
+        raise interrupted(2, 7, how.go_on)
+
+    monkeypatch.setattr("fewlabels.commands.train.run_training", stop)
+    with pytest.raises(Interrupted, match=r"go on with: 'fewlabels\.train with out=runs/photos and resume=True'"):
+        fewlabels.train("photos", labels=GIVEN, quiet=True, **SHORT)
 
 
 def test_a_photo_that_cannot_be_read_is_warned_of(place):

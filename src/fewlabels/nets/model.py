@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, NumericsError, RunError, shown
-from ..runs import Run, is_finished, read_run, verify_run
+from ..runs import Run, is_finished, read_facts, read_run, verify_run
 from .settings import ImageInput, NetworkSettings
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def load_model(run: str | Path | Run, *, teacher: bool | None = None, device: st
     """
     demand_packages("torch", "safetensors", "PIL")
     stored = read_model(run, teacher=teacher)
-    source = read_run(stored.folder).facts.get("source", {})
+    source = read_facts(stored.folder).get("source", {})
     reading = {name: source[name] for name in ("accept_truncated", "max_pixels") if name in source}
     where = choose_device(device)
     return Model(
