@@ -186,14 +186,14 @@ for key, change in (
     @cases.refused("C12", f"a run taken up with another {key}", place=f"{key}: ")
     def _(work, change=change):
         Checkpoints("kept", IDENTITY).save(1, state(1))
-        return Checkpoints("kept", IDENTITY | change).newest
+        return Checkpoints("kept", IDENTITY | change).read_newest
 
 
 @cases.accepted("C12", "a run taken up with other threads where that is allowed", warns=["C12"])
 def _(work):
     Checkpoints("kept", IDENTITY).save(1, state(1))
     store = Checkpoints("kept", IDENTITY | {"threads": 2}, allow_inexact=True)
-    assert work.call(store.newest)[0] == 1
+    assert work.call(store.read_newest)[0] == 1
     assert [str(one) for one in store.differences] == ["threads: 1 there, 2 now"]
 
 

@@ -27,7 +27,7 @@ def kept(steps=2, identity=IDENTITY, folder="kept"):
 
 def goes_on(work, store, from_step=1):
     """The run goes on from this step, says that another was passed over, and changes nothing."""
-    found = work.call(store.newest)
+    found = work.call(store.read_newest)
     assert found[0] == from_step
     assert torch.equal(found[1].tensors["conv.weight"], torch.full((3, 2), float(from_step)))
     assert work.new == []
@@ -101,7 +101,7 @@ def _(work):
     store = kept()
     for step in (1, 2):
         truncated(0.5)(place(store, step) / TENSORS)
-    return store.newest
+    return store.read_newest
 
 
 for version in (0, 99):
@@ -110,7 +110,7 @@ for version in (0, 99):
     def _(work, version=version):
         store = kept()
         change_state(place(store, 2), lambda document: document.update(format=version))
-        return store.newest
+        return store.read_newest
 
 
 @cases.refused("K6", "a run of another format", place="run of format 99, this version reads 1 at run")
@@ -203,7 +203,7 @@ def _(work):
     left = Path("kept/.step-00000003.999999.0123abcd.tmp")
     left.mkdir()
     (left / TENSORS).write_bytes(b"half")
-    assert work.call(store.newest)[0] == 2
+    assert work.call(store.read_newest)[0] == 2
     store.save(3, state(3))
     assert not left.exists()
 
@@ -233,7 +233,7 @@ for name, target in (("dangles", "nowhere"), ("points outside", "../outside")):
 def _(work):
     kept()
     shutil.copytree("kept", "elsewhere/copy")
-    assert work.call(Checkpoints("elsewhere/copy", IDENTITY).newest)[0] == 2
+    assert work.call(Checkpoints("elsewhere/copy", IDENTITY).read_newest)[0] == 2
 
 
 @cases.refused(

@@ -78,7 +78,7 @@ def run_on_two_images(network: nn.Module, image_input: ImageInput, *, training: 
     device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
     images = torch.linspace(0, 255, 2 * image_input.channels * image_input.size**2, device=device).reshape(shape)
     drawn = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with _in_mode(network, training), _same_buffers(network), drawn, torch.no_grad():
+    with _in_mode(network, training), _keep_buffers(network), drawn, torch.no_grad():
         try:
             found: object = network(images)
         except FewlabelsError:
@@ -103,7 +103,7 @@ def _in_mode(network: nn.Module, training: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _same_buffers(network: nn.Module) -> Iterator[None]:
+def _keep_buffers(network: nn.Module) -> Iterator[None]:
     """Running statistics may change within; afterwards they are what they were. A copy of all would be simpler, but
     not every module can be copied.
     """

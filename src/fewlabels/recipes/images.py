@@ -51,7 +51,7 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
     methods = BY_WORD[options.method].phases
     taught = methods[0] == "mean_teacher"  # as in the paper: two heads, and descriptors as they come
     made = TrainSettings(
-        phases=tuple(_phase(method, num_labeled, num_unlabeled, options.learning_rate) for method in methods),
+        phases=tuple(_make_phase(method, num_labeled, num_unlabeled, options.learning_rate) for method in methods),
         graph=options.graph,
         augment=AugmentSettings(translate=image_size // 8, flip=options.flip, rotate=5, stretch=0.1),
         network=NetworkSettings(
@@ -61,7 +61,7 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
             dropout=SMALL_DROPOUT if options.network == "small" else None,
         ),
         optimization=Optimization(clip_norm=CLIP_NORM),
-        consistency=_consistency(options.method, num_labeled / (num_labeled + num_unlabeled)),
+        consistency=_make_consistency(options.method, num_labeled / (num_labeled + num_unlabeled)),
         seed=options.seed,
     )
     made = scale_schedule(made, options.scale)
@@ -69,7 +69,7 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
     return replace(made, phases=(*before, replace(last, epochs=options.epochs or last.epochs)))
 
 
-def _phase(method: MethodName, num_labeled: int, num_unlabeled: int, learning_rate: float) -> Phase:
+def _make_phase(method: MethodName, num_labeled: int, num_unlabeled: int, learning_rate: float) -> Phase:
     labeled, unlabeled = min(BATCH_LABELED, num_labeled), min(BATCH_UNLABELED, num_unlabeled)
     if BY_NAME[method].labeled_only:
         return Phase(method, math.ceil(SUPERVISED_STEPS / (num_labeled // labeled)), learning_rate, labeled)
@@ -77,7 +77,7 @@ def _phase(method: MethodName, num_labeled: int, num_unlabeled: int, learning_ra
     return Phase(method, epochs, learning_rate, labeled, unlabeled)
 
 
-def _consistency(method: MethodWord, share: float) -> Consistency:
+def _make_consistency(method: MethodWord, share: float) -> Consistency:
     """Laine and Aila's two methods weigh the teacher by the share of labelled images."""
     most = {"pi": 100.0, "te": 30.0}
     return Consistency(weight=most[method] * share) if method in most else Consistency()

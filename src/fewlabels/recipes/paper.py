@@ -94,13 +94,13 @@ def paper_settings(
     if method not in BY_WORD:
         raise ConfigError("C24", f"method is {method!r}, expected one of {', '.join(BY_WORD)}")
     if method in ("pi", "te"):
-        return _ensembling(benchmark, num_labels, method, seed, mode)
+        return _ensembling_settings(benchmark, num_labels, method, seed, mode)
     protocol, taught = PROTOCOLS[benchmark.name], method in ("mt", "mt+lp")
     return TrainSettings(
-        phases=tuple(_phase(protocol, name) for name in BY_WORD[method].phases),
+        phases=tuple(_make_phase(protocol, name) for name in BY_WORD[method].phases),
         # Unit descriptors (isL2) for LP, two heads for Mean Teacher (README:39-59, helpers.py:423-426).
         network=NetworkSettings(protocol.network, heads=2 if taught else 1, unit_descriptor=not taught),
-        graph=_graph(mode),
+        graph=_make_graph(mode),
         augment=protocol.augment,
         optimization=Optimization(
             optimizer="sgd", momentum=0.9, weight_decay=2e-4, schedule="cosine", cosine_stretch=210 / 180
@@ -110,17 +110,17 @@ def paper_settings(
     )
 
 
-def _phase(protocol: Protocol, method: MethodName) -> Phase:
+def _make_phase(protocol: Protocol, method: MethodName) -> Phase:
     if BY_NAME[method].labeled_only:
         return Phase(method, EPOCHS, protocol.learning_rate, protocol.batch)
     return Phase(method, EPOCHS, protocol.learning_rate, protocol.batch_labeled, protocol.batch_unlabeled)
 
 
-def _graph(mode: Mode) -> GraphSettings:
+def _make_graph(mode: Mode) -> GraphSettings:
     return GraphSettings(n_neighbors=N_NEIGHBORS, gamma=GAMMA, alpha=ALPHA, mode=mode)
 
 
-def _ensembling(
+def _ensembling_settings(
     benchmark: Benchmark, num_labels: int, method: Literal["pi", "te"], seed: int, mode: Mode
 ) -> TrainSettings:
     """Laine and Aila's two methods, whose numbers the paper copies: 300 epochs of 50,000 images in batches of 100.
@@ -136,7 +136,7 @@ def _ensembling(
     return TrainSettings(
         phases=(Phase(name, ENSEMBLING_EPOCHS, 0.003, labeled, ENSEMBLING_BATCH - labeled),),
         network=NetworkSettings(protocol.network, unit_descriptor=False),
-        graph=_graph(mode),
+        graph=_make_graph(mode),
         augment=replace(protocol.augment, translate=2) if benchmark.side == 32 else protocol.augment,
         optimization=Optimization(
             optimizer="adam", momentum=0.9, weight_decay=0.0, schedule="ramps", rampup_epochs=80, rampdown_epochs=50
@@ -154,19 +154,19 @@ def scale_schedule(settings: TrainSettings, share: float) -> TrainSettings:
     if not 0 < share <= 1:
         raise ConfigError("C58", f"scale is {share!r}, expected a share above 0 and up to 1")
 
-    def short(epochs: int) -> int:
+    def shorten(epochs: int) -> int:
         return max(1, math.floor(epochs * share + 0.5)) if epochs else 0
 
     optimization = replace(
         settings.optimization,
-        rampup_epochs=short(settings.optimization.rampup_epochs),
-        rampdown_epochs=short(settings.optimization.rampdown_epochs),
+        rampup_epochs=shorten(settings.optimization.rampup_epochs),
+        rampdown_epochs=shorten(settings.optimization.rampdown_epochs),
     )
     return replace(
         settings,
-        phases=tuple(replace(phase, epochs=short(phase.epochs)) for phase in settings.phases),
+        phases=tuple(replace(phase, epochs=shorten(phase.epochs)) for phase in settings.phases),
         optimization=optimization,
-        consistency=replace(settings.consistency, rampup_epochs=short(settings.consistency.rampup_epochs)),
+        consistency=replace(settings.consistency, rampup_epochs=shorten(settings.consistency.rampup_epochs)),
     )
 
 

@@ -31,6 +31,8 @@ MOST_MANIFEST = 1 << 16  # bytes of manifest.json
 MOST_STATE = 64 << 20  # bytes of state.json
 MOST_HEADER = 8 << 20  # bytes of the header of tensors.safetensors, about 80,000 tensors
 METADATA = "fewlabels"  # one entry only: safetensors does not keep the order of several
+NAME = re.compile(r"step-([0-9]{8,})")
+LEFTOVER = re.compile(r"\.step-[0-9]{8,}\.[0-9]+\.[0-9a-f]{8}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     Raises NumericsError (K9) for NaN or infinity, TypeError for values that JSON would change, StorageError where the
     folder exists or cannot be written. Nothing is left behind then.
     """
-    tensors = {name: _own(tensor) for name, tensor in checkpoint.snapshot.tensors.items()}
-    if strange := _not_finite(tensors):
+    tensors = {name: _copy_alone(tensor) for name, tensor in checkpoint.snapshot.tensors.items()}
+    if strange := _find_not_finite(tensors):
         what = f"NaN or infinity in the state after step {checkpoint.step}"
         raise NumericsError("K9", what, rows=strange, do="no checkpoint was written; the ones before are untouched")
     origin = {"run": checkpoint.run, "step": checkpoint.step}
@@ -69,10 +71,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         **origin,
         "identity": checkpoint.identity,
-        "tensors": {name: _kind(tensor) for name, tensor in tensors.items()},
+        "tensors": {name: _describe_kind(tensor) for name, tensor in tensors.items()},
         "values": checkpoint.snapshot.values,
     }
-    files = {TENSORS: save(tensors, {METADATA: json.dumps(origin)}), STATE: _json(state)}
+    files = {TENSORS: save(tensors, {METADATA: json.dumps(origin)}), STATE: _encode(state)}
     with write_folder(folder) as hidden:
         for name, data in files.items():
             durable.write_bytes(hidden / name, data)
@@ -89,17 +91,17 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     K2: damaged. K4: no manifest, or parts of different runs or steps. K6: of another format. K8: a file that this
     module did not write, though its hash is right. K9: NaN or infinity. K10: tensors that are missing.
     """
-    manifest = _manifest(folder)
-    state = _state(folder / STATE, _verified(folder / STATE, manifest, MOST_STATE))
-    most = _bytes_of(state["tensors"], folder) + MOST_HEADER
-    origin, tensors = _tensors(folder / TENSORS, _verified(folder / TENSORS, manifest, most))
+    manifest = _read_manifest(folder)
+    state = _parse_state(folder / STATE, _read_verified(folder / STATE, manifest, MOST_STATE))
+    most = _count_bytes(state["tensors"], folder) + MOST_HEADER
+    origin, tensors = _parse_tensors(folder / TENSORS, _read_verified(folder / TENSORS, manifest, most))
     found = {TENSORS: origin, STATE: _origin(state), durable.MANIFEST: _origin(manifest.facts)}
     if len(set(found.values())) != 1:
         listed = ", ".join(f"{name}: run {run}, step {step}" for name, (run, step) in found.items())
         raise RunError("K4", f"the files are of different runs or steps ({listed})", where=folder)
     expected = {name: (tuple(shape), kind) for name, (kind, shape) in state["tensors"].items()}
     demand_tensors(tensors, expected, where=folder)
-    if strange := _not_finite(tensors):
+    if strange := _find_not_finite(tensors):
         raise RunError("K9", "NaN or infinity among the tensors", where=folder, rows=strange)
     checkpoint = Checkpoint(state["step"], state["identity"], Snapshot(tensors, state["values"]))
     if checkpoint.run != state["run"]:
@@ -121,32 +123,32 @@ def demand_tensors(
         raise RunError("K10", "tensors are missing from the checkpoint", where=where, rows=missing)
     other = [f"{name}: nobody asked for it" for name in tensors if name not in expected]
     for name, (shape, dtype) in expected.items():
-        there, now = _kind(tensors[name]), [_name(dtype), list(shape)]
+        there, now = _describe_kind(tensors[name]), [_dtype_name(dtype), list(shape)]
         if there != now:
             other.append(f"{name}: {there[0]} {there[1]} there, {now[0]} {now[1]} now")
     if other:
         raise RunError("K7", "the checkpoint is of another network or method", where=where, rows=other)
 
 
-def _own(tensor: torch.Tensor) -> torch.Tensor:
+def _copy_alone(tensor: torch.Tensor) -> torch.Tensor:
     """A copy in memory of its own: safetensors refuses tensors that share theirs."""
     return tensor.detach().cpu().contiguous().clone()
 
 
-def _not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+def _find_not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
     numbers = (item for item in tensors.items() if item[1].is_floating_point() or item[1].is_complex())
     return [name for name, tensor in numbers if not bool(torch.isfinite(tensor).all())]
 
 
-def _name(dtype: torch.dtype | str) -> str:
+def _dtype_name(dtype: torch.dtype | str) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _kind(tensor: torch.Tensor) -> list[Any]:
-    return [_name(tensor.dtype), list(tensor.shape)]
+def _describe_kind(tensor: torch.Tensor) -> list[Any]:
+    return [_dtype_name(tensor.dtype), list(tensor.shape)]
 
 
-def _json(state: dict[str, Any]) -> bytes:
+def _encode(state: dict[str, Any]) -> bytes:
     """Bytes that give back exactly these values: floats are written by repr. Raises for any that would change."""
     try:
         text = json.dumps(state, allow_nan=False, ensure_ascii=False)
@@ -160,12 +162,12 @@ def _json(state: dict[str, Any]) -> bytes:
     return text.encode()
 
 
-def _manifest(folder: Path) -> durable.Manifest:
+def _read_manifest(folder: Path) -> durable.Manifest:
     if folder.is_symlink():
         raise RunError("K4", "a link, not a folder; links are not followed", where=folder)
     path = folder / durable.MANIFEST
     with _read_errors(path, missing="no manifest: the checkpoint is not complete"):
-        if _size(path) > MOST_MANIFEST:
+        if _measure(path) > MOST_MANIFEST:
             raise RunError("K4", f"the manifest is larger than {MOST_MANIFEST} bytes", where=folder)
         try:
             manifest = durable.read_manifest(folder)
@@ -187,7 +189,7 @@ def _read_errors(path: Path, *, missing: str) -> Iterator[None]:
         raise RunError("K2", f"cannot be read: {error.strerror or error}", where=path) from error
 
 
-def _size(path: Path) -> int:
+def _measure(path: Path) -> int:
     """Bytes of a plain file. Raises RunError (K2) for links, folders, pipes: nothing is followed or waited for."""
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
@@ -195,11 +197,11 @@ def _size(path: Path) -> int:
     return found.st_size
 
 
-def _verified(path: Path, manifest: durable.Manifest, most: int) -> bytes:
+def _read_verified(path: Path, manifest: durable.Manifest, most: int) -> bytes:
     """The file's bytes, when size and SHA-256 are as the manifest says; not read where the size is above `most`."""
     size, digest = manifest.files[path.name]
     with _read_errors(path, missing="missing"):
-        found = _size(path)
+        found = _measure(path)
         if found != size:
             raise RunError("K2", f"{found} bytes, {size} expected", where=path)
         if size > most:
@@ -210,7 +212,7 @@ def _verified(path: Path, manifest: durable.Manifest, most: int) -> bytes:
     return data
 
 
-def _state(path: Path, data: bytes) -> dict[str, Any]:
+def _parse_state(path: Path, data: bytes) -> dict[str, Any]:
     try:
         state = json.loads(data)
         version = state["format"]
@@ -226,7 +228,7 @@ def _state(path: Path, data: bytes) -> dict[str, Any]:
     return dict(state)
 
 
-def _bytes_of(kinds: dict[str, Any], folder: Path) -> int:
+def _count_bytes(kinds: dict[str, Any], folder: Path) -> int:
     """Bytes of all tensors that state.json names."""
     try:
         return sum(math.prod(map(int, shape)) * getattr(torch, kind).itemsize for kind, shape in kinds.values())
@@ -234,7 +236,7 @@ def _bytes_of(kinds: dict[str, Any], folder: Path) -> int:
         raise RunError("K8", f"not a table of tensors ({error})", where=folder / STATE) from error
 
 
-def _tensors(path: Path, data: bytes) -> tuple[tuple[str, str], dict[str, torch.Tensor]]:
+def _parse_tensors(path: Path, data: bytes) -> tuple[tuple[str, str], dict[str, torch.Tensor]]:
     """((run, step), tensors) of a safetensors file, whose header is measured before it is parsed."""
     length = int.from_bytes(data[:8], "little")
     if length > min(MOST_HEADER, len(data)):
@@ -249,10 +251,6 @@ def _tensors(path: Path, data: bytes) -> tuple[tuple[str, str], dict[str, torch.
 def _origin(facts: Mapping[str, Any]) -> tuple[str, str]:
     """Run and step, as texts: what a damaged file says may be of any type."""
     return str(facts.get("run")), str(facts.get("step"))
-
-
-NAME = re.compile(r"step-([0-9]{8,})")
-LEFTOVER = re.compile(r"\.step-[0-9]{8,}\.[0-9]+\.[0-9a-f]{8}\.tmp")
 
 
 class Checkpoints:
@@ -288,10 +286,10 @@ class Checkpoints:
         if step < 0:
             raise ValueError(f"step is {step}: steps are counted from 0")
         target = self.folder / f"step-{step:08d}"
-        if self._good(target):
+        if self._is_good(target):
             return target
         if target.exists() or target.is_symlink():
-            rename(target, _aside(target))
+            rename(target, _free_name_aside(target))
         write_checkpoint(target, Checkpoint(step, self._identity, snapshot))
         read_checkpoint(target)  # before any other is removed
         self._remove_old(step)
@@ -304,7 +302,7 @@ class Checkpoints:
         one is of another format (K6), and ConfigError (C12) where the identity differs. Removes nothing.
         """
         damaged, foreign = [], []
-        for step, folder in self._found():
+        for step, folder in self._list_found():
             try:
                 checkpoint = read_checkpoint(folder)
                 if checkpoint.step != step:
@@ -312,7 +310,7 @@ class Checkpoints:
             except RunError as error:
                 if error.code == "FL-K6":
                     raise
-                damaged.append(f"{folder.name} ({_short(error, self.folder)})")
+                damaged.append(f"{folder.name} ({_shorten(error, self.folder)})")
                 continue
             if checkpoint.run != self._run:
                 foreign.append((folder, checkpoint.identity))
@@ -338,15 +336,15 @@ class Checkpoints:
 
     def read_identity(self) -> dict[str, Any] | None:
         """Identity of the newest checkpoint that can be read; None without one. Warns of nothing, refuses nothing."""
-        for _, folder in self._found():
+        for _, folder in self._list_found():
             with suppress(RunError):
                 return read_checkpoint(folder).identity
         return None
 
     def remove_all(self) -> None:
         """Take away what `save` wrote: for a run that has ended and is sealed. Anything else in the folder stays."""
-        for folder in [*(folder for _, folder in self._found()), *self._leftovers()]:
-            if not folder.is_symlink() and _only_ours(folder):
+        for folder in [*(folder for _, folder in self._list_found()), *self._list_leftovers()]:
+            if not folder.is_symlink() and _has_only_ours(folder):
                 remove_folder(folder)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             remove_folder(self.folder)
@@ -354,19 +352,19 @@ class Checkpoints:
     def _check_differences(self, identity: dict[str, Any], folder: Path) -> tuple[Difference, ...]:
         return check_differences(identity, self._identity, allow_inexact=self._allow_inexact, where=folder)
 
-    def _found(self) -> list[tuple[int, Path]]:
+    def _list_found(self) -> list[tuple[int, Path]]:
         """(step, folder) of everything that is named like a checkpoint, newest first."""
         if not self.folder.is_dir():
             return []
         matches = [(NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
         return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
 
-    def _leftovers(self) -> list[Path]:
+    def _list_leftovers(self) -> list[Path]:
         """Hidden folders that a kill left."""
         inside = self.folder.iterdir() if self.folder.is_dir() else ()
         return [path for path in inside if LEFTOVER.fullmatch(path.name) and not path.is_symlink()]
 
-    def _good(self, folder: Path) -> bool:
+    def _is_good(self, folder: Path) -> bool:
         """Whether it is a whole checkpoint of this run and of the step in its name."""
         try:
             checkpoint = read_checkpoint(folder)
@@ -378,13 +376,13 @@ class Checkpoints:
         """Remove hidden leftovers, and what is older than `keep` good ones. The one just saved is one of these."""
         good = 0
         old = []
-        for step, folder in self._found():
+        for step, folder in self._list_found():
             if step <= saved and good >= self._keep:
                 old.append(folder)
-            elif step == saved or (step < saved and self._good(folder)):
+            elif step == saved or (step < saved and self._is_good(folder)):
                 good += 1
-        old = [folder for folder in old if not folder.is_symlink() and _only_ours(folder)]
-        old += self._leftovers()
+        old = [folder for folder in old if not folder.is_symlink() and _has_only_ours(folder)]
+        old += self._list_leftovers()
         for folder in old:
             try:
                 remove_folder(folder)
@@ -393,16 +391,16 @@ class Checkpoints:
                 warnings.warn(text, CheckpointWarning, stacklevel=3)
 
 
-def _short(error: RunError, folder: Path) -> str:
+def _shorten(error: RunError, folder: Path) -> str:
     """The error with paths relative to the folder of all checkpoints, which its reader is told anyway."""
     return str(error).replace(f"{folder}{os.sep}", "")
 
 
-def _only_ours(folder: Path) -> bool:
+def _has_only_ours(folder: Path) -> bool:
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= set(FILES)
 
 
-def _aside(folder: Path) -> Path:
+def _free_name_aside(folder: Path) -> Path:
     """The first of NAME.set-aside, NAME.set-aside-2, ... that does not exist."""
     number, path = 1, folder.with_name(f"{folder.name}.set-aside")
     while path.exists() or path.is_symlink():

@@ -70,7 +70,9 @@ def restore(state: State, saved: Snapshot) -> None:
         _load(state.learner.teacher.state, parts.of("teacher"))
     for number, parameter in enumerate(_parameters(state.learner)):
         if found := parts.of(f"optimizer/{number}"):
-            state.learner.optimizer.state[parameter] = {name: _like(parameter, value) for name, value in found.items()}
+            state.learner.optimizer.state[parameter] = {
+                name: _copy_like(parameter, value) for name, value in found.items()
+            }
     if found := parts.of("targets"):
         state.targets = Targets(found["label"].numpy(), found["weight"].numpy(), found["class_weight"].numpy())
     if "losses" in saved.tensors:
@@ -99,7 +101,7 @@ def _load(module: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
     module.load_state_dict(dict(found))
 
 
-def _like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+def _copy_like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """The value on the parameter's device and, if it has its shape, in its order in memory, which updates rely on."""
     if value.shape != parameter.shape:
         return value.to(parameter.device)

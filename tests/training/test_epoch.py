@@ -1,12 +1,32 @@
+"""The plan of an epoch: batches are complete and random, and every constant of the schedules is the released code's.
+
+Constants: recipes/deviations.md.
+"""
+
+import math
+
 import numpy as np
 import pytest
 
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.errors import LabelError
 from fewlabels.randomness import generator, torch_seed
-from fewlabels.training.epoch import Epoch, draw_labeled_batches, draw_two_stream_batches
+from fewlabels.training.epoch import (
+    Epoch,
+    adam_beta1,
+    consistency_weight,
+    cosine,
+    draw_labeled_batches,
+    draw_two_stream_batches,
+    ema_decay,
+    learning_rate,
+    ramp_down,
+    ramp_up,
+)
+from fewlabels.training.settings import Consistency, Optimization, Phase
 
 EPOCH = Epoch(seed=0, phase=1, number=2)
+SGD = Optimization()
 
 
 def test_a_labelled_epoch_is_one_pass_without_the_rest():
@@ -67,3 +87,42 @@ def test_a_split_gives_every_class_as_many_labels_and_only_true_ones():
 def test_more_labels_per_class_than_rows_are_refused():
     with pytest.raises(LabelError, match="FL-L41 class 1 has 2 rows"):
         draw_split(np.array([0, 0, 0, 1, 1]), 3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("largest", "steps", "last"), [(0.05, 990, 0.002476), (0.2, 474, 0.009903)])
+def test_the_learning_rate_stops_at_a_twentieth_of_its_maximum(largest, steps, last):
+    phase = Phase("lp", 180, largest, 50, 50)
+    assert learning_rate(phase, SGD, 0) == largest
+    assert learning_rate(phase, SGD, 180 - 1 / steps) == pytest.approx(last, abs=3e-6)
+    assert cosine(1, 210 / 180) == pytest.approx(0.0495, abs=5e-5)
+    assert learning_rate(phase, SGD, 105) == pytest.approx(largest / 2)
+
+
+def test_the_teachers_word_ramps_up_over_five_whole_epochs():
+    weights = [consistency_weight(Consistency(), epoch) for epoch in range(7)]
+    assert weights == pytest.approx([0.674, 4.076, 16.53, 44.93, 81.87, 100, 100], rel=1e-3)
+
+
+def test_the_teacher_forgets_fast_at_first_and_is_slow_from_step_33():
+    keeps = [ema_decay(step, 0.97) for step in range(1, 100)]
+    assert keeps[:3] == pytest.approx([0.5, 2 / 3, 0.75])
+    assert keeps[30:32] == pytest.approx([31 / 32, 32 / 33])
+    assert max(keeps[:32]) < 0.97
+    assert set(keeps[32:]) == {0.97}
+
+
+def test_a_teachers_own_start_weighs_one_part_in_t_plus_one_until_step_33():
+    left = math.prod(ema_decay(step, 0.97) for step in range(1, 33))
+    assert left == pytest.approx(1 / 33)
+
+
+def test_laine_and_ailas_ramps():
+    phase = Phase("pi_model", 300, 0.003, 10, 90)
+    adam = Optimization(optimizer="adam", weight_decay=0.0, schedule="ramps")
+    assert learning_rate(phase, adam, 0) == pytest.approx(0.003 * math.exp(-5))
+    assert learning_rate(phase, adam, 80) == learning_rate(phase, adam, 250) == 0.003
+    assert learning_rate(phase, adam, 300) == pytest.approx(0.003 * math.exp(-12.5))
+    assert [adam_beta1(phase, adam, epoch) for epoch in (0, 250)] == [0.9, 0.9]
+    assert adam_beta1(phase, adam, 300) == pytest.approx(0.5, abs=1e-5)
+    assert adam_beta1(phase, Optimization(optimizer="adam", momentum=0.8), 300) == 0.8
+    assert (ramp_up(3, 0), ramp_down(3, 10, 0)) == (1, 1)
