@@ -14,7 +14,7 @@ from fewlabels.cli import main
 from fewlabels.cli.app import app
 from fewlabels.errors import ConfigError, ImageError, InputWarning, Interrupted, LabelError
 from fewlabels.runs import Run
-from fewlabels.training.interrupt import interrupted
+from fewlabels.training.interrupt import make_interrupt_error
 
 GIVEN = {"crow/000.png": "crow", "wren/001.png": "wren", "wren/003.png": None}
 SHORT = {"scale": 0.02, "n_neighbors": 5, "device": "cpu"}
@@ -112,7 +112,7 @@ def test_what_the_command_refuses_is_refused(place, options, error, says):
 
 def test_an_interrupted_run_says_how_python_goes_on(place, monkeypatch):
     def stop(task, settings, folder, how):
-        raise interrupted(2, 7, how.go_on)
+        raise make_interrupt_error(2, 7, how.go_on)
 
     monkeypatch.setattr("fewlabels.commands.train.run_training", stop)
     with pytest.raises(Interrupted, match=r"go on with: 'fewlabels\.train with out=runs/photos and resume=True'"):
