@@ -15,7 +15,7 @@ from torch import nn
 
 from ..errors import ConfigError, NumericsError
 from ..graph import propagate
-from ..graph.label_matrix import checked_labels
+from ..graph.label_matrix import check_labels
 from ..insights.compute import insights_of
 from ..insights.schema import Insights
 from ..nets import build_network
@@ -85,7 +85,7 @@ def run_training(
     options, root = options or RunOptions(), Path(folder)
     if options.resume and (done := results_before(root)) is not None:
         return done
-    checked_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
+    check_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
     if options.tensorboard:
         need_tensorboard()
     with joined(options.device) as (group, device), alone_in(root, group, device, resume=options.resume):

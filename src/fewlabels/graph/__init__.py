@@ -6,12 +6,13 @@ from .cost import Cost, estimate
 from .influence import Explanation, LeaveOneOut, explain, explain_rows, leave_one_out
 from .neighbors import Neighbors, nearest_neighbors
 from .precomputed import graph_from_affinity, graph_from_neighbors
-from .propagation import Propagation, propagate, spread
+from .propagation import propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, Refinement
 from .rows import comparable_rows, unit_rows
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients
+from .system import Propagation, PropagationSystem
 
 __all__ = [
     "Cost",
@@ -21,6 +22,7 @@ __all__ = [
     "LeaveOneOut",
     "Neighbors",
     "Propagation",
+    "PropagationSystem",
     "PseudoLabels",
     "Refined",
     "Refinement",

@@ -60,6 +60,8 @@ class Graph:
     affinity: (m, m) CSR, symmetric, normalised; the paper's W. float32 and int32, or float64 for precision "double".
     component: (m,) int64, number of the connected component.
     search, layout: None for a graph that was not made here.
+    root_degree: (m,) float64, square root of each node's weighted degree, of a graph that was handed in before it was
+        normalised; that of others is in their layout.
     """
 
     node: NDArray[np.int64]
@@ -67,6 +69,7 @@ class Graph:
     component: NDArray[np.int64]
     search: Search | None = None
     layout: Layout | None = None
+    root_degree: NDArray[np.float64] | None = None
 
     @property
     def num_components(self) -> int:
@@ -164,11 +167,13 @@ def with_lone_nodes(graph: Graph, count: int) -> Graph:
     if layout is not None:
         root_degree = np.concatenate([layout.root_degree, np.zeros(count)])
         layout = replace(layout, groups=np.append(layout.groups, size), root_degree=root_degree)
+    known = graph.root_degree
     return replace(
         graph,
         affinity=sp.csr_array((w.data, w.indices, pointers), (size, size)),
         component=np.concatenate([graph.component, graph.num_components + np.arange(count)]),
         layout=layout,
+        root_degree=None if known is None else np.concatenate([known, np.zeros(count)]),
     )
 
 

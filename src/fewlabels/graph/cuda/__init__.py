@@ -20,17 +20,16 @@ from torch import Tensor
 
 from ...errors import ConfigError
 from ..build import Graph, Progress, no_progress
-from ..label_matrix import CheckedLabels, checked_labels
+from ..label_matrix import check_labels
 from ..neighbors import Neighbors
-from ..propagation import Propagation, demand_shape, warn_of_unreached, warn_of_unsolved
-from ..pseudo_labels import pseudo_labels
 from ..refinement import Refinement
 from ..rows import warn_of_rounding
 from ..settings import GraphSettings
+from ..system import Propagation, PropagationSystem
 from .graph import DTYPES, DeviceGraph, graph_of_rows, on_device
 from .neighbors import search
 from .rows import chosen_device, comparable_rows, full_precision
-from .solver import fill_far_nodes, solve, sources
+from .solver import DeviceOperator
 
 Descriptors = NDArray[np.generic] | Tensor
 Labels = NDArray[np.integer] | Tensor
@@ -84,10 +83,10 @@ def propagate(
     where = chosen_device(device, descriptors)
     with full_precision(where):
         rows = _rows(descriptors, settings, where)
-        checked = checked_labels(_array(labels), rows.shape[0], settings, class_names)
-        found = _spread(
-            graph_of_rows(rows, settings, on_progress=on_progress), None, checked, settings, None, on_progress
-        )
+        checked = check_labels(_array(labels), rows.shape[0], settings, class_names)
+        graph = graph_of_rows(rows, settings, on_progress=on_progress)
+        del rows
+        found = _system(graph, graph.on_host(), settings).spread_checked(checked, None, on_progress)
     _warn_of_rounding(descriptors, found.graph.node, settings)
     return found
 
@@ -99,39 +98,26 @@ def spread(
     *,
     device: Device = "cuda",
     class_names: Sequence[str] | None = None,
+    weight: NDArray[np.float64] | None = None,
     start: NDArray[np.floating] | None = None,
     on_progress: Progress = no_progress,
 ) -> Propagation:
     """graph.spread on a device, over a graph built there or on the CPU; start is an earlier solution.x over it."""
     settings = settings or GraphSettings()
     where = chosen_device(device)
-    checked = checked_labels(_array(labels), graph.node.size, settings, class_names)
-    demand_shape(start, graph, checked)
     with full_precision(where):
         there = on_device(graph, where, DTYPES[settings.dtype(graph.affinity.shape[0])])
-        return _spread(there, graph, checked, settings, start, on_progress)
+        system = _system(there, graph, settings)
+        return system.spread(
+            _array(labels), class_names=class_names, weight=weight, start=start, on_progress=on_progress
+        )
 
 
-def _spread(
-    graph: DeviceGraph,
-    on_host: Graph | None,
-    checked: CheckedLabels,
-    settings: GraphSettings,
-    start: NDArray[np.floating] | None,
-    on_progress: Progress,
-) -> Propagation:
-    on_progress("solve", 0.0)
+def _system(there: DeviceGraph, on_host: Graph, settings: GraphSettings) -> PropagationSystem:
+    """The propagation system of a graph whose W is on a device."""
     if settings.refinement != Refinement():
         raise ConfigError("C35", "a refinement on a device, which has none", do="use fewlabels.graph.spread")
-    y = sources(checked, graph, settings)
-    found = solve(graph.affinity, y, settings, start)
-    on_progress("pseudo_labels", 0.0)
-    z = fill_far_nodes(graph, found, y, settings).cpu().numpy()
-    solution, on_host = found.on_host(), on_host or graph.on_host()
-    result = pseudo_labels(z[on_host.node], checked.label, settings.rules)
-    warn_of_unreached(result, on_host.component[on_host.node])
-    warn_of_unsolved(solution, settings)
-    return Propagation(result, on_host, z, solution)
+    return PropagationSystem(on_host, settings, operator=DeviceOperator(there.affinity, settings.alpha))
 
 
 def _rows(descriptors: Descriptors, settings: GraphSettings, device: torch.device) -> Tensor:

@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 
 from ...conventions import UNLABELED
 from ...errors import ConfigError
-from ...graph import Graph, build_graph
-from ...graph.influence import Explanation, explained, judged
+from ...graph import Explanation, Graph, Propagation, build_graph, explain_rows
+from ...graph.influence import judge_labels
 from ..items import Items
 from . import queue
 from .estimate import Estimate, estimate_of, interleaved, random_order, sampled
-from .incremental import Spread, Spreading
+from .incremental import Spreading
 from .selection import Texts, is_plain, passing
 from .state import SOURCES, Moved, State, Wanted
 
 __all__ = ["SOURCES", "Engine", "Estimate", "Moved", "State", "Wanted"]
 
-SMALLEST = 1e-6  # what arrives from a label of weight 1; less is the error of the solver
 SUSPECTS = 256  # given labels that are looked at, those with the least share first: each is a solve, once
 
 
@@ -41,7 +40,7 @@ class Engine:
         self._texts, self._passed = Texts(items), frozenset[int]()
         self._queue: tuple[State, NDArray[np.int64]] | None = None
         self._take(dict(answers or {}))
-        self.state = self._solved(0)
+        self.state = self._solve(0)
 
     def answer(self, changes: Mapping[int, int], version: int) -> Moved:
         """Take in answers, row -> class number, -1 to take one back; solve from the last solution.
@@ -50,7 +49,7 @@ class Engine:
         """
         start, before = time.perf_counter(), self.state
         self._take(changes)
-        self.state = self._solved(version)
+        self.state = self._solve(version)
         rows = np.flatnonzero(before.label != self.state.label)
         rows = rows[np.argsort(-self.state.certainty[rows], kind="stable")]
         seconds = time.perf_counter() - start
@@ -75,13 +74,11 @@ class Engine:
         return rows[first : first + count], rows.size
 
     def why(self, row: int) -> Explanation:
-        """What decided the label of a row. Raises ConfigError (C87) for one that does not exist."""
+        """What decided the label of a row, as explain_rows says it. Raises ConfigError (C87) for one that does not exist."""
         if not 0 <= row < len(self.items.ids):
             raise ConfigError("C87", f"there is no row {row}; rows are 0 to {len(self.items.ids) - 1}")
-        spreading, labels = self._spreading, self._spreading.label
-        arrived = spreading.from_row(row)[self.graph.node[labels != UNLABELED]].astype(np.float64)
-        arrived[arrived < SMALLEST] = 0
-        return explained(self._spread.labels, self.graph, labels, row, arrived, spreading.settings)
+        spreading = self._spreading
+        return explain_rows(self._propagation, spreading.label, [row], spreading.settings, system=spreading.system)[0]
 
     def estimate(self) -> Estimate:
         """How many pseudo-labels are right, by the sampled answers."""
@@ -93,9 +90,9 @@ class Engine:
         return estimate_of(says == self._answers[rows])
 
     @property
-    def spread(self) -> Spread:
+    def propagation(self) -> Propagation:
         """What the graph says now, with the distributions."""
-        return self._spread
+        return self._propagation
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -115,14 +112,14 @@ class Engine:
     def _sample(self) -> NDArray[np.int64]:
         return sampled(self._order, self._answers != UNLABELED, self._passed)
 
-    def _solved(self, version: int) -> State:
+    def _solve(self, version: int) -> State:
         labels = self.labels
-        self._spread: Spread = self._spreading.change(labels, known=self._sample().tolist())
-        found = self._spread.labels
+        self._propagation: Propagation = self._spreading.change(labels, known=self._sample().tolist())
+        found = self._propagation.pseudo_labels
         source = np.where(labels != UNLABELED, SOURCES.index("given"), SOURCES.index("propagated"))
         source[~found.reached] = SOURCES.index("none")
         source[self._answers != UNLABELED] = SOURCES.index("answered")
-        score = queue.scores(self._spreading, self._spread)
+        score = queue.score_rows(self._spreading, found)
         return State(found.label, found.certainty, found.reached, source.astype(np.int8), score, version)
 
     def _in_queue(self, rows: NDArray[np.int64], wanted: Wanted) -> NDArray[np.int64]:
@@ -136,11 +133,11 @@ class Engine:
 
     def _suspicious(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows whose label is given or answered, by how much more another class got from all other labels."""
-        label, spread = self._spreading.label, self._spread
+        label = self._spreading.label
         rows = rows[label[rows] != UNLABELED]
-        share = spread.labels.distribution[rows, label[rows]]
+        share = self._propagation.pseudo_labels.distribution[rows, label[rows]]
         looked = np.sort(rows[np.argsort(share, kind="stable")[:SUSPECTS]])
         count = np.bincount(label[label != UNLABELED], minlength=len(self.items.class_names))
         divided = self._spreading.settings.rules.divide_by_class_size
-        found = judged(looked, label, self._spreading.without_own(looked), count, divided)
+        found = judge_labels(looked, label, self._spreading.without_own(looked), count, divided)
         return looked[np.argsort(-found.suspicion, kind="stable")]
