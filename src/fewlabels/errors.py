@@ -150,8 +150,8 @@ class CollapseWarning(FewlabelsWarning):
 
 
 def warn(warning: FewlabelsWarning) -> None:
-    """Issue a warning that points at the caller's own line: the first one outside of this package."""
+    """Issue a warning that points at the caller's own line: the first one outside of this package (and its caches)."""
     level, frame = 1, sys._getframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (__package__, "functools"):
         level, frame = level + 1, frame.f_back  # type: ignore[assignment]
     warnings.warn(warning, stacklevel=level)

@@ -92,7 +92,7 @@ def propagate(
     columns, rows = Columns(id_column, embedding_column, label_column), tuple(explain or ())
     reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)
     shared = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
-    refinement = Refinement(centre_sources, "labels" if class_prior == "labels" else None, calibrate)
+    refinement = Refinement(centre_sources, None if class_prior == "none" else class_prior, calibrate)
     results = run_propagation(
         Input(embeddings, labels, labels_by_position, columns, reading, ignore_unknown_ids, rows, not no_report),
         out,

@@ -99,9 +99,8 @@ def _plain(value: object) -> object:
 
 
 def refinement_of(stored: dict[str, Any]) -> Refinement:
-    """A refinement as it was before it became JSON, which has lists and no tuples."""
-    prior = stored["prior"]
-    return Refinement(**(stored | {"prior": tuple(prior) if isinstance(prior, list) else prior}))
+    """A refinement as it was before it became JSON."""
+    return Refinement(**stored)
 
 
 def read_fitted(path: str | Path) -> tuple[dict[str, Any], Fitted]:

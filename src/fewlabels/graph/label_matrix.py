@@ -94,7 +94,7 @@ def _check_every_class(
 
 
 def check_weight(weight: ArrayLike, num_rows: int, name: str = "weight") -> NDArray[np.float64]:
-    """What the label of each of n rows counts, (n,) float64. Raises LabelError (L43) for all but one number from 0 up per row."""
+    """What the label of each of n rows counts, (n,) float64. Raises LabelError (L43) for others than n numbers >= 0."""
     array = np.asarray(weight)
     if array.shape != (num_rows,) or array.dtype.kind not in "fiub":
         what = f"{name} has shape {array.shape} and type {array.dtype}, expected {num_rows} real numbers"

@@ -37,9 +37,9 @@ KEPT_WITHIN = 0.01  # of 1 - alpha: how far W may move an estimate of that vecto
 class Refinement:
     """What is done beyond the paper. Each was measured: benchmarks/results/accuracy.md.
 
-    centre_sources: Poisson learning: take the mean label away from the one-hot labels, and give classes by what is left.
-        What is solved is (D - alpha A) U = B, which is the Poisson equation as alpha goes to 1. Classes are taken to be
-        equally large, unless there is a prior.
+    centre_sources: Poisson learning: take the mean label away from the one-hot labels, and decide by what is left.
+        What is solved is (D - alpha A) U = B, which is the Poisson equation as alpha goes to 1. Classes are taken to
+        be equally large, unless there is a prior.
     prior: share of each class that the distributions of all reached rows must add up to, as a tuple, list or array;
         "uniform" takes equal shares, "labels" the shares among the labelled rows, None leaves the totals as they come.
         Without `calibrate` the distributions are nearly even, and a prior far from what they say turns too many labels
@@ -185,8 +185,8 @@ def centre(shares: Float, y: Float) -> Float:
     Poisson learning (Calder, Cook, Thorpe, Slepcev, ICML 2020) solves L u = sum_i (y_i - mean) delta_i with L = D - A,
     and takes the class with the largest u_j / mean_j where all classes are taken to be equally large.
     Ours is I - alpha W = D^-1/2 (D - alpha A) D^-1/2, so (D - alpha A) U = B has the solution U = D^-1/2 Z of
-    (I - alpha W) Z = D^-1/2 B: labels are divided by the roots of the degrees. The system is linear, and the columns of Z
-    add up to the answer t to the row sums of B. So centring those gives Z - t mean' = t (shares - mean'),
+    (I - alpha W) Z = D^-1/2 B: labels are divided by the roots of the degrees. The system is linear, and the columns
+    of Z add up to the answer t to the row sums of B. So centring those gives Z - t mean' = t (shares - mean'),
     row by row, and no second solve is needed: u_j / mean_j orders the classes as shares_j / mean_j does. At alpha = 1
     Z is infinite, and this is what stays finite.
 

@@ -94,9 +94,7 @@ def reviewable(folder: Path) -> Run:
 def graph_settings_of(values: Mapping[str, Any]) -> GraphSettings:
     """GraphSettings as run.json holds them."""
     known = dict(values)
-    refinement = dict(known.pop("refinement", None) or {})
-    if isinstance(refinement.get("prior"), list):
-        refinement["prior"] = tuple(refinement["prior"])
+    refinement = known.pop("refinement", None) or {}
     return GraphSettings(**known, refinement=Refinement(**refinement))
 
 

@@ -1,10 +1,10 @@
 """Conjugate gradients for the propagation system in float32: compiled, on all cores, some classes at a time.
 
 (I - alpha W) Z = Y is solved for up to 32 classes together, which share each pass over W but not their steps. Sums are
-float64, made group by group of rows and then added in the order of the groups. From 100,000 rows a step multiplies W by
-a direction that is rounded to bfloat16, which halves what has to be gathered. Solution and residual move by exactly that
-direction, so they stay true to each other to float32, and hardly more steps are needed. Where there are too few to
-converge, the answer differs by some 1e-4 from that of exact ones.
+float64, made group by group of rows and then added in the order of the groups. From 100,000 rows a step multiplies W
+by a direction that is rounded to bfloat16, which halves what has to be gathered. Solution and residual move by exactly
+that direction, so they stay true to each other to float32, and hardly more steps are needed. Where there are too few
+to converge, the answer differs by some 1e-4 from that of exact ones.
 
 With the two-level preconditioner the residual is also corrected group by group: one unknown for each group of rows,
 solved exactly. That takes care of what plain steps are slow at, mass that must travel far, and halves their number.
@@ -83,7 +83,7 @@ class Passes(Protocol):
 
 
 class Finished(NamedTuple):
-    """x: (m, c). squares: (c,) of it. residual: (c,) sum of squares of b - Ax. row_residual: (m,) the largest |b - Ax|."""
+    """x: (m, c). squares: (c,) sums of x^2. residual: (c,) sums of (b - Ax)^2. row_residual: (m,) largest |b - Ax|."""
 
     x: NDArray[np.floating]
     squares: Double
@@ -125,7 +125,10 @@ class CompiledOperator:
 
             @contextmanager
             def begin(b: sp.csc_array, scale: Double, start: NDArray[np.floating] | None) -> Iterator[Passes]:
-                yield Vectors(self.rows, team, b, scale, start, self.inverse)
+                vectors = Vectors(self.rows, team, b, scale, start, self.inverse)
+                if start is not None:
+                    vectors.measure_residual()
+                yield vectors
 
             return solve_blocks(begin, label_matrix, tol=tol, max_steps=max_steps, start=start, on_progress=on_progress)
 
@@ -257,7 +260,10 @@ class Vectors:
         start: NDArray[np.floating] | None = None,
         inverse: Float | None = None,
     ) -> None:
-        """b: (m, c). scale: (c,) that it is solved at. inverse: that of the preconditioner, where `lift` is asked."""
+        """b: (m, c). scale: (c,) that it is solved at. inverse: that of the preconditioner, where `lift` is asked.
+
+        start: (m, c) first guess. `measure_residual` is then still to be called.
+        """
         self.rows, self.team, self.scale, self.inverse = rows, team, scale, inverse
         self.num_classes = b.shape[1]
         self.width = -(-b.shape[1] // LANES) * LANES
@@ -271,7 +277,6 @@ class Vectors:
         self.ranges: list[Range] = weighted_ranges(rows.w.indptr[rows.groups - rows.groups[0]], parts)
         if start is not None:
             np.divide(start, scale, out=self.x[:, : b.shape[1]], casting="same_kind")
-            self.residual -= self._times(self.x)
 
     def advance(self, length: Double) -> tuple[Double, Double | None]:
         step, shape = length.astype(np.float32), self.rows.shape
@@ -326,23 +331,24 @@ class Vectors:
     def multiply(self) -> Double:
         return self._product(self.direction)
 
+    def measure_residual(self, near: Float | None = None) -> None:
+        """residual = b - (I - alpha W) x. near: (k, width) x of all rows that the columns number; None: own ones."""
+        self._product(self.x if near is None else near)
+        np.subtract(self.b, self.image, out=self.residual)
+
     def finish(self, near: Float | None = None) -> Finished:
-        """near: (k, width) x of all rows that the block's columns number; None where these are its own."""
-        np.subtract(self.b, self._times(self.x if near is None else near), out=self.residual)
+        self.measure_residual(near)
         part = slice(self.num_classes)
         residual, squares = _squares(self.residual)[part], _squares(self.x)[part]
         rows = np.abs(self.residual[:, part], out=self.image[:, part])
         rows *= self.scale.astype(np.float32)
         return Finished(self.x[:, part] * self.scale, squares, residual, rows.max(axis=1))
 
-    def _times(self, x: Float) -> Float:
-        self._product(x)
-        return self.image
-
     def _product(self, vectors: NDArray[np.generic]) -> Double:
         """image = (I - alpha W) vectors, and the sums of the inner products of the two."""
         rows, dots = self.rows, self._sums()
         m, first_row, width = self._extent
+        assert len(vectors) == rows.w.shape[1]  # the kernel looks at every row that a column names
         self.team.each(
             lambda first, last: _kernels.product(
                 *_arrays(rows.w),

@@ -91,7 +91,7 @@ def propagate(
     return found
 
 
-def spread(
+def spread(  # noqa: PLR0913  as graph.spread, and where
     graph: Graph,
     labels: Labels,
     settings: GraphSettings | None = None,

@@ -74,7 +74,7 @@ class Engine:
         return rows[first : first + count], rows.size
 
     def why(self, row: int) -> Explanation:
-        """What decided the label of a row, as explain_rows says it. Raises ConfigError (C87) for one that does not exist."""
+        """What decided the label of a row, as explain_rows says it. Raises ConfigError (C87) where there is none."""
         if not 0 <= row < len(self.items.ids):
             raise ConfigError("C87", f"there is no row {row}; rows are 0 to {len(self.items.ids) - 1}")
         spreading = self._spreading

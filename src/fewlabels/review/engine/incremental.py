@@ -108,7 +108,7 @@ class Spreading:
         self.x[:, touched] *= ratio.astype(self.x.dtype)
 
     def _solve_columns(self, y: sp.csc_array, touched: NDArray[np.int64], known: list[int]) -> Solution:
-        """The solution of all classes, of which the touched ones are solved. known: rows whose `own` is solved beside."""
+        """The solution of all classes, of which the touched ones are solved, and `own` of `known` rows beside them."""
         if touched.size:
             start = np.concatenate([self.x[:, touched], np.zeros((self.x.shape[0], len(known)), self.x.dtype)], axis=1)
             units = self.system.unit_columns(np.array(known, np.int64))
