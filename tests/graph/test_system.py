@@ -68,9 +68,6 @@ class Dense:
         x, c = np.linalg.solve(self.matrix, label_matrix.toarray()), label_matrix.shape[1]
         return Solution(x, np.ones(c, np.int64), np.zeros(c), np.ones(c, bool), np.zeros(self.size))
 
-    def to_double(self):
-        return self
-
 
 def test_another_operator_takes_the_place_of_the_graphs_own():
     own = system_of(ROWS, tol=1e-12)
@@ -111,7 +108,7 @@ def test_where_hardly_anything_arrives_inverse_rows_are_exact(precision):
 def test_rows_that_are_not_connected_with_another_end_are_not_solved_anew(monkeypatch):
     rows, labels = island(ROWS, LABELS)
     system = system_of(rows, n_neighbors=5)
-    monkeypatch.setattr(PropagationSystem, "_exact", property(lambda self: pytest.fail("solved anew")))
+    monkeypatch.setattr(PropagationSystem, "exact", property(lambda self: pytest.fail("solved anew")))
     labelled = np.flatnonzero(labels >= 0)
     assert not next(system.inverse_rows(np.array([95]), labelled)).any()
     assert next(system.inverse_rows(np.array([95]), np.append(labelled, 95)))[-1] > 1

@@ -124,7 +124,7 @@ def refine(
         solution, z = solve(label_matrix, start)
         return Answer(solution, z, z, None)
     y = label_matrix.toarray()
-    prior = _ask_prior(refinement, y)
+    prior = _resolve_prior(refinement, y)
     scale = _raise_above_zero(root_degree())[:, None] if refinement.centre_sources else 1.0
 
     def spread(y_of_turn: Float, start: NDArray[np.floating] | None) -> tuple[Solution, NDArray[np.floating], Float]:
@@ -255,7 +255,7 @@ def _calibrate(spread: Callable[[Float], Float], y: Float) -> tuple[float | None
     return fit_temperature(np.concatenate(said), held_out), int(held_out.sum())
 
 
-def _ask_prior(refinement: Refinement, y: Float) -> Float | None:
+def _resolve_prior(refinement: Refinement, y: Float) -> Float | None:
     if refinement.prior is None:
         return None
     if refinement.prior == "uniform":

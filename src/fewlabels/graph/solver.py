@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -77,9 +77,6 @@ class Operator(Protocol):
         solved.
         """
 
-    def to_double(self) -> Operator:
-        """The same operator in float64, whose solutions go as far down as float64 does."""
-
 
 class PlainOperator:
     """I - alpha W in NumPy and SciPy, float64. w: (m, m) CSR."""
@@ -102,9 +99,6 @@ class PlainOperator:
             return conjugate_gradients(
                 lambda x: x - self.alpha * times_w(x), label_matrix.toarray(), tol=tol, max_steps=max_steps, start=start
             )
-
-    def to_double(self) -> Self:
-        return self
 
 
 def conjugate_gradients(

@@ -89,6 +89,11 @@ class PropagationSystem:
         return CompiledOperator(w, settings.alpha, groups, layout.root_degree if layout and two_levels else None)
 
     @cached_property
+    def exact(self) -> Operator:
+        """The same in float64 whatever the precision: its solutions go as far down as float64 does."""
+        return PlainOperator(self.graph.affinity.astype(np.float64, copy=False), self.settings.alpha)
+
+    @cached_property
     def root_degree(self) -> Float:
         """(m,) square roots of the weighted degrees; estimated, up to a factor, where the graph does not hold them."""
         known = self.graph.root_degree if self.graph.layout is None else self.graph.layout.root_degree
@@ -236,12 +241,8 @@ class PropagationSystem:
             for start in range(0, faint.size, EXACT_COLUMNS):
                 some = faint[start : start + EXACT_COLUMNS]
                 unit = self.unit_columns(asked[some])
-                mass[:, some] = self._exact.solve(unit, tol=EXACT_TOL, max_steps=INVERSE_STEPS).x[nodes]
+                mass[:, some] = self.exact.solve(unit, tol=EXACT_TOL, max_steps=INVERSE_STEPS).x[nodes]
             yield from np.where(np.abs(mass) > NOTHING, mass, 0).T
-
-    @cached_property
-    def _exact(self) -> Operator:
-        return self.operator.to_double()
 
     def _connected(self, rows: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each of the rows is connected with one of the ends that is another row."""

@@ -234,10 +234,10 @@ def test_the_order_of_rows_does_not_matter(name, seed, device):
 def test_equal_rows_are_found_whatever_their_hashes(device, monkeypatch):
     values = np.random.default_rng(0).integers(0, 2, (300, 6)).astype(np.float32) * np.float32(-0.5)
     rows = torch.tensor(values, device=device)  # with negative zeros and all-zero rows
-    by_hash = [part.cpu().numpy() for part in cuda_rows.distinct(rows)]
+    by_hash = [part.cpu().numpy() for part in cuda_rows.find_distinct(rows)]
     expected = distinct_rows(values, values.any(axis=1))
     monkeypatch.setattr(cuda_rows, "_hashes", lambda rows: torch.zeros(300, dtype=torch.int64, device=device))
-    all_collide = [part.cpu().numpy() for part in cuda_rows.distinct(rows)]
+    all_collide = [part.cpu().numpy() for part in cuda_rows.find_distinct(rows)]
     for found in (by_hash, all_collide):
         assert (found[0] == expected[0]).all()
         assert (found[1] == expected[1]).all()
@@ -370,7 +370,7 @@ def test_components_are_those_of_scipy(seed, device):
     row, column = np.concatenate([ends, ends[::-1]], axis=1)
     expected = connected_components(sp.csr_array((np.ones(row.size), (row, column)), (900, 900)), directed=False)[1]
     there = [torch.tensor(part, device=device) for part in (row, column)]
-    assert (cuda_graph.components(*there, 900).cpu().numpy() == expected).all()
+    assert (cuda_graph.find_components(*there, 900).cpu().numpy() == expected).all()
 
 
 def test_the_stages_are_named_as_they_start(device):

@@ -27,7 +27,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...errors import NumericsError
-from ..solver import PlainOperator, Report, Solution, demand_finite, not_positive_definite, report_nothing
+from ..solver import Report, Solution, demand_finite, not_positive_definite, report_nothing
 from ..threads import Range, Team, even_ranges, weighted_ranges
 from . import _kernels
 
@@ -131,9 +131,6 @@ class CompiledOperator:
                 yield vectors
 
             return solve_blocks(begin, label_matrix, tol=tol, max_steps=max_steps, start=start, on_progress=on_progress)
-
-    def to_double(self) -> PlainOperator:
-        return PlainOperator(self.rows.w.astype(np.float64), self.rows.alpha)
 
 
 def build_preconditioner(

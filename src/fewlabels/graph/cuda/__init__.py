@@ -26,9 +26,9 @@ from ..refinement import Refinement
 from ..rows import warn_of_rounding
 from ..settings import GraphSettings
 from ..system import Propagation, PropagationSystem
-from .graph import DTYPES, DeviceGraph, graph_of_rows, on_device
+from .graph import DTYPES, DeviceGraph, graph_of_rows, to_device
 from .neighbors import search
-from .rows import chosen_device, comparable_rows, full_precision
+from .rows import choose_device, comparable_rows, full_precision
 from .solver import DeviceOperator
 
 Descriptors = NDArray[np.generic] | Tensor
@@ -38,7 +38,7 @@ Device = str | torch.device | None  # None: where the tensor given is; for array
 
 def nearest_neighbors(rows: NDArray[np.float32] | Tensor, n_neighbors: int, *, device: Device = None) -> Neighbors:
     """graph.nearest_neighbors on a device. rows: (n, d) float32 from graph.comparable_rows, array or tensor."""
-    where = chosen_device(device, rows)
+    where = choose_device(device, rows)
     there = rows.to(where) if isinstance(rows, Tensor) else torch.tensor(rows, device=where)
     with full_precision(where):
         index, similarity = search(there, n_neighbors)
@@ -54,9 +54,9 @@ def build_graph(
 ) -> Graph:
     """graph.build_graph on a device. descriptors: (n, d) real numbers, array or tensor."""
     settings = settings or GraphSettings()
-    where = chosen_device(device, descriptors)
+    where = choose_device(device, descriptors)
     with full_precision(where):
-        graph = graph_of_rows(_rows(descriptors, settings, where), settings, on_progress=on_progress).on_host()
+        graph = graph_of_rows(_rows(descriptors, settings, where), settings, on_progress=on_progress).to_host()
     _warn_of_rounding(descriptors, graph.node, settings)
     return graph
 
@@ -80,13 +80,13 @@ def propagate(
     do (refinements, drop_bad_rows), StorageError (G21) where its memory runs out.
     """
     settings = settings or GraphSettings()
-    where = chosen_device(device, descriptors)
+    where = choose_device(device, descriptors)
     with full_precision(where):
         rows = _rows(descriptors, settings, where)
         checked = check_labels(_array(labels), rows.shape[0], settings, class_names)
         graph = graph_of_rows(rows, settings, on_progress=on_progress)
         del rows
-        found = _system(graph, graph.on_host(), settings).spread_checked(checked, None, on_progress)
+        found = _system(graph, graph.to_host(), settings).spread_checked(checked, None, on_progress)
     _warn_of_rounding(descriptors, found.graph.node, settings)
     return found
 
@@ -104,9 +104,9 @@ def spread(  # noqa: PLR0913  as graph.spread, and where
 ) -> Propagation:
     """graph.spread on a device, over a graph built there or on the CPU; start is an earlier solution.x over it."""
     settings = settings or GraphSettings()
-    where = chosen_device(device)
+    where = choose_device(device)
     with full_precision(where):
-        there = on_device(graph, where, DTYPES[settings.dtype(graph.affinity.shape[0])])
+        there = to_device(graph, where, DTYPES[settings.dtype(graph.affinity.shape[0])])
         system = _system(there, graph, settings)
         return system.spread(
             _array(labels), class_names=class_names, weight=weight, start=start, on_progress=on_progress

@@ -76,9 +76,6 @@ class DeviceOperator:
         """(I - alpha W) x for x of (m, c)."""
         return torch.addmm(x, self.w, x, alpha=-self.alpha)
 
-    def to_double(self) -> DeviceOperator:
-        return DeviceOperator(self.w.double(), self.alpha)
-
     def _there(self, values: NDArray[np.floating]) -> Tensor:
         return torch.tensor(values, dtype=self.w.dtype, device=self.w.device)
 
