@@ -62,7 +62,7 @@ def test_it_matches_the_dense_solve_and_says_how_well(monkeypatch, classes, coar
 
 @pytest.mark.parametrize("max_steps", [1, 5, 20])
 @pytest.mark.parametrize(("narrow_from", "near"), [(10**9, 1e-5), (0, 3e-3)])
-def test_without_a_coarse_space_it_takes_the_steps_of_the_plain_solver(monkeypatch, max_steps, narrow_from, near):
+def test_without_a_second_level_it_takes_the_steps_of_the_plain_solver(monkeypatch, max_steps, narrow_from, near):
     monkeypatch.setattr(block_solver, "NARROW_FROM", narrow_from)
     _, system, y = problem()
     found = system.solve(y, tol=1e-6, max_steps=max_steps)
@@ -101,7 +101,7 @@ def test_a_direction_is_the_residual_rounded_to_bfloat16_ties_to_even(width, sca
     assert np.allclose(dots.sum(axis=0), (rounded.astype(float) ** 2).sum(axis=0), rtol=1e-5, atol=0)
 
 
-def test_a_coarse_space_takes_fewer_steps_where_labels_must_travel():
+def test_the_two_level_preconditioner_takes_fewer_steps_where_labels_must_travel():
     length = 2000
     w = sp.diags_array([np.full(length - 1, 0.5), np.full(length - 1, 0.5)], offsets=[-1, 1], format="csr")
     w = sp.csr_array((w.data.astype(np.float32), w.indices.astype(np.int32), w.indptr.astype(np.int32)))
@@ -300,7 +300,7 @@ def test_large_graphs_are_solved_alike_by_both(monkeypatch):
     single = propagate(rows, labels, GraphSettings(n_neighbors=15))
     double = propagate(rows, labels, GraphSettings(n_neighbors=15, precision="double"))
     assert single.graph.search.num_probes > 0
-    assert single.solution.num_steps.max() < double.solution.num_steps.max()  # a coarse space
+    assert single.solution.num_steps.max() < double.solution.num_steps.max()  # two levels
     assert single.solution.converged.all()
     assert (single.pseudo_labels.label == double.pseudo_labels.label).mean() > 0.9995
     assert np.abs(single.pseudo_labels.certainty - double.pseudo_labels.certainty).max() < 1e-3

@@ -65,9 +65,9 @@ class Engine:
         rows = passing(wanted, self.state, self.items, self._texts)
         if wanted.order == "queue":
             self._passed = frozenset(int(row) for row in wanted.leave_out)
-            rows = self._in_queue(rows, wanted)
+            rows = self._order_queue(rows, wanted)
         elif wanted.order == "suspicious":
-            rows = self._suspicious(rows)
+            rows = self._order_suspicious(rows)
         elif wanted.order != "row":
             sign = 1 if wanted.order == "doubtful" else -1
             rows = rows[np.argsort(sign * self.state.certainty[rows], kind="stable")]
@@ -85,7 +85,7 @@ class Engine:
         rows = self._sample()
         if not rows.size:
             return estimate_of(np.zeros(0, bool))
-        masses = self._spreading.without_own(rows)
+        masses = self._spreading.leave_own_out(rows)
         says = np.where(masses.any(axis=1), masses.argmax(axis=1), UNLABELED)
         return estimate_of(says == self._answers[rows])
 
@@ -122,16 +122,16 @@ class Engine:
         score = queue.score_rows(self._spreading, found)
         return State(found.label, found.certainty, found.reached, source.astype(np.int8), score, version)
 
-    def _in_queue(self, rows: NDArray[np.int64], wanted: Wanted) -> NDArray[np.int64]:
+    def _order_queue(self, rows: NDArray[np.int64], wanted: Wanted) -> NDArray[np.int64]:
         free = rows[self._spreading.label[rows] == UNLABELED]
-        ordered = queue.in_order(self.state.score, free, self.graph, self.state.reached)
+        ordered = queue.order_rows(self.state.score, free, self.graph, self.state.reached)
         if not is_plain(wanted):
             return ordered
         open_rows = np.zeros(self._answers.size, bool)
         open_rows[free] = True
         return interleaved(ordered, self._order[open_rows[self._order]])
 
-    def _suspicious(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _order_suspicious(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows whose label is given or answered, by how much more another class got from all other labels."""
         label = self._spreading.label
         rows = rows[label[rows] != UNLABELED]
@@ -139,5 +139,5 @@ class Engine:
         looked = np.sort(rows[np.argsort(share, kind="stable")[:SUSPECTS]])
         count = np.bincount(label[label != UNLABELED], minlength=len(self.items.class_names))
         divided = self._spreading.settings.rules.divide_by_class_size
-        found = judge_labels(looked, label, self._spreading.without_own(looked), count, divided)
+        found = judge_labels(looked, label, self._spreading.leave_own_out(looked), count, divided)
         return looked[np.argsort(-found.suspicion, kind="stable")]

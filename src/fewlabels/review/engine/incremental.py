@@ -42,12 +42,12 @@ class Spreading:
         self.x: Float = np.zeros((num_nodes, num_classes), self.settings.dtype(num_nodes))
         self.mass: Float = np.zeros(num_nodes, self.x.dtype)
         self._left: Float = np.zeros(num_nodes, self.x.dtype)  # largest residual of each node
-        self._moved: Float | None = None
+        self._rough: Float | None = None
         self._own: dict[int, float] = {}
         self._since_whole = 0
 
     def change(self, label: NDArray[np.int64], known: Sequence[int] = ()) -> Propagation:
-        """label: (n,) class numbers, -1 for none. known: rows whose `own` is found along the way, at no cost."""
+        """label: (n,) class numbers, -1 for none. known: rows whose own mass is found along the way, at no cost."""
         touched = self._touched(label)
         before, self.label = self.label, label.copy()
         labels = CheckedLabels(label, self.num_classes)
@@ -67,14 +67,14 @@ class Spreading:
         self.mass = np.asarray(filled.sum(axis=1))
         return found
 
-    def moved_by(self, target: Float) -> Float:
+    def solve_roughly(self, target: Float) -> Float:
         """(m,) (I - alpha W)^-1 target, (m,), to two digits; from the last such answer."""
-        start = None if self._moved is None else self._moved[:, None]
+        start = None if self._rough is None else self._rough[:, None]
         target = np.asarray(target, np.float64)[:, None]
-        self._moved = self.system.solve(sp.csc_array(target), start, tol=ROUGH_TOL).x[:, 0]
-        return np.asarray(np.maximum(self._moved, 0))
+        self._rough = self.system.solve(sp.csc_array(target), start, tol=ROUGH_TOL).x[:, 0]
+        return np.asarray(np.maximum(self._rough, 0))
 
-    def own(self, rows: Sequence[int]) -> Float:
+    def find_own(self, rows: Sequence[int]) -> Float:
         """What a label of weight 1 at each row brings to itself. The graph does not change: kept once found."""
         missing = [row for row in dict.fromkeys(rows) if row not in self._own]
         for start in range(0, len(missing), INVERSE_COLUMNS):
@@ -82,9 +82,9 @@ class Spreading:
             self._keep(some, self.system.solve(self.system.unit_columns(np.array(some))).x)
         return np.array([self._own[row] for row in rows], np.float64)
 
-    def without_own(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def leave_own_out(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """(r, c) what the labels of all other rows bring to labelled `rows`; refinements left out."""
-        own, classes = self.own(rows.tolist()), self.label[rows]
+        own, classes = self.find_own(rows.tolist()), self.label[rows]
         masses = self.x[self.graph.node[rows]].astype(np.float64)
         at = (np.arange(rows.size), classes)
         if self.settings.rules.divide_by_class_size:
@@ -108,7 +108,7 @@ class Spreading:
         self.x[:, touched] *= ratio.astype(self.x.dtype)
 
     def _solve_columns(self, y: sp.csc_array, touched: NDArray[np.int64], known: list[int]) -> Solution:
-        """The solution of all classes, of which the touched ones are solved, and `own` of `known` rows beside them."""
+        """The solution of all classes. Touched ones are solved, and the own mass of `known` rows beside them."""
         if touched.size:
             start = np.concatenate([self.x[:, touched], np.zeros((self.x.shape[0], len(known)), self.x.dtype)], axis=1)
             units = self.system.unit_columns(np.array(known, np.int64))

@@ -45,14 +45,14 @@ def score_rows(spreading: Spreading, found: PseudoLabels) -> Float:
     typical = float(np.median(mass[reached])) if reached.any() else 1.0
     mass = np.where(reached, mass + typical, typical)
     target = np.bincount(node, unsure, mass.size) / mass
-    moved = spreading.moved_by(target)
+    moved = spreading.solve_roughly(target)
     label = spreading.label[spreading.label >= 0]
     count = np.bincount(label, minlength=spreading.num_classes)
     value = unsure * moved[node] / (1 + count[np.maximum(found.label, 0)])
-    return _with_parts(value, graph, reached)
+    return _lift_parts(value, graph, reached)
 
 
-def _with_parts(value: Float, graph: Graph, reached: NDArray[np.bool_]) -> Float:
+def _lift_parts(value: Float, graph: Graph, reached: NDArray[np.bool_]) -> Float:
     """Rows that no label reaches: above all others, by the size of their part; 0 where it is a lone node."""
     size = np.bincount(graph.component[graph.node], minlength=graph.num_components)
     nodes = np.bincount(graph.component, minlength=graph.num_components)
@@ -67,7 +67,7 @@ def _with_parts(value: Float, graph: Graph, reached: NDArray[np.bool_]) -> Float
     return value
 
 
-def in_order(
+def order_rows(
     score: Float, candidates: NDArray[np.int64], graph: Graph, reached: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """The candidates by score, the first LEAD of them so that a page is not one clump.
