@@ -1,11 +1,21 @@
 /* Python to C: the passes of the solver, over rows `base` to `base + n`.
  *
- * Rows are numbered as W's columns are. `vectors` and `direction` hold all rows that the columns number; the other arrays
- * hold n rows, those from `base` on (0 and all rows, where one process has the whole). `groups` is in the same numbering,
- * and `dots`, `coarse` and `lift` have a row for each of its groups. */
+ * Rows are numbered as W's columns are. `vectors` and `direction` hold all rows that the columns number; the other
+ * arrays hold n rows, those from `base` on (0 and all rows, where one process has the whole). `groups` is in the same
+ * numbering, and `dots`, `coarse` and `lift` have a row for each of its groups. */
 
 /* Where row 0 of an array would lie that holds the rows from `base` on. It is never looked at. */
 #define FROM_ROW(array, items) ((void *)((uintptr_t)(array) - (uintptr_t)((items) * (Py_ssize_t)sizeof *(array))))
+
+/* Whether the groups first to last are some of num_groups, and their rows among `base` to `base + n`. */
+static int check_groups(const int64_t *groups, int64_t num_groups, int64_t first, int64_t last, int64_t base,
+                        int64_t n) {
+    int within = 0 <= first && first <= last && last <= num_groups;
+    if (within && (first == last || (base <= groups[first] && groups[last] <= base + n))) return 0;
+    PyErr_Format(PyExc_ValueError, "groups %lld to %lld of %lld are not among the %lld rows from %lld on",
+                 (long long)first, (long long)last, (long long)num_groups, (long long)n, (long long)base);
+    return 1;
+}
 
 /* Vectors in float32 or, where the items have two bytes, in bfloat16. */
 static int borrow_rows(arrays_t *arrays, PyObject *object, int64_t items, int writable, rows_t *rows) {
@@ -35,10 +45,12 @@ static PyObject *py_product(PyObject *module, PyObject *args) {
     const int64_t *groups;
     float *image;
     double *dots;
-    int failed = borrow_matrix(&arrays, objects, n, &w) || borrow_rows(&arrays, o_vectors, num_vectors * width, 0, &vectors) ||
+    Py_ssize_t held = num_vectors > base + n ? num_vectors : base + n; /* own rows are looked up too */
+    int failed = borrow_matrix(&arrays, objects, n, &w) || borrow_rows(&arrays, o_vectors, held * width, 0, &vectors) ||
                  BORROW(o_image, n * width, float, 1, 0, image) ||
                  BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups) ||
-                 BORROW(o_dots, num_groups * width, double, 1, 0, dots);
+                 BORROW(o_dots, num_groups * width, double, 1, 0, dots) ||
+                 check_groups(groups, num_groups, first, last, base, n);
     if (!failed) {
         w.pointers = FROM_ROW(w.pointers, base);
         image = FROM_ROW(image, base * width);
@@ -66,7 +78,8 @@ static PyObject *py_advance(PyObject *module, PyObject *args) {
                  BORROW(o_image, n * width, float, 0, 0, image) || BORROW(o_step, width, float, 0, 0, step) ||
                  BORROW(o_shape, n, float, 0, 1, shape) || BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups) ||
                  BORROW(o_dots, num_groups * width, double, 1, 0, dots) ||
-                 BORROW(o_coarse, num_groups * width, double, 1, o_shape == Py_None, coarse);
+                 BORROW(o_coarse, num_groups * width, double, 1, o_shape == Py_None, coarse) ||
+                 check_groups(groups, num_groups, first, last, base, n);
     if (!failed) {
         x = FROM_ROW(x, base * width), residual = FROM_ROW(residual, base * width);
         image = FROM_ROW(image, base * width);
@@ -92,7 +105,8 @@ static PyObject *py_turn(PyObject *module, PyObject *args) {
                  BORROW(o_residual, n * width, float, 0, 0, residual) || BORROW(o_ratio, width, float, 0, 0, ratio) ||
                  BORROW(o_shape, n, float, 0, 1, shape) ||
                  BORROW(o_lift, num_groups * width, float, 0, o_shape == Py_None, lift) ||
-                 BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups);
+                 BORROW(o_groups, num_groups + 1, int64_t, 0, 0, groups) ||
+                 check_groups(groups, num_groups, first, last, base, n);
     if (!failed) {
         residual = FROM_ROW(residual, base * width);
         if (shape) shape = FROM_ROW(shape, base);

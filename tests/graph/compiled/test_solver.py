@@ -269,6 +269,23 @@ def test_rows_held_by_two_give_the_bits_of_the_whole(monkeypatch, coarse, narrow
         assert np.allclose(one.residual, other.residual, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("base", "first", "last"), [(3, 0, 2), (0, 1, 2), (0, 0, 3), (0, -1, 1), (0, 2, 1)])
+def test_kernels_refuse_groups_whose_rows_their_arrays_do_not_hold(base, first, last):
+    """Arrays of four rows from `base` on; groups of the rows 0 to 4 and 4 to 8."""
+    n, groups = 4, np.array([0, 4, 8])
+    direction, dots = np.zeros((8, 8), np.float32), np.zeros((2, 8))
+    own, per_class = [np.zeros((n, 8), np.float32) for _ in range(3)], np.zeros(8, np.float32)
+    nothing = np.zeros(n + 1, np.int32), np.empty(0, np.int32), np.empty(0, np.float32)
+    extent = (n, base, 8, groups, 2, first, last)
+    for call in (
+        lambda: _kernels.product(*nothing, n, base, 0.5, direction, 8, own[0], 8, groups, 2, first, last, dots),
+        lambda: _kernels.advance(own[0], own[1], direction, own[2], per_class, None, *extent, dots, None),
+        lambda: _kernels.turn(direction, own[0], per_class, None, None, *extent),
+    ):
+        with pytest.raises(ValueError, match=f"groups {first} to {last} of 2 are not among the 4 rows from {base} on"):
+            call()
+
+
 def test_a_system_over_rows_held_by_two_gives_the_bits_of_one_over_the_whole():
     graph, whole, _ = problem(n=700)
     whole, settings = with_coarse(graph, whole), GraphSettings(n_neighbors=8, precision="single")
