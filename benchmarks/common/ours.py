@@ -44,15 +44,15 @@ def solve(
 ) -> Any:
     """The Solution of (I - alpha W) Z = Y: block conjugate gradients for all columns of y, (m, c).
 
-    layout: that of the graph, or None for a matrix in another order. coarse: precondition with the coarse space of the
+    layout: that of the graph, or None for a matrix in another order. coarse: with the two-level preconditioner of the
     graph's groups, which is made anew each time.
     """
-    from fewlabels.graph.compiled.solver import System, coarse_space, solve_blocks
+    from fewlabels.graph.compiled.solver import CompiledOperator
     from fewlabels.graph.types import even_groups
 
     groups = even_groups(y.shape[0]) if layout is None else layout.groups
-    space = coarse_space(affinity, ALPHA, groups, layout.root_degree) if coarse else None
-    return solve_blocks(System(affinity, ALPHA, groups, space), y, tol=tol, max_steps=max_steps)
+    operator = CompiledOperator(affinity, ALPHA, groups, layout.root_degree if coarse else None)
+    return operator.solve(y, tol=tol, max_steps=max_steps)
 
 
 def cold(rows: np.ndarray, given: np.ndarray, tol: float) -> Any:

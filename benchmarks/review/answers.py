@@ -20,8 +20,8 @@ from benchmarks.accuracy.sets import blobs
 from benchmarks.common.records import Ledger, print_head, print_table
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.graph import GraphSettings
-from fewlabels.graph.label_matrix import CheckedLabels, sources
-from fewlabels.graph.propagation import prepared
+from fewlabels.graph.label_matrix import CheckedLabels, build_label_matrix
+from fewlabels.graph.system import PropagationSystem
 from fewlabels.graph.threads import num_threads
 from fewlabels.review.engine.engine import Engine, RowQuery
 from fewlabels.review.items import Items
@@ -61,11 +61,13 @@ def cell(num_rows: int, num_answers: int) -> dict[str, float]:
 def _cold(engine: Engine, settings: GraphSettings) -> float:
     """Median processor seconds of solving all classes from nothing."""
     graph, found = engine.graph, []
-    y = sources(CheckedLabels(engine.labels, CLASSES), graph.node, graph.affinity.shape[0], settings.rules)
-    solve = prepared(graph, settings)
+    labels = CheckedLabels(engine.labels, CLASSES)
+    y = build_label_matrix(labels, graph.node, graph.affinity.shape[0], settings.rules)
+    system = PropagationSystem(graph, settings)
+    _ = system.operator  # prepared once, as in a review
     for _ in range(COLD):
         start = time.process_time()
-        solve(y)
+        system.solve(y)
         found.append(time.process_time() - start)
     return float(np.median(found))
 

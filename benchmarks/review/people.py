@@ -58,7 +58,7 @@ def unbalanced(engine: Engine) -> np.ndarray:
 
 
 def shares(engine: Engine) -> np.ndarray:
-    return doubt(engine.spread.labels.distribution)
+    return doubt(engine.propagation.pseudo_labels.distribution)
 
 
 ORDERS: dict[str, Choose] = {

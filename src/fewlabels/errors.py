@@ -24,6 +24,8 @@ Each error carries a code, `FL-` and the case's name in docs/errors.md, so that 
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Sequence
 
 SHOWN_ROWS = 5
@@ -145,3 +147,11 @@ class CheckpointWarning(FewlabelsWarning):
 
 class CollapseWarning(FewlabelsWarning):
     """A guard of the training saw what healthy runs do not show."""
+
+
+def warn(warning: FewlabelsWarning) -> None:
+    """Issue a warning that points at the caller's own line: the first one outside of this package (and its caches)."""
+    level, frame = 1, sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (__package__, "functools"):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(warning, stacklevel=level)

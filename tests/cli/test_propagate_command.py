@@ -142,6 +142,13 @@ def test_arrow_files_and_columns_of_other_names(embeddings, capsys):
     assert "FL-E31 no column 'name'; found 'key' (string)" in err
 
 
+def test_a_uniform_prior_makes_the_classes_equally_large(embeddings, capsys):
+    status, _, err = run(capsys, *PROPAGATE, "out.parquet", "-q", "--class-prior", "uniform", "--no-report")
+    assert (status, err) == (0, "")
+    refined = json.loads(Path("out-run/results.json").read_text())["refined"]
+    assert refined["prior"] == pytest.approx([1 / 3] * 3)
+
+
 def test_explain_says_what_decided_a_row(embeddings, capsys):
     asked = ("--explain", "7", "--explain", "59", "--explain", "7", "--n-neighbors", "5", "-q")
     status, out, _ = run(capsys, *PROPAGATE, "o.csv", *asked)

@@ -39,10 +39,10 @@ def test_influences_are_those_of_the_dense_inverse(case, alpha):
         assert not why.influences
         return
     np.testing.assert_allclose(
-        [one.share for one in why.influences], [share for _, share in strongest], rtol=1e-4, atol=1e-9
+        [one.share for one in why.influences], [share for _, share in strongest], rtol=1e-3, atol=1e-6
     )
     for one in why.influences:
-        assert one.share == pytest.approx(expected[one.row], rel=1e-4, abs=1e-9)
+        assert one.share == pytest.approx(expected[one.row], rel=1e-3, abs=1e-6)
         assert one.label == labels[one.row]
     assert why.class_shares.sum() == pytest.approx(1)
 

@@ -4,11 +4,21 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from fewlabels.data.benchmarks.digits import load_digits
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.errors import ConfigError, InputWarning, UnreachedWarning
-from fewlabels.graph import GraphSettings, build_graph, leave_one_out, propagate, spread
+from fewlabels.graph import (
+    GraphSettings,
+    PropagationSystem,
+    build_graph,
+    explain_rows,
+    graph_from_affinity,
+    leave_one_out,
+    propagate,
+    spread,
+)
 from tests.graph.cases import EQUAL_PAIR, clusters, island
 
 SOLVED = {"max_steps": 2000, "tol": 1e-12, "allow_empty_classes": True}
@@ -145,3 +155,26 @@ def test_wrong_labels_among_the_digits_come_first():
         wrong = np.isin(found.rows, flipped)
         ahead = found.suspicion[wrong][:, None] > found.suspicion[~wrong]
         assert ahead.mean() > 0.9
+
+
+def test_one_system_serves_leave_one_out_and_explanations():
+    rows, labels = clusters(n=300, classes=4, spread=0.8)
+    settings = GraphSettings(n_neighbors=8)
+    system = PropagationSystem(build_graph(rows, settings), settings)
+    found = system.spread(labels)
+    alone, together = leave_one_out(found, labels, settings), leave_one_out(found, labels, settings, system=system)
+    np.testing.assert_array_equal(alone.suspicion, together.suspicion)
+    assert explain_rows(found, labels, [200], settings, system=system)[0].influences == (
+        explain_rows(found, labels, [200], settings)[0].influences
+    )
+
+
+def test_far_rows_are_solved_anew_with_the_weights_that_were_handed_in():
+    """Also where they are float64, as in an affinity matrix, and the solver is asked to work in float32."""
+    w = sp.diags_array([np.full(199, 1 / 3)] * 2, offsets=[-1, 1], shape=(200, 200)).tocsr()
+    settings = GraphSettings(precision="single", **SOLVED | {"tol": 1e-6})
+    system = PropagationSystem(graph_from_affinity(w), settings)
+    inverse = np.linalg.inv(np.eye(200) - 0.99 * system.graph.affinity.toarray())
+    found = next(system.inverse_rows(np.array([0]), np.array([110])))
+    assert 1e-8 < inverse[0, 110] < 1e-5
+    assert found[0] == pytest.approx(inverse[0, 110], rel=1e-9)

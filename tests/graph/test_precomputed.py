@@ -14,7 +14,7 @@ from fewlabels.graph import (
     unit_rows,
 )
 from fewlabels.graph import precomputed as given
-from fewlabels.graph.build import build_graph_of_rows
+from fewlabels.graph.build import add_lone_nodes, build_graph_of_rows
 from tests.graph import reference
 from tests.graph.cases import ROWS, clusters
 
@@ -32,6 +32,14 @@ def dense_answer(w, labels, alpha=0.99):
     y = np.eye(labels.max() + 1)[labels] * (labels >= 0)[:, None]
     z = np.linalg.solve(np.eye(len(w)) - alpha * reference.normalized(w), y)
     return z / z.sum(axis=1, keepdims=True)
+
+
+def test_a_graph_handed_in_keeps_its_degrees_and_lone_nodes_have_none(weights):
+    graph = graph_from_affinity(7 * weights)
+    degree = weights.sum(axis=1) / weights.max()
+    np.testing.assert_allclose(graph.root_degree**2, degree)
+    np.testing.assert_allclose(add_lone_nodes(graph, 2).root_degree ** 2, [*degree, 0, 0])
+    assert graph_from_affinity(graph.affinity, normalized=True).root_degree is None
 
 
 def distribution(graph):

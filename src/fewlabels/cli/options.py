@@ -81,8 +81,8 @@ CentreSources = Annotated[
     bool, typer.Option("--centre-sources", help="Poisson learning: better with very few labels of even classes.")
 ]
 ClassPrior = Annotated[
-    Literal["none", "labels"],
-    typer.Option(help="labels: classes end as large as their shares of the given labels say."),
+    Literal["none", "labels", "uniform"],
+    typer.Option(help="How large classes end: labels, as their shares of the given labels say; uniform, all alike."),
 ]
 
 # Of what trains: `demo`, `train`, `reproduce`

@@ -82,7 +82,7 @@ def propagate(
         recall=options.parse_recall(recall),
         seed=seed,
         precision=precision,
-        refinement=Refinement(centre_sources, "labels" if class_prior == "labels" else None, calibrate),
+        refinement=Refinement(centre_sources, None if class_prior == "none" else class_prior, calibrate),
         drop_bad_rows=drop_bad_rows,
     )
     results = run_propagation(

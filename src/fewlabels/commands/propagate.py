@@ -23,7 +23,7 @@ from ..data.paths import demand_unchanged, file_states
 from ..data.tables.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
-from ..graph.label_matrix import checked_labels
+from ..graph.label_matrix import check_labels
 from ..graph.threads import num_threads
 from ..insights.compute import CHECK, MAP, compute_insights
 from ..insights.map import MOST_ROWS
@@ -258,7 +258,7 @@ def _without_bad_rows(given: Labels, source: EmbeddingSource, values: np.ndarray
     if rows.size == codes.size:
         raise EmbeddingError("E1", "no row without NaN, infinity or a missing number", where=source.path, rows=ids)
     codes[rows] = UNLABELED
-    checked_labels(codes, codes.size, settings, given.class_names)
+    check_labels(codes, codes.size, settings, given.class_names)
     why = "NaN, infinity or a missing number: the row takes no part and has no label"
     notes = [
         Note("E1", str(source.path), row + 1, id, why + (f"; given: {given.class_names[code]!r}" if code >= 0 else ""))

@@ -17,7 +17,7 @@ from torch import nn
 from ..data.images.pictures import thumbnail
 from ..errors import ConfigError, NumericsError
 from ..graph import Propagation, propagate
-from ..graph.label_matrix import checked_labels
+from ..graph.label_matrix import check_labels
 from ..insights.compute import compute_insights
 from ..nets import build_network
 from ..nets.settings import source_digest
@@ -91,7 +91,7 @@ def run_training(
     options, root = options or RunOptions(), Path(folder)
     if options.resume and (done := read_finished(root)) is not None:
         return done
-    checked_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
+    check_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
     if options.tensorboard:
         need_tensorboard()
     with join_processes(options.device) as (group, device), lock_folder(root, group, device, resume=options.resume):

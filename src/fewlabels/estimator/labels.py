@@ -16,7 +16,7 @@ from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError
 from ..graph import Graph
 from ..graph.build import add_lone_nodes
-from ..graph.label_matrix import checked_weight
+from ..graph.label_matrix import check_weight
 
 AUTO = "auto"
 SHOWN_CLASSES = 10
@@ -241,7 +241,7 @@ def check_weights(sample_weight: Any, num_rows: int, mode: str) -> NDArray[np.fl
     """
     if mode == "released":
         raise LabelError("L43", "sample_weight in released mode, which has no such thing", do="use mode='paper'")
-    weight = checked_weight(sample_weight, num_rows, "sample_weight")
+    weight = check_weight(sample_weight, num_rows, "sample_weight")
     if not weight.any():
         raise LabelError("L43", "every sample_weight is zero: no row of any class is left")
     return weight

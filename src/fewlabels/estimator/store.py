@@ -99,9 +99,8 @@ def _to_plain(value: object) -> object:
 
 
 def read_refinement(stored: dict[str, Any]) -> Refinement:
-    """Make a Refinement of its JSON, which has lists and no tuples."""
-    prior = stored["prior"]
-    return Refinement(**(stored | {"prior": tuple(prior) if isinstance(prior, list) else prior}))
+    """Make a Refinement of its JSON."""
+    return Refinement(**stored)
 
 
 def read_fitted(path: str | Path) -> tuple[dict[str, Any], Fitted]:

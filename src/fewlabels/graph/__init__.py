@@ -7,12 +7,13 @@ from .extend import Extension, extend, extend_precomputed
 from .influence import Explanation, LeaveOneOut, explain, explain_rows, leave_one_out
 from .neighbors import nearest_neighbors
 from .precomputed import graph_from_affinity, graph_from_neighbors
-from .propagation import Propagation, propagate, spread
+from .propagation import propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined
 from .rows import comparable_rows, unit_rows
 from .settings import GraphSettings, Refinement
 from .solver import Solution, conjugate_gradients
+from .system import Propagation, PropagationSystem
 from .types import Graph, Neighbors, Search
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "LeaveOneOut",
     "Neighbors",
     "Propagation",
+    "PropagationSystem",
     "PseudoLabels",
     "Refined",
     "Refinement",

@@ -152,11 +152,13 @@ def add_lone_nodes(graph: Graph, count: int) -> Graph:
     if layout is not None:
         root_degree = np.concatenate([layout.root_degree, np.zeros(count)])
         layout = replace(layout, groups=np.append(layout.groups, size), root_degree=root_degree)
+    known = graph.root_degree
     return replace(
         graph,
         affinity=sp.csr_array((w.data, w.indices, pointers), (size, size)),
         component=np.concatenate([graph.component, graph.num_components + np.arange(count)]),
         layout=layout,
+        root_degree=None if known is None else np.concatenate([known, np.zeros(count)]),
     )
 
 

@@ -23,7 +23,7 @@ from .settings import GraphSettings
 from .types import Graph
 
 if TYPE_CHECKING:
-    from .propagation import Propagation
+    from .system import Propagation
 
 MOST_QUERIES = 8192  # searched at once
 FITTED_ROWS = 16384  # compared at once with a block of queries

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from ..conventions import UNLABELED
 from ..errors import ConfigError
-from .propagation import Propagation, prepared
-from .pseudo_labels import PseudoLabels, certainties, distributions
+from .pseudo_labels import certainties, distributions
 from .rows import comparable_rows
 from .settings import GraphSettings
-from .solver import conjugate_gradients
+from .system import Propagation, PropagationSystem
 from .types import Graph
 
 SHOWN = 10
-EXPLAIN_TOL = 1e-12  # of the solve, relative to 1: influences fall by orders of magnitude with every few edges
-EXPLAIN_SMALLEST = 1e-8  # where no influence is larger, they are the error of the solver
-MOST_STEPS = 5000
-EXPLAIN_COLUMNS = 4  # solved at a time: each takes eight arrays of one number for each node
+MOST = 1000  # labelled rows that leave_one_out looks at where nobody says which: each is a solve of its own
+NOT_JUDGED = -1.0
 Float = NDArray[np.float64]
 
 
@@ -57,7 +53,7 @@ class Influence:
 class Explanation:
     """Why row `row` got `label` (-1: no label reaches it) with `certainty`.
 
-    given: the label came from the user. distribution: (c,) class shares, as in PseudoLabels.
+    given: whether the label came from the user. distribution: (c,) class shares, as in PseudoLabels.
     copies: rows with the same descriptor, itself included. component_size: rows connected with it, itself included;
     component_labels: the labelled ones among them.
     edges: the strongest, at most `SHOWN`. influences: the labelled rows that count most, at most `SHOWN`.
@@ -88,7 +84,7 @@ def explain(
     *,
     descriptors: NDArray[np.generic] | None = None,
 ) -> Explanation:
-    """Why one row got its label. Takes what explain_rows takes.
+    """Why one row got its label: the neighbours and the labelled rows that count most. Takes what explain_rows takes.
 
     >>> import numpy as np
     >>> from fewlabels.graph import propagate
@@ -107,49 +103,45 @@ def explain_rows(
     settings: GraphSettings | None = None,
     *,
     descriptors: NDArray[np.generic] | None = None,
+    system: PropagationSystem | None = None,
 ) -> list[Explanation]:
     """Why each of `rows` got its label; the rows share each product with W, so several cost little more than one.
 
     propagation, labels, settings: of one call of `propagate`. descriptors: (n, d) as it got them, for similarities.
+    system: of the same graph and settings, where there is one already.
 
-    Z = (I - alpha W)^-1 Y, and the matrix is symmetric: row i of the inverse is the solution for the right-hand side
-    e_i. Entry l of it times label l is what labelled row l contributed to row i.
-    The system is solved to the end, also in released mode, which itself stops early.
+    Z = (I - alpha W)^-1 Y: entry l of row i of the inverse times label l is what labelled row l contributed to row i
+    (PropagationSystem.inverse_rows, also for how exact it is). Refinements do not count.
     Raises ConfigError (C42) for a row that does not exist.
     """
-    settings, graph = settings or GraphSettings(), propagation.graph
-    given = np.asarray(labels)
+    settings, graph, given = settings or GraphSettings(), propagation.graph, np.asarray(labels)
     for row in rows:
         if not 0 <= row < graph.node.size:
             raise ConfigError("C42", f"row {row} is to be explained, and there are rows 0 to {graph.node.size - 1}")
-    labelled = np.flatnonzero(given != UNLABELED)
-    arrivals = _arrivals(graph, labelled, rows, settings)
+    labelled, asked = np.flatnonzero(given != UNLABELED), np.asarray(rows, np.int64)
+    system = system or PropagationSystem(graph, settings)
     return [
-        explained(propagation.pseudo_labels, graph, given, row, arrived, settings, descriptors)
-        for row, arrived in zip(rows, arrivals, strict=True)
+        _explain_row(propagation, given, int(row), arriving, settings, descriptors)
+        for row, arriving in zip(asked, system.inverse_rows(asked, labelled), strict=True)
     ]
 
 
-def explained(
-    found: PseudoLabels,
-    graph: Graph,
+def _explain_row(
+    propagation: Propagation,
     given: NDArray[np.integer],
     row: int,
-    arrived: Float,
+    arriving: Float,
     settings: GraphSettings,
-    descriptors: NDArray[np.generic] | None = None,
+    descriptors: NDArray[np.generic] | None,
 ) -> Explanation:
-    """The explanation of a row whose solve is done.
-
-    found: of the propagation of `given`, (n,), over the graph. arrived: what a label of weight 1 at each labelled row,
-    in order, brings to the row.
-    """
+    """arriving: what a label of weight 1 at each labelled row, in order, brings to the row."""
+    found, graph = propagation.pseudo_labels, propagation.graph
     node = graph.node[row]
     copies, labelled = np.bincount(graph.node), np.flatnonzero(given != UNLABELED)
     together = graph.component[graph.node] == graph.component[node]
-    contributed = _shares(arrived, given[labelled], settings)
+    contributed = _shares(arriving, given[labelled], settings)
     return Explanation(
-        row=int(row),
+        row=row,
         label=int(found.label[row]),
         certainty=float(found.certainty[row]),
         given=bool(given[row] != UNLABELED),
@@ -157,34 +149,19 @@ def explained(
         copies=int(copies[node]),
         component_size=int(together.sum()),
         component_labels=int(together[labelled].sum()),
-        edges=_edges(found, graph, int(row), copies, descriptors, settings),
+        edges=_edges(propagation, row, copies, descriptors, settings),
         influences=_strongest(contributed, labelled, given),
         class_shares=np.bincount(given[labelled], contributed, found.distribution.shape[1]).astype(np.float64),
         resolved=bool(contributed.any()),
     )
 
 
-def _arrivals(
-    graph: Graph, labelled: NDArray[np.int64], rows: Sequence[int], settings: GraphSettings
-) -> Iterator[Float]:
-    """For each of `rows` what each labelled row brings to it, (labelled,)."""
-    w = graph.affinity.astype(np.float64, copy=False)
-    for start in range(0, len(rows), EXPLAIN_COLUMNS):
-        nodes = graph.node[np.asarray(rows[start : start + EXPLAIN_COLUMNS])]
-        unit = np.zeros((w.shape[0], nodes.size))
-        unit[nodes, np.arange(nodes.size)] = 1
-        solution = conjugate_gradients(
-            lambda x: x - settings.alpha * (w @ x), unit, tol=EXPLAIN_TOL, max_steps=MOST_STEPS
-        )
-        yield from solution.x[graph.node[labelled]].T
-
-
-def _shares(arrived: Float, classes: NDArray[np.integer], settings: GraphSettings) -> Float:
-    """The share of each labelled row, summing to 1; zeros where nothing arrives that is more than an error."""
-    mass = np.maximum(arrived, 0)  # below 0 is the error of the solver, or a negative edge
+def _shares(arriving: Float, classes: NDArray[np.integer], settings: GraphSettings) -> Float:
+    """The share of each labelled row, summing to 1; zeros where nothing arrives."""
+    mass = np.maximum(arriving, 0)  # below 0 is the error of the solver, or a negative edge
     if settings.rules.divide_by_class_size:
         mass = mass / np.bincount(classes)[classes]
-    return mass / mass.sum() if mass.max(initial=0) > EXPLAIN_SMALLEST else np.zeros_like(mass)
+    return mass / mass.sum() if mass.any() else mass
 
 
 def _strongest(shares: Float, labelled: NDArray[np.int64], given: NDArray[np.integer]) -> tuple[Influence, ...]:
@@ -193,14 +170,14 @@ def _strongest(shares: Float, labelled: NDArray[np.int64], given: NDArray[np.int
 
 
 def _edges(
-    found: PseudoLabels,
-    graph: Graph,
+    propagation: Propagation,
     row: int,
     copies: NDArray[np.int64],
     descriptors: NDArray[np.generic] | None,
     settings: GraphSettings,
 ) -> tuple[Edge, ...]:
     """The strongest edges of the row's node."""
+    found, graph = propagation.pseudo_labels, propagation.graph
     span = slice(*graph.affinity.indptr[graph.node[row] : graph.node[row] + 2])
     ends, weights = graph.affinity.indices[span], graph.affinity.data[span].astype(np.float64)
     total = np.abs(weights).sum() or 1.0  # released mode keeps edges below 0, and may cut all of them to 0
@@ -239,14 +216,6 @@ def _similarities(
     return [float(similarity) for similarity in wide[1:] @ wide[0]]
 
 
-MOST = 1000  # rows looked at where nobody says which: each is a solve of its own
-COLUMNS = 32  # solved at a time: what the block solver takes together
-TOL = 1e-7  # of these solves: what is compared is small beside a row's own mass
-NOISE = 1e-5  # where no more than this arrives from any label, it may be the error of that: the row is solved anew
-EXACT, SMALLEST, EXACT_COLUMNS = 1e-12, 1e-8, 4  # to this tolerance, and less than 1e-8 counts as nothing
-NOT_JUDGED = -1.0
-
-
 @dataclass(frozen=True)
 class LeaveOneOut:
     """What the labels of all other rows say of some labelled rows.
@@ -283,16 +252,18 @@ def leave_one_out(
     rows: ArrayLike | None = None,
     *,
     most: int = MOST,
+    system: PropagationSystem | None = None,
 ) -> LeaveOneOut:
     """What `propagate` would say of each labelled row without its own label, the graph being the same.
 
     propagation, labels, settings: of one call of `propagate`. rows: labelled row numbers to look at; None: all, or the
-    `most` whose given class has the least share in the propagation as it is.
+    `most` whose given class has the least share in the propagation as it is. system: of the same graph and settings,
+    where there is one already.
 
-    (I - alpha W)^-1 is symmetric: its row l, one solve with the right-hand side e_l, times the sources of the other
-    rows is what they bring to row l. No row's own mass is subtracted, so nothing cancels. In released mode a class is
-    divided by one label less. Solved to the end also there; refinements are left out; a label that is connected, but
-    so far that less than 1e-8 of it arrives, counts as not reaching the row.
+    Row l of (I - alpha W)^-1 times the labels of the other rows is what they bring to row l. No row's own mass is
+    subtracted, so nothing cancels. In released mode a class is divided by one label less. Solved to the end also there;
+    refinements are left out; a label that is connected, but so far that less than 1e-8 of it arrives, counts as not
+    reaching the row (PropagationSystem.inverse_rows).
     Raises ConfigError (C83) for rows that have no label.
 
     >>> import numpy as np
@@ -306,24 +277,26 @@ def leave_one_out(
     settings = settings or GraphSettings()
     given = np.asarray(labels)
     labelled = np.flatnonzero(given != UNLABELED)
-    asked = _least_supported(propagation, given, labelled, most) if rows is None else _checked(rows, given)
+    asked = _least_supported(propagation, given, labelled, most) if rows is None else _check_rows(rows, given)
     classes = given[labelled].astype(np.int64)
     totals = np.zeros((asked.size, propagation.z.shape[1]))
-    arriving = _arriving(propagation.graph, labelled, asked, settings)
-    for number, (row, mass) in enumerate(zip(asked, arriving, strict=True)):
+    system = system or PropagationSystem(propagation.graph, settings)
+    for number, (row, mass) in enumerate(zip(asked, system.inverse_rows(asked, labelled), strict=True)):
         others = labelled != row
         count = np.bincount(classes[others], minlength=totals.shape[1])
         weight = 1 / count[classes[others]] if settings.rules.divide_by_class_size else None
         mass = mass[others] if weight is None else mass[others] * weight
         totals[number] = np.bincount(classes[others], mass, totals.shape[1])
     count = np.bincount(classes, minlength=totals.shape[1])
-    return judged(asked, given, totals, count, settings.rules.divide_by_class_size)
+    return judge_labels(asked, given, totals, count, settings.rules.divide_by_class_size)
 
 
-def judged(
+def judge_labels(
     rows: NDArray[np.int64], given: NDArray[np.integer], totals: Float, count: NDArray[np.int64], divided: bool
 ) -> LeaveOneOut:
-    """totals: (r, c) mass that arrives from each class. count: (c,) its labels. divided: whether totals are by it."""
+    """What is to be said of some labelled rows, from what the labels of the others bring to them.
+
+    totals: (r, c) mass that arrives from each class. count: (c,) its labels. divided: whether totals are by it."""
     found, reached = distributions(totals)
     shares = found.astype(np.float64)
     own, everyone = given[rows].astype(np.int64), np.arange(rows.size)
@@ -355,7 +328,7 @@ def _least_supported(
     return np.sort(labelled[np.argsort(shares, kind="stable")[:most]])
 
 
-def _checked(rows: ArrayLike, given: NDArray[np.integer]) -> NDArray[np.int64]:
+def _check_rows(rows: ArrayLike, given: NDArray[np.integer]) -> NDArray[np.int64]:
     asked = np.unique(np.asarray(rows, np.int64))
     outside = asked[(asked < 0) | (asked >= given.size)]
     without = outside if outside.size else asked[given[asked] == UNLABELED]
@@ -363,48 +336,3 @@ def _checked(rows: ArrayLike, given: NDArray[np.integer]) -> NDArray[np.int64]:
         do = "leave one out looks at rows with a given label only"
         raise ConfigError("C83", "rows without a label", rows=without.tolist(), do=do)
     return asked
-
-
-def _arriving(
-    graph: Graph, labelled: NDArray[np.int64], rows: NDArray[np.int64], settings: GraphSettings
-) -> Iterator[Float]:
-    """For each of `rows` what arrives there from a label of weight 1 at each labelled row: (labelled,)."""
-    solve = prepared(graph, replace(settings, max_steps=MOST_STEPS, tol=min(settings.tol, TOL)))
-    ends = graph.node[labelled]
-    for start in range(0, rows.size, COLUMNS):
-        asked = rows[start : start + COLUMNS]
-        mass = solve(unit_columns(graph, asked)).x[ends].astype(np.float64)
-        far = np.flatnonzero(_most_from_others(mass, labelled, asked) < NOISE)
-        connected = np.isin(graph.component[graph.node[asked]], _shared_components(graph, labelled))
-        far = far[connected[far]]
-        if far.size:
-            mass[:, far] = _exact(graph, ends, asked[far], settings)
-        yield from np.where(np.abs(mass) > SMALLEST, mass, 0).T
-
-
-def unit_columns(graph: Graph, rows: NDArray[np.int64]) -> sp.csc_array:
-    """(m, r): a label of weight 1 at each of `rows`, in a column of its own."""
-    at = (graph.node[rows], np.arange(rows.size))
-    return sp.csc_array(sp.coo_array((np.ones(rows.size), at), (graph.affinity.shape[0], rows.size)))
-
-
-def _most_from_others(mass: Float, labelled: NDArray[np.int64], rows: NDArray[np.int64]) -> Float:
-    others = np.where(labelled[:, None] == rows, 0, mass)
-    return np.asarray(others.max(axis=0, initial=0))
-
-
-def _shared_components(graph: Graph, labelled: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The components with more than one labelled row."""
-    component, count = np.unique(graph.component[graph.node[labelled]], return_counts=True)
-    return np.asarray(component[count > 1])
-
-
-def _exact(graph: Graph, ends: NDArray[np.int64], rows: NDArray[np.int64], settings: GraphSettings) -> Float:
-    """(labelled, rows) in float64 and to the end: influences fall by orders of magnitude with every few edges."""
-    w = graph.affinity.astype(np.float64, copy=False)
-    parts = []
-    for start in range(0, rows.size, EXACT_COLUMNS):
-        unit = unit_columns(graph, rows[start : start + EXACT_COLUMNS]).toarray()
-        solution = conjugate_gradients(lambda x: x - settings.alpha * (w @ x), unit, tol=EXACT, max_steps=MOST_STEPS)
-        parts.append(solution.x[ends])
-    return np.concatenate(parts, axis=1)

@@ -1,8 +1,7 @@
-"""Given labels, checked -> the right-hand side Y of the linear system."""
+"""Labels, checked, and the label matrix Y: the right-hand side of the propagation system."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from ..conventions import UNLABELED
-from ..errors import InputWarning, LabelError, shown
+from ..errors import InputWarning, LabelError, shown, warn
 from .settings import GraphSettings, Rules
 
 MOST_CLASSES = 10_000_000  # where no names say how many there are
@@ -26,7 +25,7 @@ class CheckedLabels:
     weight: NDArray[np.float64] | None = None
 
 
-def checked_labels(
+def check_labels(
     labels: NDArray[np.generic], num_rows: int, settings: GraphSettings, class_names: Sequence[str] | None = None
 ) -> CheckedLabels:
     """Labels as int64 and the number of classes.
@@ -64,16 +63,16 @@ def checked_labels(
     return CheckedLabels(label, num_classes)
 
 
-def without_labels(
+def drop_labels(
     labels: CheckedLabels, rows: NDArray[np.int64], settings: GraphSettings, class_names: Sequence[str] | None = None
 ) -> CheckedLabels:
-    """The labels but those of these rows. Raises LabelError (L16, L18) as checked_labels does for what is left."""
+    """The labels without those of these rows. Raises LabelError (L16, L18) as check_labels does for what is left."""
     if (labels.label[rows] == UNLABELED).all():
         return labels
     left = labels.label.copy()
     left[rows] = UNLABELED
     names = [str(number) for number in range(labels.num_classes)] if class_names is None else class_names
-    return checked_labels(left, left.size, settings, names)
+    return check_labels(left, left.size, settings, names)
 
 
 def _check_every_class(
@@ -91,11 +90,11 @@ def _check_every_class(
             do="label at least one, leave the class out, or set allow_empty_classes",
         )
     if num_classes == 1:
-        warnings.warn(InputWarning("FL-L17 all labels are of one class: every row reached will get it"), stacklevel=4)
+        warn(InputWarning("FL-L17 all labels are of one class: every row reached will get it"))
 
 
-def checked_weight(weight: ArrayLike, num_rows: int, name: str = "weight") -> NDArray[np.float64]:
-    """What each of n labels counts, (n,) float64. Raises LabelError (L43) for all but one number from 0 up per row."""
+def check_weight(weight: ArrayLike, num_rows: int, name: str = "weight") -> NDArray[np.float64]:
+    """What the label of each of n rows counts, (n,) float64. Raises LabelError (L43) for others than n numbers >= 0."""
     array = np.asarray(weight)
     if array.shape != (num_rows,) or array.dtype.kind not in "fiub":
         what = f"{name} has shape {array.shape} and type {array.dtype}, expected {num_rows} real numbers"
@@ -107,16 +106,16 @@ def checked_weight(weight: ArrayLike, num_rows: int, name: str = "weight") -> ND
     return array
 
 
-def sources(labels: CheckedLabels, node: NDArray[np.int64], num_nodes: int, rules: Rules) -> sp.csc_array:
-    """Y: (num_nodes, c) sparse, one-hot rows times their weight on labelled nodes, nothing elsewhere.
+def build_label_matrix(labels: CheckedLabels, node: NDArray[np.int64], num_nodes: int, rules: Rules) -> sp.csc_array:
+    """The label matrix Y: (num_nodes, c) sparse, one-hot rows times their weight on labelled nodes, nothing elsewhere.
 
     node: (n,) the graph node of each row. A node of several labelled rows holds the sum of their one-hot rows, so
     contradicting labels of equal descriptors mix. With rules.divide_by_class_size every column sums to 1.
     """
     rows = np.flatnonzero(labels.label != UNLABELED)
-    given = np.ones(rows.size) if labels.weight is None else labels.weight[rows]
+    weight = np.ones(rows.size) if labels.weight is None else labels.weight[rows]
     at = (node[rows], labels.label[rows])
-    y = sp.csc_array(sp.coo_array((given, at), (num_nodes, labels.num_classes)))  # equal places add up
+    y = sp.csc_array(sp.coo_array((weight, at), (num_nodes, labels.num_classes)))  # equal places add up
     y.eliminate_zeros()
     if rules.divide_by_class_size:
         total = y.sum(axis=0)

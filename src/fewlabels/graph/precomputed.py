@@ -1,15 +1,14 @@
-"""A graph that somebody else made -> a Graph, checked: from edge weights, or from lists of neighbours."""
+"""Precomputed graphs: a Graph, checked, from edge weights or from lists of neighbours that somebody else made."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import GraphError, InputWarning
+from ..errors import GraphError, InputWarning, warn
 from .affinity import affinity, normalize
 from .build import find_components
 from .rows import blocks
@@ -29,19 +28,19 @@ def graph_from_affinity(weights: Any, *, normalized: bool = False, repair: bool 
     Symmetric means that W_ij and W_ji differ by at most 1e-6 of sqrt(d_i d_j), d the sums of the rows; the graph gets
     their mean. repair=True takes the mean of any two, with an InputWarning (G11), and drops self loops without one, as
     every kernel matrix has them.
-    normalized=True: `weights` is D^-1/2 W D^-1/2 already and taken as it is. Ten steps of power iteration refuse one
+    normalized=True: `weights` is D^-1/2 W D^-1/2 already and taken as it is; centred sources then have to estimate D,
+    and say so where they cannot (G22). Ten steps of power iteration refuse one
     that has an eigenvalue clearly above 1 (G12); what they miss, the solver refuses (G11).
     Raises GraphError for weights that are negative or not symmetric (G11, naming the worst pair), not finite, not
     square, no numbers, or too many (G12).
     """
-    w = _symmetric(_without_loops(_checked(weights), repair), normalized, repair)
+    w = _make_symmetric(_drop_loops(_check(weights), repair), normalized, repair)
     if normalized:
         _refuse_large_eigenvalue(w)
-    else:
-        w.data /= w.data.max(initial=np.finfo(np.float64).tiny)  # a common factor cancels, and a sum may overflow
-        w.eliminate_zeros()
-        w = normalize(w)
-    return _graph(w)
+        return Graph(np.arange(w.shape[0]), w, find_components(w))
+    w.data /= w.data.max(initial=np.finfo(np.float64).tiny)  # a common factor cancels, and a sum may overflow
+    w.eliminate_zeros()
+    return _assemble(w)
 
 
 def graph_from_neighbors(index: ArrayLike, similarity: ArrayLike, settings: GraphSettings | None = None) -> Graph:
@@ -54,12 +53,13 @@ def graph_from_neighbors(index: ArrayLike, similarity: ArrayLike, settings: Grap
     or infinity, and a neighbour that a row has twice.
     """
     settings = settings or GraphSettings()
-    neighbors = _checked_neighbors(np.asarray(index), np.asarray(similarity))
-    return _graph(normalize(affinity(neighbors, settings.gamma, clip_negative=settings.rules.clip_negative)))
+    neighbors = _check_neighbors(np.asarray(index), np.asarray(similarity))
+    return _assemble(affinity(neighbors, settings.gamma, clip_negative=settings.rules.clip_negative))
 
 
-def _graph(w: sp.csr_array) -> Graph:
-    return Graph(np.arange(w.shape[0]), w, find_components(w))
+def _assemble(weights: sp.csr_array) -> Graph:
+    w = normalize(weights)
+    return Graph(np.arange(w.shape[0]), w, find_components(w), root_degree=np.sqrt(weights.sum(axis=1)))
 
 
 def edge_weights(weights: Any) -> sp.csr_array:
@@ -78,7 +78,7 @@ def edge_weights(weights: Any) -> sp.csr_array:
     return w
 
 
-def _checked(weights: Any) -> sp.csr_array:
+def _check(weights: Any) -> sp.csr_array:
     """edge_weights of a square, with sorted indices, no duplicates and no zeros, and 32-bit indices."""
     w = edge_weights(weights)
     if w.shape[0] != w.shape[1] or w.shape[0] == 0:
@@ -105,20 +105,20 @@ def _rows_of(w: sp.csr_array, entries: NDArray[np.bool_]) -> list[int]:
     return found
 
 
-def _without_loops(w: sp.csr_array, repair: bool) -> sp.csr_array:
+def _drop_loops(w: sp.csr_array, repair: bool) -> sp.csr_array:
     loops = w.diagonal() != 0
     if not loops.any():
         return w
     if not repair:
         what = f"FL-G12 {loops.sum()} rows have an edge to themselves, which carries no label anywhere: removed"
-        warnings.warn(InputWarning(what), stacklevel=3)
+        warn(InputWarning(what))
     own = np.repeat(np.arange(w.shape[0], dtype=np.int32), np.diff(w.indptr)) == w.indices
     w.data[own] = 0
     w.eliminate_zeros()
     return w
 
 
-def _symmetric(w: sp.csr_array, normalized: bool, repair: bool) -> sp.csr_array:
+def _make_symmetric(w: sp.csr_array, normalized: bool, repair: bool) -> sp.csr_array:
     """The mean of W and its transpose; W itself where they are equal."""
     turned = w.T.tocsr()
     if np.array_equal(w.indptr, turned.indptr) and np.array_equal(w.indices, turned.indices):
@@ -135,7 +135,7 @@ def _symmetric(w: sp.csr_array, normalized: bool, repair: bool) -> sp.csr_array:
         what = f"the affinity is not symmetric: W[{i}, {j}] is {w[i, j]:g}, W[{j}, {i}] is {w[j, i]:g}"
         if not repair:
             raise GraphError("G11", what, do="hand in (W + W.T) / 2")
-        warnings.warn(InputWarning(f"FL-G11 {what}; (W + W.T) / 2 is taken"), stacklevel=3)
+        warn(InputWarning(f"FL-G11 {what}; (W + W.T) / 2 is taken"))
     return (w * 0.5 + turned * 0.5).tocsr()
 
 
@@ -163,7 +163,7 @@ def _refuse_large_eigenvalue(w: sp.csr_array) -> None:
         x /= x.max()
 
 
-def _checked_neighbors(index: NDArray[np.generic], similarity: NDArray[np.generic]) -> Neighbors:
+def _check_neighbors(index: NDArray[np.generic], similarity: NDArray[np.generic]) -> Neighbors:
     if index.ndim != 2 or index.shape != similarity.shape or 0 in index.shape:
         what = f"neighbours of shape {index.shape} and similarities of shape {similarity.shape}, expected (n, k) twice"
         raise GraphError("G12", what)

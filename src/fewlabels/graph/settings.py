@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -57,37 +57,45 @@ RULES: dict[Mode, Rules] = {"paper": PAPER, "released": RELEASED}
 class Refinement:
     """What is done beyond the paper. Each was measured: benchmarks/results/accuracy.md.
 
-    centre_sources: solve the Poisson equation, whose sources are the one-hot labels minus the mean label; classes are
-        taken to be equally large, unless there is a prior.
-    prior: share of each class that the distributions of all reached rows must add up to; "labels" takes the shares
-        among the labelled rows, None leaves the totals as they come. Without `calibrate` the distributions are nearly
-        even, and a prior far from what they say turns too many labels over.
+    centre_sources: Poisson learning: take the mean label away from the one-hot labels, and decide by what is left.
+        What is solved is (D - alpha A) U = B, which is the Poisson equation as alpha goes to 1. Classes are taken to
+        be equally large, unless there is a prior.
+    prior: share of each class that the distributions of all reached rows must add up to, as a tuple, list or array;
+        "uniform" takes equal shares, "labels" the shares among the labelled rows, None leaves the totals as they come.
+        Without `calibrate` the distributions are nearly even, and a prior far from what they say turns too many labels
+        over.
     calibrate: fit a temperature on labels held out in turn; the solver then runs up to five times more.
 
     Raises ConfigError (C31, C32) for other types, and for a prior that is negative or does not sum to 1.
     """
 
     centre_sources: bool = False
-    prior: Literal["labels"] | tuple[float, ...] | None = None
+    prior: Literal["labels", "uniform"] | tuple[float, ...] | None = None
     calibrate: bool = False
 
     def __post_init__(self) -> None:
         for name in ("centre_sources", "calibrate"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError("C31", f"{name} is {getattr(self, name)!r}, expected True or False")
-        if self.prior is not None and self.prior != "labels":
-            _check_prior(self.prior)
+        object.__setattr__(self, "prior", _check_prior(self.prior))
 
 
-def _check_prior(prior: object) -> None:
-    is_numbers = isinstance(prior, tuple) and all(
-        isinstance(share, numbers.Real) and not isinstance(share, bool) for share in prior
+def _check_prior(prior: object) -> Any:
+    """None, "labels", "uniform", or the shares as a tuple of floats, which can be hashed and written as JSON."""
+    if prior is None or (isinstance(prior, str) and prior in ("labels", "uniform")):
+        return prior
+    shares = prior.tolist() if isinstance(prior, np.ndarray) else prior
+    is_numbers = isinstance(shares, (tuple, list)) and all(
+        isinstance(share, numbers.Real) and not isinstance(share, bool) for share in shares
     )
     if not is_numbers:
-        raise ConfigError("C32", f"prior is {prior!r}, expected None, 'labels' or a tuple with the share of each class")
-    shares = np.array(prior, np.float64)
-    if not (shares >= 0).all() or not abs(shares.sum() - 1) <= 1e-6:
-        raise ConfigError("C32", f"prior is {prior!r}, expected shares from 0 up that sum to 1, not {shares.sum():g}")
+        what = f"prior is {prior!r}, expected None, 'labels', 'uniform', or the share of each class as numbers"
+        raise ConfigError("C32", what)
+    values = np.array(shares, np.float64)
+    if not (values >= 0).all() or not abs(values.sum() - 1) <= 1e-6:
+        what = f"prior is {prior!r}, expected shares from 0 up that sum to 1, not {values.sum():g}"
+        raise ConfigError("C32", what)
+    return tuple(values.tolist())
 
 
 @dataclass(frozen=True)

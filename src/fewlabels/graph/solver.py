@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,7 +27,7 @@ Float = NDArray[np.float64]
 class Solution:
     """The answer of the solver and its health.
 
-    x: (n, c) float64, or float32 from block_solver.
+    x: (n, c) float64, or float32 from the compiled solver.
     num_steps: (c,) int64, steps taken by each column.
     residual: (c,) float64, |b - Ax| / |b| recomputed at the end; 0 for a column of zeros.
     converged: (c,) bool, whether the column reached the tolerance.
@@ -38,6 +39,66 @@ class Solution:
     residual: Float
     converged: NDArray[np.bool_]
     row_residual: NDArray[np.floating]
+
+
+Report = Callable[[float], None]
+
+
+def report_nothing(share: float) -> None:
+    """An on_progress that ignores the share of the work that is done."""
+
+
+class Operator(Protocol):
+    """I - alpha W of one graph: whatever holds its rows, and can solve systems of it.
+
+    Here PlainOperator and compiled.solver.CompiledOperator; on a GPU cuda.solver.DeviceOperator.
+    size: m, rows. dtype: of the solutions.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def dtype(self) -> type[np.floating]: ...
+
+    def solve(
+        self,
+        label_matrix: sp.csc_array,
+        *,
+        tol: float,
+        max_steps: int,
+        start: NDArray[np.floating] | None = None,
+        on_progress: Report = report_nothing,
+    ) -> Solution:
+        """Z with (I - alpha W) Z = Y for a sparse Y, (m, c). start: (m, c) first guess; zeros if None.
+
+        on_progress: called with the share of the classes that are solved.
+        Raises NumericsError (G9) for a Y or an answer that is not finite, GraphError (G11) for a W that cannot be
+        solved.
+        """
+
+
+class PlainOperator:
+    """I - alpha W in NumPy and SciPy, float64. w: (m, m) CSR."""
+
+    dtype = np.float64
+
+    def __init__(self, w: sp.csr_array, alpha: float) -> None:
+        self.w, self.alpha, self.size = w, alpha, int(w.shape[0])
+
+    def solve(
+        self,
+        label_matrix: sp.csc_array,
+        *,
+        tol: float,
+        max_steps: int,
+        start: NDArray[np.floating] | None = None,
+        on_progress: Report = report_nothing,
+    ) -> Solution:
+        with products(self.w) as times_w:
+            return conjugate_gradients(
+                lambda x: x - self.alpha * times_w(x), label_matrix.toarray(), tol=tol, max_steps=max_steps, start=start
+            )
 
 
 def conjugate_gradients(

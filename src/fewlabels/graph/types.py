@@ -109,6 +109,8 @@ class Graph:
     affinity: (m, m) CSR, symmetric, normalised; the paper's W. float32 and int32, or float64 for precision "double".
     component: (m,) int64, number of the connected component.
     search, layout: None for a graph that was not made here.
+    root_degree: (m,) float64, square root of each node's weighted degree, of a graph that was handed in before it was
+        normalised; that of others is in their layout.
     rows_digest: of the comparable rows it was built of; settings: that it was built with. None for another graph.
     """
 
@@ -117,6 +119,7 @@ class Graph:
     component: NDArray[np.int64]
     search: Search | None = None
     layout: Layout | None = None
+    root_degree: NDArray[np.float64] | None = None
     rows_digest: str | None = None
     settings: GraphSettings | None = None
 

@@ -108,9 +108,7 @@ def read_reviewable(folder: Path) -> Run:
 def read_graph_settings(values: Mapping[str, Any]) -> GraphSettings:
     """Make GraphSettings of what run.json holds of them."""
     known = dict(values)
-    refinement = dict(known.pop("refinement", None) or {})
-    if isinstance(refinement.get("prior"), list):
-        refinement["prior"] = tuple(refinement["prior"])
+    refinement = known.pop("refinement", None) or {}
     return GraphSettings(**known, refinement=Refinement(**refinement))
 
 

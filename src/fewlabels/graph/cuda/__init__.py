@@ -18,18 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...conventions import UNLABELED
 from ...errors import ConfigError
-from ..label_matrix import CheckedLabels, checked_labels
-from ..propagation import Propagation, demand_shape, warn_of_unreached, warn_of_unsolved
-from ..pseudo_labels import pseudo_labels
+from ..label_matrix import check_labels
 from ..rows import warn_of_rounding
 from ..settings import GraphSettings, Refinement
+from ..system import Propagation, PropagationSystem
 from ..types import Graph, Neighbors, Progress, no_progress
-from .graph import DTYPES, DeviceGraph, graph_of_rows, on_device
+from .graph import DTYPES, DeviceGraph, graph_of_rows, to_device
 from .neighbors import search
-from .rows import chosen_device, comparable_rows, full_precision
-from .solver import fill_far_nodes, solve, sources
+from .rows import choose_device, comparable_rows, full_precision
+from .solver import DeviceOperator
 
 Descriptors = NDArray[np.generic] | Tensor
 Labels = NDArray[np.integer] | Tensor
@@ -38,7 +36,7 @@ Device = str | torch.device | None  # None: where the tensor given is; for array
 
 def nearest_neighbors(rows: NDArray[np.float32] | Tensor, n_neighbors: int, *, device: Device = None) -> Neighbors:
     """graph.nearest_neighbors on a device. rows: (n, d) float32 from graph.comparable_rows, array or tensor."""
-    where = chosen_device(device, rows)
+    where = choose_device(device, rows)
     there = rows.to(where) if isinstance(rows, Tensor) else torch.tensor(rows, device=where)
     with full_precision(where):
         index, similarity = search(there, n_neighbors)
@@ -54,9 +52,9 @@ def build_graph(
 ) -> Graph:
     """graph.build_graph on a device. descriptors: (n, d) real numbers, array or tensor."""
     settings = settings or GraphSettings()
-    where = chosen_device(device, descriptors)
+    where = choose_device(device, descriptors)
     with full_precision(where):
-        graph = graph_of_rows(_rows(descriptors, settings, where), settings, on_progress=on_progress).on_host()
+        graph = graph_of_rows(_rows(descriptors, settings, where), settings, on_progress=on_progress).to_host()
     _warn_of_rounding(descriptors, graph.node, settings)
     return graph
 
@@ -80,57 +78,44 @@ def propagate(
     do (refinements, drop_bad_rows), StorageError (G21) where its memory runs out.
     """
     settings = settings or GraphSettings()
-    where = chosen_device(device, descriptors)
+    where = choose_device(device, descriptors)
     with full_precision(where):
         rows = _rows(descriptors, settings, where)
-        checked = checked_labels(_array(labels), rows.shape[0], settings, class_names)
-        found = _spread(
-            graph_of_rows(rows, settings, on_progress=on_progress), None, checked, settings, None, on_progress
-        )
+        checked = check_labels(_array(labels), rows.shape[0], settings, class_names)
+        graph = graph_of_rows(rows, settings, on_progress=on_progress)
+        del rows
+        found = _system(graph, graph.to_host(), settings).spread_checked(checked, None, on_progress)
     _warn_of_rounding(descriptors, found.graph.node, settings)
     return found
 
 
-def spread(
+def spread(  # noqa: PLR0913  as graph.spread, and where
     graph: Graph,
     labels: Labels,
     settings: GraphSettings | None = None,
     *,
     device: Device = "cuda",
     class_names: Sequence[str] | None = None,
+    weight: NDArray[np.float64] | None = None,
     start: NDArray[np.floating] | None = None,
     on_progress: Progress = no_progress,
 ) -> Propagation:
     """graph.spread on a device, over a graph built there or on the CPU; start is an earlier solution.x over it."""
     settings = settings or GraphSettings()
-    where = chosen_device(device)
-    checked = checked_labels(_array(labels), graph.node.size, settings, class_names)
-    demand_shape(start, graph, checked)
+    where = choose_device(device)
     with full_precision(where):
-        there = on_device(graph, where, DTYPES[settings.dtype(graph.affinity.shape[0])])
-        return _spread(there, graph, checked, settings, start, on_progress)
+        there = to_device(graph, where, DTYPES[settings.dtype(graph.affinity.shape[0])])
+        system = _system(there, graph, settings)
+        return system.spread(
+            _array(labels), class_names=class_names, weight=weight, start=start, on_progress=on_progress
+        )
 
 
-def _spread(
-    graph: DeviceGraph,
-    on_host: Graph | None,
-    checked: CheckedLabels,
-    settings: GraphSettings,
-    start: NDArray[np.floating] | None,
-    on_progress: Progress,
-) -> Propagation:
-    on_progress("solve", 0.0)
+def _system(there: DeviceGraph, on_host: Graph, settings: GraphSettings) -> PropagationSystem:
+    """The propagation system of a graph whose W is on a device."""
     if settings.refinement != Refinement():
         raise ConfigError("C35", "a refinement on a device, which has none", do="use fewlabels.graph.spread")
-    y = sources(checked, graph, settings)
-    found = solve(graph.affinity, y, settings, start)
-    on_progress("pseudo_labels", 0.0)
-    z = fill_far_nodes(graph, found, y, settings).cpu().numpy()
-    solution, on_host = found.on_host(), on_host or graph.on_host()
-    result = pseudo_labels(z[on_host.node], checked.label, settings.rules)
-    warn_of_unreached(result, on_host.component[on_host.node])
-    warn_of_unsolved(solution, settings)
-    return Propagation(result, on_host, z, solution, labeled=checked.label != UNLABELED)
+    return PropagationSystem(on_host, settings, operator=DeviceOperator(there.affinity, settings.alpha))
 
 
 def _rows(descriptors: Descriptors, settings: GraphSettings, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Comparable rows on a device -> the graph that labels spread over, on the device. See cuda.py."""
+"""Comparable rows on a device -> the graph that labels spread over, on the device."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from ...errors import GraphError, InputWarning
+from ...errors import GraphError, InputWarning, warn
 from ..build import refuse_many_zeros
 from ..settings import GraphSettings
 from ..types import MISSING, Graph, Progress, no_progress
 from .neighbors import search
-from .rows import distinct
+from .rows import find_distinct
 
 DTYPES: dict[type, torch.dtype] = {np.float32: torch.float32, np.float64: torch.float64}
 FAINTEST = 1e-30  # of an edge in float32: products with smaller ones would vanish, and cut off what is connected
@@ -29,13 +29,13 @@ class DeviceGraph:
     affinity: Tensor
     component: Tensor
 
-    def on_host(self) -> Graph:
+    def to_host(self) -> Graph:
         w = self.affinity
         parts = (w.values().cpu().numpy(), w.col_indices().cpu().numpy(), w.crow_indices().cpu().numpy())
         return Graph(self.node.cpu().numpy(), sp.csr_array(parts, shape=tuple(w.shape)), self.component.cpu().numpy())
 
 
-def on_device(graph: Graph, device: torch.device, dtype: torch.dtype) -> DeviceGraph:
+def to_device(graph: Graph, device: torch.device, dtype: torch.dtype) -> DeviceGraph:
     """A copy of the graph on the device."""
     w = graph.affinity
     row_ends, columns = torch.tensor(w.indptr, device=device), torch.tensor(w.indices, device=device)
@@ -44,12 +44,12 @@ def on_device(graph: Graph, device: torch.device, dtype: torch.dtype) -> DeviceG
 
 
 def graph_of_rows(rows: Tensor, settings: GraphSettings, *, on_progress: Progress = no_progress) -> DeviceGraph:
-    """graph.graph_of_rows on the device of the rows. rows: (n, d) float32 from cuda_rows.comparable_rows."""
+    """graph.graph_of_rows on the device of the rows. rows: (n, d) float32 from rows.comparable_rows."""
     zero = (~rows.any(1)).nonzero()[:, 0].cpu().numpy()
     refuse_many_zeros(zero, rows.shape[0], settings)
     on_progress("neighbors", 0.0)
     if settings.rules.merge_duplicates:
-        first, node = distinct(rows)
+        first, node = find_distinct(rows)
         if first.numel() < rows.shape[0]:
             rows = rows[first]
     else:
@@ -58,7 +58,7 @@ def graph_of_rows(rows: Tensor, settings: GraphSettings, *, on_progress: Progres
     on_progress("affinity", 0.0)
     row, column, weight = affinity(index, similarity, settings.gamma, clip_negative=settings.rules.clip_negative)
     w = normalize(row, column, weight, rows.shape[0], DTYPES[settings.dtype(rows.shape[0])])
-    return DeviceGraph(node, w, components(row, column, rows.shape[0]))
+    return DeviceGraph(node, w, find_components(row, column, rows.shape[0]))
 
 
 def affinity(index: Tensor, similarity: Tensor, gamma: float, *, clip_negative: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,13 +87,8 @@ def affinity(index: Tensor, similarity: Tensor, gamma: float, *, clip_negative: 
     had_edges[row] = False
     lost = int(had_edges.sum())
     if lost:
-        warnings.warn(
-            InputWarning(
-                f"FL-G14 {lost} rows have neighbours, but similarity to the power of {gamma:g} is zero: they are cut "
-                "off; use a smaller gamma"
-            ),
-            stacklevel=2,
-        )
+        what = f"FL-G14 {lost} rows have neighbours, but similarity to the power of {gamma:g} is zero: they are cut "
+        warn(InputWarning(what + "off; use a smaller gamma"))
     return row, place - row * n, weight
 
 
@@ -122,7 +117,7 @@ def normalize(row: Tensor, column: Tensor, weight: Tensor, n: int, dtype: torch.
     return _csr(row_ends, columns, scaled.to(dtype))
 
 
-def components(row: Tensor, column: Tensor, n: int) -> Tensor:
+def find_components(row: Tensor, column: Tensor, n: int) -> Tensor:
     """(n,) int64 number of the connected component of each node, in the order of their first nodes.
 
     row, column: (e,) int64, the edges, each in both directions. Each node takes the smallest number that it or a

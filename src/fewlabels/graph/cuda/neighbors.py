@@ -7,12 +7,11 @@ order. A row whose k-th neighbour does not stand clear of all that was not fetch
 from __future__ import annotations
 
 import math
-import warnings
 
 import torch
 from torch import Tensor
 
-from ...errors import InputWarning
+from ...errors import InputWarning, warn
 from ..neighbors import GRID
 from ..types import MISSING
 from .rows import block_bytes
@@ -32,13 +31,8 @@ def search(rows: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
     n = alive.numel()
     k = min(n_neighbors, max(n - 1, 0))
     if k < n_neighbors:
-        warnings.warn(
-            InputWarning(
-                f"FL-E7 n_neighbors is {n_neighbors}, and a row has only {k} others (without all-zero and repeated "
-                "ones): it gets them all"
-            ),
-            stacklevel=2,
-        )
+        what = f"FL-E7 n_neighbors is {n_neighbors}, and a row has only {k} others (without all-zero and repeated "
+        warn(InputWarning(what + "ones): it gets them all"))
     if n == rows.shape[0] and k > 0:
         return _search(rows, k)
     index = torch.full((rows.shape[0], k), MISSING, device=rows.device)

@@ -1,4 +1,4 @@
-"""Descriptors as users have them -> comparable rows on a device, and which of them are equal. See cuda.py."""
+"""Descriptors as users have them -> comparable rows on a device, and which of them are equal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..settings import Metric
 HASH_FACTORS = 0  # seed of the odd factors that rows are hashed with: any do, equal hashes are compared
 
 
-def chosen_device(device: str | torch.device | None, *values: object) -> torch.device:
+def choose_device(device: str | torch.device | None, *values: object) -> torch.device:
     """The device asked for; where none is, that of the first tensor among the values, else the first GPU.
 
     Raises ConfigError (C7) for a device that this machine does not have, or that lacks float64.
@@ -126,7 +126,7 @@ def _checked_table(descriptors: Tensor) -> Tensor:
     return descriptors.detach()
 
 
-def distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
+def find_distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
     """The first row of each group of equal rows, ascending, and for each row the number of its group.
 
     rows: (n, d) float32. As in graph.build_graph, an all-zero row equals none. Rows are sorted by a hash and each is

@@ -1,4 +1,4 @@
-"""Conjugate gradients and the filling of far nodes, on a device. See cuda.py; the rules are those of solver.py."""
+"""Conjugate gradients on a device: the operator of a PropagationSystem whose W is there."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...conventions import UNLABELED
 from ...errors import NumericsError
-from ..label_matrix import CheckedLabels
-from ..settings import GraphSettings
-from ..solver import Solution, not_positive_definite
-from ..unresolved import NOISE
-from .graph import DeviceGraph
+from ..solver import Report, Solution, not_positive_definite, report_nothing
 from .rows import block_bytes
 
 WORKING = 8  # blocks of (m, c) that the solver holds at a time
@@ -36,60 +32,59 @@ class DeviceSolution:
     converged: Tensor
     row_residual: Tensor
 
-    def on_host(self) -> Solution:
-        parts = (self.x, self.num_steps, self.residual, self.converged, self.row_residual)
-        return Solution(*(part.cpu().numpy() for part in parts))
+
+class DeviceOperator:
+    """I - alpha W on a device. w: (m, m) sparse CSR tensor, symmetric."""
+
+    def __init__(self, w: Tensor, alpha: float) -> None:
+        self.w, self.alpha, self.size = w, alpha, int(w.shape[0])
+        self.dtype: type[np.floating] = np.float64 if w.dtype == torch.float64 else np.float32
+
+    def solve(
+        self,
+        label_matrix: sp.csc_array,
+        *,
+        tol: float,
+        max_steps: int,
+        start: NDArray[np.floating] | None = None,
+        on_progress: Report = report_nothing,
+    ) -> Solution:
+        """As solver.Operator says; some classes at a time where all would take too much memory.
+
+        Raises NumericsError (G9) for a start or an answer that is not finite, GraphError (G11) where the system is not
+        positive definite.
+        """
+        m, c = label_matrix.shape
+        found = Solution(
+            np.empty((m, c), self.dtype), np.zeros(c, np.int64), np.zeros(c), np.ones(c, bool), np.zeros(m, self.dtype)
+        )
+        for part in class_blocks(m, c, self.w):
+            guess = None if start is None else self._there(start[:, part])
+            if guess is not None:
+                _demand_finite(guess, "first guess", part.start)
+            b = self._there(label_matrix[:, part].toarray())
+            one = conjugate_gradients(self.multiply, b, tol=tol, max_steps=max_steps, start=guess)
+            _demand_finite(one.x, "solution", part.start)
+            found.x[:, part] = one.x.cpu().numpy()
+            found.num_steps[part], found.residual[part] = one.num_steps.cpu(), one.residual.cpu()
+            found.converged[part] = one.converged.cpu()
+            np.maximum(found.row_residual, one.row_residual.cpu().numpy(), out=found.row_residual)
+            on_progress(part.stop / c)
+        return found
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """(I - alpha W) x for x of (m, c)."""
+        return torch.addmm(x, self.w, x, alpha=-self.alpha)
+
+    def _there(self, values: NDArray[np.floating]) -> Tensor:
+        return torch.tensor(values, dtype=self.w.dtype, device=self.w.device)
 
 
-def sources(labels: CheckedLabels, graph: DeviceGraph, settings: GraphSettings) -> Tensor:
-    """sources.sources on the device: Y, (m, c), of the type of the affinity."""
-    w = graph.affinity
-    rows = np.flatnonzero(labels.label != UNLABELED)
-    node = graph.node[torch.from_numpy(rows).to(w.device)]
-    label = torch.from_numpy(labels.label[rows]).to(w.device)
-    y = torch.zeros((w.shape[0], labels.num_classes), dtype=w.dtype, device=w.device)
-    y.index_put_((node, label), torch.ones((), dtype=w.dtype, device=w.device), accumulate=True)
-    if settings.rules.divide_by_class_size:
-        y /= y.sum(0).clamp(min=1)
-    return y
-
-
-def solve(w: Tensor, y: Tensor, settings: GraphSettings, start: NDArray[np.floating] | None) -> DeviceSolution:
-    """Solve (I - alpha W) X = Y, some classes at a time where all would take too much memory.
-
-    w: (m, m) sparse CSR, symmetric. y: (m, c), finite. start: (m, c) first guess, zeros if None.
-    Raises NumericsError (G9) for a start or an answer that is not finite, GraphError (G11) where the system is not
-    positive definite.
-    """
-
-    def product(x: Tensor) -> Tensor:
-        return torch.addmm(x, w, x, alpha=-settings.alpha)
-
-    parts = []
-    for part in class_blocks(y):
-        guess = None
-        if start is not None:
-            guess = torch.tensor(start[:, part], dtype=y.dtype, device=y.device)
-            _demand_finite(guess, "first guess", part.start)
-        found = conjugate_gradients(product, y[:, part], tol=settings.tol, max_steps=settings.step_limit, start=guess)
-        _demand_finite(found.x, "solution", part.start)
-        parts.append(found)
-    if len(parts) == 1:
-        return parts[0]
-    return DeviceSolution(
-        torch.cat([found.x for found in parts], dim=1),
-        torch.cat([found.num_steps for found in parts]),
-        torch.cat([found.residual for found in parts]),
-        torch.cat([found.converged for found in parts]),
-        torch.stack([found.row_residual for found in parts]).amax(0),
-    )
-
-
-def class_blocks(y: Tensor) -> Iterator[slice]:
-    """Consecutive columns of y, (m, c), as many as the solver can hold at a time."""
-    step = max(1, SHARE * block_bytes(y.device) // (WORKING * y.element_size() * y.shape[0]))
-    for start in range(0, y.shape[1], step):
-        yield slice(start, min(start + step, y.shape[1]))
+def class_blocks(num_nodes: int, num_classes: int, w: Tensor) -> Iterator[slice]:
+    """Consecutive columns of (num_nodes, num_classes) like W, as many as the solver can hold at a time."""
+    step = max(1, SHARE * block_bytes(w.device) // (WORKING * w.element_size() * num_nodes))
+    for start in range(0, num_classes, step):
+        yield slice(start, min(start + step, num_classes))
 
 
 def conjugate_gradients(
@@ -155,41 +150,3 @@ def _demand_finite(values: Tensor, name: str, first: int) -> None:
     if bad.any():
         columns = (bad.nonzero()[:, 0] + first).tolist()
         raise NumericsError("G9", f"NaN or infinity in the {name} of classes {columns}")
-
-
-def fill_far_nodes(graph: DeviceGraph, solution: DeviceSolution, y: Tensor, settings: GraphSettings) -> Tensor:
-    """far.fill_far_nodes on the device: X with negatives clipped, unresolved nodes filled ring by ring outwards."""
-    w, component = graph.affinity, graph.component
-    labelled = torch.zeros(int(component.max()) + 1, dtype=torch.bool, device=w.device)
-    labelled[component[y.any(1)]] = True
-    reachable = labelled[component]
-    filled = solution.x.clamp(min=0)
-    largest = filled.amax(1)
-    far = reachable & (largest == 0)
-    if settings.mode != "released":
-        far |= reachable & (solution.row_residual > NOISE * largest)
-    filled[far | ~reachable] = 0
-    rows = far.nonzero()[:, 0]
-    while rows.numel():
-        mass = filled.sum(1, keepdim=True)
-        mixed = _rows_of(w, rows) @ (filled / torch.where(mass > 0, mass, 1))
-        mixed = mixed.clamp(min=0) + y[rows]  # a labelled node is its own source
-        got = mixed.any(1)
-        if not got.any():
-            break
-        filled[rows[got]] = mixed[got]
-        rows = rows[~got]
-    return filled
-
-
-def _rows_of(w: Tensor, rows: Tensor) -> Tensor:
-    """w[rows] of a sparse CSR tensor, which torch does not index."""
-    ends = w.crow_indices()
-    first, count = ends[rows], (ends[1:] - ends[:-1])[rows]
-    row_ends = torch.zeros(rows.numel() + 1, dtype=ends.dtype, device=w.device)
-    row_ends[1:] = count.cumsum(0)
-    entries = torch.arange(int(row_ends[-1]), device=w.device)
-    entries = entries + torch.repeat_interleave(first - row_ends[:-1], count)
-    columns, values = w.col_indices()[entries], w.values()[entries]
-    size = (rows.numel(), w.shape[1])
-    return torch.sparse_csr_tensor(row_ends, columns, values, size, check_invariants=False)

@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 
 from ...conventions import UNLABELED
 from ...errors import ConfigError
-from ...graph import Graph, build_graph
-from ...graph.influence import Explanation, explained, judged
+from ...graph import Explanation, Graph, Propagation, build_graph, explain_rows
+from ...graph.influence import judge_labels
 from ..items import Items
 from . import queue
 from .estimate import Estimate, draw_order, estimate_share, find_sample, interleave
-from .incremental import Spread, Spreading
+from .incremental import Spreading
 from .state import SOURCES, Moved, RowQuery, State, Texts, filter_rows, is_plain
 
 __all__ = ["SOURCES", "Engine", "Estimate", "Moved", "RowQuery", "State"]
 
-SMALLEST = 1e-6  # what arrives from a label of weight 1; less is the error of the solver
 SUSPECTS = 256  # given labels that are looked at, those with the least share first: each is a solve, once
 
 
@@ -40,7 +39,7 @@ class Engine:
         self._texts, self._passed = Texts(items), frozenset[int]()
         self._queue: tuple[State, NDArray[np.int64]] | None = None
         self._take(dict(answers or {}))
-        self.state = self._solved(0)
+        self.state = self._solve(0)
 
     def answer(self, changes: Mapping[int, int], version: int) -> Moved:
         """Take in answers, row -> class number, -1 to take one back; solve from the last solution.
@@ -49,7 +48,7 @@ class Engine:
         """
         start, before = time.perf_counter(), self.state
         self._take(changes)
-        self.state = self._solved(version)
+        self.state = self._solve(version)
         rows = np.flatnonzero(before.label != self.state.label)
         rows = rows[np.argsort(-self.state.certainty[rows], kind="stable")]
         seconds = time.perf_counter() - start
@@ -65,36 +64,34 @@ class Engine:
         rows = filter_rows(wanted, self.state, self.items, self._texts)
         if wanted.order == "queue":
             self._passed = frozenset(int(row) for row in wanted.leave_out)
-            rows = self._in_queue(rows, wanted)
+            rows = self._order_queue(rows, wanted)
         elif wanted.order == "suspicious":
-            rows = self._suspicious(rows)
+            rows = self._order_suspicious(rows)
         elif wanted.order != "row":
             sign = 1 if wanted.order == "doubtful" else -1
             rows = rows[np.argsort(sign * self.state.certainty[rows], kind="stable")]
         return rows[first : first + count], rows.size
 
     def why(self, row: int) -> Explanation:
-        """What decided the label of a row. Raises ConfigError (C87) for one that does not exist."""
+        """What decided the label of a row, as explain_rows says it. Raises ConfigError (C87) where there is none."""
         if not 0 <= row < len(self.items.ids):
             raise ConfigError("C87", f"there is no row {row}; rows are 0 to {len(self.items.ids) - 1}")
-        spreading, labels = self._spreading, self._spreading.label
-        arrived = spreading.from_row(row)[self.graph.node[labels != UNLABELED]].astype(np.float64)
-        arrived[arrived < SMALLEST] = 0
-        return explained(self._spread.labels, self.graph, labels, row, arrived, spreading.settings)
+        spreading = self._spreading
+        return explain_rows(self._propagation, spreading.label, [row], spreading.settings, system=spreading.system)[0]
 
     def estimate(self) -> Estimate:
         """How many pseudo-labels are right, by the sampled answers."""
         rows = self._sample()
         if not rows.size:
             return estimate_share(np.zeros(0, bool))
-        masses = self._spreading.without_own(rows)
+        masses = self._spreading.leave_own_out(rows)
         says = np.where(masses.any(axis=1), masses.argmax(axis=1), UNLABELED)
         return estimate_share(says == self._answers[rows])
 
     @property
-    def spread(self) -> Spread:
+    def propagation(self) -> Propagation:
         """What the graph says now, with the distributions."""
-        return self._spread
+        return self._propagation
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -114,32 +111,32 @@ class Engine:
     def _sample(self) -> NDArray[np.int64]:
         return find_sample(self._order, self._answers != UNLABELED, self._passed)
 
-    def _solved(self, version: int) -> State:
+    def _solve(self, version: int) -> State:
         labels = self.labels
-        self._spread: Spread = self._spreading.change(labels, known=self._sample().tolist())
-        found = self._spread.labels
+        self._propagation: Propagation = self._spreading.change(labels, known=self._sample().tolist())
+        found = self._propagation.pseudo_labels
         source = np.where(labels != UNLABELED, SOURCES.index("given"), SOURCES.index("propagated"))
         source[~found.reached] = SOURCES.index("none")
         source[self._answers != UNLABELED] = SOURCES.index("answered")
-        score = queue.scores(self._spreading, self._spread)
+        score = queue.score_rows(self._spreading, found)
         return State(found.label, found.certainty, found.reached, source.astype(np.int8), score, version)
 
-    def _in_queue(self, rows: NDArray[np.int64], wanted: RowQuery) -> NDArray[np.int64]:
+    def _order_queue(self, rows: NDArray[np.int64], wanted: RowQuery) -> NDArray[np.int64]:
         free = rows[self._spreading.label[rows] == UNLABELED]
-        ordered = queue.in_order(self.state.score, free, self.graph, self.state.reached)
+        ordered = queue.order_rows(self.state.score, free, self.graph, self.state.reached)
         if not is_plain(wanted):
             return ordered
         open_rows = np.zeros(self._answers.size, bool)
         open_rows[free] = True
         return interleave(ordered, self._order[open_rows[self._order]])
 
-    def _suspicious(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _order_suspicious(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows whose label is given or answered, by how much more another class got from all other labels."""
-        label, spread = self._spreading.label, self._spread
+        label = self._spreading.label
         rows = rows[label[rows] != UNLABELED]
-        share = spread.labels.distribution[rows, label[rows]]
+        share = self._propagation.pseudo_labels.distribution[rows, label[rows]]
         looked = np.sort(rows[np.argsort(share, kind="stable")[:SUSPECTS]])
         count = np.bincount(label[label != UNLABELED], minlength=len(self.items.class_names))
         divided = self._spreading.settings.rules.divide_by_class_size
-        found = judged(looked, label, self._spreading.without_own(looked), count, divided)
+        found = judge_labels(looked, label, self._spreading.leave_own_out(looked), count, divided)
         return looked[np.argsort(-found.suspicion, kind="stable")]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...graph import Graph
-from .incremental import Spread, Spreading
+from ...graph import Graph, PseudoLabels
+from .incremental import Spreading
 
 LEAD = 600  # rows at the head of the queue that are spread over the graph
 POOL = 3000  # rows that they are chosen from
@@ -25,9 +25,9 @@ def doubt(distribution: Float) -> Float:
     return np.divide(two[:, 1], two[:, 0], out=np.ones(len(two)), where=two[:, 0] > 0)
 
 
-def scores(spreading: Spreading, spread: Spread) -> Float:
+def score_rows(spreading: Spreading, found: PseudoLabels) -> Float:
     """(n,) what an answer for each row is worth, from 0 up: its doubt, times what a label there would move, divided by
-    the labels that its class has.
+    the labels that its class has. found: what the graph says now.
 
     A label at row i brings (I - alpha W)^-1_ij to row j, where `mass` of labels is already: it moves the share of j by
     about their ratio. Summed over the doubts of all rows, and by symmetry of the matrix, that is one solution for
@@ -38,23 +38,21 @@ def scores(spreading: Spreading, spread: Spread) -> Float:
     a label. Lone rows without an edge come last.
     """
     graph, node = spreading.graph, spreading.graph.node
-    num_nodes = spread.x.shape[0]
-    unsure = doubt(spread.labels.distribution)
-    mass = np.maximum(spread.x, 0).sum(axis=1)
+    unsure, mass = doubt(found.distribution), spreading.mass
     labelled = np.zeros(graph.num_components, bool)
     labelled[graph.component[node[spreading.label >= 0]]] = True
     reached = labelled[graph.component]
     typical = float(np.median(mass[reached])) if reached.any() else 1.0
     mass = np.where(reached, mass + typical, typical)
-    target = np.bincount(node, unsure, num_nodes) / mass
-    moved = spreading.arriving(target)
+    target = np.bincount(node, unsure, mass.size) / mass
+    moved = spreading.solve_roughly(target)
     label = spreading.label[spreading.label >= 0]
     count = np.bincount(label, minlength=spreading.num_classes)
-    value = unsure * moved[node] / (1 + count[np.maximum(spread.labels.label, 0)])
-    return _with_parts(value, graph, reached)
+    value = unsure * moved[node] / (1 + count[np.maximum(found.label, 0)])
+    return _lift_parts(value, graph, reached)
 
 
-def _with_parts(value: Float, graph: Graph, reached: NDArray[np.bool_]) -> Float:
+def _lift_parts(value: Float, graph: Graph, reached: NDArray[np.bool_]) -> Float:
     """Rows that no label reaches: above all others, by the size of their part; 0 where it is a lone node."""
     size = np.bincount(graph.component[graph.node], minlength=graph.num_components)
     nodes = np.bincount(graph.component, minlength=graph.num_components)
@@ -69,7 +67,7 @@ def _with_parts(value: Float, graph: Graph, reached: NDArray[np.bool_]) -> Float
     return value
 
 
-def in_order(
+def order_rows(
     score: Float, candidates: NDArray[np.int64], graph: Graph, reached: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """The candidates by score, the first LEAD of them so that a page is not one clump.
