@@ -219,7 +219,7 @@ class RemovesFirst(Checkpoints):
     """Makes room before it writes."""
 
     def save(self, step, state):
-        for _, folder in self._found():
+        for _, folder in self._list_found():
             checkpoint.remove_folder(folder)
         return super().save(step, state)
 

@@ -125,13 +125,13 @@ def half_hashed(path, manifest, most):
     return VERIFIED(path, manifest, most) if path.name == TENSORS else path.read_bytes()
 
 
-VERIFIED = snapshot._verified
+VERIFIED = snapshot._read_verified
 
 
 @pytest.mark.lane("F4", faulty=True)
 @pytest.mark.parametrize("reader", [unhashed, sized_only, half_hashed])
 def test_the_flips_find_a_reader_that_does_not_hash(store, monkeypatch, reader):
-    monkeypatch.setattr(snapshot, "_verified", reader)
+    monkeypatch.setattr(snapshot, "_read_verified", reader)
     assert flips_found(store, [one for name in FILES for one in random_flips(store, name, 100)]) < 300
 
 
@@ -225,7 +225,7 @@ def test_nan_is_not_saved_and_the_tensor_is_named(store, number):
 
 def test_nan_that_is_there_is_not_resumed_from(store, monkeypatch):
     with monkeypatch.context() as careless:
-        careless.setattr(snapshot, "_not_finite", lambda tensors: [])
+        careless.setattr(snapshot, "_find_not_finite", lambda tensors: [])
         store.save(30, Snapshot({"w": torch.tensor([1, torch.nan])}, {}))
     step, warned = passed_over(store)
     assert step == 20
