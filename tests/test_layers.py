@@ -66,9 +66,8 @@ MAY_IMPORT = {
     "commands/review": SHARED | {"data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
     "cli": {"errors", "cli", "typer", "training/method_table"}
-    | {"graph", "data", "recipes", "runs", "report", "review", "commands", "storage"},
+    | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},
-    "cli/train": {"errors", "cli", "data", "nets/model", "recipes", "runs", "commands", "typer"},
     "cli/review": {"errors", "commands", "review", "fastapi", "uvicorn", "typer"},
     "__main__": {"cli"},
     "__init__": {"conventions", "errors", "estimator", "graph", "nets/model", "runs", "commands/from_python"},

@@ -1,9 +1,9 @@
-"""Options that several commands share, and those of `propagate`; and the graph settings that they make."""
+"""Options that several commands share, and those of `propagate`; and the settings that they make."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from ..training.method_table import MethodWord, describe_words
 
 if TYPE_CHECKING:
+    from ..commands.training import RunOptions
     from ..graph import GraphSettings
 
 # Of several commands
@@ -140,3 +141,11 @@ def parse_recall(recall: str) -> float | Literal["exact"] | None:
     except ValueError:
         what = f"recall is {recall!r}, expected a number from 0.5 up to below 1, exact or auto"
         raise ConfigError("C29", what) from None
+
+
+def run_options(device: str, minutes: float, **more: Any) -> RunOptions:
+    """How to train. Raises ConfigError (C7) for a device that is not there. minutes: between two checkpoints."""
+    from ..commands.training import RunOptions
+    from ..nets.model import choose_device
+
+    return RunOptions(device=choose_device(device), save_every=60 * minutes, **more)

@@ -77,8 +77,6 @@ def reproduce(
     from ..commands.reproduce.outcomes import describe_rows
     from ..commands.reproduce.run import Request, reproduce_from
     from ..commands.reproduce.text import format_list, format_tables
-    from ..commands.training import RunOptions
-    from ..nets.model import choose_device
 
     hush(quiet)
     benchmarks = _benchmarks(dataset, listing)
@@ -87,10 +85,10 @@ def reproduce(
         raise ConfigError("C60", "which cell?", do="name --labels and --method, or give --all or --list")
     cells = [cell for one in benchmarks for cell in list_cells(one, num_labels, method)]
     if not listing:
-        how = RunOptions(
-            device=choose_device(device),
+        how = options.run_options(
+            device,
+            save_every,
             speed=speed,
-            save_every=60 * save_every,
             resume=True,
             allow_inexact=allow_inexact,
             quiet=quiet,

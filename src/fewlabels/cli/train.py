@@ -86,8 +86,6 @@ def train(
     graph = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from ..commands.text import format_training
     from ..commands.train import ImageSource, run_images
-    from ..commands.training import RunOptions
-    from ..nets.model import choose_device
     from ..recipes.images import ImageOptions
 
     results = run_images(
@@ -106,10 +104,10 @@ def train(
             method, network, seed=seed, epochs=epochs, flip=flip, graph=graph, scale=scale, learning_rate=learning_rate
         ),
         folder,
-        RunOptions(
-            device=choose_device(device),
+        options.run_options(
+            device,
+            save_every,
             speed=speed,
-            save_every=60 * save_every,
             resume=resume,
             allow_inexact=allow_inexact,
             quiet=quiet,
