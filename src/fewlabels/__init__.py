@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .nets.model import Model, load_model
     from .runs import read_run, verify_run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "UNLABELED",
