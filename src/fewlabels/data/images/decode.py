@@ -56,14 +56,14 @@ class Header:
     kind: str
 
 
-def expect(max_pixels: int) -> None:
+def allow_pixels(max_pixels: int) -> None:
     """In this process images may have so many pixels: Pillow has a limit of its own, which is raised to that."""
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels)
 
 
 def read_header(file: ImageFile, max_pixels: int = MAX_PIXELS) -> Header:
     """Size and kind of an image, without decoding its pixels. Raises BadImage."""
-    with _opened(file, max_pixels) as image:
+    with _open_image(file, max_pixels) as image:
         kind = "JPEG" if image.format == PHOTO else str(image.format)
         return Header(*image.size, image.mode in GREY, _has_more(image), kind)
 
@@ -73,19 +73,19 @@ def decode(file: ImageFile, size: int, grey: bool, max_pixels: int = MAX_PIXELS)
 
     16 bits are scaled to 8, transparency becomes white, CMYK and palettes become RGB.
     """
-    with _opened(file, max_pixels) as image:
+    with _open_image(file, max_pixels) as image:
         image.load()  # all of it: a file cut in half fails only here
-        picture = _eight_bit(_upright(image)).convert("L" if grey else "RGB")
+        picture = _to_eight_bit(_turn_upright(image)).convert("L" if grey else "RGB")
         return picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), method=RESAMPLING)
 
 
-def with_end(file: ImageFile) -> bytes:
+def add_jpeg_end(file: ImageFile) -> bytes:
     """A JPEG with an end put to it: so one that is cut off can be decoded, and what is missing becomes grey.
 
     Pillow's own switch for that would hold for every image of the process. Raises BadImage for other kinds of files.
     """
     try:
-        with _bytes_of(file) as opened:
+        with _open_bytes(file) as opened:
             content = opened.read()
     except OSError as problem:
         raise BadImage(problem.strerror or str(problem)) from problem
@@ -99,21 +99,21 @@ def small_png(file: ImageFile, longest: int, max_pixels: int = MAX_PIXELS) -> by
 
     Made of pixels alone: no profile, note or other byte of the file is in it.
     """
-    with _opened(file, max_pixels) as image:
+    with _open_image(file, max_pixels) as image:
         image.draft(None, (longest, longest))  # JPEG: decodes an eighth, a quarter or a half, where that is enough
         image.load()
-        picture = _eight_bit(_upright(image))
+        picture = _to_eight_bit(_turn_upright(image))
         picture = picture.convert("L" if picture.mode in GREY else "RGB")
         picture.thumbnail((longest, longest), RESAMPLING)
-        return _as_png(picture)
+        return _write_png(picture)
 
 
 def png(pixels: np.ndarray) -> bytes:
     """(h, w), (h, w, 1) or (h, w, 3) uint8 as a PNG file."""
-    return _as_png(Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels))
+    return _write_png(Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels))
 
 
-def _as_png(picture: Image.Image) -> bytes:
+def _write_png(picture: Image.Image) -> bytes:
     out = io.BytesIO()
     picture.info.clear()  # or the file's colour profile and notes would be written again
     picture.save(out, "PNG")
@@ -121,14 +121,14 @@ def _as_png(picture: Image.Image) -> bytes:
 
 
 @contextmanager
-def _opened(source: ImageFile, max_pixels: int) -> Iterator[Image.Image]:
+def _open_image(source: ImageFile, max_pixels: int) -> Iterator[Image.Image]:
     """The image, its header checked. All that goes wrong inside the block becomes BadImage.
 
     Warnings are silenced: Pillow warns about odd EXIF and TIFF tags, which do not matter for the pixels, and about
     sizes, which are checked here.
     """
     try:
-        with warnings.catch_warnings(), _bytes_of(source) as file:
+        with warnings.catch_warnings(), _open_bytes(source) as file:
             warnings.simplefilter("ignore")
             _check_start(file)
             with Image.open(file, formats=FORMATS) as image:
@@ -148,7 +148,7 @@ def _opened(source: ImageFile, max_pixels: int) -> Iterator[Image.Image]:
         raise BadImage(f"{type(problem).__name__}: {problem}") from problem
 
 
-def _bytes_of(source: ImageFile) -> BinaryIO:
+def _open_bytes(source: ImageFile) -> BinaryIO:
     """A regular file, opened without following a link and without waiting for the other end of a FIFO; or its bytes."""
     if source is None:
         raise BadImage("no image bytes (null)")
@@ -195,7 +195,7 @@ def _has_more(image: Image.Image) -> bool:
     return True
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn_upright(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF orientation says; as it is where the EXIF data is damaged."""
     try:
         return ImageOps.exif_transpose(image)
@@ -203,7 +203,7 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _to_eight_bit(image: Image.Image) -> Image.Image:
     """The image as L or RGB, or another 8-bit mode that Pillow turns into RGB without a choice to make."""
     if image.mode in SIXTEEN_BIT:
         return _scaled(image)

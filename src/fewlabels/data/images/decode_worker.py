@@ -16,7 +16,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .decode import BadImage, Header, ImageFile, decode, expect, read_header, small_png, with_end
+from .decode import BadImage, Header, ImageFile, add_jpeg_end, allow_pixels, decode, read_header, small_png
 
 if sys.platform != "win32":
     import resource
@@ -85,13 +85,13 @@ def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
     return (kind, data) if len(data) == length else None
 
 
-def answer_to(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+def answer_file(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
     """Kind and content: SQUARE and its pixels (TRUNCATED where that was needed to get them), FACTS and a packed Header,
     SMALL and a PNG, or REASON and why it is a bad image.
     """
     try:
         if request.wanted != Wanted.HEADER:
-            return _image(file, request, max_pixels)
+            return _decode_image(file, request, max_pixels)
         found = read_header(file, max_pixels)
         return FACTS, HEADER.pack(found.width, found.height, found.grey, found.more, found.kind.encode())
     except BadImage as problem:
@@ -100,24 +100,24 @@ def answer_to(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes
         return REASON, b"decoding it takes too much memory"
 
 
-def _image(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+def _decode_image(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
     try:
-        return _decoded(file, request, max_pixels)
+        return _decode(file, request, max_pixels)
     except BadImage as problem:
         if request.accept_truncated:
             with suppress(BadImage):
-                kind, data = _decoded(with_end(file), request, max_pixels)
+                kind, data = _decode(add_jpeg_end(file), request, max_pixels)
                 return (TRUNCATED if kind == SQUARE else kind), data
         raise problem
 
 
-def _decoded(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+def _decode(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
     if request.wanted == Wanted.PICTURE:
         return SMALL, small_png(file, request.size, max_pixels)
     return SQUARE, decode(file, request.size, request.wanted == Wanted.GREY, max_pixels).tobytes()
 
 
-def header_of(data: bytes) -> Header:
+def unpack_header(data: bytes) -> Header:
     """The Header of a FACTS answer."""
     width, height, grey, more, kind = HEADER.unpack(data)
     return Header(width, height, grey, more, kind.rstrip(b"\0").decode())
@@ -125,14 +125,14 @@ def header_of(data: bytes) -> Header:
 
 def serve(questions: IO[bytes], answers: IO[bytes], seconds: float, max_pixels: int) -> None:
     """Answer requests until there are no more. seconds: of processor time for a file; the process ends beyond it."""
-    expect(max_pixels)
+    allow_pixels(max_pixels)
     answers.write(READY)
     answers.flush()
     while request := read_request(questions):
         for file in request.files:
             if sys.platform != "win32":
                 signal.setitimer(signal.ITIMER_PROF, seconds)  # counts work, so a busy machine rejects nothing
-            kind, data = answer_to(file, request, max_pixels)
+            kind, data = answer_file(file, request, max_pixels)
             answers.write(PART.pack(kind, len(data)) + data)
         answers.flush()  # not each at once, which would cost as much as decoding a small image
 

@@ -28,8 +28,8 @@ from .decode_worker import (
     TRUNCATED,
     Request,
     Wanted,
-    header_of,
     read_answer,
+    unpack_header,
     write_request,
 )
 
@@ -93,8 +93,10 @@ class Decoders:
         """
         wanted = Wanted.HEADER if not size else Wanted.GREY if grey else Wanted.COLOUR
         waiting: deque[Future[list[Answer]]] = deque()
-        for batch in _batches(files):
-            waiting.append(self._threads.submit(self._decoded, Request(batch, wanted, size, self._accept_truncated)))
+        for batch in _make_batches(files):
+            waiting.append(
+                self._threads.submit(self._decode_each, Request(batch, wanted, size, self._accept_truncated))
+            )
             if len(waiting) > 2 * self._count:
                 yield from waiting.popleft().result()
         while waiting:
@@ -103,20 +105,20 @@ class Decoders:
     def small_png(self, file: ImageFile, longest: int) -> bytes:
         """The whole image as a PNG, as decode.small_png makes it. Raises BadImage, StorageError (I14)."""
         request = Request([file], Wanted.PICTURE, longest, self._accept_truncated)
-        (answer,) = self._threads.submit(self._decoded, request).result()
+        (answer,) = self._threads.submit(self._decode_each, request).result()
         if isinstance(answer, BadImage):
             raise answer
         assert isinstance(answer, bytes)
         return answer
 
-    def _decoded(self, request: Request) -> list[Answer]:
-        found, _ = self._asked(request)
+    def _decode_each(self, request: Request) -> list[Answer]:
+        found, _ = self._ask(request)
         for file in request.files[len(found) :]:  # each alone: it ends its process once more, or another file did
-            answer, reason = self._asked(request._replace(files=[file]))
+            answer, reason = self._ask(request._replace(files=[file]))
             found += answer or [BadImage(reason)]
         return found
 
-    def _asked(self, request: Request) -> tuple[list[Answer], str]:
+    def _ask(self, request: Request) -> tuple[list[Answer], str]:
         """The answers; where they are fewer than the files, how the process ended."""
         process = self._process()
         found = process.answers(request)
@@ -139,7 +141,7 @@ class Decoders:
         return process
 
 
-def _batches(files: Iterable[ImageFile]) -> Iterator[list[ImageFile]]:
+def _make_batches(files: Iterable[ImageFile]) -> Iterator[list[ImageFile]]:
     batch: list[ImageFile] = []
     size = 0
     for file in files:
@@ -198,7 +200,7 @@ class _Process:
         try:
             write_request(self._questions, request)
             while len(found) < len(request.files) and (one := read_answer(self._answers)) is not None:
-                found.append(_answer(*one, request.size))
+                found.append(_unpack(*one, request.size))
         except BrokenPipeError:
             pass
         finally:
@@ -220,12 +222,12 @@ class _Process:
         return f"its decoder crashed ({_name(status)})"
 
 
-def _answer(kind: bytes, data: bytes, size: int) -> Answer:
+def _unpack(kind: bytes, data: bytes, size: int) -> Answer:
     if kind in (SQUARE, TRUNCATED):
         pixels = np.frombuffer(data, np.uint8).reshape(size, size, -1)
         return pixels if kind == SQUARE else Truncated(pixels)
     if kind == FACTS:
-        return header_of(data)
+        return unpack_header(data)
     return data if kind == SMALL else BadImage(data.decode())
 
 

@@ -65,7 +65,7 @@ class Pictures:
             if (row, longest) in self._kept:
                 self._kept.move_to_end((row, longest))
                 return self._kept[row, longest]
-        made = self._made(row, longest)
+        made = self._make(row, longest)
         with self._lock:
             self._keep((row, longest), made)
         return made
@@ -74,7 +74,7 @@ class Pictures:
         """End the processes that decode."""
         self._decoders.close()
 
-    def _made(self, row: int, longest: int) -> bytes:
+    def _make(self, row: int, longest: int) -> bytes:
         at = int(self._places[row])
         if at < 0:
             raise BadImage("no longer among the images")
@@ -125,10 +125,10 @@ def open_pictures(facts: Mapping[str, Any], ids: Sequence[str]) -> Pictures:
     Raises ImageError or ConfigError where the images can no longer be found.
     """
     most = int(facts.get("max_pixels", MAX_PIXELS))
-    return Pictures(_source(facts), ids, accept_truncated=bool(facts.get("accept_truncated")), max_pixels=most)
+    return Pictures(_open_source_of(facts), ids, accept_truncated=bool(facts.get("accept_truncated")), max_pixels=most)
 
 
-def _source(facts: Mapping[str, Any]) -> Source:
+def _open_source_of(facts: Mapping[str, Any]) -> Source:
     if facts["kind"] == "digits":
         digits = load_digits()
         return pixel_source(digits.pixels, digits.ids)

@@ -76,12 +76,12 @@ def read_images(
     source = open_source(path, folder_labels=folder_labels)
     rejected = dict(source.refused)
     with Decoders(accept_truncated=accept_truncated, max_pixels=max_pixels) as decoders:
-        headers = _headers(source, rejected, decoders)
+        headers = _read_headers(source, rejected, decoders)
         _check_rejected(source, rejected, on_bad_image, path)
-        size = image_size or _own_size(headers.values())
+        size = image_size or _choose_size(headers.values())
         grey = all(header.grey for header in headers.values())
-        squares = decoders.answers(_not_in(rejected, source), size, grey)
-        found = _decoded(source, rejected, squares, (size, size, 1 if grey else 3), progress)
+        squares = decoders.answers(_files_left(rejected, source), size, grey)
+        found = _decode_all(source, rejected, squares, (size, size, 1 if grey else 3), progress)
     _check_rejected(source, rejected, on_bad_image, path)
     return Images(
         found.pixels,
@@ -89,7 +89,7 @@ def read_images(
         [source.names[at] for at in found.kept],
         source.class_names,
         [(source.ids[at], rejected[at]) for at in sorted(rejected)],
-        _noted(source, {at: headers[at] for at in found.kept}, found.truncated, os.fspath(path)),
+        _note_oddities(source, {at: headers[at] for at in found.kept}, found.truncated, os.fspath(path)),
     )
 
 
@@ -102,7 +102,7 @@ def read_colour(source: Source, size: int, progress: Progress | None, where: obj
     _check_rejected(source, rejected, "fail", where)
     with Decoders() as decoders:
         squares = decoders.answers(source.files(), size)
-        found = _decoded(source, rejected, squares, (size, size, 3), progress)
+        found = _decode_all(source, rejected, squares, (size, size, 3), progress)
     _check_rejected(source, rejected, "fail", where)
     return Images(found.pixels, source.ids, source.names, source.class_names, [])
 
@@ -122,20 +122,20 @@ def _demand_whole(name: str, value: object, known: range, do: str) -> None:
         raise ConfigError("C20", what, where=name, do=do)
 
 
-def _not_in(rejected: dict[int, str], source: Source) -> Iterator[ImageFile]:
+def _files_left(rejected: dict[int, str], source: Source) -> Iterator[ImageFile]:
     """The files of the images that are not rejected yet."""
     known = frozenset(rejected)
     return (file for at, file in enumerate(source.files()) if at not in known)
 
 
-def _headers(source: Source, rejected: dict[int, str], decoders: Decoders) -> dict[int, Header]:
+def _read_headers(source: Source, rejected: dict[int, str], decoders: Decoders) -> dict[int, Header]:
     """By position, the headers of the images that have one; others are added to `rejected`.
 
     Needed before decoding: the size and the channels of the array depend on all of them.
     """
     headers: dict[int, Header] = {}
     places = [at for at in range(len(source.ids)) if at not in rejected]
-    for at, found in zip(places, decoders.answers(_not_in(rejected, source)), strict=True):
+    for at, found in zip(places, decoders.answers(_files_left(rejected, source)), strict=True):
         if isinstance(found, Header):
             headers[at] = found
         else:
@@ -143,7 +143,7 @@ def _headers(source: Source, rejected: dict[int, str], decoders: Decoders) -> di
     return headers
 
 
-def _noted(source: Source, headers: Mapping[int, Header], truncated: Sequence[int], path: str) -> list[Note]:
+def _note_oddities(source: Source, headers: Mapping[int, Header], truncated: Sequence[int], path: str) -> list[Note]:
     """A note for each thing that is odd about the images that are used, and a warning for each kind of them."""
     several = [at for at, header in headers.items() if header.more]
     misnamed = [at for at, header in headers.items() if source.are_files and _is_misnamed(source.ids[at], header.kind)]
@@ -160,7 +160,7 @@ def _is_misnamed(id: str, kind: str) -> bool:
     return os.path.splitext(id)[1].lower() not in ENDINGS_OF[kind]
 
 
-def _own_size(headers: Iterable[Header]) -> int:
+def _choose_size(headers: Iterable[Header]) -> int:
     sizes = {(header.width, header.height) for header in headers}
     width, height = next(iter(sizes))
     return width if len(sizes) == 1 and width == height <= LARGEST_OWN_SIZE else DEFAULT_SIZE
@@ -174,7 +174,7 @@ class _Decoded(NamedTuple):
     truncated: list[int]
 
 
-def _decoded(
+def _decode_all(
     source: Source,
     rejected: dict[int, str],
     squares: Iterable[Answer],
@@ -183,7 +183,7 @@ def _decoded(
 ) -> _Decoded:
     """The images; those that fail are added to `rejected`."""
     places = [at for at in range(len(source.ids)) if at not in rejected]
-    pixels = _allocated((len(places), *shape))
+    pixels = _allocate((len(places), *shape))
     kept: list[int] = []
     truncated: list[int] = []
     walk: Iterable[Any] = zip(places, squares, strict=True)
@@ -199,7 +199,7 @@ def _decoded(
     return _Decoded(pixels[: len(kept)], kept, truncated)
 
 
-def _allocated(shape: tuple[int, ...]) -> np.ndarray:
+def _allocate(shape: tuple[int, ...]) -> np.ndarray:
     try:
         return np.empty(shape, np.uint8)
     except MemoryError as problem:

@@ -205,7 +205,7 @@ def _parquet_source(files: list[Path]) -> Source:
         whole = is_whole(plain_type(table.schema.field(label).type))
         names = [None if whole and name == "-1" else name for name in label_texts(table, label)]
     else:
-        names = _named(table, label, class_names)
+        names = _name_classes(table, label, class_names)
     rows = ParquetRows(table.files, image)
     return Source(_ids(table, image, kind), names, lambda: _parquet_images(table, image), class_names, file=rows.file)
 
@@ -246,7 +246,7 @@ def _declared_classes(table: Table, label: str) -> list[str] | None:
     return names if numbers and isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
-def _named(table: Table, label: str, class_names: list[str]) -> list[str | None]:
+def _name_classes(table: Table, label: str, class_names: list[str]) -> list[str | None]:
     codes = [-1 if code is None else code for code in table.column(label).to_pylist()]
     if bad := [f"row {row + 1}: {code}" for row, code in enumerate(codes) if not -1 <= code < len(class_names)]:
         what = f"class numbers outside the {len(class_names)} declared classes"
