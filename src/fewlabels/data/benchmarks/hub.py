@@ -9,7 +9,8 @@ from typing import Any
 
 from ...errors import ConfigError, ImageError, shown
 from ..images.decode import ImageFile
-from ..images.sources import BATCH_ROWS, IMAGE_COLUMNS, LABEL_COLUMNS, Source
+from ..images.metadata import LABEL_COLUMNS
+from ..images.sources import BATCH_ROWS, IMAGE_COLUMNS, Source
 from .facts import Benchmark
 
 HUB = "hub"
