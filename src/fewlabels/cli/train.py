@@ -42,6 +42,21 @@ AcceptTruncated = Annotated[
 MaxPixels = Annotated[
     int, typer.Option(metavar="N", help="Most pixels of an image; one with more is not read. Memory grows with it.")
 ]
+Folder = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--folder",
+        metavar="NAME=WHAT",
+        help="What a sub-folder is whose name says something else: class, unlabeled or skip. May be given again.",
+    ),
+]
+PixelRange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW:HIGH",
+        help="Of images with more than 8 bits: what becomes black and white, such as 0:4095. Default: what occurs.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 SpeedName = Literal["deterministic", "fast"]
 Speed = Annotated[
@@ -139,6 +154,8 @@ def train(
     on_bad_image: OnBadImage = "skip",
     accept_truncated: AcceptTruncated = False,
     max_pixels: MaxPixels = 64_000_000,
+    folder: Folder = None,
+    pixel_range: PixelRange = None,
     delimiter: Delimiter = ",",
     encoding: Encoding = "utf-8",
     ignore_unknown_ids: IgnoreUnknown = False,
@@ -156,15 +173,15 @@ def train(
 ) -> None:
     """Train on images with few labels: a model, and labels with certainty for every image.
 
-    Labels come from the --labels file, or else from the names of the sub-folders (unlabeled/ for none) or the label
-    column. The id of an image is its path below DATA, or the id column. In Parquet the images are the column image or
-    img.
+    Labels come from the --labels file, or else from a metadata.csv, .jsonl or .parquet among the images (columns
+    file_name and label), the names of the sub-folders (unlabeled/ for none) or the label column. The id of an image is
+    its path below DATA, or the id column. In Parquet the images are the column image or img.
     """
     need_training_packages()
     _resumable(out, resume, allow_inexact)
     quiet = quiet or not speaks()
     hush(quiet)
-    folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
+    place = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
     given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
     graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from ..commands.tables import training_table
@@ -172,12 +189,11 @@ def train(
     from ..commands.training import RunOptions
     from ..recipes.images import ImageOptions
 
+    reading = continue_from, accept_truncated, max_pixels, _folders(folder), _pixel_range(pixel_range)
     results = run_images(
-        ImageSource(
-            data, given, test, image_size, on_bad_image, ignore_unknown_ids, continue_from, accept_truncated, max_pixels
-        ),
+        ImageSource(data, given, test, image_size, on_bad_image, ignore_unknown_ids, *reading),
         ImageOptions(seed, epochs, flip, graph, method, network, scale, learning_rate),
-        folder,
+        place,
         RunOptions(
             checked_device(device),
             speed,
@@ -192,10 +208,10 @@ def train(
     if not speaks():
         return
     if as_json:
-        print_json(results | {"run": str(folder)})
+        print_json(results | {"run": str(place)})
     else:
         print(training_table(results))
-        say_where(folder)
+        say_where(place)
 
 
 def _resumable(out: Path | None, resume: bool, allow_inexact: bool) -> None:
@@ -234,6 +250,29 @@ def _given(
     from ..data.labels.files import read_labels
 
     return read_labels(path, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)) if path else None
+
+
+def _folders(texts: list[str] | None) -> dict[str, str]:
+    """NAME=WHAT by name. Raises ConfigError (C20) for a text without "=" ."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, what = text.rpartition("=")
+        if not equals or not name:
+            do = "write NAME=class, NAME=unlabeled or NAME=skip"
+            raise ConfigError("C20", f"{text!r} says nothing of a folder", where="--folder", do=do)
+        found[name.rstrip("/")] = what
+    return found
+
+
+def _pixel_range(text: str | None) -> tuple[int, int] | None:
+    """LOW:HIGH as two numbers. Raises ConfigError (C20)."""
+    if text is None:
+        return None
+    low, _, high = text.partition(":")
+    if not (low.isascii() and low.isdigit() and high.isascii() and high.isdigit()):
+        do = "write two whole numbers, such as 0:4095"
+        raise ConfigError("C20", f"{text!r} is no LOW:HIGH", where="--pixel-range", do=do)
+    return int(low), int(high)
 
 
 def speaks() -> bool:

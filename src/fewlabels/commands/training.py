@@ -280,7 +280,7 @@ class _Run:
         writer.insights(insights)
         config = {
             "network": asdict(self.settings.network),
-            "image_input": asdict(self.image_input),
+            "image_input": self.image_input.facts(),
             "class_names": names,
         }
         writer.model(weights_of(trained.network), config)

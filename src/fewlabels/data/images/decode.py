@@ -34,6 +34,7 @@ MAX_ASPECT = 100
 RESAMPLING = Image.Resampling.BILINEAR
 SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 SIXTEEN_BIT_COLOUR = re.compile("(RGB|RGBA|RGBX|LA);16([BLN])")  # of which Pillow keeps the upper byte alone
+SIGNIFICANT_BITS = re.compile(r'SignificantBits="(9|1[0-6])"')  # in the description of an OME-TIFF
 FULL_RANGE = (0, 65535)
 PHOTO = "MPO"  # a JPEG with its preview
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -322,6 +323,8 @@ def _declared_highest(image: Image.Image) -> int | None:
     most = most[0] if isinstance(most, tuple) and most else most
     if 8 < bits < 16:
         return int((1 << bits) - 1)
+    if found := SIGNIFICANT_BITS.search(str(tags.get(270, ""))):
+        return int((1 << int(found[1])) - 1)
     return int(most) if most in [(1 << depth) - 1 for depth in range(9, 16)] else None
 
 

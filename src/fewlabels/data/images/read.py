@@ -23,6 +23,7 @@ DEFAULT_SIZE = 64
 SIZES = range(2, 4097)
 PIXELS = range(4, 1_000_000_001)
 VALUES = range(65536)
+LEAST_SHARE = 1 / 16  # of the range of values
 ODD = {
     "I2": "of a JPEG that is cut off the missing part is grey",
     "I9": "of images with several frames or pages the first one is used",
@@ -102,7 +103,7 @@ def read_images(  # noqa: PLR0913  a door of keywords
         _check_rejected(source, rejected, on_bad_image, path)
         size = image_size or _choose_size(headers.values())
         grey = all(header.grey for header in headers.values())
-        used = _choose_range(headers.values(), pixel_range)
+        used = _choose_range(source, headers, pixel_range)
         squares = decoders.answers(_files_left(rejected, source), size, grey, used or FULL_RANGE)
         found = _decode_all(source, rejected, squares, (size, size, 1 if grey else 3), progress)
     _check_rejected(source, rejected, on_bad_image, path)
@@ -177,20 +178,24 @@ def _read_headers(source: Source, rejected: dict[int, str], decoders: Decoders) 
     return headers
 
 
-def _choose_range(headers: Iterable[Header], asked: PixelRange | None) -> PixelRange | None:
+def _choose_range(source: Source, headers: Mapping[int, Header], asked: PixelRange | None) -> PixelRange | None:
     """What becomes 0 and 255 of pixels of more than 8 bits; None where no file leaves that open. Warns (I51)."""
-    deep = [header.deep for header in headers if header.deep is not None]
+    deep = {at: header.deep for at, header in headers.items() if header.deep is not None}
     if not deep:
         return None
-    low, high = min(low for low, _ in deep), max(high for _, high in deep)
+    low, high = min(low for low, _ in deep.values()), max(high for _, high in deep.values())
     most = FULL_RANGE[1]
     used = asked or ((low, high) if 0 < high - low <= most // 2 else FULL_RANGE)
+    least = (used[1] - used[0]) * LEAST_SHARE
+    faint = [source.ids[at] for at, (darkest, brightest) in deep.items() if brightest - darkest < least]
     said = f"{len(deep):,} images of more than 8 bits with values from {low:,} to {high:,}: {used[0]:,} becomes 0 and "
-    said += f"{used[1]:,} becomes 255 in all of them"
+    said += f"{used[1]:,} becomes 255 in all of them (--pixel-range)"
     if low < used[0] or high > used[1]:
         said += "; what is outside of that is cut off"
-    if used != FULL_RANGE:
-        _warn_all({"I51": f"{said} (--pixel-range)"})
+    if faint:
+        said += f"; little is left of those that use less than a sixteenth of it: {listed(faint)}"
+    if faint or used != FULL_RANGE:
+        _warn_all({"I51": said})
     return used
 
 

@@ -74,7 +74,7 @@ def open_source(
     if kind := archive_kind(head):
         raise ImageError("I20", f"{kind}; archives are not unpacked", where=source, do="unpack it, pass the folder")
     kind = "a single image" if image_kind(head) or source.suffix.lower() in ENDINGS else other_kind(source.name, head)
-    what = kind if kind == "a single image" else f"neither a folder nor a Parquet file but {kind}"
+    what = kind if kind == "a single image" else f"neither a folder nor a Parquet file ({kind})"
     raise ImageError("I31", what, where=source, do="pass the folder that holds the images, or a Parquet file")
 
 
