@@ -35,6 +35,8 @@ RESAMPLING = Image.Resampling.BILINEAR
 SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 SIXTEEN_BIT_COLOUR = re.compile("(RGB|RGBA|RGBX|LA);16([BLN])")  # of which Pillow keeps the upper byte alone
 SIGNIFICANT_BITS = re.compile(r'SignificantBits="(9|1[0-6])"')  # in the description of an OME-TIFF
+BITS, PHOTOMETRIC, DESCRIPTION, MAX_VALUE, PLANAR = 258, 262, 270, 281, 284  # tags of a TIFF
+WHITE_IS_ZERO, IN_PLANES = 0, 2
 FULL_RANGE = (0, 65535)
 PHOTO = "MPO"  # a JPEG with its preview
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -230,6 +232,9 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
         raise BadImage(f"{width} x {height} pixels; both sides need at least {MIN_SIDE}")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise BadImage(f"{width} x {height} pixels; one side is more than {MAX_ASPECT} times the other")
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(PLANAR) == IN_PLANES and len(image.getbands()) > 1 and max(tags.get(BITS, (8,)), default=8) > 8:
+        raise BadImage("a TIFF of more than 8 bits with one colour after the other; save it with interleaved channels")
     if image.mode not in GREY + COLOURED:
         raise BadImage(f"pixels of mode {image.mode!r} (such as floating point) have no defined grey value")
 
@@ -263,9 +268,11 @@ def _read_picture(image: Image.Image, file: ImageFile, max_pixels: int, pixel_ra
     if not _is_deep(image):
         image.load()  # all of it: a file cut in half fails only here
         return _make_opaque(_turn_upright(image))
-    highest = _declared_highest(image)
+    highest, tags = _declared_highest(image), getattr(image, "tag_v2", {})
     values, alpha = _read_deep(image, file, max_pixels)
     picture = Image.fromarray(_scale(values, pixel_range if highest is None else (0, highest)))
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and picture.mode == "L":
+        picture = ImageOps.invert(picture)
     if alpha is not None:
         picture.putalpha(Image.fromarray(alpha))
     return _make_opaque(picture)
@@ -315,15 +322,15 @@ def _is_deep(image: Image.Image) -> bool:
 
 def _declared_highest(image: Image.Image) -> int | None:
     """The largest value that a pixel of more than 8 bits may have, where the file says so."""
-    if image.format == "PPM":
-        return FULL_RANGE[1]  # Pillow has scaled to this by the file's own number
+    if image.format in ("PPM", "HEIF"):
+        return FULL_RANGE[1]  # Pillow or its plugin has scaled to this by the file's own depth
     tags = getattr(image, "tag_v2", {})  # of a TIFF
-    bits = max(tags.get(258, (16,)), default=16)  # BitsPerSample
-    most = tags.get(281, (0,))  # MaxSampleValue, which some programs set to what just occurs: only depths are believed
+    bits = max(tags.get(BITS, (16,)), default=16)
+    most = tags.get(MAX_VALUE, (0,))  # which some programs set to what just occurs: only depths are believed
     most = most[0] if isinstance(most, tuple) and most else most
     if 8 < bits < 16:
         return int((1 << bits) - 1)
-    if found := SIGNIFICANT_BITS.search(str(tags.get(270, ""))):
+    if found := SIGNIFICANT_BITS.search(str(tags.get(DESCRIPTION, ""))):
         return int((1 << int(found[1])) - 1)
     return int(most) if most in [(1 << depth) - 1 for depth in range(9, 16)] else None
 

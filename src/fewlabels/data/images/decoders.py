@@ -103,9 +103,8 @@ class Decoders:
         wanted = Wanted.HEADER if not size else Wanted.GREY if grey else Wanted.COLOUR
         waiting: deque[Future[list[Answer]]] = deque()
         for batch in _make_batches(files):
-            waiting.append(
-                self._threads.submit(self._decode_each, Request(batch, wanted, size, self._accept_truncated))
-            )
+            request = Request(batch, wanted, size, self._accept_truncated, pixel_range)
+            waiting.append(self._threads.submit(self._decode_each, request))
             if len(waiting) > 2 * self._count:
                 yield from waiting.popleft().result()
         while waiting:

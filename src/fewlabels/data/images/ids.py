@@ -56,7 +56,7 @@ def _explain_unknown(labels: LabelFile, unknown: Sequence[int], ids: Sequence[st
     for what, of_label, of_image in CHANGES:
         known = _unique_by(ids, lambda id, of_image=of_image: of_image(_normal_form(id)))  # type: ignore[misc]
         would = [known.get(_normal_form(of_label(_normal_form(labels.ids[at])))) for at in unknown]
-        if None not in would and len(set(would)) == len(would):
+        if None not in would and len(set(would)) == len(would) and not set(would) & set(labels.ids):
             first = unknown[0]
             rows = [f"{labels.ids[at]}: {id}" for at, id in zip(unknown, would, strict=True)]
             do = f"write ids as images have them, such as {shown(would[0])!r}"
