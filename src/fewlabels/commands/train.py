@@ -99,7 +99,7 @@ class ImageSource:
             accept_truncated=self.accept_truncated,
             max_pixels=self.max_pixels,
             folder_labels=is_test or self.labels is None,
-            folders=None if is_test else self.folders,
+            folders={name: what for name, what in self.folders.items() if not is_test or (path / name).is_dir()},
             pixel_range=self.pixel_range,
             progress=follow,
         )

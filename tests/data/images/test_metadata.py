@@ -40,7 +40,14 @@ def test_a_metadata_file_gives_the_labels_and_says_so(tmp_path, name):
         (root / name).write_bytes(CSV if name.endswith(".csv") else lines(ROWS))
     found, said = read(root)
     assert dict(zip(found.ids, found.names, strict=True)) == dict(ROWS)
-    assert f"FL-I53 labels come from {name} (column 'label'), and not from the names of folders" in said
+    assert said == [f"FL-I53 labels come from {name} (column 'label'), and not from the names of folders"]
+
+
+def test_the_same_metadata_in_two_forms_counts_once(tmp_path):
+    root = folder(tmp_path, IMAGES | {"metadata.csv": CSV, "metadata.jsonl": lines(ROWS)})
+    found, said = read(root)
+    assert dict(zip(found.ids, found.names, strict=True)) == dict(ROWS)
+    assert [one[:6] for one in said] == ["FL-I53"]
 
 
 def test_metadata_of_sub_folders_speaks_of_their_files(tmp_path):

@@ -35,6 +35,11 @@ class Metadata:
     said: str
 
 
+def is_metadata(id: str) -> bool:
+    """Whether a file is called like one of metadata."""
+    return PurePosixPath(id).name in METADATA
+
+
 def read_metadata(root: Path, ids: Sequence[str]) -> Metadata | None:
     """What metadata files among the files of a folder say; None where there is no such file.
 
@@ -43,24 +48,26 @@ def read_metadata(root: Path, ids: Sequence[str]) -> Metadata | None:
     labels that are neither text nor whole numbers, L28 for a line that is no JSON, L29 for one that does not end, L32
     for a row without file_name.
     """
-    files = [id for id in ids if PurePosixPath(id).name in METADATA]
+    files = [id for id in ids if is_metadata(id)]
     rows: list[Row] = []
     columns: list[str] = []
     for id in files:
         path, folder = root / id, PurePosixPath(id).parent
         found, column = (_parquet_rows if id.endswith(".parquet") else _text_rows)(path)
-        rows += [row._replace(id=str(folder / row.id)) for row in found]  # which also takes away "./"
+        known = {(row.id, row.label) for row in rows}  # the same table may lie there in two forms
+        named = [row._replace(id=str(folder / row.id)) for row in found]  # which also takes away "./"
+        rows += [row for row in named if (row.id, row.label) not in known]
         columns += [column] if column else []
     if not files:
         return None
-    where, named = str(root / files[0]), ", ".join(map(shown, files))
+    where, there = str(root / files[0]), ", ".join(map(shown, files))
     if not rows:
-        there = f"no column {FILE_COLUMN} or none of {', '.join(LABEL_COLUMNS)}"
-        return Metadata(None, f"{named}: {there}, so labels do not come from there")
+        why = f"no column {FILE_COLUMN} or none of {', '.join(LABEL_COLUMNS)}"
+        return Metadata(None, f"{there}: {why}, so labels do not come from there")
     kept, left_out = once_each(rows, where, "error")
     labels = [row.label for row in kept]
     lines = [row.place for row in kept]
-    said = f"labels come from {named} (column {columns[0]!r}), and not from the names of folders"
+    said = f"labels come from {there} (column {columns[0]!r}), and not from the names of folders"
     return Metadata(LabelFile([row.id for row in kept], labels, where, lines, left_out=left_out), said)
 
 

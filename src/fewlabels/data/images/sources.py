@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..tables.files import Table, id_texts, open_table, part_files, part_head, p
 from .decode import BadImage, ImageFile, png
 from .folders import FolderRole, Found, FoundFile, check_roles, judge_name, label_files, say_deeper, scan_folder
 from .kinds import ENDINGS, READ, image_kind, other_kind
-from .metadata import LABEL_COLUMNS, read_label_column, read_metadata
+from .metadata import LABEL_COLUMNS, is_metadata, read_label_column, read_metadata
 from .parquet_rows import ParquetRows, image_bytes
 
 IMAGE_COLUMNS = ("image", "img")
@@ -112,11 +112,12 @@ def _folder_source(root: Path, found: Found, folder_labels: bool, roles: Mapping
         left = found.said()
         what = f"no images ({READ} are read); {left or 'the folder is empty'}"
         raise ImageError("I32", what, where=root, do="pass the folder that holds them")
-    told = {"I45": said} if (said := found.said()) else {}
     metadata = read_metadata(root, [id for id, _ in found.unused]) if folder_labels else None
-    if metadata is not None:
-        told["I53"] = metadata.said
+    told = {} if metadata is None else {"I53": metadata.said}
     labels = None if metadata is None else metadata.labels
+    if labels is not None:
+        found = replace(found, unused=[(id, why) for id, why in found.unused if not is_metadata(id)])
+    told |= {"I45": said} if (said := found.said()) else {}
     names: list[str | None] = [None] * len(files)
     if labels is not None:
         label_of = dict(zip(labels.ids, labels.labels, strict=True))
