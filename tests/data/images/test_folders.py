@@ -144,11 +144,25 @@ def test_sub_folders_of_classes_are_told_and_count_to_them(tmp_path):
         assert read_images(root).names == ["cat", "cat", "dog", "dog"]
 
 
+@pytest.mark.parametrize("inside", [("cat", "dog"), ("train", "val")])
+def test_where_every_folder_holds_the_same_folders_it_is_asked_which_are_the_classes(tmp_path, inside):
+    root = folder(tmp_path, {f"{name}/{one}/a.png": GOOD for name in ("north", "south") for one in inside})
+    with pytest.raises(ImageError, match=r"FL-I46 .*north: each holds the same folders .*--labels if those are"):
+        read_images(root)
+    with pytest.warns(InputWarning, match="FL-I47"):
+        assert set(read_images(root, folders={"north": "class", "south": "class"}).names) == {"north", "south"}
+
+
+def test_a_hidden_image_is_counted_and_other_hidden_files_are_listed(tmp_path):
+    root = folder(tmp_path, {"cat/a.png": GOOD, "cat/.b.png": GOOD, "cat/._a.png": b"\0\5\x16\7"})
+    with pytest.warns(InputWarning, match=r"FL-I45 1 files that are not read \(1 \.png\)"):
+        found = read_images(root)
+    assert [note.id for note in found.notes] == ["cat/._a.png", "cat/.b.png"]
+
+
 def test_files_that_are_used_for_nothing_are_counted_by_kind_and_listed(tmp_path):
     files = {"cat/a.png": GOOD, "cat/b.mp4": b"\0\0\0\x18ftypmp42" + bytes(20), "notes.txt": b"x", "c.nef": GOOD}
-    with pytest.warns(
-        InputWarning, match=r"FL-I45 3 files that are no images to be read \(1 \.mp4, 1 \.txt, 1 \.nef\)|"
-    ):
+    with pytest.warns(InputWarning, match=r"FL-I45 3 files that are not read \(1 \.mp4, 1 \.txt, 1 \.nef\)|"):
         found = read_images(folder(tmp_path, files))
     assert [(note.id, note.note) for note in found.notes] == [
         ("c.nef", "a camera's raw image; convert it to JPEG, PNG or TIFF"),

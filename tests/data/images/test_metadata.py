@@ -8,7 +8,7 @@ import pytest
 
 from fewlabels.data.images.read import read_images
 from fewlabels.errors import InputWarning, LabelError
-from tests.data.image_files import encoded, folder, noise
+from tests.data.image_files import encoded, folder, hub_parquet, noise
 
 GOOD = encoded(noise(8, 8))
 IMAGES = {"a.png": GOOD, "b.png": GOOD, "more/c.png": GOOD}
@@ -77,7 +77,16 @@ def test_a_table_without_images_beside_images_is_left_alone(tmp_path):
     pq.write_table(pa.table({"x": [1.0]}), root / "features.parquet")
     found, said = read(root)
     assert found.ids == ["cat/a.png"]
-    assert said == ["FL-I45 1 files that are no images to be read (1 .parquet)"]
+    assert said == ["FL-I45 1 files that are not read (1 .parquet)"]
+
+
+def test_images_beside_a_table_of_images_are_counted(tmp_path):
+    root = folder(tmp_path, {"a.png": GOOD})
+    hub_parquet(root / "train.parquet", [GOOD, GOOD], ["cat", "dog"])
+    found, said = read(root)
+    assert (found.ids, found.names) == (["0", "1"], ["cat", "dog"])
+    assert said == ["FL-I45 1 files of images beside the Parquet files, which are what is read"]
+    assert [note.id for note in found.notes] == ["a.png"]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ PHOTO = "MPO"  # a JPEG with its preview
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 GREY = ("1", "L", "LA", "La", *SIXTEEN_BIT)
 COLOURED = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
+MOST_CLEAR = 8  # of 255: alpha of what nobody sees
 LEAST_DEVIATION = 4.0  # of 255: what has less is seen as an empty square
 
 ImageFile = str | bytes | None  # its path; or its content, None where a table has no bytes
@@ -289,8 +290,8 @@ def _make_opaque(image: Image.Image) -> Decoded:
     else:
         return Decoded(image)
     alpha = image.getchannel("A")
-    lowest, highest = alpha.getextrema()
-    if highest == 0:
+    lowest, highest = (int(value) for value in alpha.getextrema())  # type: ignore[arg-type]  # of one channel
+    if highest <= MOST_CLEAR:
         return Decoded(colours.convert(ground), "I48")
     white = _lay_on(colours, alpha, Image.new(ground, image.size, "white"))
     if lowest == highest or _deviation(white) >= LEAST_DEVIATION:

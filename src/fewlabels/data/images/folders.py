@@ -89,7 +89,7 @@ class Found:
         parts = []
         if kinds:
             each = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(8))
-            parts.append(f"{sum(kinds.values()):,} files that are no images to be read ({each})")
+            parts.append(f"{sum(kinds.values()):,} files that are not read ({each})")
         folders = [(id, count) for id, count in self.skipped if count]
         if folders:
             many, inside = sum(count for _, count in folders), listed([f"{id} {count:,}" for id, count in folders])
@@ -155,8 +155,10 @@ def _sort_file(found: Found, entry: os.DirEntry[str], id: str) -> None:
     """Put what is no folder among the images, or among what is not used."""
     name = entry.name.lower()
     looks_like_image = name.endswith(ENDINGS)
-    if name.startswith(".") or name in SYSTEM_FILES:
+    if name in SYSTEM_FILES or (name.startswith(".") and not _is_hidden_image(entry)):
         found.unused.append((id, SYSTEM_FILE))
+    elif name.startswith("."):
+        found.unused.append((id, "a hidden image; rename it"))
     elif entry.is_symlink():
         # Only asks what the link points to: what it points to is never opened.
         why = "a symbolic link; copy the file itself"
@@ -185,6 +187,13 @@ def _sort_by_content(found: Found, entry: os.DirEntry[str], id: str) -> None:
         found.files.append(FoundFile(id, entry.path))
     else:
         found.unused.append((id, other_kind(entry.name, head)))
+
+
+def _is_hidden_image(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False) and image_kind(_head_of(entry.path)) is not None
+    except OSError:
+        return False
 
 
 def _head_of(path: str) -> bytes:
@@ -270,6 +279,10 @@ def _demand_classes(root: Path, found: Found, roles: Mapping[str, FolderRole]) -
     classes = [name for name in open_ones if judge_name(name).role == "class"]
     if len(classes) == 1 and not roles and "" not in inside[classes[0]] and len(inside[classes[0]]) > 1:
         doubts.setdefault(classes[0], "it alone holds the folders that look like classes")
+    alike = [inside[name] for name in classes]
+    if len(alike) > 1 and "" not in alike[0] and len(alike[0]) > 1 and all(one == alike[0] for one in alike):
+        same = ", ".join(map(shown, sorted(alike[0])[:3]))
+        doubts |= dict.fromkeys(classes, f"each holds the same folders ({same}); are those the classes?")
     for name in open_ones:
         for one in inside[name]:
             if one and judge_name(one).role == "class" and "unlab" in one.casefold():
@@ -283,6 +296,8 @@ def _no_classes(root: Path, doubts: Mapping[str, str], inside: Mapping[str, set[
     name = next(iter(sorted(doubts, key=lambda one: (one != TRAIN_ALONE, "" in inside.get(one, {""}), one))))
     deeper = name in inside and len(inside[name] - {""}) > 0
     first = f"pass {root.name}/{name} if the classes are in there" if deeper else "rename them"
+    if deeper and all(why.startswith("each") for why in doubts.values()):
+        first = "give a label file with --labels if those are"
     if deeper and any(SPLIT.fullmatch(one.casefold()) for one in doubts if one != name):
         first += " (and the part to test on with --test)"
     do = f"{first}, or say what each is, such as --folder '{name.partition('/')[0]}=class', =unlabeled or =skip"

@@ -23,6 +23,7 @@ from .metadata import LABEL_COLUMNS, is_metadata, read_label_column, read_metada
 from .parquet_rows import ParquetRows, image_bytes
 
 IMAGE_COLUMNS = ("image", "img")
+BESIDE = "beside Parquet files with a column of images"
 BATCH_ROWS = 64  # images of a Parquet file held in memory at a time
 
 
@@ -81,12 +82,16 @@ def open_source(
 def _open_folder(root: Path, folder_labels: bool, roles: Mapping[str, FolderRole]) -> Source:
     """Parquet files are the images of a folder where one has a column of images, or where there is no image file."""
     parts = part_files(root)
-    if parts and any(_has_image_column(part) for part in parts):
-        return _parquet_source(parts)
     found = scan_folder(root, roles)
-    if parts and not found.files:
-        return _parquet_source(parts)
-    return _folder_source(root, found, folder_labels, roles)
+    if not parts or (found.files and not any(_has_image_column(part) for part in parts)):
+        return _folder_source(root, found, folder_labels, roles)
+    source = _parquet_source(parts)
+    if not found.files:
+        return source
+    what = f"{len(found.files):,} files of images beside the Parquet files, which are what is read"
+    return replace(
+        source, told={"I45": what}, notes=[Note("I45", str(root), None, file.id, BESIDE) for file in found.files]
+    )
 
 
 def _has_image_column(part: Path) -> bool:
