@@ -220,8 +220,9 @@ def _note_oddities(source: Source, headers: Mapping[int, Header], found: _Decode
 def _are_flat(pixels: np.ndarray) -> np.ndarray:
     """(n,) bool: whether all pixels of an image are the same, but for 1 of 255."""
     flat = np.zeros(len(pixels), bool)
-    for at, one in enumerate(pixels):
-        flat[at] = (one.max((0, 1)).astype(int) - one.min((0, 1)) <= 1).all()
+    few = pixels[:, ::8, ::8]  # tells nearly all that are not
+    for at in np.flatnonzero((few.max((1, 2)) - few.min((1, 2)) <= 1).all(1)):
+        flat[at] = (pixels[at].max((0, 1)) - pixels[at].min((0, 1)) <= 1).all()
     return flat
 
 
