@@ -93,3 +93,19 @@ def test_test_images_that_cannot_count_are_said(photos, capsys):
     status, _, err = run(capsys, *arguments, "again")
     assert status == 2
     assert "FL-L34 test images of 1 classes that no training label has, such as 'eagle' at test" in err
+
+
+def test_train_takes_what_is_said_of_folders_and_pixels_and_keeps_it(tmp_path, capsys):
+    for number in range(8):
+        for name in ("cat", "unknown", "unlabeled"):
+            photo(tmp_path / "data" / name / f"{number}.png", number % 2, seed=number + len(name))
+    photo(tmp_path / "data" / "test" / "unknown" / "a.png", 1, seed=99)
+    photo(tmp_path / "data" / "test" / "cat" / "a.png", 1, seed=98)
+    said = ("--folder", "unknown=class", "--folder", "test=skip", "--pixel-range", "0:4095")
+    more = ("--test", "data/test", "--image-size", 8, "--out", "run", "--json", *FEW)
+    status, out, _ = run(capsys, "train", "data", *said, *more)
+    assert status == 0
+    assert (json.loads(out)["num_labeled"], json.loads(out)["num_test"]) == (16, 2)
+    source = json.loads(Path("run/run.json").read_text())["options"]["source"]
+    assert source["folders"] == {"unknown": "class", "test": "skip"}
+    assert source["pixel_range"] == [0, 4095]

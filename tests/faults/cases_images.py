@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import PIL
+import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
-from fewlabels.data.images import decode, decoders
+from fewlabels.data.images import decode, decoders, kinds
 from fewlabels.data.images.pictures import open_pictures
 from fewlabels.data.images.read import read_images
 from tests.data.image_files import cut_in_half, encoded, noise, png_claiming, solid
@@ -24,6 +25,16 @@ PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 WORKER = Path(__file__).parents[1] / "data" / "faulty_worker.py"
 GOOD = encoded(noise(8, 8))
 SIXTEEN_BIT = Image.fromarray(np.full((8, 8), 257 * 100, np.uint16))
+SIXTEEN_BIT.putpixel((7, 7), 65535)
+SIXTEEN_BIT.putpixel((7, 6), 0)
+WHITE_ON_CLEAR = Image.new("RGBA", (8, 8), (255, 255, 255, 0))
+WHITE_ON_CLEAR.paste((255, 255, 255, 255), (2, 2, 6, 6))
+JPEG_2000 = b"\0\0\0\x0cjP  \r\n\x87\n"
+CLEAR = Image.merge("RGBA", [*Image.fromarray(noise(8, 8)).split(), solid(0, "L")])
+DICOM = bytes(128) + b"DICM"
+PALETTE = Image.new("P", (8, 8), 0)
+PALETTE.putpalette([1, 2, 3, 0, 0, 255])
+PALETTE.paste(1, (4, 4, 8, 8))
 
 
 def album(work, files=(), root="photos"):
@@ -56,6 +67,13 @@ def is_read(work, content, pixel):
     return name
 
 
+def dotted(color, mode="RGB", dot=0):
+    """An image of one colour, but for its last pixel."""
+    image = solid(color, mode)
+    image.putpixel((7, 7), dot if isinstance(color, int) else (dot,) * len(color))
+    return image
+
+
 def padded(chunk, data):
     """A good PNG with another chunk before its pixels."""
     header, pixels = GOOD[:33], GOOD[33:]
@@ -79,7 +97,7 @@ BAD = [
     ("I6", "1 x 20,000", encoded(solid(0, "L", (1, 20_000))), "both sides need at least 2"),
     ("I6", "0 x 8", png_claiming(0, 8), "not an image, or damaged"),
     ("I8", "floating point", encoded(Image.new("F", (8, 8)), "TIFF"), "mode 'F'"),
-    *(("I11", kind, encoded(solid(0), kind), "not an image") for kind in ("EPS", "PDF", "PPM", "TGA", "ICO", "SGI")),
+    *(("I11", kind, encoded(solid(0), kind), "not an image") for kind in ("EPS", "PDF", "TGA", "ICO", "SGI")),
     ("I11", "FITS", b"SIMPLE  =                    T" + bytes(2850), "not an image"),
     ("I11", "PSD", b"8BPS\0\1" + bytes(300), "not an image"),
     ("I12", "an SVG", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "HTML, SVG or XML text"),
@@ -149,10 +167,12 @@ def _(work):
 
 @cases.accepted("I4", "larger images, where they are wanted")
 def _(work):
-    large, huge = (encoded(Image.new("1", size, 1)) for size in ((8_200, 8_000), (19_000, 10_000)))
+    large, huge = (Image.new("1", size, 1) for size in ((8_200, 8_000), (19_000, 10_000)))
+    large.paste(0, (4_000, 3_000, 6_000, 5_000))
+    large, huge = encoded(large), encoded(huge)
     found = read(work, {"large.png": large, "huge.png": huge}, max_pixels=70_000_000)
     assert found.rejected == [("huge.png", "more than 70,000,000 pixels (--max-pixels)")]
-    assert (found.pixels[found.ids.index("large.png")] == 255).all()
+    assert found.pixels[found.ids.index("large.png")].max() == 255
     facts = {"kind": "images", "path": "photos", "max_pixels": 190_000_000}
     with closing(open_pictures(facts, ["huge.png"])) as pictures:
         shown = pictures.png(0)
@@ -207,12 +227,12 @@ def _(work):
 
 
 for name, content, pixel in (
-    ("CMYK", encoded(solid((0, 255, 255, 0), "CMYK"), "TIFF"), [255, 0, 0]),
-    ("grey", encoded(solid(77, "L")), [77] * 3),
-    ("grey and clear", encoded(solid((0, 128), "LA")), [127] * 3),
-    ("1 bit", encoded(solid(1, "1")), [255] * 3),
+    ("CMYK", encoded(dotted((0, 255, 255, 0), "CMYK"), "TIFF"), [255, 0, 0]),
+    ("grey", encoded(dotted(77, "L")), [77] * 3),
+    ("grey and clear", encoded(dotted((0, 128), "LA")), [127] * 3),
+    ("1 bit", encoded(dotted(1, "1")), [255] * 3),
     ("16 bit", encoded(SIXTEEN_BIT), [100] * 3),
-    ("a palette with a clear colour", encoded(solid((1, 2, 3)).quantize(2), transparency=0), [255] * 3),
+    ("a palette with a clear colour", encoded(PALETTE, transparency=0), [255] * 3),
 ):
 
     @cases.accepted("I8", name)
@@ -224,28 +244,108 @@ for kind in ("GIF", "WEBP", "PNG", "TIFF"):
 
     @cases.accepted("I9", f"several frames or pages in a {kind}", warns=["I9"])
     def _(work, kind=kind):
-        frames = [solid("black"), solid("white")]
-        name = is_read(work, encoded(frames[0], kind, save_all=True, append_images=frames[1:]), [0, 0, 0])
+        frames = [dotted((0, 0, 0), dot=255), dotted((255, 255, 255))]
+        name = is_read(
+            work, encoded(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True), [0, 0, 0]
+        )
         assert f"1 such row ({name})" in str(work.caught[0].message)
 
 
 @cases.accepted("I10", "a PNG named .jpg", warns=["I10"])
 def _(work):
-    files = {"one.jpg": encoded(solid((1, 2, 3))), "two.JPEG": encoded(solid((1, 2, 3)), "JPEG"), "three.gif": GOOD}
+    one = dotted((1, 2, 3), dot=90)
+    files = {"one.jpg": encoded(one), "two.JPEG": encoded(one, "JPEG"), "three.gif": GOOD, "four": GOOD}
     found = read(work, files)
     assert found.rejected == []
     np.testing.assert_array_equal(found.pixels[found.ids.index("one.jpg"), 0, 0], [1, 2, 3])
-    why = "the ending of the name is that of another kind of image; the content counts"
+    why = "the ending of the name is not that of its kind of image; the content counts"
     assert found.notes == [("I10", "photos", None, name, why) for name in ("one.jpg", "three.gif")]
     assert str(work.caught[0].message).endswith(": 2 such rows (one.jpg, three.gif)")
 
 
 @cases.accepted("I11", "no other kinds are opened, by a Pillow without known holes")
 def _(work):
-    assert decode.FORMATS == ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+    assert list(kinds.ENDINGS_OF) == ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF"]
     needs = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]["train"]
     assert "pillow>=13.0" in needs
     assert int(PIL.__version__.split(".")[0]) >= 13
+
+
+for name, content, kind in (
+    ("photo.jfif", encoded(noise(8, 8), "JPEG"), "JPEG"),
+    ("photo.jpe", encoded(noise(8, 8), "JPEG"), "JPEG"),
+    ("3f2a91cc", encoded(noise(8, 8), "JPEG"), "JPEG"),
+    ("scan.PGM", encoded(noise(8, 8, 1), "PPM"), "PPM"),
+    ("photo.avif", encoded(noise(8, 8), "AVIF"), "AVIF"),
+):
+
+    @cases.accepted("I11", f"a {kind} called {name}")
+    def _(work, name=name, content=content):
+        found = read(work, {name: content})
+        assert found.rejected == []
+        assert name in found.ids
+
+
+@cases.accepted("I11", "what is no image, or of a kind that is not opened", warns=["I45"])
+def _(work):
+    others = {
+        "a.cr2": encoded(noise(8, 8), "TIFF"),
+        "b.jp2": b"\0\0\0\x0cjP  \r\n\x87\n",
+        "c.txt": b"x",
+        "d.dcm": DICOM,
+    }
+    found = read(work, others)
+    assert found.ids == ["good 1.png", "good 2.png"]
+    assert {note.id: note.note.partition(";")[0] for note in found.notes} == {
+        "a.cr2": "a camera's raw image",
+        "b.jp2": "a JPEG 2000 image",
+        "c.txt": "no image",
+        "d.dcm": "a DICOM image",
+    }
+
+
+@cases.accepted("I11", "a HEIC, and nothing to read it with")
+def _(work):
+    for package in ("pillow_heif", "pi_heif"):
+        work.monkeypatch.setitem(sys.modules, package, None)
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    with pytest.raises(decode.BadImage, match=r"pip install 'fewlabels\[heic\]'"):
+        decode.read_header(heic)
+
+
+for name, image, pixel in (
+    (
+        "clear throughout",
+        Image.merge("RGBA", [*Image.fromarray(noise(8, 8)).split(), solid(0, "L")]),
+        noise(8, 8)[0, 0],
+    ),
+    ("white on clear", WHITE_ON_CLEAR, [0, 0, 0]),
+):
+
+    @cases.accepted("I8", name, warns=["I48"])
+    def _(work, image=image, pixel=pixel):
+        name = is_read(work, encoded(image), pixel)
+        assert f"1 such row ({name})" in str(work.caught[0].message)
+
+
+@cases.accepted("I8", "12 bits in files of 16, of which none says so", warns=["I51"])
+def _(work):
+    ramp = np.linspace(0, 4095, 64).reshape(8, 8).astype(np.uint16)
+    found = read(work, {"a.png": encoded(ramp), "b.png": encoded(ramp // 2)})
+    pixels = dict(zip(found.ids, found.pixels[..., 0], strict=True))
+    assert (pixels["a.png"].max(), pixels["b.png"].max(), found.pixel_range) == (255, 127, (0, 4095))
+
+
+@cases.accepted("I8", "images that end in one colour", warns=["I49"])
+def _(work):
+    found = read(work, {"flat.png": encoded(solid((7, 8, 9)))})
+    assert [note[:4] for note in found.notes] == [("I49", "photos", None, "flat.png")]
+
+
+@cases.refused("I8", "a range of pixel values that is none", code="C20", place="--pixel-range")
+def _(work):
+    album(work, {})
+    return work.train("--pixel-range", "12 bit", "--out", "run")
 
 
 @cases.accepted("I13", "a colour profile and a comment of 8 MiB")

@@ -72,7 +72,7 @@ def _(work):
 @cases.accepted("G20", "a run of four labelled images")
 def _(work):
     phases = (Phase("supervised", 1, 0.01, 3), Phase("lp", 1, 0.01, 3, 7))
-    settings = TrainSettings(phases, network=NetworkSettings(width=2))
+    settings = TrainSettings(phases=phases, network=NetworkSettings(width=2))
     work.monkeypatch.setattr("fewlabels.commands.training.report_html", lambda folders: "<html></html>")
     results = work.call(lambda: run_training(task(), settings, "run", RunOptions(quiet=True)))
     assert json.dumps(results, allow_nan=False)

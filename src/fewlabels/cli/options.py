@@ -94,6 +94,21 @@ AcceptTruncated = Annotated[
 MaxPixels = Annotated[
     int, typer.Option(metavar="N", help="Most pixels of an image; one with more is not read. Memory grows with it.")
 ]
+Folder = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--folder",
+        metavar="NAME=WHAT",
+        help="What a sub-folder is whose name says something else: class, unlabeled or skip. May be given again.",
+    ),
+]
+PixelRange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW:HIGH",
+        help="Of images with more than 8 bits: what becomes black and white, such as 0:4095. Default: what occurs.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 SpeedName = Literal["deterministic", "fast"]
 Speed = Annotated[

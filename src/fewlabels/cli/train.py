@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import ConfigError
 from . import options
 from .app import app, begin_training, choose_folder, print_run
 
@@ -59,6 +60,8 @@ def train(
     on_bad_image: options.OnBadImage = "skip",
     accept_truncated: options.AcceptTruncated = False,
     max_pixels: options.MaxPixels = 64_000_000,
+    folder: options.Folder = None,
+    pixel_range: options.PixelRange = None,
     delimiter: options.Delimiter = ",",
     encoding: options.Encoding = "utf-8",
     ignore_unknown_ids: options.IgnoreUnknown = False,
@@ -76,12 +79,12 @@ def train(
 ) -> None:
     """Train on images with few labels: a model, and labels with certainty for every image.
 
-    Labels come from the --labels file, or else from the names of the sub-folders (unlabeled/ for none) or the label
-    column. The id of an image is its path below DATA, or the id column. In Parquet the images are the column image or
-    img.
+    Labels come from the --labels file, or else from a metadata.csv, .jsonl or .parquet among the images (columns
+    file_name and label), the names of the sub-folders (unlabeled/ for none) or the label column. The id of an image is
+    its path below DATA, or the id column. In Parquet the images are the column image or img.
     """
     quiet = begin_training(out, resume=resume, allow_inexact=allow_inexact, quiet=quiet)
-    folder = choose_folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
+    place = choose_folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
     given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
     graph = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from ..commands.text import format_training
@@ -99,11 +102,13 @@ def train(
             continue_from=continue_from,
             accept_truncated=accept_truncated,
             max_pixels=max_pixels,
+            folders=_parse_folders(folder),
+            pixel_range=_parse_pixel_range(pixel_range),
         ),
         ImageOptions(
             method, network, seed=seed, epochs=epochs, flip=flip, graph=graph, scale=scale, learning_rate=learning_rate
         ),
-        folder,
+        place,
         options.run_options(
             device,
             save_every,
@@ -115,7 +120,7 @@ def train(
             tensorboard=tensorboard,
         ),
     )
-    print_run(folder, results, format_training, as_json)
+    print_run(place, results, format_training, as_json)
 
 
 def _given(
@@ -125,3 +130,26 @@ def _given(
     from ..data.labels.files import read_labels
 
     return read_labels(path, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)) if path else None
+
+
+def _parse_folders(texts: list[str] | None) -> dict[str, str]:
+    """NAME=WHAT by name. Raises ConfigError (C20) for a text without "=" ."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, what = text.rpartition("=")
+        if not equals or not name:
+            do = "write NAME=class, NAME=unlabeled or NAME=skip"
+            raise ConfigError("C20", f"{text!r} says nothing of a folder", where="--folder", do=do)
+        found[name.rstrip("/")] = what
+    return found
+
+
+def _parse_pixel_range(text: str | None) -> tuple[int, int] | None:
+    """LOW:HIGH as two numbers. Raises ConfigError (C20)."""
+    if text is None:
+        return None
+    low, _, high = text.partition(":")
+    if not (low.isascii() and low.isdigit() and high.isascii() and high.isdigit()):
+        do = "write two whole numbers, such as 0:4095"
+        raise ConfigError("C20", f"{text!r} is no LOW:HIGH", where="--pixel-range", do=do)
+    return int(low), int(high)

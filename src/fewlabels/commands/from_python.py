@@ -48,6 +48,8 @@ def train(
     on_bad_image: Literal["skip", "fail"] = "skip",
     accept_truncated: bool = False,
     max_pixels: int = 64_000_000,
+    folder: Mapping[str, str] | None = None,
+    pixel_range: tuple[int, int] | None = None,
     delimiter: str = ",",
     encoding: str = "utf-8",
     ignore_unknown_ids: bool = False,
@@ -79,6 +81,8 @@ def train(
     graph: settings of the graph; or some of them by n_neighbors, gamma, alpha, mode and allow_empty_classes.
     on_bad_image: "skip" lists it in rejected.csv, "fail" stops. accept_truncated: use JPEGs that are cut off.
     max_pixels: of an image; one with more is not read.
+    folder: what sub-folders are whose names say something else, by name: "class", "unlabeled" or "skip".
+    pixel_range: of images with more than 8 bits what becomes black and white; None: what occurs.
     delimiter, encoding, ignore_unknown_ids, skip_bad_rows, on_conflict: how the label file is read.
     device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N". speed: "deterministic" or "fast".
     resume: go on with the unfinished run in `out`, if there is one. allow_inexact_resume: with other versions, too.
@@ -93,11 +97,11 @@ def train(
     _check_choices(method, epochs, speed, save_every)
     if resume and out is None:
         raise ConfigError("C6", "resume without out", do="name the run folder to go on with")
-    folder = free_name(Path("runs") / (Path(data).resolve().stem or "train")) if out is None else Path(out)
+    place = free_name(Path("runs") / (Path(data).resolve().stem or "train")) if out is None else Path(out)
     given = _read_given(labels, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict))
     some = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
     settings = _graph_settings(graph, some | {"allow_empty_classes": allow_empty_classes})
-    how = _how(folder, device, speed, save_every, resume, allow_inexact_resume, on_collapse, tensorboard, quiet)
+    how = _how(place, device, speed, save_every, resume, allow_inexact_resume, on_collapse, tensorboard, quiet)
     from .train import ImageSource, run_images
 
     source = ImageSource(
@@ -110,6 +114,8 @@ def train(
         continue_from=_path(continue_from),
         accept_truncated=accept_truncated,
         max_pixels=max_pixels,
+        folders=folder or {},
+        pixel_range=pixel_range,
     )
     options = ImageOptions(
         seed=seed,
@@ -121,8 +127,8 @@ def train(
         scale=scale,
         learning_rate=learning_rate,
     )
-    run_images(source, options, folder, how)
-    return read_run(folder)
+    run_images(source, options, place, how)
+    return read_run(place)
 
 
 def _check_choices(method: str, epochs: int | None, speed: str, save_every: float) -> None:

@@ -29,6 +29,7 @@ class Task:
     notes: odd input that was used, or left out as was asked.
     mean, std: of pixel values, one for each channel, that the network works with; None: those of all images.
     facts: more for run.json, such as where the labels come from.
+    pixel_range: what became 0 and 255 of images with more than 8 bits; None where there were none.
     start_weights: safetensors that the network starts from; None: weights drawn from the seed.
     """
 
@@ -47,6 +48,7 @@ class Task:
     facts: Mapping[str, Any] = field(default_factory=dict)
     start_weights: bytes | None = None
     notes: Sequence[Note] = ()
+    pixel_range: tuple[int, int] | None = None
 
     @property
     def num_labeled(self) -> int:
@@ -63,7 +65,7 @@ class Task:
             mean = self.pixels.mean(axis=(0, 1, 2), dtype=np.float64).tolist()
         if std is None:
             std = np.maximum(self.pixels.std(axis=(0, 1, 2), dtype=np.float64), 1.0).tolist()
-        return ImageInput(self.pixels.shape[3], self.pixels.shape[1], mean, std)
+        return ImageInput(self.pixels.shape[3], self.pixels.shape[1], mean, std, self.pixel_range)
 
     def fingerprint(self) -> dict[str, Any]:
         """Hashes of all that is in it: what must be the same for a run to be taken up again."""

@@ -7,14 +7,16 @@ import os
 import sys
 import warnings
 from collections import defaultdict
-from dataclasses import KW_ONLY, asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..conventions import UNLABELED
-from ..data.images.decode import MAX_PIXELS
+from ..data.images.decode import FULL_RANGE, MAX_PIXELS
+from ..data.images.ids import match_ids
 from ..data.images.read import Images, read_images
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
@@ -48,6 +50,7 @@ class ImageSource:
     continue_from: finished run whose network the new one starts from.
     accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
     max_pixels: of an image; larger ones are not read.
+    folders, pixel_range: as in read_images.
     """
 
     data: Path
@@ -60,6 +63,8 @@ class ImageSource:
     continue_from: Path | None = None
     accept_truncated: bool = False
     max_pixels: int = MAX_PIXELS
+    folders: Mapping[str, str] = field(default_factory=dict)
+    pixel_range: tuple[int, int] | None = None
 
     def facts(self) -> dict[str, Any]:
         """How the images and labels are opened again, for run.json."""
@@ -71,6 +76,8 @@ class ImageSource:
             "image_size": self.image_size,
             "accept_truncated": self.accept_truncated,
             "max_pixels": self.max_pixels,
+            **({"folders": dict(self.folders)} if self.folders else {}),
+            **({"pixel_range": list(self.pixel_range)} if self.pixel_range else {}),
         }
 
     def asked(self) -> dict[str, Any]:
@@ -83,7 +90,7 @@ class ImageSource:
             "ignore_unknown_ids": self.ignore_unknown_ids,
         }
 
-    def read(self, path: Path, name: str, *, size: int | None, quiet: bool, folder_labels: bool = True) -> Images:
+    def read(self, path: Path, name: str, *, size: int | None, quiet: bool, is_test: bool = False) -> Images:
         follow = track_progress(f"reading {name}", quiet=quiet)
         return read_images(
             path,
@@ -91,7 +98,9 @@ class ImageSource:
             on_bad_image=self.on_bad_image,
             accept_truncated=self.accept_truncated,
             max_pixels=self.max_pixels,
-            folder_labels=folder_labels,
+            folder_labels=is_test or self.labels is None,
+            folders={name: what for name, what in self.folders.items() if not is_test or (path / name).is_dir()},
+            pixel_range=self.pixel_range,
             progress=follow,
         )
 
@@ -111,10 +120,10 @@ def run_images(
     start = None if source.continue_from is None else read_model(source.continue_from)
     if start is not None:
         demand_network(start, options.network, ImageOptions.network)
-        if source.image_size is None:
-            source = replace(source, image_size=start.image_input.size)
-    in_folders = source.labels is None
-    images = source.read(source.data, "images", size=source.image_size, quiet=quiet, folder_labels=in_folders)
+        pixel_range = source.pixel_range or start.image_input.pixel_range or FULL_RANGE
+        source = replace(source, image_size=source.image_size or start.image_input.size, pixel_range=pixel_range)
+    images = source.read(source.data, "images", size=source.image_size, quiet=quiet)
+    source = replace(source, labels=source.labels or images.labels, pixel_range=images.pixel_range)
     given = _given(images, source)
     if start is not None:
         given = reorder_classes(start, given)
@@ -130,6 +139,7 @@ def run_images(
         rejected=images.rejected,
         facts={"source": source.facts(), "options": asked["options"]},
         notes=[*given.left_out, *images.notes],
+        pixel_range=images.pixel_range,
     )
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
@@ -186,7 +196,8 @@ def _left_out(images: Images, given: Labels) -> InputWarning:
 def _given(images: Images, source: ImageSource) -> Labels:
     if source.labels is not None:
         known = [*images.ids, *(name for name, _ in images.rejected)]  # a label of an unreadable image is no error
-        joined = join_labels(known, source.labels, ignore_unknown_ids=source.ignore_unknown_ids)
+        labels = match_ids(source.labels, known, ignore_unknown_ids=source.ignore_unknown_ids)
+        joined = join_labels(known, labels, ignore_unknown_ids=source.ignore_unknown_ids)
         used, lost = np.split(joined.codes, [len(images.ids)])
         notes = [
             Note("I1", source.labels.source, None, id, f"given: {joined.class_names[code]!r}; the image is left out")
@@ -208,7 +219,7 @@ def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
     """The task with test images, made like the training images; their labels come from folders or the label column."""
     if source.test is None:
         return task
-    images = source.read(source.test, "test images", size=task.pixels.shape[1], quiet=quiet)
+    images = source.read(source.test, "test images", size=task.pixels.shape[1], quiet=quiet, is_test=True)
     strange = {name for name in images.names if name is not None} - set(task.class_names)
     if strange:
         raise LabelError(

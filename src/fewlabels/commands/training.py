@@ -306,7 +306,7 @@ class _Run:
     def _write_networks(self, writer: RunWriter, trained: Trained) -> None:
         config = {
             "network": asdict(self.settings.network),
-            "image_input": asdict(self.image_input),
+            "image_input": self.image_input.facts(),
             "class_names": list(self.task.class_names),
         }
         writer.model(_to_safetensors(trained.network), config)

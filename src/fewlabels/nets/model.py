@@ -240,6 +240,7 @@ class Model:
             images,
             self.image_input.size,
             grey=self.image_input.channels == 1,
+            pixel_range=self.image_input.pixel_range,
             accept_truncated=self.accept_truncated,
             max_pixels=self.max_pixels,
         ):

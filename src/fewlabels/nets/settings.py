@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -90,6 +90,8 @@ class ImageInput:
     """What images go into a network: (b, channels, size, size), uint8 or float, pixel values in [0, 255].
 
     mean, std: of these values, one number for each channel or one for all; the network subtracts and divides by them.
+    pixel_range: what had become 0 and 255 of images with more than 8 bits; None where there were none. New images need
+        the same: read_images(..., pixel_range=...).
     Raises ConfigError (C19).
     """
 
@@ -97,10 +99,14 @@ class ImageInput:
     size: int
     mean: Sequence[float] = (0.0,)
     std: Sequence[float] = (255.0,)
+    pixel_range: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON has lists
         object.__setattr__(self, "std", tuple(self.std))
+        if self.pixel_range is not None:
+            low, high = self.pixel_range
+            object.__setattr__(self, "pixel_range", (low, high))
         _require_whole("channels", self.channels, 1)
         _require_whole("size", self.size, 1)
         if not {len(self.mean), len(self.std)} <= {1, self.channels}:
@@ -111,6 +117,10 @@ class ImageInput:
             )
         if not all(map(math.isfinite, self.mean)) or not all(0 < value < math.inf for value in self.std):
             raise ConfigError("C19", f"mean {self.mean}, std {self.std}: expected finite numbers, deviations above 0")
+
+    def facts(self) -> dict[str, object]:
+        """The values by name, for model.json; without a pixel_range where there is none."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def require_size(self, least: int, name: str) -> None:
         """Raise ConfigError (C19) where images are smaller than the network of this name can take."""

@@ -90,7 +90,7 @@ def export_labels(
     if kind == "parquet":
         return _to_parquet(columns)
     if kind == "csv":
-        return _to_csv(columns, form.everything if form.excel_safe is None else form.excel_safe)
+        return _format_csv(columns, form.everything if form.excel_safe is None else form.excel_safe)
     raise ConfigError("C89", f"no export of kind {kind!r}; there are {', '.join(KINDS)}")
 
 
@@ -105,7 +105,7 @@ def _find_labels(items: Items, state: State, answers: Mapping[int, str], source:
     return found
 
 
-def _to_csv(columns: Mapping[str, list[Any]], excel_safe: bool) -> bytes:
+def _format_csv(columns: Mapping[str, list[Any]], excel_safe: bool) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)

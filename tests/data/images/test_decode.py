@@ -18,7 +18,7 @@ from tests.data.image_files import cut_in_half, encoded, noise, png_claiming, so
 
 def decoded(content: bytes, size: int = 8) -> np.ndarray:
     grey = read_header(content).grey
-    return np.asarray(decode(content, size, grey)).reshape(size, size, -1)
+    return np.asarray(decode(content, size, grey).picture).reshape(size, size, -1)
 
 
 def palette_with_transparency() -> bytes:
@@ -53,16 +53,19 @@ SIXTEEN_BIT = Image.fromarray(np.full((8, 8), 257 * 100, np.uint16))
         ("32 bit", encoded(Image.fromarray(np.full((8, 8), 65535, np.int32)), "TIFF"), [255]),
         ("palette", encoded(solid((10, 20, 30)).quantize(2)), [10, 20, 30]),
         ("transparent palette", palette_with_transparency(), [255, 255, 255]),
-        ("clear", half_transparent("RGBA", (9, 9, 9, 0)), [255, 255, 255]),
+        ("clear throughout", half_transparent("RGBA", (9, 9, 9, 0)), [9, 9, 9]),
         ("half clear", half_transparent("RGBA", (0, 0, 0, 128)), [127, 127, 127]),
         ("half clear grey", half_transparent("LA", (0, 128)), [127]),
-        ("transparent colour", encoded(solid((1, 2, 3)), transparency=(1, 2, 3)), [255, 255, 255]),
-        ("transparent grey", encoded(solid(5, "L"), transparency=5), [255]),
+        ("the only colour is transparent", encoded(solid((1, 2, 3)), transparency=(1, 2, 3)), [1, 2, 3]),
+        ("the only grey is transparent", encoded(solid(5, "L"), transparency=5), [5]),
         ("CMYK", encoded(solid((0, 255, 255, 0), "CMYK"), "JPEG", quality=100), [255, 0, 0]),
         ("CMYK TIFF", encoded(solid((0, 255, 255, 0), "CMYK"), "TIFF"), [255, 0, 0]),
         ("YCbCr", encoded(solid((255, 128, 128), "YCbCr"), "TIFF"), [255, 255, 255]),
         ("WebP", encoded(solid((10, 20, 30)), "WEBP", lossless=True), [10, 20, 30]),
         ("BMP", encoded(solid((10, 20, 30)), "BMP"), [10, 20, 30]),
+        ("PPM", encoded(solid((10, 20, 30)), "PPM"), [10, 20, 30]),
+        ("PGM of 10 bits", b"P5 4 4 1023\n" + np.full(16, 1023, ">u2").tobytes(), [255]),
+        ("text PGM", b"P2\n# a comment\n2 2\n10\n10 0 0 0\n", [255]),
     ],
 )
 def test_each_kind_of_pixel_has_a_defined_meaning(case, content, pixel):
@@ -146,7 +149,6 @@ def test_the_content_decides_and_not_the_name():
         ("I8", encoded(Image.new("LAB", (8, 8)), "TIFF"), "mode 'LAB'"),
         ("I11", encoded(solid(0), "EPS"), "not an image"),
         ("I11", encoded(solid(0), "PDF"), "not an image"),
-        ("I11", encoded(solid(0), "PPM"), "not an image"),
         ("I13", encoded(solid(0), pnginfo=huge_text()), "ValueError"),
         ("I12", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "HTML, SVG or XML text"),
     ],

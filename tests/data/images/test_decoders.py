@@ -1,6 +1,7 @@
 """Processes that decode: what kills one of them costs one image, and nothing of the others changes."""
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -123,3 +124,17 @@ def test_a_decoder_has_neither_our_threads_nor_our_terminal_and_ends_with_us():
         limits = Path(f"/proc/{pid}/limits").read_text()
         assert [line.split()[-3:-1] for line in limits.splitlines() if "core file" in line] == [["0", "0"]]
     assert process._process.returncode is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others do not keep to a limit of the address space")
+def test_a_decoder_keeps_within_the_memory_that_this_process_may_have(tmp_path):
+    (tmp_path / "a.png").write_bytes(GOOD)
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "  # as `ulimit -v` does
+        "from fewlabels.data.images.decoders import Decoders; "
+        "print([one.shape for one in Decoders(max_pixels=640_000_000).answers([sys.argv[1]], 8)])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "a.png"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert found.stdout == "[(8, 8, 3)]\n", found.stderr

@@ -115,7 +115,7 @@ def counted(monkeypatch, found):
     """The files that are handed to the decoders from now on."""
     asked, small_png = [], found._decoders.small_png
     monkeypatch.setattr(
-        found._decoders, "small_png", lambda file, longest: (asked.append(file), small_png(file, longest))[1]
+        found._decoders, "small_png", lambda file, longest, *rest: (asked.append(file), small_png(file, longest))[1]
     )
     return asked
 

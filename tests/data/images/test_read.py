@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fewlabels.data.images import read as images_module
 from fewlabels.data.images.read import read_images
+from fewlabels.data.notes import Note
 from fewlabels.errors import ConfigError, ImageError, InputWarning
 from tests.data.image_files import cut_in_half, encoded, folder, noise, png_claiming, solid
 
 GOOD = encoded(noise(8, 8))
 GREY = encoded(noise(8, 8, 1))
+BITS = encoded(Image.fromarray(noise(8, 8, 1)).convert("1"))
 CUT = cut_in_half()
 
 
@@ -25,7 +28,8 @@ def test_a_folder_of_class_folders(tmp_path):
         name: noise(8, 8, seed=seed) for seed, name in enumerate(["dog/2.png", "cat/1.png", "cat/deep/er/0.PNG"])
     }
     root = folder(tmp_path, {name: encoded(pixels) for name, pixels in pictures.items()})
-    found = read_images(root)
+    with pytest.warns(InputWarning, match=r"FL-I47 .*1 images lie deeper: 1 such row \(cat/deep/er \(cat\)\)"):
+        found = read_images(root)
     assert found.ids == ["cat/1.png", "cat/deep/er/0.PNG", "dog/2.png"]
     assert found.names == ["cat", "cat", "dog"]
     assert (found.class_names, found.rejected) == (None, [])
@@ -49,21 +53,33 @@ def test_every_ending_is_read_and_others_are_left_alone(tmp_path):
     kinds = {"png": "PNG", "JPG": "JPEG", "jpeg": "JPEG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF", "TIF": "TIFF"}
     files = {f"a.{ending}": encoded(noise(8, 8), kind) for ending, kind in kinds.items()}
     root = folder(tmp_path, files | {"notes.txt": b"x", "b.svg": b"<svg/>", "c.pdf": b"%PDF"})
-    found = read_images(root)
+    with pytest.warns(InputWarning, match=r"FL-I45 3 files .*\(1 \.svg, 1 \.pdf, 1 \.txt\)"):
+        found = read_images(root)
+    assert [note[3:] for note in found.notes] == [
+        ("b.svg", "SVG, HTML or XML text"),
+        ("c.pdf", "a PDF document"),
+        ("notes.txt", "no image"),
+    ]
     assert sorted(found.ids) == sorted(files)
     assert found.rejected == []
 
 
 def test_hidden_and_system_names_are_never_classes_or_images(tmp_path):
     names = (".DS_Store", "._a.png", ".ipynb_checkpoints/a.png", "__MACOSX/a.png", "cat/.x.png", "cat/Thumbs.db")
-    found = read_images(folder(tmp_path, {"cat/a.png": GOOD} | dict.fromkeys(names, GOOD)))
+    with pytest.warns(InputWarning, match=r"FL-I45 .* 2 files in folders that are hidden"):
+        found = read_images(folder(tmp_path, {"cat/a.png": GOOD} | dict.fromkeys(names, GOOD)))
     assert found.ids == ["cat/a.png"]
+    assert {note.id for note in found.notes} == {name.replace("/a.png", "/") for name in names}
 
 
 def test_an_empty_class_folder_is_worth_a_warning(tmp_path):
     root = folder(tmp_path, {"cat/a.png": GOOD, "dog/readme.txt": b"", "unlabeled/readme.txt": b""})
-    with pytest.warns(InputWarning, match=r"FL-I16 class folders without any image in .*such row \(dog\)"):
+    with pytest.warns(InputWarning) as caught:
         assert read_images(root).names == ["cat"]
+    said = sorted(str(one.message) for one in caught)
+    assert said[0].startswith("FL-I16 class folders without any image in ")
+    assert said[0].endswith("such row (dog)")
+    assert said[1].startswith("FL-I45 2 files ")
 
 
 def test_images_beside_class_folders_are_ambiguous(tmp_path):
@@ -109,7 +125,9 @@ def test_links_fifos_and_loops_are_refused_without_waiting(tmp_path):
     (root / "cat/loop").symlink_to(root)
     (root / "cat/readme").symlink_to("nowhere")
     os.mkfifo(root / "cat/fifo.png")
-    found = read_images(root)
+    with pytest.warns(InputWarning, match=r"FL-I45 1 files .*1 without an ending"):
+        found = read_images(root)
+    assert found.notes == [Note("I45", str(root), None, "cat/readme", "a symbolic link; copy the file itself")]
     assert len(found.ids) == 9
     reasons = dict(found.rejected)
     assert reasons.pop("cat/fifo.png") == "not a regular file"
@@ -192,8 +210,8 @@ def test_too_many_bad_images_mean_the_wrong_folder(tmp_path, files, fragment):
         ("I20", "images.zip", b"PK\x03\x04", "a zip archive (or an Excel workbook); archives are not unpacked"),
         ("I20", "images.tar.gz", b"\x1f\x8b", "a gzip archive"),
         ("I31", "a.png", GOOD, "a single image"),
-        ("I31", "a.csv", b"id,label", "neither a folder nor a Parquet file"),
-        ("I32", "notes/a.txt", b"x", "files looked for end in .png, .jpg, .jpeg"),
+        ("I31", "a.csv", b"id,label", "neither a folder nor a Parquet file (no image)"),
+        ("I32", "notes/a.txt", b"x", "1 files that are not read (1 .txt)"),
         ("E18", "a.parquet", b"x", "not a whole Parquet file"),
         ("I30", "train-*.parquet", None, "no Parquet file has such a name"),
     ],
@@ -232,7 +250,7 @@ def test_the_size_is_asked_for_or_shared_or_64(tmp_path, sizes, asked, size):
     assert read_images(root, image_size=asked).pixels.shape == (len(sizes), size, size, 3)
 
 
-@pytest.mark.parametrize(("second", "channels"), [(GREY, 1), (encoded(solid(1, "1")), 1), (GOOD, 3)])
+@pytest.mark.parametrize(("second", "channels"), [(GREY, 1), (BITS, 1), (GOOD, 3)])
 def test_grey_images_stay_grey_only_if_all_are(tmp_path, second, channels):
     found = read_images(folder(tmp_path, {"a.png": GREY, "b.png": second}))
     assert found.pixels.shape == (2, 8, 8, channels)

@@ -74,18 +74,18 @@ def read_cifar(folder: Path, layout: Layout, benchmark: Benchmark) -> tuple[Part
     Raises ImageError I40 for a file that is missing, cut off or of another shape, I41 for a pickle that is more than
     data; StorageError where one cannot be read.
     """
-    names = _class_names(folder / layout.names, layout, benchmark)
-    train = [_read(folder / name, layout, benchmark, names) for name in layout.train]
+    names = _read_class_names(folder / layout.names, layout, benchmark)
+    train = [_read_file(folder / name, layout, benchmark, names) for name in layout.train]
     truth = np.concatenate([part.truth for part in train])
     ids = [id for part in train for id in part.ids]
     if len(set(ids)) < len(ids):  # row numbers within each file
         ids = [str(row) for row in range(len(ids))]
     whole = Part(np.concatenate([part.pixels for part in train]), truth, ids, names)
-    return whole, _read(folder / layout.test, layout, benchmark, names)
+    return whole, _read_file(folder / layout.test, layout, benchmark, names)
 
 
-def _read(path: Path, layout: Layout, benchmark: Benchmark, names: list[str]) -> Part:
-    planes, truth, ids = _pickled(path, layout) if layout.label_key else _binary(path, layout, benchmark)
+def _read_file(path: Path, layout: Layout, benchmark: Benchmark, names: list[str]) -> Part:
+    planes, truth, ids = _read_pickle(path, layout) if layout.label_key else _read_binary(path, layout, benchmark)
     side = benchmark.side
     if planes.ndim != 2 or planes.shape[1] != 3 * side * side or len(planes) != len(truth):
         what = f"images of shape {planes.shape} and {len(truth):,} labels; expected (n, {3 * side * side}) and n"
@@ -96,8 +96,8 @@ def _read(path: Path, layout: Layout, benchmark: Benchmark, names: list[str]) ->
     return Part(pixels, truth, ids if len(ids) == len(truth) else [str(row) for row in range(len(truth))], names)
 
 
-def _pickled(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    content = _content(path)
+def _read_pickle(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    content = _read_content(path)
     planes, labels, files = content.get("data"), content.get(layout.label_key), content.get("filenames", [])
     if not isinstance(planes, np.ndarray) or not isinstance(labels, list) or not _all_of(labels, int):
         found = ", ".join(sorted(content)[:10])
@@ -106,7 +106,7 @@ def _pickled(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray, list[s
     return planes, truth, _texts(files) if _all_of(files, (bytes, str)) else []
 
 
-def _binary(path: Path, layout: Layout, benchmark: Benchmark) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _read_binary(path: Path, layout: Layout, benchmark: Benchmark) -> tuple[np.ndarray, np.ndarray, list[str]]:
     record = layout.label_bytes + 3 * benchmark.side**2
     try:
         content = np.fromfile(path, np.uint8)
@@ -120,9 +120,9 @@ def _binary(path: Path, layout: Layout, benchmark: Benchmark) -> tuple[np.ndarra
     return rows[:, layout.label_bytes :], rows[:, layout.label_bytes - 1].astype(np.int64), []
 
 
-def _class_names(path: Path, layout: Layout, benchmark: Benchmark) -> list[str]:
+def _read_class_names(path: Path, layout: Layout, benchmark: Benchmark) -> list[str]:
     if layout.label_key:
-        names = _content(path).get(layout.names_key)
+        names = _read_content(path).get(layout.names_key)
         found = _texts(names) if _all_of(names, (bytes, str)) else []
     else:
         try:
@@ -134,7 +134,7 @@ def _class_names(path: Path, layout: Layout, benchmark: Benchmark) -> list[str]:
     return found
 
 
-def _content(path: Path) -> dict[str, object]:
+def _read_content(path: Path) -> dict[str, object]:
     if not path.is_file():
         raise _missing(path)
     return read_plain_pickle(path)

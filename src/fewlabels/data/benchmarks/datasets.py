@@ -72,13 +72,15 @@ def load_dataset(
     I30, I39 for a folder without such files, I42 for a wrong number of images or classes, and those of `read_images`
     and `read_cifar`.
     """
-    wanted = _benchmark(benchmark)
-    place = _place(source, wanted)
+    wanted = _find_benchmark(benchmark)
+    place = _find_place(source, wanted)
     repository = hub_repository(place, wanted)
     found = _on_hub(repository, wanted, progress) if repository else _in_folder(place, wanted, progress)
-    train, test = found.read() if cache is None or not found.files else kept(cache, wanted, found.files, found.read)
+    train, test = (
+        found.read() if cache is None or not found.files else keep_decoded(cache, wanted, found.files, found.read)
+    )
     again = f"hub:{repository}" if repository else os.path.abspath(place)
-    return replace(_checked(train, test, wanted, place, found.splits), place=again)
+    return replace(_check_whole(train, test, wanted, place, found.splits), place=again)
 
 
 def training_images(benchmark: str | Benchmark, source: str | os.PathLike[str] | None = None) -> Source:
@@ -86,8 +88,8 @@ def training_images(benchmark: str | Benchmark, source: str | os.PathLike[str] |
 
     Raises what `load_dataset` raises where it finds no data set.
     """
-    wanted = _benchmark(benchmark)
-    place = _place(source, wanted)
+    wanted = _find_benchmark(benchmark)
+    place = _find_place(source, wanted)
     if repository := hub_repository(place, wanted):
         return open_hub(repository, wanted)[0]
     folder = local_path(place, ImageError, "I30")
@@ -110,7 +112,7 @@ class _Found:
 
 def _on_hub(repository: str, benchmark: Benchmark, progress: Progress | None) -> _Found:
     *sources, files = open_hub(repository, benchmark)
-    return _Found(lambda: _both(sources, benchmark, progress, [f"hub:{repository}"] * 2), files)
+    return _Found(lambda: _read_both(sources, benchmark, progress, [f"hub:{repository}"] * 2), files)
 
 
 def _in_folder(place: str | os.PathLike[str], benchmark: Benchmark, progress: Progress | None) -> _Found:
@@ -122,21 +124,25 @@ def _in_folder(place: str | os.PathLike[str], benchmark: Benchmark, progress: Pr
         return _Found(lambda: read_cifar(*cifar, benchmark), [], splits)
     if patterns := _parquet_patterns(folder, benchmark):
         files = [file for pattern in patterns for file in pattern.parent.glob(pattern.name)]
-        return _Found(lambda: _both([open_source(p) for p in patterns], benchmark, progress, patterns), files, splits)
+        return _Found(
+            lambda: _read_both([open_source(p) for p in patterns], benchmark, progress, patterns), files, splits
+        )
     if folders := _image_folders(folder, benchmark):
         files = [file for part in folders for file in part.rglob("*") if file.is_file()]
-        return _Found(lambda: _both([open_source(p) for p in folders], benchmark, progress, folders), files, splits)
+        return _Found(
+            lambda: _read_both([open_source(p) for p in folders], benchmark, progress, folders), files, splits
+        )
     raise _nothing_found(folder, benchmark)
 
 
-def _both(
+def _read_both(
     sources: Sequence[Source], benchmark: Benchmark, progress: Progress | None, places: Sequence[object]
 ) -> tuple[Part, Part]:
-    train, test = (_decoded(s, benchmark, progress, place) for s, place in zip(sources, places, strict=True))
+    train, test = (_read_part(s, benchmark, progress, place) for s, place in zip(sources, places, strict=True))
     return train, test
 
 
-def _benchmark(benchmark: str | Benchmark) -> Benchmark:
+def _find_benchmark(benchmark: str | Benchmark) -> Benchmark:
     if isinstance(benchmark, Benchmark):
         return benchmark
     if benchmark not in BENCHMARKS:
@@ -144,7 +150,7 @@ def _benchmark(benchmark: str | Benchmark) -> Benchmark:
     return BENCHMARKS[benchmark]
 
 
-def _place(source: str | os.PathLike[str] | None, benchmark: Benchmark) -> str | os.PathLike[str]:
+def _find_place(source: str | os.PathLike[str] | None, benchmark: Benchmark) -> str | os.PathLike[str]:
     if source is not None:
         return source
     if folder := os.environ.get(DATA_FOLDER):
@@ -187,7 +193,7 @@ def _nothing_found(folder: Path, benchmark: Benchmark) -> ImageError:
     return ImageError("I39", what, where=folder, do=do)
 
 
-def _decoded(source: Source, benchmark: Benchmark, progress: Progress | None, where: object) -> Part:
+def _read_part(source: Source, benchmark: Benchmark, progress: Progress | None, where: object) -> Part:
     images = read_colour(source, benchmark.side, progress, where)
     names = images.class_names or sorted({name for name in images.names if name is not None})
     number = {name: code for code, name in enumerate(names)}
@@ -198,7 +204,7 @@ def _decoded(source: Source, benchmark: Benchmark, progress: Progress | None, wh
     return Part(images.pixels, truth, images.ids, names)
 
 
-def _checked(train: Part, test: Part, benchmark: Benchmark, where: object, splits: Path | None) -> Dataset:
+def _check_whole(train: Part, test: Part, benchmark: Benchmark, where: object, splits: Path | None) -> Dataset:
     """Raises ImageError I42 unless there are as many images of each class as the benchmark has."""
     if train.class_names != test.class_names:
         odd = sorted(set(train.class_names) ^ set(test.class_names)) or ["another order"]
@@ -222,7 +228,7 @@ NAMES = "names.json"
 Parts = tuple[Part, Part]
 
 
-def kept(
+def keep_decoded(
     folder: str | os.PathLike[str], benchmark: Benchmark, files: Sequence[Path], read: Callable[[], Parts]
 ) -> Parts:
     """What `read` gives, from `folder` if it was kept there for the same files, else read and kept.
@@ -235,7 +241,7 @@ def kept(
     if (place / MANIFEST).is_file():
         problems = _problems(place)
         if not problems:
-            return _part(place, "train"), _part(place, "test")
+            return _load_part(place, "train"), _load_part(place, "test")
         what = f"FL-I44 damaged copy of decoded images at {place} ({problems[0]}); it is made again"
         warnings.warn(InputWarning(what), stacklevel=3)
     train, test = read()
@@ -267,7 +273,7 @@ def _problems(place: Path) -> list[str]:
         return [str(problem)]
 
 
-def _part(place: Path, name: str) -> Part:
+def _load_part(place: Path, name: str) -> Part:
     # "c": changes stay in memory. Read-only arrays would make torch warn.
     pixels = np.load(place / f"{name}-pixels.npy", mmap_mode="c", allow_pickle=False)
     truth = np.load(place / f"{name}-truth.npy", allow_pickle=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Benchmark:
     """side: height and width in pixels. num_train, num_test: images, as many of each class.
 
@@ -25,20 +25,28 @@ class Benchmark:
     test_names: tuple[str, ...] = ("test",)
 
 
-CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-CIFAR10 = Benchmark("cifar10", 32, 10, 50_000, 10_000, CIFAR10_MEAN, CIFAR10_STD, "uoft-cs/cifar10")
+CIFAR10 = Benchmark(
+    name="cifar10",
+    side=32,
+    num_classes=10,
+    num_train=50_000,
+    num_test=10_000,
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2470, 0.2435, 0.2616),
+    hub="uoft-cs/cifar10",
+)
 # The statistics are those of CIFAR-10: so the released code has it (datasets.py:60-61), and says that it is a question.
-CIFAR100 = Benchmark("cifar100", 32, 100, 50_000, 10_000, CIFAR10_MEAN, CIFAR10_STD, "uoft-cs/cifar100")
+CIFAR100 = replace(CIFAR10, name="cifar100", num_classes=100, hub="uoft-cs/cifar100")
 MINI_IMAGENET = Benchmark(
-    "mini-imagenet",
-    84,
-    100,
-    50_000,
-    10_000,
-    (120.396 / 255, 115.594 / 255, 104.540 / 255),
-    (70.682 / 255, 68.276 / 255, 72.545 / 255),
+    name="mini-imagenet",
+    side=84,
+    num_classes=100,
+    num_train=50_000,
+    num_test=10_000,
+    mean=(120.396 / 255, 115.594 / 255, 104.540 / 255),
+    std=(70.682 / 255, 68.276 / 255, 72.545 / 255),
     # Its `train` and `validation` have 500 and 100 images per class; its `test` are 50 from elsewhere (dataset card).
-    "timm/mini-imagenet",
-    ("validation", "val", "test"),
+    hub="timm/mini-imagenet",
+    test_names=("validation", "val", "test"),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in (CIFAR10, CIFAR100, MINI_IMAGENET)}

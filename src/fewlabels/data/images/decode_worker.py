@@ -16,18 +16,30 @@ from enum import IntEnum
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .decode import BadImage, Header, ImageFile, decode, expect, read_header, small_png, with_end
+from .decode import (
+    FULL_RANGE,
+    BadImage,
+    Header,
+    ImageFile,
+    PixelRange,
+    add_jpeg_end,
+    allow_pixels,
+    decode,
+    read_header,
+    small_png,
+)
 
 if sys.platform != "win32":
     import resource
 
 BUFFER = 1 << 16
 READY = b"\n"  # the first thing it says
-REQUEST = struct.Struct("<III?")  # number of files, what is wanted of each, size, accept_truncated
+REQUEST = struct.Struct("<III?II")  # number of files, what is wanted of each, size, accept_truncated, pixel_range
 PART = struct.Struct("<cQ")  # kind and number of bytes of a file or an answer
-HEADER = struct.Struct("<II??4s")
+HEADER = struct.Struct("<II??4s?II")
 PATH, CONTENT, NOTHING = b"p", b"c", b"n"
-SQUARE, TRUNCATED, FACTS, SMALL, REASON = b"s", b"t", b"h", b"p", b"r"
+SQUARE, ODD_SQUARE, FACTS, SMALL, REASON = b"s", b"o", b"h", b"p", b"r"
+CODE = 4  # bytes before an ODD_SQUARE that say what is odd, such as "I2  "
 
 
 class Wanted(IntEnum):
@@ -42,17 +54,19 @@ class Wanted(IntEnum):
 class Request(NamedTuple):
     """size: of the squares; or the longest side of the pictures.
 
-    accept_truncated: decode a JPEG that is cut off as far as it goes.
+    accept_truncated: decode a JPEG that is cut off as far as it goes. pixel_range: of values of more than 8 bits.
     """
 
     files: Sequence[ImageFile]
     wanted: Wanted
     size: int = 0
     accept_truncated: bool = False
+    pixel_range: PixelRange = FULL_RANGE
 
 
 def write_request(file: IO[bytes], request: Request) -> None:
-    parts = [REQUEST.pack(len(request.files), request.wanted, request.size, request.accept_truncated)]
+    asked = request.wanted, request.size, request.accept_truncated, *request.pixel_range
+    parts = [REQUEST.pack(len(request.files), *asked)]
     for one in request.files:
         kind = NOTHING if one is None else CONTENT if isinstance(one, bytes) else PATH
         data = os.fsencode(one) if isinstance(one, str) else one or b""
@@ -66,13 +80,13 @@ def read_request(file: IO[bytes]) -> Request | None:
     head = file.read(REQUEST.size)
     if len(head) < REQUEST.size:
         return None
-    count, wanted, size, accept_truncated = REQUEST.unpack(head)
+    count, wanted, size, accept_truncated, low, high = REQUEST.unpack(head)
     files: list[ImageFile] = []
     for _ in range(count):
         kind, length = PART.unpack(file.read(PART.size))
         data = file.read(length)
         files.append(None if kind == NOTHING else data if kind == CONTENT else os.fsdecode(data))
-    return Request(files, Wanted(wanted), size, accept_truncated)
+    return Request(files, Wanted(wanted), size, accept_truncated, (low, high))
 
 
 def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
@@ -85,54 +99,57 @@ def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
     return (kind, data) if len(data) == length else None
 
 
-def answer_to(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
-    """Kind and content: SQUARE and its pixels (TRUNCATED where that was needed to get them), FACTS and a packed Header,
-    SMALL and a PNG, or REASON and why it is a bad image.
+def answer_file(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+    """Kind and content: SQUARE and its pixels, ODD_SQUARE and what is odd before them, FACTS and a packed Header, SMALL
+    and a PNG, or REASON and why it is a bad image.
     """
     try:
         if request.wanted != Wanted.HEADER:
-            return _image(file, request, max_pixels)
+            return _decode_image(file, request, max_pixels)
         found = read_header(file, max_pixels)
-        return FACTS, HEADER.pack(found.width, found.height, found.grey, found.more, found.kind.encode())
+        deep = found.deep is not None, *(found.deep or FULL_RANGE)
+        return FACTS, HEADER.pack(found.width, found.height, found.grey, found.more, found.kind.encode(), *deep)
     except BadImage as problem:
         return REASON, str(problem)[:1000].encode("utf-8", "backslashreplace")
     except MemoryError:
         return REASON, b"decoding it takes too much memory"
 
 
-def _image(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+def _decode_image(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
     try:
-        return _decoded(file, request, max_pixels)
+        return _decode(file, request, max_pixels)
     except BadImage as problem:
         if request.accept_truncated:
             with suppress(BadImage):
-                kind, data = _decoded(with_end(file), request, max_pixels)
-                return (TRUNCATED if kind == SQUARE else kind), data
+                return _decode(add_jpeg_end(file), request, max_pixels, oddity="I2")
         raise problem
 
 
-def _decoded(file: ImageFile, request: Request, max_pixels: int) -> tuple[bytes, bytes]:
+def _decode(file: ImageFile, request: Request, max_pixels: int, oddity: str = "") -> tuple[bytes, bytes]:
     if request.wanted == Wanted.PICTURE:
-        return SMALL, small_png(file, request.size, max_pixels)
-    return SQUARE, decode(file, request.size, request.wanted == Wanted.GREY, max_pixels).tobytes()
+        return SMALL, small_png(file, request.size, max_pixels, request.pixel_range)
+    found = decode(file, request.size, request.wanted == Wanted.GREY, max_pixels, request.pixel_range)
+    oddity = oddity or found.oddity
+    pixels = found.picture.tobytes()
+    return (ODD_SQUARE, oddity.encode().ljust(CODE) + pixels) if oddity else (SQUARE, pixels)
 
 
-def header_of(data: bytes) -> Header:
+def unpack_header(data: bytes) -> Header:
     """The Header of a FACTS answer."""
-    width, height, grey, more, kind = HEADER.unpack(data)
-    return Header(width, height, grey, more, kind.rstrip(b"\0").decode())
+    width, height, grey, more, kind, is_deep, *deep = HEADER.unpack(data)
+    return Header(width, height, grey, more, kind.rstrip(b"\0").decode(), (deep[0], deep[1]) if is_deep else None)
 
 
 def serve(questions: IO[bytes], answers: IO[bytes], seconds: float, max_pixels: int) -> None:
     """Answer requests until there are no more. seconds: of processor time for a file; the process ends beyond it."""
-    expect(max_pixels)
+    allow_pixels(max_pixels)
     answers.write(READY)
     answers.flush()
     while request := read_request(questions):
         for file in request.files:
             if sys.platform != "win32":
                 signal.setitimer(signal.ITIMER_PROF, seconds)  # counts work, so a busy machine rejects nothing
-            kind, data = answer_to(file, request, max_pixels)
+            kind, data = answer_file(file, request, max_pixels)
             answers.write(PART.pack(kind, len(data)) + data)
         answers.flush()  # not each at once, which would cost as much as decoding a small image
 
@@ -148,6 +165,8 @@ def confine(room: int) -> None:
     statm = Path("/proc/self/statm")
     if statm.exists():  # Linux; others do not keep to a limit of the address space
         most = int(statm.read_text().split()[0]) * resource.getpagesize() + room
+        allowed = resource.getrlimit(resource.RLIMIT_AS)[1]  # `ulimit -v` may have set less
+        most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

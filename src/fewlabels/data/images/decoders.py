@@ -18,18 +18,19 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import StorageError
-from .decode import MAX_PIXELS, BadImage, Header, ImageFile
+from .decode import FULL_RANGE, MAX_PIXELS, BadImage, Header, ImageFile, PixelRange
 from .decode_worker import (
     BUFFER,
+    CODE,
     FACTS,
+    ODD_SQUARE,
     READY,
     SMALL,
     SQUARE,
-    TRUNCATED,
     Request,
     Wanted,
-    header_of,
     read_answer,
+    unpack_header,
     write_request,
 )
 
@@ -42,13 +43,14 @@ FILES = 32  # in a request, and
 BYTES = 1 << 20  # of content, whichever comes first
 
 
-class Truncated(NamedTuple):
-    """The square of an image that is cut off: what is missing of it is grey."""
+class OddSquare(NamedTuple):
+    """The square of an image that something is odd about: code, of read.ODD, says what."""
 
+    code: str
     pixels: np.ndarray
 
 
-Answer = np.ndarray | Truncated | Header | bytes | BadImage
+Answer = np.ndarray | OddSquare | Header | bytes | BadImage
 
 
 class Decoders:
@@ -59,7 +61,7 @@ class Decoders:
     """
 
     def __init__(self, *, accept_truncated: bool = False, max_pixels: int = MAX_PIXELS) -> None:
-        """accept_truncated: a JPEG that is cut off is answered as Truncated, instead of as a BadImage.
+        """accept_truncated: a JPEG that is cut off is answered as an OddSquare (I2), instead of as a BadImage.
 
         max_pixels: an image with more is a BadImage. Where it is above MAX_PIXELS, time and memory grow with it.
         """
@@ -86,37 +88,45 @@ class Decoders:
         for process in self._running:
             process.wait()
 
-    def answers(self, files: Iterable[ImageFile], size: int = 0, grey: bool = False) -> Iterator[Answer]:
+    def answers(
+        self,
+        files: Iterable[ImageFile],
+        size: int = 0,
+        grey: bool = False,
+        pixel_range: PixelRange = FULL_RANGE,
+    ) -> Iterator[Answer]:
         """For each file its Header, or where a size is given its (size, size, 1 or 3) uint8 square; else a BadImage.
 
+        pixel_range: what becomes 0 and 255 of pixels of more than 8 bits, where a file does not say how many it uses.
         Raises StorageError (I14) where no process can be started.
         """
         wanted = Wanted.HEADER if not size else Wanted.GREY if grey else Wanted.COLOUR
         waiting: deque[Future[list[Answer]]] = deque()
-        for batch in _batches(files):
-            waiting.append(self._threads.submit(self._decoded, Request(batch, wanted, size, self._accept_truncated)))
+        for batch in _make_batches(files):
+            request = Request(batch, wanted, size, self._accept_truncated, pixel_range)
+            waiting.append(self._threads.submit(self._decode_each, request))
             if len(waiting) > 2 * self._count:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
 
-    def small_png(self, file: ImageFile, longest: int) -> bytes:
+    def small_png(self, file: ImageFile, longest: int, pixel_range: PixelRange = FULL_RANGE) -> bytes:
         """The whole image as a PNG, as decode.small_png makes it. Raises BadImage, StorageError (I14)."""
-        request = Request([file], Wanted.PICTURE, longest, self._accept_truncated)
-        (answer,) = self._threads.submit(self._decoded, request).result()
+        request = Request([file], Wanted.PICTURE, longest, self._accept_truncated, pixel_range)
+        (answer,) = self._threads.submit(self._decode_each, request).result()
         if isinstance(answer, BadImage):
             raise answer
         assert isinstance(answer, bytes)
         return answer
 
-    def _decoded(self, request: Request) -> list[Answer]:
-        found, _ = self._asked(request)
+    def _decode_each(self, request: Request) -> list[Answer]:
+        found, _ = self._ask(request)
         for file in request.files[len(found) :]:  # each alone: it ends its process once more, or another file did
-            answer, reason = self._asked(request._replace(files=[file]))
+            answer, reason = self._ask(request._replace(files=[file]))
             found += answer or [BadImage(reason)]
         return found
 
-    def _asked(self, request: Request) -> tuple[list[Answer], str]:
+    def _ask(self, request: Request) -> tuple[list[Answer], str]:
         """The answers; where they are fewer than the files, how the process ended."""
         process = self._process()
         found = process.answers(request)
@@ -139,7 +149,7 @@ class Decoders:
         return process
 
 
-def _batches(files: Iterable[ImageFile]) -> Iterator[list[ImageFile]]:
+def _make_batches(files: Iterable[ImageFile]) -> Iterator[list[ImageFile]]:
     batch: list[ImageFile] = []
     size = 0
     for file in files:
@@ -198,7 +208,7 @@ class _Process:
         try:
             write_request(self._questions, request)
             while len(found) < len(request.files) and (one := read_answer(self._answers)) is not None:
-                found.append(_answer(*one, request.size))
+                found.append(_unpack(*one, request.size))
         except BrokenPipeError:
             pass
         finally:
@@ -220,12 +230,13 @@ class _Process:
         return f"its decoder crashed ({_name(status)})"
 
 
-def _answer(kind: bytes, data: bytes, size: int) -> Answer:
-    if kind in (SQUARE, TRUNCATED):
-        pixels = np.frombuffer(data, np.uint8).reshape(size, size, -1)
-        return pixels if kind == SQUARE else Truncated(pixels)
+def _unpack(kind: bytes, data: bytes, size: int) -> Answer:
+    if kind in (SQUARE, ODD_SQUARE):
+        code = data[:CODE].decode().strip() if kind == ODD_SQUARE else ""
+        pixels = np.frombuffer(data, np.uint8, offset=CODE if code else 0).reshape(size, size, -1)
+        return OddSquare(code, pixels) if code else pixels
     if kind == FACTS:
-        return header_of(data)
+        return unpack_header(data)
     return data if kind == SMALL else BadImage(data.decode())
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from ...errors import FewlabelsError
 from ..benchmarks.datasets import training_images
 from ..benchmarks.digits import load_digits
-from .decode import MAX_PIXELS, BadImage, ImageFile, png
+from .decode import FULL_RANGE, MAX_PIXELS, BadImage, ImageFile, PixelRange, png
 from .decoders import Decoders
 from .sources import Source, open_source, pixel_source
 
@@ -38,14 +38,16 @@ class Pictures:
         *,
         accept_truncated: bool = False,
         max_pixels: int = MAX_PIXELS,
+        pixel_range: PixelRange = FULL_RANGE,
     ) -> None:
         """ids: of the rows; each is looked for among those of the source, which may have more, or no longer have it.
 
         accept_truncated: a JPEG that is cut off is shown as far as it goes. max_pixels: a larger image is a BadImage.
+        pixel_range: of values of more than 8 bits.
         """
         place = {id: at for at, id in enumerate(source.ids)}
         self._places = np.array([place.get(id, -1) for id in ids], np.int64)
-        self._source = source
+        self._source, self._pixel_range = source, pixel_range
         self._decoders = Decoders(accept_truncated=accept_truncated, max_pixels=max_pixels)
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._size = 0
@@ -65,7 +67,7 @@ class Pictures:
             if (row, longest) in self._kept:
                 self._kept.move_to_end((row, longest))
                 return self._kept[row, longest]
-        made = self._made(row, longest)
+        made = self._make(row, longest)
         with self._lock:
             self._keep((row, longest), made)
         return made
@@ -74,7 +76,7 @@ class Pictures:
         """End the processes that decode."""
         self._decoders.close()
 
-    def _made(self, row: int, longest: int) -> bytes:
+    def _make(self, row: int, longest: int) -> bytes:
         at = int(self._places[row])
         if at < 0:
             raise BadImage("no longer among the images")
@@ -89,7 +91,7 @@ class Pictures:
         if reason and before == stamp:
             raise BadImage(reason)
         try:
-            return self._decoders.small_png(file, longest)
+            return self._decoders.small_png(file, longest, self._pixel_range)
         except BadImage as problem:
             with self._lock:
                 self._failed.pop(key, None)
@@ -120,22 +122,30 @@ def _stamp(file: ImageFile) -> Stamp:
 def open_pictures(facts: Mapping[str, Any], ids: Sequence[str]) -> Pictures:
     """The images that a run was made from.
 
-    facts: `source` of run.json, of kind images (path, accept_truncated, max_pixels), dataset (name, data) or digits.
+    facts: `source` of run.json, of kind images (path, accept_truncated, max_pixels, pixel_range), dataset (name, data)
+        or digits.
     ids: of the run's rows, which are matched by id, never by position.
     Raises ImageError or ConfigError where the images can no longer be found.
     """
     most = int(facts.get("max_pixels", MAX_PIXELS))
-    return Pictures(_source(facts), ids, accept_truncated=bool(facts.get("accept_truncated")), max_pixels=most)
+    low, high = facts.get("pixel_range") or FULL_RANGE
+    return Pictures(
+        _open_source_of(facts),
+        ids,
+        accept_truncated=bool(facts.get("accept_truncated")),
+        max_pixels=most,
+        pixel_range=(low, high),
+    )
 
 
-def _source(facts: Mapping[str, Any]) -> Source:
+def _open_source_of(facts: Mapping[str, Any]) -> Source:
     if facts["kind"] == "digits":
         digits = load_digits()
         return pixel_source(digits.pixels, digits.ids)
     if facts["kind"] == "dataset":
         return training_images(facts["name"], facts["data"])
     assert facts["kind"] == "images", facts["kind"]
-    return open_source(facts["path"], folder_labels=facts.get("labels") is None)
+    return open_source(facts["path"], folder_labels=False)  # the labels are in the run
 
 
 def placeholder(side: int = 96) -> bytes:

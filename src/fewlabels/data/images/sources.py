@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...errors import ImageError, InputWarning, listed
-from ..paths import PARQUET, archive_kind, first_bytes, local_path, unreadable
-from ..tables.files import Table, id_texts, is_whole, label_texts, open_table, part_files, plain_type, repeats
+from ...errors import ImageError, listed
+from ..labels.files import LabelFile
+from ..notes import Note
+from ..paths import PARQUET, archive_kind, first_bytes, local_path
+from ..tables.files import Table, id_texts, open_table, part_files, part_head, plain_type
 from .decode import BadImage, ImageFile, png
+from .folders import FolderRole, Found, FoundFile, check_roles, judge_name, label_files, say_deeper, scan_folder
+from .kinds import ENDINGS, READ, image_kind, other_kind
+from .metadata import LABEL_COLUMNS, is_metadata, read_label_column, read_metadata
 from .parquet_rows import ParquetRows, image_bytes
 
-ENDINGS_OF = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
-    "WEBP": (".webp",),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-    "TIFF": (".tif", ".tiff"),
-}
-ENDINGS = tuple(ending for endings in ENDINGS_OF.values() for ending in endings)
-SYSTEM_NAMES = ("__MACOSX", "Thumbs.db")
-UNLABELED_FOLDERS = ("unlabeled", "unlabelled")
 IMAGE_COLUMNS = ("image", "img")
-LABEL_COLUMNS = ("label", "labels", "fine_label")
+BESIDE = "beside Parquet files with a column of images"
 BATCH_ROWS = 64  # images of a Parquet file held in memory at a time
 
 
@@ -44,6 +35,8 @@ class Source:
     refused: reasons against images, by position, that were known before opening them.
     file: gives the image file at a position, or raises BadImage; None where a source can only be walked through.
     are_files: whether the images are files of their own, whose names a person sees.
+    labels: names as a label file says them, where one lies among the images.
+    told: what is worth a warning, by its code. notes: what is not used, and why.
     """
 
     ids: list[str]
@@ -53,13 +46,20 @@ class Source:
     refused: dict[int, str] = field(default_factory=dict)
     file: Callable[[int], ImageFile] | None = None
     are_files: bool = False
+    labels: LabelFile | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[Note] = ()
 
 
-def open_source(path: str | os.PathLike[str], *, folder_labels: bool = True) -> Source:
+def open_source(
+    path: str | os.PathLike[str], *, folder_labels: bool = True, folders: Mapping[str, str] | None = None
+) -> Source:
     """The images at `path`: a folder of images, a Parquet file, a folder of them, or a pattern such as train-*.parquet.
 
-    Raises ImageError I20 for archives, I30 for a missing path, I31 for any other file, I32 where there is no image.
+    folder_labels, folders: as in read_images. Raises ImageError I20 for archives, I30 for a missing path, I31 for any
+    other file, I32 where there is no image; I17, I46 for folders that are no classes.
     """
+    roles = check_roles(folders)
     if "*" in os.path.basename(os.fspath(path)) and not os.path.exists(path):
         pattern = Path(path)
         folder = local_path(pattern.parent, ImageError, "I30")
@@ -68,15 +68,38 @@ def open_source(path: str | os.PathLike[str], *, folder_labels: bool = True) -> 
         return _parquet_source(files)
     source = local_path(path, ImageError, "I30")
     if source.is_dir():
-        files = part_files(source)
-        return _parquet_source(files) if files else _folder_source(source, folder_labels)
+        return _open_folder(source, folder_labels, roles)
     head = first_bytes(source)
     if head.startswith(PARQUET) or source.suffix.lower() == ".parquet":
         return _parquet_source([source])
     if kind := archive_kind(head):
         raise ImageError("I20", f"{kind}; archives are not unpacked", where=source, do="unpack it, pass the folder")
-    kind = "a single image" if source.suffix.lower() in ENDINGS else "neither a folder nor a Parquet file"
-    raise ImageError("I31", kind, where=source, do="pass the folder that holds the images, or a Parquet file")
+    kind = "a single image" if image_kind(head) or source.suffix.lower() in ENDINGS else other_kind(source.name, head)
+    what = kind if kind == "a single image" else f"neither a folder nor a Parquet file ({kind})"
+    raise ImageError("I31", what, where=source, do="pass the folder that holds the images, or a Parquet file")
+
+
+def _open_folder(root: Path, folder_labels: bool, roles: Mapping[str, FolderRole]) -> Source:
+    """Parquet files are the images of a folder where one has a column of images, or where there is no image file."""
+    parts = part_files(root)
+    found = scan_folder(root, roles)
+    if not parts or (found.files and not any(_has_image_column(part) for part in parts)):
+        return _folder_source(root, found, folder_labels, roles)
+    source = _parquet_source(parts)
+    if not found.files:
+        return source
+    what = f"{len(found.files):,} files of images beside the Parquet files, which are what is read"
+    return replace(
+        source, told={"I45": what}, notes=[Note("I45", str(root), None, file.id, BESIDE) for file in found.files]
+    )
+
+
+def _has_image_column(part: Path) -> bool:
+    try:
+        schema, _ = part_head(part, ImageError)
+    except ImageError:  # a damaged one is named where it is to be read
+        return False
+    return any(name in schema.names for name in IMAGE_COLUMNS)
 
 
 def pixel_source(pixels: np.ndarray, ids: list[str]) -> Source:
@@ -88,34 +111,29 @@ def pixel_source(pixels: np.ndarray, ids: list[str]) -> Source:
     return Source(ids, [None] * len(ids), lambda: map(file, range(len(ids))), file=file)
 
 
-class _File(NamedTuple):
-    """A file in a folder of images. id: its path below the root, with "/". refused: why it will not be opened."""
-
-    id: str
-    path: str
-    refused: str = ""
-
-
-def _folder_source(root: Path, folder_labels: bool) -> Source:
-    files, folders = _scan(root)
+def _folder_source(root: Path, found: Found, folder_labels: bool, roles: Mapping[str, FolderRole]) -> Source:
+    files = found.files
     if not files:
-        what = f"no images; files looked for end in {', '.join(ENDINGS)}"
+        left = found.said()
+        what = f"no images ({READ} are read); {left or 'the folder is empty'}"
         raise ImageError("I32", what, where=root, do="pass the folder that holds them")
-    names = [_folder_label(file.id) if folder_labels else None for file in files]
-    in_root = [file.id for file in files if "/" not in file.id and not file.refused]  # a refused one may be a folder
-    classes = {name for name in names if name is not None}
-    if in_root and classes:
-        what = "images beside class folders: are they unlabelled, or is a folder not a class?"
-        raise ImageError(
-            "I17",
-            what,
-            where=root,
-            rows=in_root,
-            do="move them to the sub-folder unlabeled/, or give a label file with --labels",
-        )
-    empty = [name for name in folders if name not in classes and name.lower() not in UNLABELED_FOLDERS]
-    if folder_labels and empty:
-        warnings.warn(f"FL-I16 class folders without any image in {root}: {listed(empty)}", InputWarning, stacklevel=4)
+    metadata = read_metadata(root, [id for id, _ in found.unused]) if folder_labels else None
+    told = {} if metadata is None else {"I53": metadata.said}
+    labels = None if metadata is None else metadata.labels
+    if labels is not None:
+        found = replace(found, unused=[(id, why) for id, why in found.unused if not is_metadata(id)])
+    told |= {"I45": said} if (said := found.said()) else {}
+    names: list[str | None] = [None] * len(files)
+    if labels is not None:
+        label_of = dict(zip(labels.ids, labels.labels, strict=True))
+        names = [label_of.get(file.id) for file in files]
+    elif folder_labels:
+        names = label_files(root, found, roles)
+        used = {file.id.partition("/")[0] for file in files}
+        if empty := [name for name in found.folders if name not in used and judge_name(name).role == "class"]:
+            told["I16"] = f"class folders without any image in {root}: {listed(empty)}"
+        if deeper := say_deeper(found, names):
+            told["I47"] = deeper
     return Source(
         [file.id for file in files],
         names,
@@ -123,60 +141,13 @@ def _folder_source(root: Path, folder_labels: bool) -> Source:
         refused={at: file.refused for at, file in enumerate(files) if file.refused},
         file=lambda at: _path_below(root.resolve(), files[at]),
         are_files=True,
+        labels=labels,
+        told=told,
+        notes=found.notes(os.fspath(root)),
     )
 
 
-def _folder_label(id: str) -> str | None:
-    folder, _, rest = id.partition("/")
-    return folder if rest and folder.lower() not in UNLABELED_FOLDERS else None
-
-
-def _scan(root: Path) -> tuple[list[_File], list[str]]:
-    """All image files below root, sorted by id, and the names of its sub-folders. Symbolic links are not followed."""
-    files: list[_File] = []
-    folders: list[str] = []
-    waiting = [(os.fspath(root), "")]
-    while waiting:
-        folder, prefix = waiting.pop()
-        try:
-            with os.scandir(folder) as entries:
-                found = [e for e in entries if not e.name.startswith(".") and e.name not in SYSTEM_NAMES]
-        except OSError as problem:
-            if not prefix:
-                raise unreadable(root, problem) from problem
-            files.append(_File(prefix.rstrip("/"), folder, f"folder cannot be read: {problem.strerror}"))
-            continue
-        for entry in found:
-            id = prefix + _text(entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append((entry.path, id + "/"))
-                folders += [id] if not prefix else []
-            elif refused := _refusal(entry):
-                files.append(_File(id, entry.path, refused))
-            elif entry.name.lower().endswith(ENDINGS):
-                files.append(_File(id, entry.path))
-    files.sort()
-    for id in repeats([file.id for file in files]):  # an escaped name can equal a plain one
-        at = next(i for i, file in enumerate(files) if file.id == id)
-        files[at] = files[at]._replace(refused="another file has the same id")
-    return files, sorted(folders)
-
-
-def _refusal(entry: os.DirEntry[str]) -> str:
-    """Why a thing that is not a folder is not opened; empty for regular files and for what is no image anyway."""
-    looks_like_image = entry.name.lower().endswith(ENDINGS)
-    if entry.is_symlink():
-        # Only asks what the link points to: what it points to is never opened.
-        return "a symbolic link; copy the file itself" if looks_like_image or entry.is_dir() else ""
-    return "not a regular file" if looks_like_image and not entry.is_file(follow_symlinks=False) else ""
-
-
-def _text(name: str) -> str:
-    """The name as text that can be written to UTF-8: bytes that are not UTF-8 become a backslash escape."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _path_below(root: Path, file: _File) -> str:
+def _path_below(root: Path, file: FoundFile) -> str:
     """The path, long after the folder was listed: a folder on the way may have become a link to outside."""
     if file.refused:
         raise BadImage(file.refused)
@@ -197,15 +168,10 @@ def _parquet_source(files: list[Path]) -> Source:
     if table.num_rows == 0:
         raise ImageError("I32", "no images: the table has no rows", where=files[0])
     label = next((name for name in LABEL_COLUMNS if name in table.names), None)
-    class_names = _declared_classes(table, label) if label else None
-    if label is None:
-        names: list[str | None] = [None] * table.num_rows
-    elif class_names is None:
-        # Without declared names, -1 is still the hub's mark for a row without a label.
-        whole = is_whole(plain_type(table.schema.field(label).type))
-        names = [None if whole and name == "-1" else name for name in label_texts(table, label)]
-    else:
-        names = _named(table, label, class_names)
+    names: list[str | None] = [None] * table.num_rows
+    class_names = None
+    if label is not None:
+        names, class_names = read_label_column(table, label)
     rows = ParquetRows(table.files, image)
     return Source(_ids(table, image, kind), names, lambda: _parquet_images(table, image), class_names, file=rows.file)
 
@@ -232,26 +198,6 @@ def _ids(table: Table, image: str, kind: pa.DataType) -> list[str]:
         if len(present) == len(paths) == len(set(present)):
             return present
     return list(map(str, range(table.num_rows)))
-
-
-def _declared_classes(table: Table, label: str) -> list[str] | None:
-    """The names that the hub's metadata declares for the numbers in a label column; None if it declares none."""
-    try:
-        features = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"]
-        declared = features[label]
-        names = declared["names"] if declared["_type"] == "ClassLabel" else None
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-    numbers = pa.types.is_integer(plain_type(table.schema.field(label).type))
-    return names if numbers and isinstance(names, list) and all(isinstance(name, str) for name in names) else None
-
-
-def _named(table: Table, label: str, class_names: list[str]) -> list[str | None]:
-    codes = [-1 if code is None else code for code in table.column(label).to_pylist()]
-    if bad := [f"row {row + 1}: {code}" for row, code in enumerate(codes) if not -1 <= code < len(class_names)]:
-        what = f"class numbers outside the {len(class_names)} declared classes"
-        raise ImageError("I34", what, where=f"{table.files[0]}, column {label!r}", rows=bad, do="write it again")
-    return [class_names[code] if code >= 0 else None for code in codes]
 
 
 def _parquet_images(table: Table, image: str) -> Iterator[ImageFile]:

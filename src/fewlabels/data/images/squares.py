@@ -13,8 +13,8 @@ from PIL import Image
 
 from ...errors import ImageError
 from ..paths import local_path
-from .decode import MAX_PIXELS, BadImage, ImageFile, decode_picture
-from .decoders import Decoders, Truncated
+from .decode import FULL_RANGE, MAX_PIXELS, BadImage, ImageFile, PixelRange, decode_picture
+from .decoders import Decoders, OddSquare
 from .sources import Source, open_source
 
 Path = str | os.PathLike[str]
@@ -42,19 +42,22 @@ def read_squares(
     grey: bool = False,
     accept_truncated: bool = False,
     max_pixels: int = MAX_PIXELS,
+    pixel_range: PixelRange | None = None,
 ) -> Iterator[Square]:
     """The images in their order, decoded as `read_images` decodes them; few are held at a time.
 
     images: the path of an image file, of a folder (all images below it, by path), of Parquet, or a list of image files;
     or a PIL image, a uint8 array (h, w), (h, w, 1, 3 or 4) or (n, h, w, 1, 3 or 4), or an iterable of such. Files are
     decoded in processes of their own, with limits on time and memory; their ids are their paths, those of others count.
+    pixel_range: what becomes 0 and 255 of pixels of more than 8 bits, where a file does not say how many it uses;
+        None: all 16 bits.
     Raises ImageError (I30-I33) where there are no images or the input is none.
     """
-    source = _source_of(images)
+    source, used = _source_of(images), pixel_range or FULL_RANGE
     if isinstance(source, Source):
         decoders = partial(Decoders, accept_truncated=accept_truncated, max_pixels=max_pixels)
-        return _decoded_files(source, size, grey, decoders)
-    return (_decoded_picture(str(at), picture, size, grey, max_pixels) for at, picture in enumerate(source))
+        return _decode_files(source, size, grey, used, decoders)
+    return (_decode_picture(str(at), picture, size, grey, max_pixels, used) for at, picture in enumerate(source))
 
 
 def _source_of(images: GivenImages) -> Source | Iterable[Any]:
@@ -100,10 +103,12 @@ def _file_source(paths: list[Path]) -> Source:
     return Source([os.fspath(path) for path in paths], [None] * len(paths), files, are_files=True)
 
 
-def _decoded_files(source: Source, size: int, grey: bool, start: Callable[[], Decoders]) -> Iterator[Square]:
+def _decode_files(
+    source: Source, size: int, grey: bool, pixel_range: PixelRange, start: Callable[[], Decoders]
+) -> Iterator[Square]:
     usable = (file for at, file in enumerate(source.files()) if at not in source.refused)
     with start() as decoders:
-        answers = decoders.answers(usable, size, grey)
+        answers = decoders.answers(usable, size, grey, pixel_range)
         for at, id in enumerate(source.ids):
             if at in source.refused:
                 yield Square(id, None, source.refused[at])
@@ -112,18 +117,19 @@ def _decoded_files(source: Source, size: int, grey: bool, start: Callable[[], De
             if isinstance(found, BadImage):
                 yield Square(id, None, str(found))
             else:
-                pixels = found.pixels if isinstance(found, Truncated) else found
+                pixels = found.pixels if isinstance(found, OddSquare) else found
                 assert isinstance(pixels, np.ndarray)
                 yield Square(id, pixels)
 
 
-def _decoded_picture(id: str, picture: Any, size: int, grey: bool, max_pixels: int) -> Square:
+def _decode_picture(id: str, picture: Any, size: int, grey: bool, max_pixels: int, pixel_range: PixelRange) -> Square:
     shape = (size, size, 1 if grey else 3)
     if isinstance(picture, np.ndarray) and picture.shape == shape and picture.dtype == np.uint8:
         return Square(id, picture)
     image = picture if isinstance(picture, Image.Image) else _as_image(picture)
     try:
-        return Square(id, np.asarray(decode_picture(image, size, grey, max_pixels)).reshape(shape))
+        decoded = decode_picture(image, size, grey, max_pixels, pixel_range)
+        return Square(id, np.asarray(decoded.picture).reshape(shape))
     except BadImage as problem:
         return Square(id, None, str(problem))
 

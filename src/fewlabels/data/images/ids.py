@@ -1,0 +1,85 @@
+"""Ids of a label file beside those of images: paths, which two systems may write in two ways."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+import urllib.parse
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ...errors import InputWarning, LabelError, listed, shown
+from ..labels.files import LabelFile
+
+
+def match_ids(labels: LabelFile, ids: Sequence[str], *, ignore_unknown_ids: bool = False) -> LabelFile:
+    """The labels with ids as the images have them, where the two differ in Unicode's normal form alone. Warns (I54).
+
+    macOS writes an accented letter as two characters, most other systems as one, and both look the same.
+    ids: of the images. Raises LabelError (L15) where all ids that no image has would fit if written otherwise, unless
+    ignore_unknown_ids.
+    """
+    known = set(ids)
+    unknown = [at for at, id in enumerate(labels.ids) if id not in known]
+    if not unknown:
+        return labels
+    of_form = _unique_by(ids, _normal_form)
+    found = {at: of_form[form] for at in unknown if (form := _normal_form(labels.ids[at])) in of_form}
+    taken = Counter([*found.values(), *labels.ids])
+    found = {at: id for at, id in found.items() if taken[id] == 1}
+    if found:
+        rows = listed([labels.ids[at] for at in found])
+        what = f"ids that differ from an image's in Unicode's normal form alone are taken as the same: {rows}"
+        warnings.warn(InputWarning(f"FL-I54 {what}"), stacklevel=2)
+        labels = replace(labels, ids=[found.get(at, id) for at, id in enumerate(labels.ids)])
+    left = [at for at in unknown if at not in found]
+    if left and not ignore_unknown_ids:
+        _explain_unknown(labels, left, ids)
+    return labels
+
+
+def _normal_form(id: str) -> str:
+    return unicodedata.normalize("NFC", id)
+
+
+def _unique_by(ids: Sequence[str], form: Callable[[str], str]) -> dict[str, str]:
+    """form -> id, for the forms that one id alone has."""
+    forms = list(map(form, ids))
+    counts = Counter(forms)
+    return {one: id for one, id in zip(forms, ids, strict=True) if counts[one] == 1}
+
+
+def _explain_unknown(labels: LabelFile, unknown: Sequence[int], ids: Sequence[str]) -> None:
+    """Raise LabelError (L15) where one change makes an image's id of every id that no image has."""
+    for what, of_label, of_image in CHANGES:
+        known = _unique_by(ids, lambda id, of_image=of_image: of_image(_normal_form(id)))  # type: ignore[misc]
+        would = [known.get(_normal_form(of_label(_normal_form(labels.ids[at])))) for at in unknown]
+        if None not in would and len(set(would)) == len(would) and not set(would) & set(labels.ids):
+            first = unknown[0]
+            rows = [f"{labels.ids[at]}: {id}" for at, id in zip(unknown, would, strict=True)]
+            do = f"write ids as images have them, such as {shown(would[0])!r}"
+            said = f"ids of the data, {what}"
+            raise LabelError("L15", said, where=labels.place(first), rows=rows, do=do)
+
+
+def _same(id: str) -> str:
+    return id
+
+
+def _name_alone(id: str) -> str:
+    return id.replace("\\", "/").rpartition("/")[2]
+
+
+# What may be different, how that is taken out of a label's id, and what it is then compared with of an image's.
+CHANGES: list[tuple[str, Callable[[str], str], Callable[[str], str]]] = [
+    ("but with './' before them", lambda id: id.removeprefix("./"), _same),
+    ("but with '\\' instead of '/'", lambda id: id.replace("\\", "/").removeprefix("./"), _same),
+    ("but with a folder before them", lambda id: id.partition("/")[2], _same),
+    ("but with blanks around them", str.strip, _same),
+    ("but written as in an address (%20)", urllib.parse.unquote, _same),
+    ("but without the ending of the file", _same, lambda id: os.path.splitext(id)[0]),
+    ("but with other capital letters", str.casefold, str.casefold),
+    ("but without their folder, or with another one", _name_alone, _name_alone),
+]
