@@ -45,6 +45,14 @@ OnConflict = Annotated[
     Literal["error", "last", "drop"],
     typer.Option(help="An id with two labels: stop; its last row counts; or it has no label."),
 ]
+NoLabel = Annotated[
+    list[str] | None,
+    typer.Option("--no-label", metavar="WORD", help="A word that means no label, besides nan, NULL and the like."),
+]
+RealLabel = Annotated[
+    list[str] | None,
+    typer.Option("--real-label", metavar="WORD", help="A word that is a class, though it looks like none: NA."),
+]
 Neighbors = Annotated[int, typer.Option(help="Neighbours of each row in the graph (the paper's k).")]
 Gamma = Annotated[float, typer.Option(help="Power put on similarities.")]
 Alpha = Annotated[float, typer.Option(help="How far labels travel, in (0, 1).")]

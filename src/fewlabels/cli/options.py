@@ -21,6 +21,18 @@ ByPosition = Annotated[
 ]
 IdColumn = Annotated[str, typer.Option(help="Column of the ids in the table of embeddings.")]
 EmbeddingColumn = Annotated[str, typer.Option(help="Column of the embeddings, as lists of numbers.")]
+FeatureColumns = Annotated[
+    list[str] | None,
+    typer.Option("--feature-columns", metavar="NAME", help="Only these numeric columns are features: a name or f*."),
+]
+IgnoreColumns = Annotated[
+    list[str] | None,
+    typer.Option("--ignore-columns", metavar="NAME", help="Columns that are no features: a name, or a pattern as f*."),
+]
+NumberRowsFrom = Annotated[
+    int | None,
+    typer.Option("--number-rows-from", min=0, max=1, help="Ids are row numbers from 0 or 1, not a column."),
+]
 LabelColumn = Annotated[str, typer.Option(help="Column of the labels in that table, used without --labels.")]
 Explain = Annotated[
     list[str] | None, typer.Option(metavar="ID", help="Say why this row got its label; up to 20 times.")

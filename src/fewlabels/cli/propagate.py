@@ -24,8 +24,10 @@ from .app import (
     LabelsFile,
     Mode,
     Neighbors,
+    NoLabel,
     OnConflict,
     Quiet,
+    RealLabel,
     SkipBadRows,
     app,
     graph_settings,
@@ -60,11 +62,16 @@ def propagate(
     id_column: options.IdColumn = "id",
     embedding_column: options.EmbeddingColumn = "embedding",
     label_column: options.LabelColumn = "label",
+    feature_columns: options.FeatureColumns = None,
+    ignore_columns: options.IgnoreColumns = None,
+    number_rows_from: options.NumberRowsFrom = None,
     delimiter: Delimiter = ",",
     encoding: Encoding = "utf-8",
     ignore_unknown_ids: IgnoreUnknown = False,
     skip_bad_rows: SkipBadRows = False,
     on_conflict: OnConflict = "error",
+    no_label: NoLabel = None,
+    real_label: RealLabel = None,
     drop_bad_rows: options.DropBadRows = False,
     memory_limit: options.MemoryLimit = None,
     excel_safe: options.ExcelSafe = False,
@@ -76,21 +83,23 @@ def propagate(
     """Spread few labels over embeddings: labels with certainty for every row.
 
     In tables the rows are a column of lists of numbers, or one numeric column for each feature; ids are those of the
-    id column, or row numbers from 0 (npy, or no such column); without --labels, labels are those of the label column.
+    column id, else the index that the file declares, else row numbers from 0; without --labels, labels are those of the
+    label column. What is used as what is said at the start, and the run keeps it.
     """
     from ..commands.explanations import text
     from ..commands.propagate import Input, run_propagation
     from ..commands.tables import propagation_table
     from ..data.labels.csv import LabelOptions
-    from ..data.tables.embeddings import Columns
+    from ..data.tables.columns import Columns
     from ..graph import Refinement
     from ..runs import free_name, refuse_existing
 
     hush(quiet)
     refuse_existing(out, force=force)
     folder = run or free_name(out.with_name(f"{out.stem}-run"))
-    columns, rows = Columns(id_column, embedding_column, label_column), tuple(explain or ())
-    reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)
+    chosen = (feature_columns or (), ignore_columns or (), number_rows_from)
+    columns, rows = Columns(id_column, embedding_column, label_column, *chosen), tuple(explain or ())
+    reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict, no_label or (), real_label or ())
     shared = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     refinement = Refinement(centre_sources, "labels" if class_prior == "labels" else None, calibrate)
     results = run_propagation(

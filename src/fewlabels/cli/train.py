@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,8 +23,10 @@ from .app import (
     LabelsFile,
     Mode,
     Neighbors,
+    NoLabel,
     OnConflict,
     Quiet,
+    RealLabel,
     SkipBadRows,
     app,
     graph_settings,
@@ -144,6 +147,8 @@ def train(
     ignore_unknown_ids: IgnoreUnknown = False,
     skip_bad_rows: SkipBadRows = False,
     on_conflict: OnConflict = "error",
+    no_label: NoLabel = None,
+    real_label: RealLabel = None,
     device: Device = "auto",
     speed: Speed = "deterministic",
     resume: Resume = False,
@@ -165,7 +170,8 @@ def train(
     quiet = quiet or not speaks()
     hush(quiet)
     folder = _folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
-    given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
+    words = (no_label or (), real_label or ())
+    given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict, *words)  # before seconds of importing torch
     graph = graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from ..commands.tables import training_table
     from ..commands.train import ImageSource, checked_device, run_images
@@ -228,12 +234,19 @@ def _folder(out: Path | None, wanted: str | Path, resume: bool, inputs: tuple[Pa
 
 
 def _given(
-    path: Path | None, delimiter: str, encoding: str, skip_bad_rows: bool, on_conflict: OnConflict
+    path: Path | None,
+    delimiter: str,
+    encoding: str,
+    skip_bad_rows: bool,
+    on_conflict: OnConflict,
+    no_label: Sequence[str],
+    real_label: Sequence[str],
 ) -> LabelFile | None:
     from ..data.labels.csv import LabelOptions
     from ..data.labels.files import read_labels
 
-    return read_labels(path, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)) if path else None
+    options = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label)
+    return read_labels(path, options) if path else None
 
 
 def speaks() -> bool:

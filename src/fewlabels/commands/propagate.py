@@ -17,10 +17,11 @@ import numpy as np
 from ..conventions import UNLABELED
 from ..data.labels.by_position import read_labels_by_position
 from ..data.labels.csv import LabelOptions
-from ..data.labels.files import Labels, encode_column, join_labels, read_labels
+from ..data.labels.files import LabelFile, Labels, encode_column, join_labels, read_labels
 from ..data.notes import Note, counts
 from ..data.paths import demand_unchanged, file_states
-from ..data.tables.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
+from ..data.tables.columns import Columns
+from ..data.tables.embeddings import EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.label_matrix import checked_labels
@@ -166,6 +167,9 @@ def run_propagation(
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given = _given(source, asked)
+    said = source.said(_labels_said(source, asked))
+    if not quiet:
+        print(*said, sep="\n", file=sys.stderr, flush=True)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
     cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet, sum(extra.values()))
@@ -186,6 +190,7 @@ def run_propagation(
     demand_unchanged(before)
     stages.start("write")
     results = _results(found, given, cost) | {
+        "read": {"said": said, **source.facts()},
         "wall_seconds": time.perf_counter() - start,
         "peak_memory_mib": peak_memory_mib(),
     }
@@ -235,14 +240,35 @@ def _given(source: EmbeddingSource, asked: Input) -> Labels:
         return read_labels_by_position(asked.labels, source.shape[0], asked.reading)
     if asked.labels is not None:
         labels = read_labels(asked.labels, asked.reading)
+        _demand_same_ids(source, labels)
         return join_labels(source.ids, labels, ignore_unknown_ids=asked.ignore_unknown_ids)
     if asked.by_position:
         raise ConfigError("C41", "labels by position, and no label file", do="name it with --labels")
-    names = source.names()
-    if names is None:
-        do = "give a file with --labels"
+    if source.label is None or source.table is None:
+        do = "give a file with --labels, or name the column with --label-column"
         raise LabelError("L16", "no labels: there is no label column", where=source.path, do=do)
-    return encode_column(names)
+    return encode_column(source.table, source.label, asked.reading)
+
+
+def _labels_said(source: EmbeddingSource, asked: Input) -> str:
+    """Where the labels are from, in words."""
+    if asked.labels is None:
+        return f"the column {source.label!r}"
+    return f"{asked.labels.name}, {'by position' if asked.by_position else 'joined by id'}"
+
+
+def _demand_same_ids(source: EmbeddingSource, given: LabelFile) -> None:
+    """Raise EmbeddingError E35 where the ids of the rows are a guess and may not be what the labels are joined by."""
+    if source.named.doubt is not None:
+        raise source.named.doubt
+    if not source.named.are_counted or not all(map(str.isdecimal, given.ids)):
+        return
+    numbers = sorted(map(int, given.ids))
+    are_first = len(numbers) > 2 and numbers == list(range(1, len(numbers) + 1))
+    if numbers[0] > 0 and (are_first or numbers[-1] == source.shape[0]):
+        what = f"ids of labels from {numbers[0]} to {numbers[-1]}, never 0, and rows are counted from 0"
+        do = "pass --number-rows-from 1 if the labels count from 1, or --number-rows-from 0 if not"
+        raise EmbeddingError("E35", what, where=given.source, do=do)
 
 
 def _without_bad_rows(given: Labels, source: EmbeddingSource, values: np.ndarray, settings: GraphSettings) -> Labels:

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
-from ..data.tables.embeddings import Columns, EmbeddingSource, open_embeddings
+from ..data.tables.columns import Columns
+from ..data.tables.embeddings import EmbeddingSource, open_embeddings
 from ..data.tables.files import Table, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError
 from ..graph import GraphSettings, Refinement
@@ -65,7 +66,7 @@ def open_items(folder: str | Path) -> Items:
     if source["kind"] == "embeddings":
         opened = _embeddings(source, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)
-        texts = _texts(opened.table, opened.number_columns, Columns(**source["columns"]))
+        texts = _texts(opened)
         return Items(ids, names, given, values, settings, kind="rows", texts=texts)
     if not (root / DESCRIPTORS).is_file():
         raise _too_old(root)
@@ -116,7 +117,7 @@ def _rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.int64
 
 def _embeddings(source: Mapping[str, Any], ids: Sequence[str], root: Path) -> EmbeddingSource:
     try:
-        opened = open_embeddings(Path(source["path"]), Columns(**source["columns"]))
+        opened = open_embeddings(Path(source["path"]), Columns.of_run(source["columns"]))
     except FewlabelsError as problem:
         what = f"the embeddings of this run cannot be opened again: {problem.what}"
         raise ConfigError("C86", what, where=source["path"], do="put them back where they were") from problem
@@ -126,11 +127,12 @@ def _embeddings(source: Mapping[str, Any], ids: Sequence[str], root: Path) -> Em
     return opened
 
 
-def _texts(table: Table | None, numbers: Sequence[str], columns: Columns) -> dict[str, Sequence[str]]:
+def _texts(opened: EmbeddingSource) -> dict[str, Sequence[str]]:
     """The columns that are neither id, label nor embedding, as text."""
+    table = opened.table
     if table is None:
         return {}
-    left_out = {columns.id, columns.label, *numbers}
+    left_out = {opened.named.column, opened.label, *opened.number_columns}
     wanted = [name for name in table.names if name not in left_out and _is_shown(table, name)]
     found: dict[str, Sequence[str]] = {}
     for name in wanted[:MOST_COLUMNS]:

@@ -31,8 +31,8 @@ def open_npy(path: Path) -> np.ndarray:
     Raises EmbeddingError E8 (no rows or columns), E9 (not 2-D), E10 (type), E12 (not .npy), E13 (Python objects),
     E14 (the header declares another size than the file has).
     """
-    shape, fortran, dtype, offset, size = npy_header(path)
-    stored_as(dtype, str(path))
+    shape, fortran, dtype, offset, size = read_npy_header(path)
+    working_dtype(dtype, str(path))
     check_shape(shape, str(path))
     check_size(path, shape, dtype, offset, size)
     return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
@@ -40,15 +40,15 @@ def open_npy(path: Path) -> np.ndarray:
 
 def stays_on_disk(stored: np.ndarray) -> bool:
     """Whether an opened array can be used as it is: float32 or float64, native, C-contiguous. Others are copied."""
-    native = stored.dtype.isnative and stored.dtype == stored_as(stored.dtype, "")
+    native = stored.dtype.isnative and stored.dtype == working_dtype(stored.dtype, "")
     return bool(native and stored.flags.c_contiguous)
 
 
-def in_memory(stored: np.ndarray, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:
+def load_npy(stored: np.ndarray, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:
     """An opened array as it is, or a float32 or float64 copy of it. on_share: called with the share done, 0 to 1."""
     if stays_on_disk(stored):
         return stored
-    out = np.empty(stored.shape, stored_as(stored.dtype, ""))
+    out = np.empty(stored.shape, working_dtype(stored.dtype, ""))
     step = rows_per_block(stored.shape, stored.itemsize)
     for start in range(0, len(out), step):
         out[start : start + step] = stored[start : start + step]
@@ -65,7 +65,7 @@ def check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int,
         raise EmbeddingError("E14", what, where=path, do=do)
 
 
-def npy_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int, int]:
+def read_npy_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int, int]:
     """(shape, Fortran order, dtype, where the data begins, size of the file). Nothing else is read."""
     try:
         with path.open("rb") as file:
@@ -94,7 +94,7 @@ def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype
     return shape, fortran, dtype, file.tell()
 
 
-def stored_as(dtype: np.dtype, where: str) -> np.dtype:
+def working_dtype(dtype: np.dtype, where: str) -> np.dtype:
     """float32 or float64: what an array of this dtype is held as. Raises EmbeddingError E13 or E10."""
     if dtype.hasobject:
         raise EmbeddingError("E13", "an array of Python objects; expected numbers", where=where, do=DO_SAVE)
