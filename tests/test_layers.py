@@ -75,6 +75,7 @@ STANDARD = {
     "codecs",
     "collections",
     "concurrent",
+    "fnmatch",
     "functools",
     "contextlib",
     "copy",

@@ -22,7 +22,7 @@ from ..data.notes import Note, counts
 from ..data.paths import demand_unchanged, file_states
 from ..data.tables.columns import Columns
 from ..data.tables.embeddings import EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
-from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
+from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarning, LabelError, listed, shown
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.label_matrix import checked_labels
 from ..graph.threads import num_threads
@@ -167,9 +167,7 @@ def run_propagation(
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given = _given(source, asked)
-    said = source.said(_labels_said(source, asked))
-    if not quiet:
-        print(*said, sep="\n", file=sys.stderr, flush=True)
+    said = _say(source, asked, quiet)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
     cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet, sum(extra.values()))
@@ -250,11 +248,15 @@ def _given(source: EmbeddingSource, asked: Input) -> Labels:
     return encode_column(source.table, source.label, asked.reading)
 
 
-def _labels_said(source: EmbeddingSource, asked: Input) -> str:
-    """Where the labels are from, in words."""
-    if asked.labels is None:
-        return f"the column {source.label!r}"
-    return f"{asked.labels.name}, {'by position' if asked.by_position else 'joined by id'}"
+def _say(source: EmbeddingSource, asked: Input, quiet: bool) -> list[str]:
+    """The lines on stderr that tell what is used as features, ids and labels, and what is not and why."""
+    labels = f"the column {source.label!r}"
+    if asked.labels is not None:
+        labels = f"{asked.labels.name}, {'by position' if asked.by_position else 'joined by id'}"
+    said = source.describe(labels)
+    if not quiet:
+        print(*map(shown, said, [MESSAGE_CHARACTERS] * len(said)), sep="\n", file=sys.stderr, flush=True)
+    return said
 
 
 def _demand_same_ids(source: EmbeddingSource, given: LabelFile) -> None:

@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..conventions import UNLABELED
 from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError
 from ..graph import Graph, GraphSettings, Refinement, comparable_rows, graph_from_affinity, spread, unit_rows
 from ..graph.build import graph_of_rows
 from ..graph.extend import Induced, induce, induce_given
 from ..graph.precomputed import edge_weights
-from ..graph.rows import warn_of_rounding
+from ..graph.rows import densify, warn_of_rounding
 from .cross_validation import labelled_only
 from .labels import AUTO, CodedLabels, checked_answers, checked_weights, code_labels, rows_with_absent, with_absent
 from .store import Fitted, read_fitted, refinement_of, write_fitted
@@ -40,8 +41,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         X is the (n, n) affinity itself, sparse or dense, symmetric (else the mean of it and its transpose is taken,
         with a warning), from 0 up, larger is nearer; its diagonal, n_neighbors and gamma do not count. New points then
         come as (q, n) affinities to the fitted rows.
-    random_state : whole number, the seed of the search where it is not exact; None is 0. One seed, one answer.
-    unlabeled : the value in y that means "no label". "auto" takes -1, NaN, None or "", whichever occurs.
+    random_state : whole number, the seed of the search where it is not exact; None is 0. One seed, one answer. Of a
+        RandomState the seed is drawn, anew at each fit.
+    unlabeled : the value in y that means "no label". "auto" takes -1, NaN, None or "", whichever occurs, and in a y of
+        text what NumPy makes of these ('nan', 'None', '<NA>', '-1'), with a warning.
 
     Attributes
     ----------
@@ -72,7 +75,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         metric: str = "cosine",
         recall: float | str | None = None,
         precision: str = "auto",
-        random_state: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
         refinement: Refinement | None = None,
         unlabeled: object = AUTO,
     ) -> None:
@@ -93,17 +96,18 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         given = self.metric == "precomputed"
-        tags.input_tags.pairwise = tags.input_tags.sparse = tags.input_tags.positive_only = given
+        tags.input_tags.pairwise = tags.input_tags.positive_only = given
+        tags.input_tags.sparse = True
         tags.classifier_tags.poor_score = given  # scikit-learn's checks hand in distances, where large means far
         return tags
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Build the graph of X and spread the labels of y over it.
 
-        X: (n, d) finite real numbers; (n, n) affinities with metric="precomputed". y: (n,) labels, with the unlabelled
-        marker where there is none. sample_weight: (n,) from 0 up, as if each row occurred so many times: what a label
-        counts beside others. An unlabelled row counts the same whatever its weight, and a row of weight 0 is not there:
-        it gets no label and neither helps nor is found later.
+        X: (n, d) finite real numbers, sparse ones too; (n, n) affinities with metric="precomputed". y: (n,) labels,
+        with the unlabelled marker where there is none. sample_weight: (n,) from 0 up, as if each row occurred so many
+        times: what a label counts beside others. An unlabelled row counts the same whatever its weight, and a row of
+        weight 0 is not there: it gets no label and neither helps nor is found later.
         Raises EmbeddingError, GraphError and LabelError (all ValueErrors), naming the rows; warns as
         fewlabels.propagate does.
         """
@@ -172,7 +176,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one .npz file of plain arrays, without pickle. Raises StorageError."""
         check_is_fitted(self)
-        write_fitted(path, self.get_params(), self._fitted)
+        parameters = self.get_params()
+        if self.random_state is not None:  # of a generator the next fit would draw another
+            parameters["random_state"] = _seed(self.random_state)
+        write_fitted(path, parameters, self._fitted)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -200,19 +207,19 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             metric="inner_product" if self.metric == "inner_product" else "cosine",
             recall=self.recall,  # type: ignore[arg-type]
             precision=self.precision,  # type: ignore[arg-type]
-            seed=0 if self.random_state is None else self.random_state,
+            seed=_seed(self.random_state),
             refinement=Refinement() if self.refinement is None else self.refinement,
         )
 
     def _validated(self, X: Any, reset: bool) -> Any:
-        """X as an array, or CSR where sparse is allowed. NaN is refused later, with the numbers of its rows."""
+        """X as an array, or CSR where it is an affinity. NaN is refused later, with the numbers of its rows."""
         given = self.metric == "precomputed"
         finite = given and not reset  # there scikit-learn wants NaN found before a wrong shape
-        sparse = "csr" if given else False
         try:
-            return validate_data(self, X, reset=reset, accept_sparse=sparse, ensure_all_finite=finite)
+            X = validate_data(self, X, reset=reset, accept_sparse="csr", ensure_all_finite=finite)
         except ValueError as problem:
             raise EmbeddingError("E9", " ".join(str(problem).split())) from problem
+        return X if given else densify(X)
 
     def _graph_of(
         self, X: Any, absent: NDArray[np.bool_], settings: GraphSettings
@@ -263,13 +270,30 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         X = self._validated(X, reset=False)
         answering, rows = self._answering(), self._fitted.rows
         everyone = answering.size == self.reached_.size  # then nothing needs copying
-        distribution = self.label_distributions_ if everyone else self.label_distributions_[answering]
+        distribution = self._answers() if everyone else self._answers()[answering]
         if rows is None:
             weights = edge_weights(X)
             return induce_given(weights if everyone else weights[:, answering], distribution)
         near = rows if everyone else rows[answering]
         # whatever the metric, the length of a new point cancels, so that it need not be known on which scale rows are
         return induce(unit_rows(X), near, distribution, self.n_neighbors, float(self.gamma))
+
+    def _answers(self) -> NDArray[np.floating]:
+        """(n, c) what each fitted row answers: its distribution, or where its node has labels these as they were given.
+
+        In released mode always the distribution, as the authors' code has it.
+        """
+        fitted = self._fitted
+        if self.mode == "released":
+            return self.label_distributions_
+        node, codes = fitted.found.graph.node, fitted.labels.codes
+        rows = np.flatnonzero(codes != UNLABELED)
+        given = np.zeros((fitted.found.graph.affinity.shape[0], self.label_distributions_.shape[1]))
+        np.add.at(given, (node[rows], codes[rows]), 1.0 if fitted.weight is None else fitted.weight[rows])
+        has_label = given[node].any(axis=1)
+        answers = self.label_distributions_.astype(np.float64)
+        answers[has_label] = (given / np.maximum(given.sum(axis=1, keepdims=True), 1e-300))[node[has_label]]
+        return answers
 
     def _answering(self) -> NDArray[np.int64]:
         """The fitted rows that new points ask: one for each node, reached by labels, with a direction; ascending."""
@@ -284,6 +308,15 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         directed = graph.degree[graph.node[first]] > 0
         directed[~directed] = fitted.rows[first[~directed]].any(axis=1)
         return first[directed] if directed.any() else first  # only rows without direction are labelled
+
+
+def _seed(random_state: Any) -> int:
+    """The seed that scikit-learn's conventions make of it: 0 for None, itself, or drawn from a RandomState."""
+    if random_state is None:
+        return 0
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return random_state  # type: ignore[no-any-return]  # GraphSettings refuses what is no whole number
 
 
 def _names(labels: CodedLabels) -> list[str]:

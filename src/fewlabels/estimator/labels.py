@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,11 +91,16 @@ MARKERS: dict[str, Callable[[object], bool]] = {
 }
 
 
+# What NumPy and pandas make of their markers in an array of text; in an array of bytes, b"" besides.
+TEXT_MARKERS = ("nan", "None", "<NA>", "-1")
+
+
 def code_labels(y: object, unlabeled: object = AUTO, num_rows: int | None = None) -> CodedLabels:
     """Class numbers of y, (n,) of integers, whole floats, booleans or strings. num_rows: that there must be.
 
     unlabeled: the one value that means "no label" (NaN and None count as such a value); "auto" takes -1, NaN, None or
-    "", whichever occurs. Two of these in one y are refused (L19); exactly the labels -1 and 1 are two classes, and a
+    "", whichever occurs, and where all labels are text what NumPy makes of these: 'nan', 'None', '<NA>', '-1' and b"",
+    with a warning (L45). Two of these in one y are refused (L19); exactly the labels -1 and 1 are two classes, and a
     warning says so (L20).
     Raises LabelError for continuous or mixed labels (L22), for y without any label (L16), for another number or shape
     (L23).
@@ -121,7 +127,7 @@ def code_labels(y: object, unlabeled: object = AUTO, num_rows: int | None = None
 def _column(y: object) -> NDArray[Any]:
     """y as an array of one dimension. Raises LabelError for any other shape (L23), and for a type that is no label."""
     try:
-        array = np.asarray(y, object) if _is_object(y) else np.asarray(y)
+        array = _array(y)
         if array.dtype.kind not in "biufOUS":
             raise LabelError("L22", f"labels have type {array.dtype}, expected integers, strings or booleans")
         return np.asarray(column_or_1d(array, warn=True))
@@ -151,14 +157,15 @@ def checked_answers(
 
 def labelled(y: object, unlabeled: object = AUTO, classes: NDArray[Any] | tuple[()] = ()) -> NDArray[np.bool_]:
     """(n,) which rows of y have a label. With "auto", a marker that is one of `classes` is a label."""
-    array = column_or_1d(np.asarray(y, object) if _is_object(y) else np.asarray(y))
+    array = column_or_1d(_array(y))
     if not _is_auto(unlabeled):
         return ~_equal(array, unlabeled)
     names = [name for name, is_marker in MARKERS.items() if not any(is_marker(label) for label in classes)]
     missing = np.zeros(array.shape, bool)
     for name in names:
         missing |= _rows(array, name, MARKERS[name])
-    return ~missing
+    known = set(np.asarray(classes, object).tolist())
+    return ~(missing | _rows_of_text(array, [word for word in TEXT_MARKERS if word not in known]))
 
 
 def _is_auto(value: object) -> bool:
@@ -167,8 +174,10 @@ def _is_auto(value: object) -> bool:
 
 def _plain_type(classes: NDArray[Any]) -> NDArray[Any]:
     """Classes out of an array of objects as numbers where they are: scikit-learn's scores know no objects."""
-    kinds = {type(label) for label in classes} if classes.dtype.kind == "O" else set()
-    return np.array(classes.tolist()) if kinds and kinds <= {int, float, bool} else classes
+    if classes.dtype.kind != "O":
+        return classes
+    plain = [label.item() if isinstance(label, np.generic) else label for label in classes.tolist()]
+    return np.array(plain) if {type(label) for label in plain} <= {int, float, bool} else classes
 
 
 def _type_of_both(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
@@ -176,6 +185,16 @@ def _type_of_both(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
     if one.kind == other.kind or {one.kind, other.kind} <= set("iuf"):
         return np.result_type(one, other)
     return np.dtype(object)
+
+
+def _array(y: object) -> NDArray[Any]:
+    """y as an array; missing values of pandas, Polars and Arrow stay what they are, and whole numbers whole."""
+    if hasattr(y, "to_pylist"):  # pyarrow
+        return np.asarray(y.to_pylist(), object)
+    if not isinstance(getattr(y, "dtype", np.dtype(object)), np.dtype):  # pandas' nullable types, Polars
+        values = y.to_list() if hasattr(y, "to_list") else y
+        return np.asarray(values, object)
+    return np.asarray(y, object) if _is_object(y) else np.asarray(y)
 
 
 def _is_object(y: object) -> bool:
@@ -188,16 +207,46 @@ def _missing(array: NDArray[Any], unlabeled: object) -> tuple[NDArray[np.bool_],
     if not _is_auto(unlabeled):
         return _equal(array, unlabeled), unlabeled
     found = {name: rows for name, is_marker in MARKERS.items() if (rows := _rows(array, name, is_marker)).any()}
+    words = _rows_of_text(array, TEXT_MARKERS)
+    if words.any() and set(array[words].tolist()) <= {"-1", b"-1"} and set(array[~words].tolist()) <= {"1", b"1"}:
+        return np.zeros(array.shape, bool), _warn_of_two_classes("'-1' and '1'")
+    if words.any():
+        found["a word such as 'nan'"] = words
+        _warn_of_words(array[words])
     if set(found) == {"-1"} and array.dtype.kind != "O" and set(np.unique(array)) == {-1, 1}:
-        what = "FL-L20 the labels are -1 and 1: taken as two classes; if -1 means unlabelled, say unlabeled=-1"
-        warnings.warn(InputWarning(what), stacklevel=5)
-        return np.zeros(array.shape, bool), AUTO
+        return np.zeros(array.shape, bool), _warn_of_two_classes("-1 and 1")
     if len(found) > 1:
         names = " and ".join(found)
         raise LabelError("L19", f"both {names} among the labels", do="say which means unlabelled: unlabeled=...")
     for rows in found.values():
         return rows, array[rows][0]
     return np.zeros(array.shape, bool), AUTO
+
+
+def _warn_of_two_classes(labels: str) -> str:
+    what = f"FL-L20 the labels are {labels}: taken as two classes"
+    marker = labels.split(" ", 1)[0]
+    warnings.warn(InputWarning(f"{what}; if {marker} means unlabelled, say unlabeled={marker}"), stacklevel=6)
+    return AUTO
+
+
+def _warn_of_words(words: NDArray[Any]) -> None:
+    counted = Counter(words.tolist())
+    said = ", ".join(f"{word!r} ({count:,})" for word, count in counted.items())
+    do = "if it is a class, name another marker, such as unlabeled=''"
+    what = f"FL-L45 text that means no label, as NumPy writes it: {said}"
+    warnings.warn(InputWarning(f"{what}; {do}"), stacklevel=6)
+
+
+def _rows_of_text(array: NDArray[Any], words: Sequence[str]) -> NDArray[np.bool_]:
+    """(n,) bool, which labels are one of the words, where all labels are text; b"" is one where all are bytes."""
+    if array.dtype.kind == "U":
+        return np.asarray(np.isin(array, words))
+    if array.dtype.kind == "S":
+        return np.asarray(np.isin(array, [b"", *(word.encode() for word in words)]))
+    if array.dtype.kind == "O" and all(isinstance(label, str) for label in array.tolist()):
+        return np.fromiter((label in words for label in array.tolist()), bool, array.size)
+    return np.zeros(array.shape, bool)
 
 
 def _rows(array: NDArray[Any], name: str, is_marker: Callable[[object], bool]) -> NDArray[np.bool_]:

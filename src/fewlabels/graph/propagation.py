@@ -20,7 +20,7 @@ from .label_matrix import CheckedLabels, checked_labels, checked_weight, sources
 from .neighbors import even_groups
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
-from .rows import comparable, warn_of_rounding
+from .rows import comparable, densify, warn_of_rounding
 from .settings import GraphSettings
 from .solver import Solution, conjugate_gradients, products
 from .unresolved import fill_far_nodes
@@ -62,7 +62,8 @@ def propagate(
 ) -> Propagation:
     """Spread a few labels over the nearest-neighbour graph of the descriptors.
 
-    descriptors: (n, d) real numbers, compared by cosine. labels: (n,) integers from 0 up, -1 where unlabelled.
+    descriptors: (n, d) real numbers, compared by cosine; a sparse matrix is made dense. labels: (n,) integers from 0
+    up, -1 where unlabelled.
     class_names: one name for each class, for messages; it also says how many classes there are.
     on_progress: told each of STAGES and the share of it that is done, from 0 where it starts.
 
@@ -78,7 +79,7 @@ def propagate(
     >>> result.pseudo_labels.label
     array([0, 0, 1, 1])
     """
-    settings = settings or GraphSettings()
+    settings, descriptors = settings or GraphSettings(), densify(descriptors)
     rows = comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
     checked = checked_labels(labels, len(rows.values), settings, class_names)  # before minutes of searching neighbours
     checked = without_labels(checked, rows.bad, settings, class_names)

@@ -97,7 +97,7 @@ class EmbeddingSource:
         left_out = {} if self.features is None else dict(self.features.left_out)
         return {"features": self.number_columns, "ids": self.named.said, "left_out": left_out}
 
-    def said(self, labels: str) -> list[str]:
+    def describe(self, labels: str) -> list[str]:
         """What is used as features, ids and labels, and what is not and why, in one or two lines."""
         width = f"{self.shape[1]:,} {'number' if self.shape[1] == 1 else 'numbers'} in each row"
         if self.features is not None:
