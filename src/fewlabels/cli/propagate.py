@@ -5,6 +5,7 @@ Results go to stdout, progress and warnings to stderr. Nothing heavy is imported
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -92,11 +93,14 @@ def propagate(
     from ..data.labels.csv import LabelOptions
     from ..data.tables.columns import Columns
     from ..graph import Refinement
-    from ..runs import free_name, refuse_existing
+    from ..runs import free_name, is_finished, refuse_existing
 
     hush(quiet)
     refuse_existing(out, force=force)
-    folder = run or free_name(out.with_name(f"{out.stem}-run"))
+    usual = out.with_name(f"{out.stem}-run")
+    folder = run or free_name(usual)
+    if folder != usual and run is None and not quiet and not is_finished(usual):
+        print(f"{usual} was left by a run that did not finish; this one is {folder}", file=sys.stderr)
     chosen = (feature_columns or (), ignore_columns or (), number_rows_from)
     columns, rows = Columns(id_column, embedding_column, label_column, *chosen), tuple(explain or ())
     reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict, no_label or (), real_label or ())

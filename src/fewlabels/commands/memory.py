@@ -13,11 +13,12 @@ GIB = 2**30
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Memory that is free or can be freed: the least of what the system and every control group above us have left.
+    """Memory that is free or can be freed: the least of what the system, every control group above us and `ulimit -v`
+    have left.
 
     root: where proc and sys are. None where the system does not say. macOS tells only how much it has in all.
     """
-    rooms = [room for room in (_system(root), *_groups(root)) if room is not None]
+    rooms = [room for room in (_system(root), *_groups(root), _address_space(root)) if room is not None]
     if rooms:
         return max(0, min(rooms))
     try:
@@ -70,6 +71,22 @@ def _field(path: Path, name: str) -> int | None:
 def _system(root: Path) -> int | None:
     kib = _field(root / "proc/meminfo", "MemAvailable")
     return None if kib is None else kib * 1024
+
+
+def _address_space(root: Path) -> int | None:
+    """Room under the limit of `ulimit -v`, which counts what is only reserved too; None without one, or on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        used = int((root / "proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        used = 0
+    return limit - used
 
 
 def _groups(root: Path) -> list[int | None]:

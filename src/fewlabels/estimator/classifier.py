@@ -18,6 +18,7 @@ from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError
 from ..graph import Graph, GraphSettings, Refinement, comparable_rows, graph_from_affinity, spread, unit_rows
 from ..graph.build import graph_of_rows
 from ..graph.extend import Induced, induce, induce_given
+from ..graph.label_matrix import warn_of_narrow_classes
 from ..graph.precomputed import edge_weights
 from ..graph.rows import densify, warn_of_rounding
 from .cross_validation import labelled_only
@@ -124,6 +125,8 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         if absent.any():
             labels = labels.without(absent)
         graph, rows = self._graph_of(X, absent, settings)
+        if rows is not None:
+            warn_of_narrow_classes(labels.codes.size, labels.classes.size, settings)
         found = spread(graph, labels.codes, settings, class_names=_names(labels), weight=weight)
         columns = getattr(self, "feature_names_in_", None)
         names = None if columns is None else tuple(columns.tolist())

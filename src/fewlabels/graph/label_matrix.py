@@ -26,6 +26,17 @@ class CheckedLabels:
     weight: NDArray[np.float64] | None = None
 
 
+def warn_of_narrow_classes(num_rows: int, num_classes: int, settings: GraphSettings) -> None:
+    """Warn (G22) where classes of even size have no more rows than each row has neighbours: some must be of others."""
+    size = num_rows // max(1, num_classes)
+    if num_classes > 1 and size <= settings.n_neighbors < num_rows - 1:  # with more there is E7
+        fewer = max(1, min(settings.n_neighbors - 1, size // 4))
+        what = f"FL-G22 {settings.n_neighbors} neighbours of each row are more than a class can fill"
+        why = f"{num_rows:,} rows in {num_classes:,} classes are about {size:,} each"
+        do = f"try fewer, such as n_neighbors={fewer} (--n-neighbors {fewer})"
+        warnings.warn(InputWarning(f"{what}: {why}; {do}"), stacklevel=4)
+
+
 def checked_labels(
     labels: NDArray[np.generic], num_rows: int, settings: GraphSettings, class_names: Sequence[str] | None = None
 ) -> CheckedLabels:

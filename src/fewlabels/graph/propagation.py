@@ -16,7 +16,14 @@ from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, GraphError, InputWarning, UnreachedWarning, listed
 from .build import Graph, Progress, connected, no_progress, searched
 from .compiled import fits_kernels
-from .label_matrix import CheckedLabels, checked_labels, checked_weight, sources, without_labels
+from .label_matrix import (
+    CheckedLabels,
+    checked_labels,
+    checked_weight,
+    sources,
+    warn_of_narrow_classes,
+    without_labels,
+)
 from .neighbors import even_groups
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, degree_roots, solve_refined
@@ -83,6 +90,7 @@ def propagate(
     rows = comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
     checked = checked_labels(labels, len(rows.values), settings, class_names)  # before minutes of searching neighbours
     checked = without_labels(checked, rows.bad, settings, class_names)
+    warn_of_narrow_classes(len(rows.values), checked.num_classes, settings)
     neighbors = searched(rows, settings, None, on_progress)
     del rows  # as large as the descriptors
     graph = connected(neighbors, settings, on_progress)

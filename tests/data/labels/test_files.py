@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import subprocess
+import sys
 import time
 import warnings
 import zipfile
@@ -240,3 +242,38 @@ def test_names_of_columns_may_be_in_capitals_unless_that_is_ambiguous(tmp_path):
     (tmp_path / "a.csv").write_text("ID,Id,label\na,b,x\n")
     with pytest.raises(LabelError, match="FL-L12 2 columns named 'id'"):
         read_labels(tmp_path / "a.csv")
+
+
+BOMB = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+from fewlabels.data.labels.files import read_labels
+from fewlabels.errors import LabelError
+try:
+    read_labels(sys.argv[1])
+except LabelError as error:
+    print(error)
+"""
+
+
+def packed(cells, count):
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array(cells))
+
+
+@pytest.mark.parametrize(
+    ("columns", "dictionary"),
+    [
+        ({"id": packed(["i" * 300_000], 30_000), "label": packed(["cat"], 30_000)}, True),
+        ({"id": packed(["i" * 100_000], 30_000), "label": packed(["cat"], 30_000)}, True),
+        ({"id": pa.array(["i" * 300_000] * 5_000), "label": packed(["cat"], 5_000)}, False),
+        ({"id": np.arange(30_000), "label": packed(["c" * 100_000], 30_000)}, True),
+        ({"id": packed(["i"], 20_000_000), "label": packed(["cat"], 20_000_000)}, True),
+        ({"id": packed(["i"], 20_000_000), "label": pa.nulls(20_000_000)}, True),
+    ],
+    ids=["long ids", "many long ids", "plain pages", "long labels", "many rows", "many rows without labels"],
+)
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_within_a_limit_of_memory(tmp_path, columns, dictionary):
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=dictionary)
+    done = subprocess.run([sys.executable, "-c", BOMB, path], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.startswith("FL-E38 "), done.stderr[-500:]
