@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -13,12 +14,14 @@ import zipfile
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from fewlabels.data.labels.csv import LabelOptions
-from fewlabels.data.labels.files import join_labels, read_labels
+from fewlabels.data.labels.files import encode_column, join_labels, read_labels
+from fewlabels.data.tables.embeddings import open_embeddings
 from fewlabels.errors import InputWarning, LabelError
 
 LONG = "12345678901234567890123"
@@ -277,3 +280,78 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused_within_a_limit_of_mem
     pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=dictionary)
     done = subprocess.run([sys.executable, "-c", BOMB, path], capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.startswith("FL-E38 "), done.stderr[-500:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nid;label\r\na;x\r\nb;y\r\n",
+        '"sep=;"\nid;label\na;x\nb;y\n',
+        "\ufeffSEP=\t\nid\tlabel\na\tx\nb\ty\n",
+        "sep=,\nid,label\na,x\nb,y\n",
+        "id,label\na,x\nb,y\n,\n,\n , \n",
+        "id,label,\na,x,\nb,y,\n,,\n,,\n",
+        "id,label\na,x,,\nb,y,,\n",
+        ",label\na,x\nb,y\n",
+        "Unnamed: 0,Label\na,x\nb,y\n",
+        "index,label\na,x\nb,y\n",
+        "file_name,label\na,x\nb,y\n",
+        ",id,label\n7,a,x\n8,b,y\n",
+    ],
+)
+def test_csv_as_spreadsheets_and_pandas_write_it(tmp_path, text):
+    found = read_labels(csv_file(tmp_path, text))
+    assert (found.ids, found.labels) == (["a", "b"], ["x", "y"])
+
+
+def test_a_delimiter_that_the_file_and_the_option_name_differently_is_refused(tmp_path):
+    path = csv_file(tmp_path, "sep=;\nid;label\na;x\n")
+    assert read_labels(path, LabelOptions(";")).lines == [3]
+    with pytest.raises(LabelError, match="FL-L9 a first line that says sep=;"):
+        read_labels(path, LabelOptions("\t"))
+
+
+def test_utf_32_is_told_apart_from_utf_16(tmp_path):
+    with pytest.raises(LabelError, match=r"FL-L8 .*UTF-32.*--encoding utf-32"):
+        read_labels(csv_file(tmp_path, "id,label\na,x\n".encode("utf-32")))
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_the_index_of_a_table_is_its_ids(tmp_path, unnamed):
+    index = pd.Index(["a", "b"], name=None if unnamed else "key")
+    pd.DataFrame({"label": ["x", "y"]}, index=index).to_parquet(tmp_path / "l.parquet")
+    assert read_labels(tmp_path / "l.parquet").ids == ["a", "b"]
+
+
+def test_numbers_that_the_metadata_name_are_classes_of_these_names(tmp_path):
+    feature = {"names": ["cat", "none", "dog"], "_type": "ClassLabel"}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": feature}}})}
+    table = pa.table({"id": list("abcd"), "label": [2, -1, None, 1], "embedding": [[1.0]] * 4})
+    path = tmp_path / "l.parquet"
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    assert open_embeddings(path).names().to_pylist() == ["dog", None, None, "none"]
+    found = encode_column(open_embeddings(path).table, "label", LabelOptions())
+    assert (found.codes.tolist(), found.class_names) == ([2, -1, -1, 1], ["cat", "none", "dog"])
+    assert read_labels(path).labels == ["dog", None, None, "none"]
+    pq.write_table(table.set_column(1, "label", pa.array([3, 0, 0, -2])).replace_schema_metadata(metadata), path)
+    with pytest.raises(LabelError, match=r"FL-L22 class numbers outside the 3 declared classes.*row 1: 3, row 4: -2"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_categories_of_polars_in_arrow_files_are_text(tmp_path, stream, compression):
+    views = pa.array(["x", "y"]).cast(pa.string_view())
+    labels = pa.DictionaryArray.from_arrays(pa.array([0, None, 1], pa.uint8()), views, ordered=True)
+    ids = pa.DictionaryArray.from_arrays(
+        pa.array([1, 0, 2], pa.uint32()), pa.array(["b", "a", "c"]).cast(pa.string_view())
+    )
+    table = pa.table({"id": ids, "label": labels, "embedding": [[1.0]] * 3})
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    path = tmp_path / "l.arrow"
+    with (pa.ipc.new_stream if stream else pa.ipc.new_file)(path, table.schema, options=options) as file:
+        file.write_table(table)
+    found = read_labels(path)
+    assert (found.ids, found.labels) == (["a", "b", "c"], ["x", None, "y"])
+    assert open_embeddings(path).ids.to_pylist() == ["a", "b", "c"]
+    assert open_embeddings(path).names().to_pylist() == ["x", None, "y"]

@@ -82,14 +82,15 @@ def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = Non
     if file.suffix.lower() == ".npy":
         do = "with --labels-by-position its numbers are taken in the order of the rows"
         raise LabelError("L28", "an array of labels has no ids to join by", where=file, do=do)
-    wrapped = None
+    wrapped, meant = None, options
     if is_table(file):
-        rows, wrapped = _read_table(file)
+        rows, wrapped, declared = _read_table(file)
         found = CsvRows(rows)
+        meant = replace(options, real_label=(*options.real_label, *(set(declared) - set(options.no_label))))
     else:
         found = CsvRows(read_label_json(file)) if is_json(file) else read_label_csv(file, options)
     warn_of_width(found.left_out, str(file))
-    settled, words = settle([row.label for row in found.rows], str(file), options, wrapped=wrapped)
+    settled, words = settle([row.label for row in found.rows], str(file), meant, wrapped=wrapped)
     given = [row._replace(label=label) for row, label in zip(found.rows, settled, strict=True)]
     rows, unused = once_each(given, str(file), options.on_conflict)
     ids, labels, lines = [row.id for row in rows], [row.label for row in rows], [row.place for row in rows]
@@ -115,8 +116,8 @@ def is_table(file: Path) -> bool:
     return known or file.suffix.lower() in (*PARQUET_ENDINGS, *ARROW_ENDINGS)
 
 
-def _read_table(path: Path) -> tuple[list[Row], str | None]:
-    """The rows, and what -1 became if the labels are unsigned numbers."""
+def _read_table(path: Path) -> tuple[list[Row], str | None, list[str]]:
+    """The rows, what -1 became if the labels are unsigned numbers, and the classes that the metadata declare."""
     table = open_table([path], LabelError)
     index = declared_index(table)[0]
     id_at, label_at = find_columns(table.names, str(path), ",", ("id", "label"), index if len(index) == 1 else ())
@@ -125,7 +126,7 @@ def _read_table(path: Path) -> tuple[list[Row], str | None]:
     name = table.names[label_at]
     ids, labels = id_texts(table, table.names[id_at], unique=False), label_texts(table, name)
     rows = [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), start=1)]
-    return rows, wrapped_minus_one(table, name)
+    return rows, wrapped_minus_one(table, name), declared_classes(table, name) or []
 
 
 def warn_of_width(left_out: Sequence[Note], source: str) -> None:
