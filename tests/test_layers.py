@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "storage/lock": {"errors", "fcntl", "msvcrt", "socket"},
     "graph": SHARED | {"numpy", "scipy"},
     "graph/cuda": SHARED | {"numpy", "scipy", "torch"},
-    "data": SHARED | {"numpy", "PIL", "pyarrow"},
+    "data": SHARED | {"numpy", "PIL", "pyarrow", "errno"},
     "data/benchmarks/datasets": SHARED | {"numpy", "PIL", "storage"},
     "data/benchmarks/hub": SHARED | {"datasets"},
     "data/images/decode_worker": {"data"},  # neither NumPy nor pyarrow: it is started for every folder of images

@@ -89,7 +89,7 @@ def run(arguments: list[str]) -> int:
             return _without_reader()
         raise
     except OSError as error:  # what nobody expected, such as a name that is too long or too many open files
-        place = "" if error.filename is None else f" at {shown(error.filename)}"
+        place = f" at {shown(' '.join(arguments[:2]) if error.filename is None else error.filename)}"
         return _failed(f"FL-D10 {error.strerror or error}{place}; check the name, and limits with `ulimit -a`", 4)
     except MemoryError:
         return _failed("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)

@@ -167,10 +167,10 @@ def run_propagation(
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given = _given(source, asked)
-    said = _say(source, asked, quiet)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
     cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet, sum(extra.values()))
+    said = _say(source, asked, quiet)
     stages = Stages(cost, source.shape, len(explained), extra, quiet)
     stages.start("read")
     values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=settings.drop_bad_rows)

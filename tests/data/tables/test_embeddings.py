@@ -87,6 +87,7 @@ REFUSED = [
     ("E8", npy_bytes(np.empty((3, 0), np.float32)), "shape (3, 0)"),
     ("E8", header_only((-4, 3)), "shape (-4, 3)"),
     ("E9", npy_bytes(VALUES[0]), "shape (3,)"),
+    ("E9", npy_bytes(VALUES[0]), "a column of ones gives it one: numpy.column_stack("),
     ("E9", npy_bytes(VALUES[None]), "shape (1, 4, 3)"),
     ("E10", npy_bytes(VALUES.astype(np.complex64)), "complex64"),
     ("E10", npy_bytes(VALUES.astype(str)), "an array of <U"),

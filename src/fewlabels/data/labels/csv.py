@@ -51,8 +51,8 @@ class LabelOptions:
             raise ConfigError("C20", what, where="no_label, real_label", do="say one of the two")
 
     def facts(self) -> dict[str, Any]:
-        """The options by name, for run.json."""
-        return asdict(self)
+        """The options by name, for run.json; words only where there are any."""
+        return {name: value for name, value in asdict(self).items() if value != ()}
 
 
 MAX_ROW = 1 << 20  # characters of one row: a file without line ends must fail in bounded memory

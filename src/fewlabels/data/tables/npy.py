@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import tokenize
 import warnings
@@ -12,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy_format
 
-from ...errors import EmbeddingError
+from ...errors import EmbeddingError, StorageError
 from ..paths import unreadable
 
 MAGIC = b"\x93NUMPY"
@@ -35,7 +36,13 @@ def open_npy(path: Path) -> np.ndarray:
     working_dtype(dtype, str(path))
     check_shape(shape, str(path))
     check_size(path, shape, dtype, offset, size)
-    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    try:
+        return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    except OSError as problem:  # which does not tell the file
+        if problem.errno != errno.ENOMEM:
+            raise unreadable(path, problem) from problem
+        do = "raise the limit (ulimit -v), or save fewer rows in a file"
+        raise StorageError("G21", f"no room to map {size:,} bytes of a file", where=path, do=do) from problem
 
 
 def stays_on_disk(stored: np.ndarray) -> bool:
@@ -107,7 +114,10 @@ def working_dtype(dtype: np.dtype, where: str) -> np.dtype:
 def check_shape(shape: tuple[int, ...], where: str) -> None:
     """Raise EmbeddingError E9 unless the shape is (n, d), E8 unless both are at least 1."""
     if len(shape) != 2:
-        do = "give one row for each item: reshape(-1, 1) for one number each, reshape(len(x), -1) for grids"
+        do = "give one row of numbers for each item: reshape(len(x), -1) for grids"
+        if len(shape) == 1:
+            do = "one number each has no direction, which cosine compares; a column of ones gives it one: "
+            do += "numpy.column_stack([(x - x.mean()) / x.std(), numpy.ones(len(x))])"
         raise EmbeddingError("E9", f"an array of shape {shape}; expected (rows, width)", where=where, do=do)
     if min(shape) < 1:
         what = f"embeddings of shape {shape}; expected at least one row and one column"
