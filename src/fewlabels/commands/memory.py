@@ -37,13 +37,23 @@ def demand_room(cost: Cost, room: int | None, where: object) -> None:
 
 
 def forecast(
-    shape: tuple[int, int], num_classes: int, cost: Cost, room: int | None, report_seconds: float = 0.0
+    shape: tuple[int, int],
+    num_classes: int,
+    cost: Cost,
+    room: int | None,
+    report_seconds: float = 0.0,
+    most_seconds: float = 0.0,
 ) -> str:
-    """ "1,000,000 rows x 128, 10 classes: about 2.4 GiB of 22.9 GiB free, about 2 minutes", and the report's time."""
+    """ "1,000,000 rows x 128, 10 classes: about 2.4 GiB of 22.9 GiB free, about 2 minutes", and the report's time.
+
+    most_seconds: where rows form no clusters, so that each is compared with most others; said where it is much more.
+    """
     of = f" of {gib(room)} free" if room is not None else " of memory"
     report = f", then {time_words(report_seconds)} for the report (--no-report)" if report_seconds else ""
     size = f"{shape[0]:,} rows x {shape[1]:,}, {num_classes:,} classes"
-    return f"{size}: about {gib(cost.bytes)}{of}, about {time_words(cost.seconds)}{report}"
+    is_wide = most_seconds > max(2 * cost.seconds, cost.seconds + 5)
+    most = f" (up to {time_words(most_seconds)} if the rows form no clusters)" if is_wide else ""
+    return f"{size}: about {gib(cost.bytes)}{of}, about {time_words(cost.seconds)}{most}{report}"
 
 
 def gib(count: float) -> str:

@@ -24,6 +24,7 @@ from ..data.tables.columns import Columns
 from ..data.tables.embeddings import EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
 from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarning, LabelError, listed, shown
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
+from ..graph.cost import demand_countable
 from ..graph.label_matrix import checked_labels
 from ..graph.threads import num_threads
 from ..insights.compute import CHECK, MAP, Material, insights_of
@@ -328,11 +329,14 @@ def _fitting_cost(
     """
     if memory_limit is not None and not 0 < memory_limit < math.inf:
         raise ConfigError("C41", f"a memory limit of {memory_limit:g} GiB; expected a number above 0")
+    demand_countable(source.shape[0], settings)
     cost = estimate(*source.shape, num_classes, settings, held_bytes=source.held_bytes, threads=num_threads())
     room = available_bytes() if memory_limit is None else int(memory_limit * GIB)
     demand_room(cost, room, source.path)
     if not quiet:
-        print(forecast(source.shape, num_classes, cost, room, more), file=sys.stderr, flush=True)
+        exact = replace(settings, recall="exact")  # rows without clusters are compared with most others
+        most = estimate(*source.shape, num_classes, exact, threads=num_threads()).seconds
+        print(forecast(source.shape, num_classes, cost, room, more, most), file=sys.stderr, flush=True)
     return cost
 
 

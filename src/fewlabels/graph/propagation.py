@@ -16,6 +16,7 @@ from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning, GraphError, InputWarning, UnreachedWarning, listed
 from .build import Graph, Progress, connected, no_progress, searched
 from .compiled import fits_kernels
+from .cost import demand_countable
 from .label_matrix import (
     CheckedLabels,
     checked_labels,
@@ -88,6 +89,7 @@ def propagate(
     """
     settings, descriptors = settings or GraphSettings(), densify(descriptors)
     rows = comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
+    demand_countable(len(rows.values), settings)
     checked = checked_labels(labels, len(rows.values), settings, class_names)  # before minutes of searching neighbours
     checked = without_labels(checked, rows.bad, settings, class_names)
     warn_of_narrow_classes(len(rows.values), checked.num_classes, settings)
