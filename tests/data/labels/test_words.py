@@ -91,7 +91,22 @@ def test_what_minus_one_becomes_in_unsigned_numbers_stops_where_it_stands_apart(
 
 @pytest.mark.parametrize(
     "several",
-    ["cat;dog", "cat | dog", "cat,dog", "dog/cat", "dog+cat", "cat;cow", '["cat", "cow"]', "['a', 'b']", "(1, 2)"],
+    [
+        "cat;",
+        "cat\tdog",
+        "{'cat', 'cow'}",
+        '[{"label": "cat"}]',
+        '{"cat": 1}',
+        "cat;dog",
+        "cat | dog",
+        "cat,dog",
+        "dog/cat",
+        "dog+cat",
+        "cat;cow",
+        '["cat", "cow"]',
+        "['a', 'b']",
+        "(1, 2)",
+    ],
 )
 def test_several_labels_in_one_cell_stop_and_say_what_to_do(several):
     with pytest.raises(LabelError, match=r"FL-L44 cells with several labels.*a row has one label.*--real-label"):

@@ -231,6 +231,30 @@ def test_numbers_that_only_resemble_are_features(tmp_path, name):
     assert left_out(path) == {}
 
 
+MANY = np.random.default_rng(1).normal(size=(40, 2)).astype(np.float32)
+SHUFFLED = np.random.default_rng(2).permutation(40)
+
+
+@pytest.mark.parametrize("cells", [SHUFFLED, SHUFFLED + 100, np.arange(1, 41), np.arange(40)[::-1]])
+def test_consecutive_numbers_in_any_order_are_ids_and_no_feature_whatever_they_are_called(tmp_path, cells):
+    path = written(tmp_path, {"a": MANY[:, 0], "b": MANY[:, 1], "customer_no": cells})
+    assert open_embeddings(path).number_columns == ["a", "b"]
+    assert "'customer_no' may be the ids" in doubtful(path)
+    assert ids_of(path, id="customer_no") == [str(cell) for cell in cells]
+
+
+def test_ranks_are_features(tmp_path):
+    found = open_embeddings(written(tmp_path, {"a": SHUFFLED, "b": SHUFFLED[::-1]}))
+    assert (found.number_columns, found.named.doubt) == (["a", "b"], None)
+
+
+def test_a_column_of_unique_codes_is_a_doubt_and_one_of_texts_is_none(tmp_path):
+    path = written(tmp_path, {"sample": list("abcdef"), "embedding": list(VALUES)})
+    assert "'sample' may be the ids" in doubtful(path)
+    path = written(tmp_path, {"text": [f"the {c}" for c in "abcdef"], "embedding": list(VALUES)})
+    assert open_embeddings(path).named.doubt is None
+
+
 def test_y_beside_x_is_a_coordinate(tmp_path):
     path = written(tmp_path, {"x": VALUES[:, 0], "y": VALUES[:, 1]})
     assert open_embeddings(path).number_columns == ["x", "y"]

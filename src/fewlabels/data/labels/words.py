@@ -8,6 +8,8 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 from ...errors import InputWarning, LabelError, shown
 from ..notes import Note
@@ -29,7 +31,7 @@ WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]{0,99}))(?:[.]0+|,0{1,2})?", re.ASCII)
 SCIENTIFIC = re.compile(r"[+-]?[0-9]\.[0-9]+[eE][+-]?[0-9]{1,3}", re.ASCII)  # as numpy.savetxt writes whole numbers
 FRACTION = re.compile(r"[+-]?[0-9]+[.,][0-9]+([eE][+-]?[0-9]{1,3})?", re.ASCII)
 WRAPPED = {str(2**bits - 1) for bits in (8, 16, 32, 64)}  # what -1 becomes in an unsigned number
-SEPARATORS = re.compile(r"\s*[;|]\s*|\s*[,/+&\n]\s*")
+SEPARATORS = re.compile(r"\s*[;|]\s*|\s*[,/+&\n\t]\s*")
 
 
 def settle(
@@ -111,24 +113,28 @@ def _single(names: Iterable[str]) -> dict[str | None, str | None]:
 
 def _listed(name: str) -> list[str] | None:
     """The labels in a list that is written as JSON or Python write it, also below `choices`; None for other cells."""
+    value = _parsed(name)
+    value = value.get("choices") if isinstance(value, dict) else value
+    if isinstance(value, (list, tuple, set)) and all(isinstance(one, (str, int)) for one in value):
+        return [str(one) for one in value]
+    return None
+
+
+def _parsed(name: str) -> Any:
+    """The list, set or dict that a cell writes out; None for other cells."""
     text = name.strip()
     if len(text) > 10_000 or (text[:1], text[-1:]) not in (("[", "]"), ("{", "}"), ("(", ")")):
         return None
     for parse in (json.loads, ast.literal_eval):
-        try:
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             value = parse(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        value = value.get("choices") if isinstance(value, dict) else value
-        if isinstance(value, (list, tuple)) and all(isinstance(one, (str, int)) for one in value):
-            return [str(one) for one in value]
-        return None
+            return value if isinstance(value, (list, tuple, set, dict)) else None
     return None
 
 
 def _refuse_several(names: Sequence[str], counts: Mapping[str, int], source: str) -> None:
     known = set(names)
-    several = [name for name in names if len(_listed(name) or ()) > 1 or _are_known(name, known)]
+    several = [name for name in names if _is_structure(name) or _are_known(name, known)]
     if several:
         said = ", ".join(f"{shown(name)!r} ({counts[name]:,} rows)" for name in several[:5])
         first = shown(several[0])
@@ -137,11 +143,16 @@ def _refuse_several(names: Sequence[str], counts: Mapping[str, int], source: str
         raise LabelError("L44", f"cells with several labels, {said}", where=source, do=do)
 
 
+def _is_structure(name: str) -> bool:
+    """Whether a cell is several labels or something deeper, as JSON or Python write it."""
+    return name.strip()[:1] in "[{(" and _parsed(name) is not None
+
+
 def _are_known(name: str, known: set[str]) -> bool:
     """Whether a cell is made of labels that occur alone; of `a;b` and `a|b` one such label will do."""
-    parts = [part for part in SEPARATORS.split(name.strip()) if part]
-    alone = [part in known for part in parts]
-    return len(parts) > 1 and (all(alone) or (any(alone) and re.search("[;|]", name) is not None))
+    pieces = SEPARATORS.split(name.strip())
+    alone = [piece in known for piece in pieces if piece]
+    return len(pieces) > 1 and any(alone) and (all(alone) or re.search("[;|]", name) is not None)
 
 
 def _numbers(names: Sequence[str]) -> dict[str, str]:

@@ -29,6 +29,8 @@ NUMBER = re.compile(
     r"[+-]?(\d+|\d{1,3}([,. '\u00a0\u202f]\d{3})+)?([.,]\d+)?([eE][+-]?\d+)? ?%?|[+-]?(?i:nan|inf)", re.ASCII
 )
 VECTOR = re.compile(r"[\[({]?\s*[+-]?[\d.][\d.eE+-]*([,;|\s]+[+-]?[\d.][\d.eE+-]*)+\s*[\])}]?", re.ASCII)
+NUMBERS_ROWS = "numbers the rows"
+FEWEST_NUMBERED = 20  # rows, so that consecutive numbers are no accident
 SAMPLE = 1000  # cells of a column of text that are looked at
 LONG_BYTES = 64  # bytes of one length in every row that are longer than hashes are, so perhaps numbers
 
@@ -176,9 +178,12 @@ def _ids_by_name(table: Table, counted: Ids) -> Ids:
             return _column_or_doubt(table, name, "the index in the column", counted)
     if FILE_NAME in table.names:
         return _column_or_doubt(table, FILE_NAME, "the column", counted)
-    alike = [name for name in table.names if _sounds_like_id(name) or _sounds_like_name(name)]
-    found = {name: ids for name in alike if (ids := _unique_ids(table, name)) is not None}
-    if not found or any(ids.equals(counted.texts) for ids in found.values()):
+    tests = (_sounds_like_id, _sounds_like_name, lambda name: _holds_codes(table, name))
+    alike = [name for name in table.names if any(is_alike(name) for is_alike in tests)]
+    alike += [name for name in numbering_columns(table) if name not in alike]
+    ids = {name: _unique_ids(table, name) for name in alike}
+    found = [name for name, texts in ids.items() if texts is not None and not texts.equals(counted.texts)]
+    if not found:
         return counted
     return _doubtful(table, counted, f"{', '.join(map(repr, found))} may be the ids")
 
@@ -206,6 +211,26 @@ def _unique_ids(table: Table, name: str) -> pa.ChunkedArray | None:
         return id_column(table, name)
     except InputError:
         return None
+
+
+def _holds_codes(table: Table, name: str) -> bool:
+    """Whether the first cells of a column are words of text without blanks, no two alike, as names of files are."""
+    if not is_text(plain_type(table.schema.field(name).type)):
+        return False
+    cells = _first_cells(table, name)
+    return len(cells) > 2 and len(set(cells)) == len(cells) and not any(re.search(r"\s", cell) for cell in cells)
+
+
+def numbering_columns(table: Table) -> list[str]:
+    """The column of whole numbers that are consecutive in any order, none twice; [] where several are, as ranks are."""
+    found = []
+    for name in table.names if table.num_rows >= FEWEST_NUMBERED else []:
+        if is_whole(plain_type(table.schema.field(name).type)):
+            column = table.column(name)
+            span = pc.min_max(column).as_py()
+            is_dense = not column.null_count and span["max"] - span["min"] + 1 == len(column)
+            found += [name] if is_dense and len(pc.unique(column)) == len(column) else []
+    return found if len(found) == 1 else []
 
 
 def _sounds_like_id(name: str) -> bool:
@@ -248,6 +273,9 @@ def choose_features(table: Table, asked: Columns, ids: Ids) -> Features:
         left_out |= {other: f"beside {name!r}" for other in rest if other not in left_out and other != name}
         return Features([name], True, left_out)
     rest = [name for name in rest if name not in left_out]
+    if asked.rules > 1:
+        left_out |= {name: NUMBERS_ROWS for name in numbering_columns(table) if name in rest}
+        rest = [name for name in rest if name not in left_out]
     left_out |= {name: why for name in rest if (why := _why_no_feature(table, name, asked))}
     chosen = [name for name in rest if name not in left_out]
     if len(chosen) < 2:
@@ -328,7 +356,7 @@ def _why_no_feature(table: Table, name: str, asked: Columns) -> str:
     if name.casefold() in LABEL_NAMES or (name.casefold() == "y" and "x" not in map(str.casefold, table.names)):
         return "called like a label; --feature-columns takes it"
     if is_whole(kind) and _number_rows(table.column(name), strict=not _sounds_like_name(name) and name != "X"):
-        return "numbers the rows"
+        return NUMBERS_ROWS
     return ""
 
 
