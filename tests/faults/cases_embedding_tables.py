@@ -223,7 +223,7 @@ def _(work):
     more = {"Unnamed: 0": range(30), "target": [1, 2, 3] * 10, "note": ["x"] * 30}
     work.table(embedding=None, **more, **columns)
     outcome = work.run(work.loud(work.propagate("rows.parquet")))
-    assert outcome.err.splitlines()[:2] == [
+    assert outcome.err.splitlines()[1:3] == [
         "features: 8 numbers in each row: f0, f1, f2, f3, f4 and 3 more; ids: the index in the column 'Unnamed: 0'; "
         "labels: labels.csv, joined by id",
         "not used: target (called like a label; --feature-columns takes it); note (text, shown in review)",

@@ -21,7 +21,7 @@ from ..data.labels.files import LabelFile, Labels, encode_column, join_labels, r
 from ..data.notes import Note, counts
 from ..data.paths import demand_unchanged, file_states
 from ..data.tables.columns import Columns
-from ..data.tables.embeddings import EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
+from ..data.tables.embeddings import EmbeddingSource, find_rows, find_unusable_rows, open_embeddings
 from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarning, LabelError, listed, shown
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.cost import demand_countable
@@ -280,7 +280,7 @@ def _without_bad_rows(given: Labels, source: EmbeddingSource, values: np.ndarray
 
     Raises EmbeddingError E1 where there are no other rows, LabelError L16 or L18 where other labels do not suffice.
     """
-    rows = unusable_rows(values) if settings.drop_bad_rows else np.empty(0, np.int64)
+    rows = find_unusable_rows(values) if settings.drop_bad_rows else np.empty(0, np.int64)
     if not rows.size:
         return given
     ids, codes = source.ids_of(rows), given.codes.copy()
@@ -303,7 +303,7 @@ def _rows_to_explain(source: EmbeddingSource, ids: tuple[str, ...]) -> list[int]
     wanted = list(dict.fromkeys(ids))
     if len(wanted) > MOST_EXPLAINED:
         raise ConfigError("C40", f"{len(wanted)} rows to explain; expected at most {MOST_EXPLAINED}", do="name fewer")
-    rows = rows_of_ids(wanted, source.ids)
+    rows = find_rows(wanted, source.ids)
     if (rows < 0).any():
         raise ConfigError(
             "C40",

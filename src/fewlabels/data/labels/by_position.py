@@ -16,11 +16,11 @@ from ..tables.npy import MAGIC, check_size, read_npy_header
 from .csv import CsvRows, LabelOptions, Row, find_columns, read_label_csv
 from .files import (
     Labels,
+    check_label_file,
     encode_column,
     encode_labels,
     encode_texts,
     is_table,
-    label_file,
     warn_of_one_class,
     warn_of_width,
 )
@@ -39,9 +39,9 @@ def read_labels_by_position(path: str | os.PathLike[str], num_rows: int, options
     damaged files as read_labels does. Warns where only one class is labelled (L17).
     """
     options = options or LabelOptions()
-    file = label_file(path)
+    file = check_label_file(path)
     if file.suffix.lower() == ".npy" or first_bytes(file).startswith(MAGIC):
-        labels = _from_array(file, num_rows, options)
+        labels = _read_array(file, num_rows, options)
     elif is_table(file):
         table = open_table([file], LabelError)
         (label_at,) = find_columns(table.names, str(file), ",", ("label",))
@@ -49,7 +49,7 @@ def read_labels_by_position(path: str | os.PathLike[str], num_rows: int, options
         labels = encode_column(table, table.names[label_at], options)
     else:
         is_of_json = is_json(file)
-        given = CsvRows(read_label_json(file, by_position=True)) if is_of_json else _from_text(file, num_rows, options)
+        given = CsvRows(read_label_json(file, by_position=True)) if is_of_json else _read_text(file, num_rows, options)
         _check_count(len(given.rows), num_rows, file)
         warn_of_width(given.left_out, str(file))
         labels = encode_texts([row.label for row in given.rows], str(file), options)
@@ -68,7 +68,7 @@ def _check_count(count: int, num_rows: int, file: Path) -> None:
         raise LabelError("L23", what, where=file, do=do)
 
 
-def _from_text(file: Path, num_rows: int, options: LabelOptions) -> CsvRows:
+def _read_text(file: Path, num_rows: int, options: LabelOptions) -> CsvRows:
     """The rows of a CSV, without blank ones beyond the last row of the data; or lines without a header, one a row."""
     try:
         given = read_label_csv(file, options, by_position=True)
@@ -85,7 +85,7 @@ def _from_text(file: Path, num_rows: int, options: LabelOptions) -> CsvRows:
     return replace(given, rows=given.rows[:-beyond]) if beyond > 0 else given
 
 
-def _from_array(file: Path, num_rows: int, options: LabelOptions) -> Labels:
+def _read_array(file: Path, num_rows: int, options: LabelOptions) -> Labels:
     try:
         shape, _, dtype, offset, size = read_npy_header(file)
         if dtype.hasobject:
@@ -105,11 +105,11 @@ def _from_array(file: Path, num_rows: int, options: LabelOptions) -> Labels:
         texts = label if dtype.kind != "S" else np.array([cell.decode("utf-8", "backslashreplace") for cell in label])
         return encode_texts([text or None for text in texts.astype(str).tolist()], str(file), options)
     if dtype.kind == "f":
-        label = _whole(label, file)
-    return _from_numbers(label, file, options)
+        label = _round_whole(label, file)
+    return _encode_numbers(label, file, options)
 
 
-def _whole(label: np.ndarray, file: Path) -> np.ndarray:
+def _round_whole(label: np.ndarray, file: Path) -> np.ndarray:
     """Floats as whole numbers, -1 for NaN. Raises LabelError L22 for 2.5."""
     label = np.where(np.isnan(label), UNLABELED, label)
     if (bad := ~np.isfinite(label) | (label != np.rint(label)) | (np.abs(label) >= 2**53)).any():
@@ -120,7 +120,7 @@ def _whole(label: np.ndarray, file: Path) -> np.ndarray:
     return whole
 
 
-def _from_numbers(label: np.ndarray, file: Path, options: LabelOptions) -> Labels:
+def _encode_numbers(label: np.ndarray, file: Path, options: LabelOptions) -> Labels:
     """Whole numbers as classes called by number; -1 is no label, also beside 1 alone."""
     wrapped = str(np.iinfo(label.dtype).max) if label.dtype.kind == "u" else None
     if wrapped is not None and (label == np.iinfo(label.dtype).max).any():

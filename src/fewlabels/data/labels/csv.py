@@ -126,15 +126,15 @@ def read_label_csv(path: Path, options: LabelOptions, *, by_position: bool = Fal
     _check_encoding(path, encoding)
     try:
         with path.open(encoding=encoding, newline="") as file:
-            return (_labels_alone if by_position else _rows)(file, path, options)
+            return (_read_labels_alone if by_position else _read_rows)(file, path, options)
     except UnicodeError as problem:
-        raise _not_this_encoding(path, encoding) from problem
+        raise _encoding_error(path, encoding) from problem
     except OSError as problem:
         raise unreadable(path, problem) from problem
 
 
-def _rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
-    records = _records(file, path, options.delimiter)
+def _read_rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
+    records = _read_records(file, path, options.delimiter)
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the columns id,label and rows")
@@ -144,7 +144,7 @@ def _rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header) and (len(cells) < len(header) or any(cells[len(header) :])):
-            note = Note("L5", str(path), line, cells[id_at] if id_at < len(cells) else "", _width(cells, header))
+            note = Note("L5", str(path), line, cells[id_at] if id_at < len(cells) else "", _tell_width(cells, header))
             _pass_over(found, note, options)
         elif not cells[id_at]:
             raise LabelError("L32", "a row without an id", where=f"{path}:{line}", do="give every row an id")
@@ -156,8 +156,8 @@ def _rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
     return found
 
 
-def _labels_alone(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
-    records = _records(file, path, options.delimiter, blank=True)
+def _read_labels_alone(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
+    records = _read_records(file, path, options.delimiter, blank=True)
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the column label and rows")
@@ -168,7 +168,7 @@ def _labels_alone(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
             continue
         is_bad = bool(cells) and len(cells) != len(header) and (len(cells) < len(header) or any(cells[len(header) :]))
         if is_bad:
-            _pass_over(found, Note("L5", str(path), line, "", _width(cells, header)), options)
+            _pass_over(found, Note("L5", str(path), line, "", _tell_width(cells, header)), options)
         num_blank = 0 if any(cells) else num_blank + 1
         found.rows.append(Row(line, "", None if is_bad or not cells else cells[label_at] or None))
     return replace(found, num_blank=num_blank)
@@ -187,7 +187,7 @@ def _pass_over(found: CsvRows, note: Note, options: LabelOptions) -> None:
     raise LabelError("L5" if found.rows else "L4", note.note, where=f"{note.file}:{note.line}", do=do)
 
 
-def _width(cells: list[str], header: list[str]) -> str:
+def _tell_width(cells: list[str], header: list[str]) -> str:
     return f"a row with {_fields(len(cells))}, while the header has {len(header)}"
 
 
@@ -195,7 +195,7 @@ def _fields(count: int) -> str:
     return f"{count} field" if count == 1 else f"{count} fields"
 
 
-def _records(file: TextIO, path: Path, delimiter: str, *, blank: bool = False) -> Iterator[tuple[int, list[str]]]:
+def _read_records(file: TextIO, path: Path, delimiter: str, *, blank: bool = False) -> Iterator[tuple[int, list[str]]]:
     """(line where it starts, cells) of each record that is not blank; with blank=True also of those, without cells."""
     lines = _Lines(file, path)
     if declared := _declared_delimiter(file):
@@ -285,7 +285,7 @@ def _check_encoding(path: Path, encoding: str) -> None:
         )
 
 
-def _not_this_encoding(path: Path, encoding: str) -> LabelError:
+def _encoding_error(path: Path, encoding: str) -> LabelError:
     """The error that names the first byte that cannot be decoded, and its line."""
     decoder = codecs.getincrementaldecoder(encoding)()
     position, line = 0, 1

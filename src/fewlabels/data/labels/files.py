@@ -19,12 +19,12 @@ from ...conventions import UNLABELED
 from ...errors import InputWarning, LabelError, listed, shown
 from ..notes import Note
 from ..paths import ARROW_FILE, ARROW_STREAM, PARQUET, first_bytes, local_path, other_format
-from ..tables.columns import declared_index
+from ..tables.columns import find_declared_index
 from ..tables.files import (
     ARROW_ENDINGS,
     PARQUET_ENDINGS,
     Table,
-    declared_classes,
+    find_declared_classes,
     id_texts,
     label_column,
     label_texts,
@@ -78,7 +78,7 @@ def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = Non
     options: None for the usual ones, which refuse what others pass over with a warning (L5, L14).
     Raises LabelError (L4-L14, L22, L28-L33, L44, L46), StorageError where the file cannot be read.
     """
-    options, file = options or LabelOptions(), label_file(path)
+    options, file = options or LabelOptions(), check_label_file(path)
     if file.suffix.lower() == ".npy":
         do = "with --labels-by-position its numbers are taken in the order of the rows"
         raise LabelError("L28", "an array of labels has no ids to join by", where=file, do=do)
@@ -91,13 +91,15 @@ def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = Non
         found = CsvRows(read_label_json(file)) if is_json(file) else read_label_csv(file, options)
     warn_of_width(found.left_out, str(file))
     settled, words = settle([row.label for row in found.rows], str(file), meant, wrapped=wrapped)
-    given = [row._replace(label=label) for row, label in zip(found.rows, settled, strict=True)]
-    rows, unused = once_each(given, str(file), options.on_conflict)
+    given = [
+        row if row.label == label else row._replace(label=label) for row, label in zip(found.rows, settled, strict=True)
+    ]
+    rows, unused = merge_repeats(given, str(file), options.on_conflict)
     ids, labels, lines = [row.id for row in rows], [row.label for row in rows], [row.place for row in rows]
     return LabelFile(ids, labels, str(file), lines, options, [*found.left_out, *words, *unused])
 
 
-def label_file(path: str | os.PathLike[str]) -> Path:
+def check_label_file(path: str | os.PathLike[str]) -> Path:
     """The path of a label file, if it is a file and no archive. Raises LabelError L28, L30."""
     file = local_path(path, LabelError, "L30")
     if file.is_dir():
@@ -119,14 +121,14 @@ def is_table(file: Path) -> bool:
 def _read_table(path: Path) -> tuple[list[Row], str | None, list[str]]:
     """The rows, what -1 became if the labels are unsigned numbers, and the classes that the metadata declare."""
     table = open_table([path], LabelError)
-    index = declared_index(table)[0]
+    index = find_declared_index(table)[0]
     id_at, label_at = find_columns(table.names, str(path), ",", ("id", "label"), index if len(index) == 1 else ())
     if table.num_rows == 0:
         raise LabelError("L11", "no data rows", where=path, do="add rows with an id and a label")
     name = table.names[label_at]
     ids, labels = id_texts(table, table.names[id_at], unique=False), label_texts(table, name)
     rows = [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), start=1)]
-    return rows, wrapped_minus_one(table, name), declared_classes(table, name) or []
+    return rows, wrapped_minus_one(table, name), find_declared_classes(table, name) or []
 
 
 def warn_of_width(left_out: Sequence[Note], source: str) -> None:
@@ -155,7 +157,7 @@ def join_labels(
         raise LabelError("L33", "ids of the data that occur twice", rows=repeated, do="make the ids unique")
     row = pc.fill_null(pc.index_in(pa.array(given.ids, pa.string()), value_set=texts), -1).to_numpy()
     if (row < 0).any() and not ignore_unknown_ids:
-        raise _unknown_ids(np.flatnonzero(row < 0), given, texts)
+        raise _unknown_id_error(np.flatnonzero(row < 0), given, texts)
     joined = [i for i in np.flatnonzero(row >= 0) if given.labels[i] is not None]
     names = [given.labels[i] for i in joined]
     if not names:
@@ -178,10 +180,10 @@ def join_labels(
     return Labels(codes, found.class_names, [*given.left_out, *unknown])
 
 
-def _unknown_ids(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
+def _unknown_id_error(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
     example = f"ids of the data look like {shown(ids[0].as_py())!r}" if len(ids) else "the data has no rows"
     wanted = [given.ids[i] for i in unknown]
-    hint = _hint(wanted, ids) or "correct the ids, or pass --ignore-unknown-ids (ignore_unknown_ids=True)"
+    hint = _find_hint(wanted, ids) or "correct the ids, or pass --ignore-unknown-ids (ignore_unknown_ids=True)"
     what = "an id that is not in the data"
     return LabelError("L15", what, where=given.place(unknown[0]), rows=wanted, do=f"{example}; {hint}")
 
@@ -201,7 +203,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-def _hint(wanted: Sequence[str], ids: pa.ChunkedArray) -> str:
+def _find_hint(wanted: Sequence[str], ids: pa.ChunkedArray) -> str:
     """How the ids differ from those of the data where that is all that keeps most of them apart, else ""."""
     texts: list[str] = ids.to_pylist()
     for said, alike in SPELLINGS.items():
@@ -225,7 +227,7 @@ def encode_column(table: Table, name: str, options: LabelOptions) -> Labels:
 
     Classes that Hugging Face metadata declare are those, in that order. Raises what `label_column` and `settle` do.
     """
-    column, declared = label_column(table, name), declared_classes(table, name)
+    column, declared = label_column(table, name), find_declared_classes(table, name)
     notes: list[Note] = []
     if declared is None:
         wrapped = wrapped_minus_one(table, name)
@@ -248,7 +250,7 @@ def encode_texts(texts: Sequence[str | None], source: str, options: LabelOptions
 def wrapped_minus_one(table: Table, name: str) -> str | None:
     """What -1 becomes in the unsigned numbers of a column, such as "255"; None where it has other numbers, or names."""
     kind = plain_type(table.schema.field(name).type)
-    is_unsigned = pa.types.is_unsigned_integer(kind) and declared_classes(table, name) is None
+    is_unsigned = pa.types.is_unsigned_integer(kind) and find_declared_classes(table, name) is None
     return str(2**kind.bit_width - 1) if is_unsigned else None
 
 
@@ -323,7 +325,7 @@ def _warn(case: str, message: str) -> None:
 Conflicts = Mapping[str, Sequence[Row]]  # id -> its rows, in their order
 
 
-def once_each(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> tuple[list[Row], list[Note]]:
+def merge_repeats(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> tuple[list[Row], list[Note]]:
     """One row for each id, and a note for each row that does not count because of another label of its id.
 
     Warns of rows that repeat an id with the same label (L13), and of conflicts that are settled as was asked (L14).
@@ -348,7 +350,7 @@ def once_each(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> tupl
         does = "the last row of each counts" if takes_last else "each stays without a label"
         told = listed([f"{id}: {', '.join(map(_describe, same))}" for id, same in conflicts.items()])
         warnings.warn(InputWarning(f"FL-L14 ids with two different labels at {source}: {does}; {told}"), stacklevel=3)
-    unused = [note for same in conflicts.values() for note in _unused(same, source, takes_last)]
+    unused = [note for same in conflicts.values() for note in _note_unused(same, source, takes_last)]
     return list(kept.values()), unused
 
 
@@ -362,15 +364,15 @@ def _conflict_error(conflicts: Conflicts, source: str) -> LabelError:
     return LabelError("L14", "an id with two different labels", where=where, rows=said, do=do)
 
 
-def _unused(rows: Sequence[Row], source: str, takes_last: bool) -> list[Note]:
+def _note_unused(rows: Sequence[Row], source: str, takes_last: bool) -> list[Note]:
     why = f"{_describe(rows[-1])} counts" if takes_last else "the id has two labels, so it stays without"
     unused = rows[:-1] if takes_last else rows
-    return [Note("L14", source, row.place, row.id, f"{_label(row)}: {why}") for row in unused]
+    return [Note("L14", source, row.place, row.id, f"{_show_label(row)}: {why}") for row in unused]
 
 
-def _label(row: Row) -> str:
+def _show_label(row: Row) -> str:
     return "no label" if row.label is None else repr(row.label)
 
 
 def _describe(row: Row) -> str:
-    return f"{_label(row)} in line {row.place}"
+    return f"{_show_label(row)} in line {row.place}"

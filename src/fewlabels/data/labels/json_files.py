@@ -31,23 +31,23 @@ def read_label_json(file: Path, *, by_position: bool = False) -> list[Row]:
     without any. by_position: ids are "" and need not be there.
     Raises LabelError L11, L22, L28, L31, L32.
     """
-    value, is_lines = _parsed(file)
+    value, is_lines = _parse(file)
     if not is_lines and isinstance(value, list) and not any(isinstance(one, dict) for one in value):
         if not by_position:
             do = "pass --labels-by-position if they are those of all rows in their order"
             raise LabelError("L31", "a list of labels without ids", where=file, do=do)
-        return [Row(at, "", _label(one, file, at)) for at, one in enumerate(value, 1)]
-    records = [(at, one) for at, one in _records(value, file) if one]
+        return [Row(at, "", _read_label(one, file, at)) for at, one in enumerate(value, 1)]
+    records = [(at, one) for at, one in _find_records(value, file) if one]
     if not records:
         raise LabelError("L11", "no data rows", where=file, do="add records with an id and a label")
     if all("annotations" in one and "data" in one for _, one in records):
-        rows = [row for at, one in records for row in _task_rows(one, at, file, by_position)]
+        rows = [row for at, one in records for row in _read_task(one, at, file, by_position)]
     else:
-        rows = _plain_rows(records, file, by_position)
+        rows = _read_plain_rows(records, file, by_position)
     return rows
 
 
-def _parsed(file: Path) -> tuple[Any, bool]:
+def _parse(file: Path) -> tuple[Any, bool]:
     """What the file holds, and whether it is JSON Lines, of which each line has one value."""
     try:
         size = file.stat().st_size
@@ -64,31 +64,31 @@ def _parsed(file: Path) -> tuple[Any, bool]:
     lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(lines) == 1 or file.suffix.lower() == ".json" or lines[0][1].strip() in ("[", "{"):
         try:
-            return _value(text), False
+            return _parse_value(text), False
         except ValueError as problem:
             if len(lines) == 1 or lines[0][1].strip() in ("[", "{"):
-                raise _damaged(file, problem) from problem
+                raise _damage_error(file, problem) from problem
     found = []
     for at, line in lines:
         try:
-            found.append((at, _value(line)))
+            found.append((at, _parse_value(line)))
         except ValueError as problem:
-            raise _damaged(f"{file}:{at}", problem) from problem
+            raise _damage_error(f"{file}:{at}", problem) from problem
     return found, True
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError as problem:
         raise ValueError("nested too deep") from problem
 
 
-def _damaged(where: object, problem: ValueError) -> LabelError:
+def _damage_error(where: object, problem: ValueError) -> LabelError:
     return LabelError("L28", f"no whole JSON ({problem})", where=where, do="write the file again")
 
 
-def _records(value: Any, file: Path) -> Records:
+def _find_records(value: Any, file: Path) -> Records:
     """The records of every form that JSON tables come in. Raises LabelError L28 for anything else."""
     if isinstance(value, list) and value and isinstance(value[0], tuple):  # lines
         records = value
@@ -102,7 +102,7 @@ def _records(value: Any, file: Path) -> Records:
     elif isinstance(value, dict) and isinstance(value.get("data"), list) and "schema" in value:  # "table"
         records = list(enumerate(value["data"], 1))
     elif isinstance(value, dict) and value and all(isinstance(one, dict) for one in value.values()):
-        records = _of_mappings(value)
+        records = _join_mappings(value)
     elif isinstance(value, dict) and value and all(isinstance(one, list) for one in value.values()):
         rows = zip(*value.values(), strict=False)
         records = [(at, dict(zip(value, one, strict=True))) for at, one in enumerate(rows, 1)]
@@ -116,7 +116,7 @@ def _records(value: Any, file: Path) -> Records:
     return records
 
 
-def _of_mappings(value: Mapping[str, Mapping[str, Any]]) -> Records:
+def _join_mappings(value: Mapping[str, Mapping[str, Any]]) -> Records:
     """pandas' "columns" {"label": {"0": "cat"}}, or "index" {"0": {"label": "cat"}}; the keys are the ids of either."""
     if any(name.casefold() == "label" for name in value):
         keys = list(dict.fromkeys(key for column in value.values() for key in column))
@@ -124,15 +124,15 @@ def _of_mappings(value: Mapping[str, Mapping[str, Any]]) -> Records:
     return [(at, {"": key} | dict(one)) for at, (key, one) in enumerate(value.items(), 1)]
 
 
-def _plain_rows(records: Records, file: Path, by_position: bool) -> list[Row]:
+def _read_plain_rows(records: Records, file: Path, by_position: bool) -> list[Row]:
     names = list(dict.fromkeys(name for _, one in records for name in one))
     wanted = ("label",) if by_position else ("id", "label")
     found = [names[at] for at in find_columns(names, str(file), ",", wanted)]
-    ids = [""] * len(records) if by_position else [_id(one.get(found[0]), file, at) for at, one in records]
-    return [Row(at, id, _label(one.get(found[-1]), file, at)) for id, (at, one) in zip(ids, records, strict=True)]
+    ids = [""] * len(records) if by_position else [_read_id(one.get(found[0]), file, at) for at, one in records]
+    return [Row(at, id, _read_label(one.get(found[-1]), file, at)) for id, (at, one) in zip(ids, records, strict=True)]
 
 
-def _id(value: object, file: Path, at: int) -> str:
+def _read_id(value: object, file: Path, at: int) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
@@ -142,7 +142,7 @@ def _id(value: object, file: Path, at: int) -> str:
     return str(value)
 
 
-def _label(value: Any, file: Path, at: int) -> str | None:
+def _read_label(value: Any, file: Path, at: int) -> str | None:
     if value is None or value == "" or (isinstance(value, float) and value != value):
         return None
     if isinstance(value, float) and not value.is_integer():
@@ -153,29 +153,29 @@ def _label(value: Any, file: Path, at: int) -> str | None:
     return str(int(value)) if isinstance(value, float) else str(value)
 
 
-def _task_rows(task: Mapping[str, Any], at: int, file: Path, by_position: bool) -> Iterator[Row]:
+def _read_task(task: Mapping[str, Any], at: int, file: Path, by_position: bool) -> Iterator[Row]:
     """A row for each annotation of a task of Label Studio; one without a label where there is none."""
     data = task["data"] if isinstance(task["data"], dict) else {}
     id = ""
     if not by_position:
         names = list(data)
         try:
-            id = _id(data[names[find_columns(names, f"{file}:{at}", ",", ("id",))[0]]], file, at)
+            id = _read_id(data[names[find_columns(names, f"{file}:{at}", ",", ("id",))[0]]], file, at)
         except LabelError as problem:
             do = 'give the data of each task an "id" and export again; the number of a task is none of your data'
             what = f"a task of Label Studio whose data has no id, but {', '.join(map(repr, names[:5])) or 'nothing'}"
             raise LabelError("L31", what, where=f"{file}:{at}", do=do) from problem
-    labels = [_choice(one, file, at) for one in _kept(task["annotations"])]
+    labels = [_read_choice(one, file, at) for one in _find_annotations(task["annotations"])]
     given: list[str | None] = [label for label in labels if label is not None]
     yield from (Row(at, id, label) for label in given or [None])
 
 
-def _kept(annotations: Any) -> list[Mapping[str, Any]]:
+def _find_annotations(annotations: Any) -> list[Mapping[str, Any]]:
     found = annotations if isinstance(annotations, list) else []
     return [one for one in found if isinstance(one, dict) and not one.get("was_cancelled")]
 
 
-def _choice(annotation: Mapping[str, Any], file: Path, at: int) -> str | None:
+def _read_choice(annotation: Mapping[str, Any], file: Path, at: int) -> str | None:
     """The label of an annotation: its choice. Raises LabelError L31 for regions and other things than choices."""
     results = annotation.get("result")
     choices: list[str] = []

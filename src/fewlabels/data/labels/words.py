@@ -50,11 +50,11 @@ def settle(
     open_names = [name for name in counts if name not in meaning]
     meaning |= dict.fromkeys(name for name in open_names if name.strip() in NO_LABEL)
     _refuse_unsure([name for name in open_names if name not in meaning], counts, source, wrapped)
-    meaning |= _single(name for name in open_names if name not in meaning)
+    meaning |= _unpack_single(name for name in open_names if name not in meaning)
     _refuse_several([name for name in open_names if name not in meaning], counts, source)
     rest = [name for name in open_names if name not in meaning]
-    spelled = _numbers(rest) or _truths(rest)
-    spelled |= {name: "-1" for name in rest if _whole(name) == "-1"}
+    spelled = _spell_numbers(rest) or _spell_truths(rest)
+    spelled |= {name: "-1" for name in rest if _spell_whole(name) == "-1"}
     meaning |= {name: spelled.get(name, name) for name in rest}
     if {meaning[name] for name in counts} - {None} != {"-1", "1"}:  # those two alone are classes (L20)
         meaning |= {name: None for name in rest if meaning[name] == "-1"}
@@ -101,26 +101,26 @@ def _stands_apart(name: str, names: Sequence[str]) -> bool:
     return all(0 <= 2 * int(found[1]) < int(name) for found in others if found)
 
 
-def _single(names: Iterable[str]) -> dict[str | None, str | None]:
+def _unpack_single(names: Iterable[str]) -> dict[str | None, str | None]:
     """Lists of one label, and of none, as JSON or Python write them -> the label."""
     found: dict[str | None, str | None] = {}
     for name in names:
-        values = _listed(name)
+        values = _read_list(name)
         if values is not None and len(values) <= 1:
             found[name] = values[0] if values else None
     return found
 
 
-def _listed(name: str) -> list[str] | None:
+def _read_list(name: str) -> list[str] | None:
     """The labels in a list that is written as JSON or Python write it, also below `choices`; None for other cells."""
-    value = _parsed(name)
+    value = _parse(name)
     value = value.get("choices") if isinstance(value, dict) else value
     if isinstance(value, (list, tuple, set)) and all(isinstance(one, (str, int)) for one in value):
         return [str(one) for one in value]
     return None
 
 
-def _parsed(name: str) -> Any:
+def _parse(name: str) -> Any:
     """The list, set or dict that a cell writes out; None for other cells."""
     text = name.strip()
     if len(text) > 10_000 or (text[:1], text[-1:]) not in (("[", "]"), ("{", "}"), ("(", ")")):
@@ -145,7 +145,7 @@ def _refuse_several(names: Sequence[str], counts: Mapping[str, int], source: str
 
 def _is_structure(name: str) -> bool:
     """Whether a cell is several labels or something deeper, as JSON or Python write it."""
-    return name.strip()[:1] in "[{(" and _parsed(name) is not None
+    return name.strip()[:1] in "[{(" and _parse(name) is not None
 
 
 def _are_known(name: str, known: set[str]) -> bool:
@@ -155,15 +155,15 @@ def _are_known(name: str, known: set[str]) -> bool:
     return len(pieces) > 1 and any(alone) and (all(alone) or re.search("[;|]", name) is not None)
 
 
-def _numbers(names: Sequence[str]) -> dict[str, str]:
+def _spell_numbers(names: Sequence[str]) -> dict[str, str]:
     """Whole numbers -> their plain form: all of them where all names are whole numbers, else those there in both."""
-    plain = {name: number for name in names if (number := _whole(name)) is not None}
+    plain = {name: number for name in names if (number := _spell_whole(name)) is not None}
     if len(plain) < len(names):
         plain = {name: number for name, number in plain.items() if number in names}
     return plain
 
 
-def _whole(name: str) -> str | None:
+def _spell_whole(name: str) -> str | None:
     text = name.strip()
     if found := WHOLE.fullmatch(text):
         return str(int(found[1]))
@@ -172,7 +172,7 @@ def _whole(name: str) -> str | None:
     return None
 
 
-def _truths(names: Sequence[str]) -> dict[str, str]:
+def _spell_truths(names: Sequence[str]) -> dict[str, str]:
     """true, TRUE -> "True", where all names are such."""
     truths = {name: name.strip().capitalize() for name in names}
     return truths if set(truths.values()) <= {"True", "False"} else {}

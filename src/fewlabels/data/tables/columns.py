@@ -123,32 +123,32 @@ def choose_ids(table: Table, asked: Columns) -> Ids:
     counted = Ids(row_numbers(count), "row numbers from 0", are_counted=True)
     if asked.rules == 1:
         return counted
-    return _declared_ids(table, counted) or _ids_by_name(table, counted)
+    return _find_declared_ids(table, counted) or _find_ids_by_name(table, counted)
 
 
-def _declared_ids(table: Table, counted: Ids) -> Ids | None:
+def _find_declared_ids(table: Table, counted: Ids) -> Ids | None:
     """The index that pandas or Dask say the table has; None where they say nothing but that rows are counted."""
-    columns, ranges = declared_index(table)
+    columns, ranges = find_declared_index(table)
     if len(columns) == 1:
         return _column_or_doubt(table, columns[0], "the index", counted)
     if columns:
-        return _doubtful(table, counted, f"the table's index has {len(columns)} columns: {', '.join(columns)}")
+        return _doubt(table, counted, f"the table's index has {len(columns)} columns: {', '.join(columns)}")
     if ranges is None or (all((start, step) == (0, 1) for start, step, _ in ranges) and _are_whole(ranges, table)):
         return None
     if not _are_whole(ranges, table):
-        return _doubtful(table, counted, "the file declares an index of another number of rows than it has")
+        return _doubt(table, counted, "the file declares an index of another number of rows than it has")
     numbers = [
         row_numbers(count, start, step) for (start, step, _), (_, count) in zip(ranges, table.parts, strict=True)
     ]
     texts = pa.chunked_array([chunk for part in numbers for chunk in part.chunks], pa.string())
     if len(pc.unique(texts)) < len(texts):
-        return _doubtful(table, counted, "the parts declare indexes that overlap")
+        return _doubt(table, counted, "the parts declare indexes that overlap")
     start, step, _ = ranges[0]
     said = f"the index that the file declares (from {start}{f' in steps of {step}' if step != 1 else ''})"
     return Ids(texts, said)
 
 
-def declared_index(table: Table) -> tuple[list[str], list[tuple[int, int, int]] | None]:
+def find_declared_index(table: Table) -> tuple[list[str], list[tuple[int, int, int]] | None]:
     """(columns of the index, (start, step, rows) of each part's range), as the metadata of pandas have them."""
     ranges: list[tuple[int, int, int]] = []
     for metadata, _ in table.parts:
@@ -171,7 +171,7 @@ def _are_whole(ranges: Sequence[tuple[int, int, int]], table: Table) -> bool:
     return all(rows == count for (_, _, rows), (_, count) in zip(ranges, table.parts, strict=True))
 
 
-def _ids_by_name(table: Table, counted: Ids) -> Ids:
+def _find_ids_by_name(table: Table, counted: Ids) -> Ids:
     """The column that is an index by its name, or `file_name`; else row numbers, doubted if a column looks like ids."""
     for name in table.names:
         if INDEX_NAMES.fullmatch(name) and _may_be_ids(table, name):
@@ -180,33 +180,35 @@ def _ids_by_name(table: Table, counted: Ids) -> Ids:
         return _column_or_doubt(table, FILE_NAME, "the column", counted)
     tests = (_sounds_like_id, _sounds_like_name, lambda name: _holds_codes(table, name))
     alike = [name for name in table.names if any(is_alike(name) for is_alike in tests)]
-    alike += [name for name in numbering_columns(table) if name not in alike]
-    ids = {name: _unique_ids(table, name) for name in alike}
+    alike += [name for name in find_numbering_columns(table) if name not in alike]
+    ids = {name: _read_unique_ids(table, name) for name in alike}
     found = [name for name, texts in ids.items() if texts is not None and not texts.equals(counted.texts)]
     if not found:
         return counted
-    return _doubtful(table, counted, f"{', '.join(map(repr, found))} may be the ids")
+    return _doubt(table, counted, f"{', '.join(map(repr, found))} may be the ids")
 
 
 def _may_be_ids(table: Table, name: str) -> bool:
     """Whether a column with such a name is one of whole numbers or text; `X` and `index` may be something else."""
     kind = plain_type(table.schema.field(name).type)
-    return name not in ("X", "index") or ((is_whole(kind) or is_text(kind)) and _unique_ids(table, name) is not None)
+    return name not in ("X", "index") or (
+        (is_whole(kind) or is_text(kind)) and _read_unique_ids(table, name) is not None
+    )
 
 
 def _column_or_doubt(table: Table, name: str, what: str, counted: Ids) -> Ids:
     try:
         return Ids(id_column(table, name), f"{what} {shown(name)!r}", name)
     except EmbeddingError as problem:
-        return replace(_doubtful(table, counted, f"{what} {name!r} cannot be the ids: {problem.what}"), column=name)
+        return replace(_doubt(table, counted, f"{what} {name!r} cannot be the ids: {problem.what}"), column=name)
 
 
-def _doubtful(table: Table, counted: Ids, why: str) -> Ids:
+def _doubt(table: Table, counted: Ids, why: str) -> Ids:
     error = EmbeddingError("E35", f"labels joined by row number, and {why}", where=table.files[0], do=DO_IDS)
     return replace(counted, said=f"{counted.said} ({why}; {DO_IDS})", doubt=error)
 
 
-def _unique_ids(table: Table, name: str) -> pa.ChunkedArray | None:
+def _read_unique_ids(table: Table, name: str) -> pa.ChunkedArray | None:
     try:
         return id_column(table, name)
     except InputError:
@@ -217,11 +219,11 @@ def _holds_codes(table: Table, name: str) -> bool:
     """Whether the first cells of a column are words of text without blanks, no two alike, as names of files are."""
     if not is_text(plain_type(table.schema.field(name).type)):
         return False
-    cells = _first_cells(table, name)
+    cells = _read_first_cells(table, name)
     return len(cells) > 2 and len(set(cells)) == len(cells) and not any(re.search(r"\s", cell) for cell in cells)
 
 
-def numbering_columns(table: Table) -> list[str]:
+def find_numbering_columns(table: Table) -> list[str]:
     """The column of whole numbers that are consecutive in any order, none twice; [] where several are, as ranks are."""
     found = []
     for name in table.names if table.num_rows >= FEWEST_NUMBERED else []:
@@ -260,30 +262,30 @@ def choose_features(table: Table, asked: Columns, ids: Ids) -> Features:
     Raises EmbeddingError E31 if it is not clear where they are, E10 for a column asked for that holds no numbers, E37
     for text that holds numbers or vectors.
     """
-    others = {name for name in (ids.column, label_name(table, asked.label)) if name is not None}
+    others = {name for name in (ids.column, find_label_column(table, asked.label)) if name is not None}
     if asked.rules > 1:
-        others.update(declared_index(table)[0])
+        others.update(find_declared_index(table)[0])
     rest = [name for name in table.names if name not in others]
-    ignored = _matching(table, asked.ignore, "--ignore-columns")
+    ignored = _match_columns(table, asked.ignore, "--ignore-columns")
     left_out = dict.fromkeys([name for name in rest if name in ignored], "--ignore-columns")
     if asked.features:
-        return _features_asked(table, asked, others, left_out)
-    name = _embedding_name(table, asked)
+        return _choose_asked(table, asked, others, left_out)
+    name = _find_embedding(table, asked)
     if name is not None:
         left_out |= {other: f"beside {name!r}" for other in rest if other not in left_out and other != name}
         return Features([name], True, left_out)
     rest = [name for name in rest if name not in left_out]
     if asked.rules > 1:
-        left_out |= {name: NUMBERS_ROWS for name in numbering_columns(table) if name in rest}
+        left_out |= {name: NUMBERS_ROWS for name in find_numbering_columns(table) if name in rest}
         rest = [name for name in rest if name not in left_out]
-    left_out |= {name: why for name in rest if (why := _why_no_feature(table, name, asked))}
+    left_out |= {name: why for name in rest if (why := _find_reason(table, name, asked))}
     chosen = [name for name in rest if name not in left_out]
     if len(chosen) < 2:
         raise missing_column(table, f"no column {asked.embedding!r}, and no table of two or more numeric columns")
     return Features(chosen, False, left_out)
 
 
-def label_name(table: Table, asked: str) -> str | None:
+def find_label_column(table: Table, asked: str) -> str | None:
     """The label column, if there is one; `Label` will do where there is no `label`."""
     if asked in table.names:
         return asked
@@ -303,8 +305,8 @@ def may_be_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _features_asked(table: Table, asked: Columns, others: set[str], left_out: dict[str, str]) -> Features:
-    matching = _matching(table, asked.features, "--feature-columns")
+def _choose_asked(table: Table, asked: Columns, others: set[str], left_out: dict[str, str]) -> Features:
+    matching = _match_columns(table, asked.features, "--feature-columns")
     chosen = [n for n in matching if n not in left_out and (n in asked.features or n not in others)]
     for name in chosen:
         kind = plain_type(table.schema.field(name).type)
@@ -317,29 +319,29 @@ def _features_asked(table: Table, asked: Columns, others: set[str], left_out: di
     return Features(chosen, False, left_out | dict.fromkeys(rest, "not in --feature-columns"))
 
 
-def _matching(table: Table, patterns: Sequence[str], option: str) -> list[str]:
+def _match_columns(table: Table, patterns: Sequence[str], option: str) -> list[str]:
     """The columns that the patterns name, in the order of the table. Raises E31 for a pattern that names none."""
     found: set[str] = set()
     for pattern in patterns:
-        for one in [pattern] if _named(table, pattern) else pattern.split(","):
-            if not (named := _named(table, one)):
+        for one in [pattern] if _match_pattern(table, pattern) else pattern.split(","):
+            if not (named := _match_pattern(table, one)):
                 raise missing_column(table, f"no column {one!r} of {option}")
             found.update(named)
     return [name for name in table.names if name in found]
 
 
-def _named(table: Table, pattern: str) -> list[str]:
+def _match_pattern(table: Table, pattern: str) -> list[str]:
     return [pattern] if pattern in table.names else [name for name in table.names if fnmatchcase(name, pattern)]
 
 
-def _embedding_name(table: Table, asked: Columns) -> str | None:
+def _find_embedding(table: Table, asked: Columns) -> str | None:
     if asked.embedding in table.names:
         return asked.embedding
     alike = [name for name in table.names if name.casefold() == asked.embedding.casefold()]
     return alike[0] if len(alike) == 1 and asked.rules > 1 else None
 
 
-def _why_no_feature(table: Table, name: str, asked: Columns) -> str:
+def _find_reason(table: Table, name: str, asked: Columns) -> str:
     """Why a column is none of the features; "" if it is one. Raises E31 for lists, E37 for text that holds numbers."""
     kind = plain_type(table.schema.field(name).type)
     if (may_be_list(kind) and (is_number(kind.value_type) or may_be_list(kind.value_type))) or "list_view" in str(kind):
@@ -350,17 +352,17 @@ def _why_no_feature(table: Table, name: str, asked: Columns) -> str:
     if INDEX_NAMES.fullmatch(name) and name not in ("X", "index"):
         return "an index"
     if not (is_number(kind) or pa.types.is_boolean(kind)):
-        return _why_no_number(table, name, kind)
+        return _find_other_reason(table, name, kind)
     if _sounds_like_id(name):
         return "called like an id"
     if name.casefold() in LABEL_NAMES or (name.casefold() == "y" and "x" not in map(str.casefold, table.names)):
         return "called like a label; --feature-columns takes it"
-    if is_whole(kind) and _number_rows(table.column(name), strict=not _sounds_like_name(name) and name != "X"):
+    if is_whole(kind) and _numbers_rows(table.column(name), strict=not _sounds_like_name(name) and name != "X"):
         return NUMBERS_ROWS
     return ""
 
 
-def _number_rows(column: pa.ChunkedArray, *, strict: bool) -> bool:
+def _numbers_rows(column: pa.ChunkedArray, *, strict: bool) -> bool:
     """Whether whole numbers rise by one from row to row; unless strict, also whether no two of them are equal."""
     if column.null_count or len(column) < 3:
         return False
@@ -368,7 +370,7 @@ def _number_rows(column: pa.ChunkedArray, *, strict: bool) -> bool:
     return bool((np.diff(values) == 1).all() or (not strict and np.unique(values).size == values.size))
 
 
-def _why_no_number(table: Table, name: str, kind: pa.DataType) -> str:
+def _find_other_reason(table: Table, name: str, kind: pa.DataType) -> str:
     if pa.types.is_null(kind):
         return "empty"
     if is_binary(kind):
@@ -379,7 +381,7 @@ def _why_no_number(table: Table, name: str, kind: pa.DataType) -> str:
     if not is_text(kind):
         return str(kind)
     if not (_sounds_like_id(name) or name.casefold() in LABEL_NAMES):
-        cells = _first_cells(table, name)
+        cells = _read_first_cells(table, name)
         for pattern, what in ((NUMBER, "numbers"), (VECTOR, "vectors")):
             hits = [cell for cell in cells if pattern.fullmatch(cell)]
             if 2 * len(hits) > len(cells):
@@ -387,7 +389,7 @@ def _why_no_number(table: Table, name: str, kind: pa.DataType) -> str:
     return "text, shown in review"
 
 
-def _first_cells(table: Table, name: str) -> list[str]:
+def _read_first_cells(table: Table, name: str) -> list[str]:
     """Up to SAMPLE cells of text that are not empty."""
     cells: list[str] = []
     for batch in table.batches([name], SAMPLE):
@@ -406,7 +408,7 @@ def _refuse_packed(table: Table, name: str, what: str) -> None:
 SHOWN_COLUMNS = 5
 
 
-def listed_columns(names: Sequence[str]) -> str:
+def list_columns(names: Sequence[str]) -> str:
     """ "a, b and 12 more"."""
     first = ", ".join(shown(name, 40) or "''" for name in names[:SHOWN_COLUMNS])
     return first if len(names) <= SHOWN_COLUMNS else f"{first} and {len(names) - SHOWN_COLUMNS} more"

@@ -22,8 +22,8 @@ from .columns import (
     Ids,
     choose_features,
     choose_ids,
-    label_name,
-    listed_columns,
+    find_label_column,
+    list_columns,
     may_be_list,
     missing_column,
     row_numbers,
@@ -103,12 +103,12 @@ class EmbeddingSource:
         if self.features is not None:
             columns = self.features.columns
             width = f"the column {columns[0]!r}, lists of {self.shape[1]:,}" if self.features.is_list else width
-            width += "" if self.features.is_list else f": {listed_columns(columns)}"
+            width += "" if self.features.is_list else f": {list_columns(columns)}"
         lines = [f"features: {width}; ids: {self.named.said}; labels: {labels}"]
         reasons: dict[str, list[str]] = {}
         for name, why in ({} if self.features is None else self.features.left_out).items():
             reasons.setdefault(why, []).append(name)
-        said = [f"{listed_columns(names)} ({why})" for why, names in reasons.items()]
+        said = [f"{list_columns(names)} ({why})" for why, names in reasons.items()]
         if self.label is not None and f"column {self.label!r}" not in labels:
             said.append(f"{self.label} (the label column; labels are those of {labels})")
         return lines + ([f"not used: {'; '.join(said)}"] if said else [])
@@ -126,8 +126,8 @@ class EmbeddingSource:
             values = load_npy(self._stored, lambda share: on_share(share / 2))
         else:
             on_incomplete = _keep if keep_bad_rows else self._refuse
-            values = values_of(*self._stored, lambda share: on_share(share / 2), on_incomplete)
-        if not keep_bad_rows and (rows := unusable_rows(values, lambda share: on_share((1 + share) / 2))).size:
+            values = read_values(*self._stored, lambda share: on_share(share / 2), on_incomplete)
+        if not keep_bad_rows and (rows := find_unusable_rows(values, lambda share: on_share((1 + share) / 2))).size:
             what = "embeddings with NaN or infinity; one such row would spoil its neighbours"
             raise EmbeddingError("E1", what, where=self.path, rows=self.ids_of(rows), do=DO_COMPUTE)
         return values
@@ -155,9 +155,9 @@ def open_embeddings(path: str | os.PathLike[str], columns: Columns | None = None
     """
     source, asked = local_path(path, EmbeddingError, "E32"), columns or Columns()
     if source.is_dir():
-        return _from_table(source, open_table(_parts(source), EmbeddingError), asked)
-    if _kind(source) == "table":
-        return _from_table(source, open_table([source], EmbeddingError), asked)
+        return _open_source(source, open_table(_find_parts(source), EmbeddingError), asked)
+    if _tell_kind(source) == "table":
+        return _open_source(source, open_table([source], EmbeddingError), asked)
     if asked.features or asked.ignore:
         raise ConfigError("C41", "columns of a .npy, which has none by name", where=source, do="leave the option out")
     stored = open_npy(source)
@@ -180,7 +180,7 @@ def read_embeddings(
     return Embeddings(source.read(), source.ids, names)
 
 
-def _parts(folder: Path) -> list[Path]:
+def _find_parts(folder: Path) -> list[Path]:
     """The parts in a folder. Raises EmbeddingError E23 where there are none, E20 where they are of two kinds, E36 where
     some are in sub-folders, or where a log says which of them count; warns (E36) of other files that may be parts."""
     parquet, arrow = part_files(folder), part_files(folder, ARROW_ENDINGS)
@@ -222,7 +222,7 @@ def _refuse_hidden_order(folder: Path) -> None:
         raise EmbeddingError("E36", "parts in sub-folders", where=folder, rows=below, do=do)
 
 
-def _kind(path: Path) -> str:
+def _tell_kind(path: Path) -> str:
     """ "npy" or "table", by the ending of the name, else by content. Raises EmbeddingError for anything else."""
     ending, head = path.suffix.lower(), first_bytes(path)
     known = known_format(path)
@@ -245,14 +245,14 @@ def _kind(path: Path) -> str:
     raise EmbeddingError("E32", "neither a .npy nor a Parquet or Arrow file", where=path, do=do)
 
 
-def rows_of_ids(wanted: Sequence[str], ids: pa.ChunkedArray) -> np.ndarray:
+def find_rows(wanted: Sequence[str], ids: pa.ChunkedArray) -> np.ndarray:
     """(len(wanted),) int64, the row of each id among `ids`; -1 where it is not there."""
     places = pc.index_in(pa.array(wanted, pa.string()), value_set=ids)
     rows: np.ndarray = pc.fill_null(places, -1).to_numpy().astype(np.int64)
     return rows
 
 
-def _from_table(path: Path, table: Table, asked: Columns) -> EmbeddingSource:
+def _open_source(path: Path, table: Table, asked: Columns) -> EmbeddingSource:
     usual = Columns()
     for name, default in ((asked.id, usual.id), (asked.embedding, usual.embedding), (asked.label, usual.label)):
         if name != default and name not in table.names:
@@ -264,14 +264,14 @@ def _from_table(path: Path, table: Table, asked: Columns) -> EmbeddingSource:
     check_shape((table.num_rows, 1), str(path))
     ids = choose_ids(table, asked)
     features = choose_features(table, asked, ids)
-    found = layout(table, features)
+    found = find_layout(table, features)
     held = table.num_rows * found.width * found.dtype.itemsize
-    label = label_name(table, asked.label)
+    label = find_label_column(table, asked.label)
     label = None if label in features.columns else label
     return EmbeddingSource(path, ids, (table.num_rows, found.width), held, features, (table, found), label)
 
 
-def unusable_rows(values: np.ndarray, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:
+def find_unusable_rows(values: np.ndarray, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:
     """Numbers of the rows of (n, d) with NaN or infinity, ascending; one block in memory at a time."""
     bad: list[np.ndarray] = []
     step = rows_per_block(values.shape, values.itemsize)
@@ -298,22 +298,22 @@ class Layout:
     dtype: np.dtype
 
 
-def layout(table: Table, features: Features) -> Layout:
+def find_layout(table: Table, features: Features) -> Layout:
     """How the table holds embeddings. Raises EmbeddingError E10 for the type of the column, E8 for lists of nothing."""
     if features.is_list:
-        return _list_layout(table, features.columns[0])
+        return _find_list_layout(table, features.columns[0])
     kinds = [plain_type(table.schema.field(name).type) for name in features.columns]
     return Layout(features.columns, False, len(kinds), _dtype(kinds))
 
 
-def values_of(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
+def read_values(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
     """(n, d) numbers, C-contiguous. A row with missing numbers or of another width is NaN.
 
     on_incomplete: told each time where such rows are, what is wrong with them and which they are; it may raise.
     """
-    if found.is_list and (mapped := _mapped(table, found)) is not None:
+    if found.is_list and (mapped := _map_values(table, found)) is not None:
         return mapped
-    return (_from_lists if found.is_list else _from_columns)(table, found, on_share, on_incomplete)
+    return (_read_lists if found.is_list else _read_columns)(table, found, on_share, on_incomplete)
 
 
 def _dtype(kinds: list[pa.DataType]) -> np.dtype:
@@ -321,7 +321,7 @@ def _dtype(kinds: list[pa.DataType]) -> np.dtype:
     return np.dtype(np.float64 if is_wide else np.float32)
 
 
-def _list_layout(table: Table, name: str) -> Layout:
+def _find_list_layout(table: Table, name: str) -> Layout:
     kind = plain_type(table.schema.field(name).type)
     where = table.place(name)
     if not may_be_list(kind) or not (is_number(kind.value_type) or pa.types.is_boolean(kind.value_type)):
@@ -330,12 +330,12 @@ def _list_layout(table: Table, name: str) -> Layout:
     if pa.types.is_fixed_size_list(kind):
         width = kind.list_size
     else:
-        width = _usual_width(table, name)
+        width = _find_usual_width(table, name)
     check_shape((table.num_rows, width), where)
     return Layout([name], True, width, _dtype([kind.value_type]))
 
 
-def _usual_width(table: Table, name: str) -> int:
+def _find_usual_width(table: Table, name: str) -> int:
     """The most frequent width of the first rows that have one; 1 where all are null, which is refused on reading."""
     for batch in table.batches([name]):
         widths = pc.list_value_length(plain(batch.column(0))).drop_null().to_numpy(zero_copy_only=False)
@@ -344,13 +344,13 @@ def _usual_width(table: Table, name: str) -> int:
     return 1
 
 
-def _mapped(table: Table, found: Layout) -> np.ndarray | None:
+def _map_values(table: Table, found: Layout) -> np.ndarray | None:
     """The numbers where they lie, without a copy: of one Arrow file with one batch that is plain. None for others."""
     if len(table.files) > 1 or part_kind(table.files[0]) != "Arrow":
         return None
     lists = plain(next(iter(table.batches(found.columns, None))).column(0))
     flat = lists.flatten()
-    if len(lists) < table.num_rows or flat.null_count or _odd_rows(lists, found.width).any():
+    if len(lists) < table.num_rows or flat.null_count or _find_odd_rows(lists, found.width).any():
         return None
     if flat.type not in (pa.float32(), pa.float64()):
         return None
@@ -358,13 +358,13 @@ def _mapped(table: Table, found: Layout) -> np.ndarray | None:
     return values if values.flags.aligned else None
 
 
-def _from_lists(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
+def _read_lists(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
     """(n, d) from a column with one list of d numbers in each row."""
     values, start = np.empty((table.num_rows, found.width), found.dtype), 0
     for batch in table.batches(found.columns):
         lists = plain(batch.column(0))
         part = values[start : start + len(lists)]
-        if (bad := _odd_rows(lists, found.width)).any():
+        if (bad := _find_odd_rows(lists, found.width)).any():
             what = f"embeddings that are missing, have a missing value or not {found.width} numbers"
             on_incomplete(table.place(found.columns[0]), what, start + np.flatnonzero(bad))
             part[bad] = np.nan
@@ -377,7 +377,7 @@ def _from_lists(table: Table, found: Layout, on_share: OnShare, on_incomplete: O
     return values
 
 
-def _odd_rows(lists: pa.Array, width: int) -> np.ndarray:
+def _find_odd_rows(lists: pa.Array, width: int) -> np.ndarray:
     """(rows,) bool: null, of another width, or with a null inside."""
     bad: np.ndarray = lists.is_null().to_numpy(zero_copy_only=False)
     lengths = pc.fill_null(pc.list_value_length(lists), width).to_numpy(zero_copy_only=False)
@@ -389,7 +389,7 @@ def _odd_rows(lists: pa.Array, width: int) -> np.ndarray:
     return bad
 
 
-def _from_columns(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
+def _read_columns(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
     """(n, d) from d numeric columns side by side."""
     values, start = np.empty((table.num_rows, found.width), found.dtype), 0
     for batch in table.batches(found.columns):

@@ -37,20 +37,20 @@ def part_kind(path: Path) -> str:
     return "Arrow" if is_arrow else "Parquet"
 
 
-def part_head(path: Path, error: type[InputError]) -> tuple[pa.Schema, int]:
+def read_head(path: Path, error: type[InputError]) -> tuple[pa.Schema, int]:
     """Schema and number of rows. Of an Arrow file one narrow column is walked: the format has no count of rows."""
     with read_errors(path, error):
         if part_kind(path) == "Parquet":
             with pq.ParquetFile(path) as part:
                 return part.schema_arrow, part.metadata.num_rows
         with pa.memory_map(str(path)) as source:
-            schema = _reader(source, None).schema
+            schema = _open_reader(source, None).schema
             _ = schema.names, str(schema.types)  # names that are no text are found here
             flat = [place for place, field in enumerate(schema) if not pa.types.is_nested(field.type)]
-            return schema, sum(batch.num_rows for batch in _batches(source, (flat or [0])[:1]))
+            return schema, sum(batch.num_rows for batch in _read_batches(source, (flat or [0])[:1]))
 
 
-def part_batches(
+def read_batches(
     path: Path, columns: list[str], size: int | None, error: type[InputError], packed: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
     """All rows of the file in order, with these columns; at most `size` at a time, None for as they were written.
@@ -66,16 +66,16 @@ def part_batches(
                 yield from part.iter_batches(batch_size=size or BATCH_ROWS, columns=columns, use_threads=True)
             return
         with pa.memory_map(str(path)) as source:
-            names = _reader(source, None).schema.names
+            names = _open_reader(source, None).schema.names
             # pyarrow copies when it is to choose columns of a file; so where all is to stay mapped, it reads them all.
-            for batch in _batches(source, None if size is None else [names.index(name) for name in columns]):
+            for batch in _read_batches(source, None if size is None else [names.index(name) for name in columns]):
                 chosen = batch.select(columns)
                 chosen.validate(full=True)
                 for start in range(0, chosen.num_rows, size or max(1, chosen.num_rows)):
                     yield chosen.slice(start, size)
 
 
-def _reader(source: pa.MemoryMappedFile, fields: list[int] | None) -> pa.ipc.RecordBatchFileReader:
+def _open_reader(source: pa.MemoryMappedFile, fields: list[int] | None) -> pa.ipc.RecordBatchFileReader:
     """A reader of the file or the stream format; fields: places of the columns to read, None for all."""
     source.seek(0)
     head = source.read(len(ARROW_FILE))
@@ -86,8 +86,8 @@ def _reader(source: pa.MemoryMappedFile, fields: list[int] | None) -> pa.ipc.Rec
     return (pa.ipc.open_file if head == ARROW_FILE else pa.ipc.open_stream)(source, options=options)
 
 
-def _batches(source: pa.MemoryMappedFile, fields: list[int] | None) -> Iterator[pa.RecordBatch]:
-    reader = _reader(source, fields)
+def _read_batches(source: pa.MemoryMappedFile, fields: list[int] | None) -> Iterator[pa.RecordBatch]:
+    reader = _open_reader(source, fields)
     if isinstance(reader, pa.ipc.RecordBatchFileReader):
         yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
     else:
@@ -162,10 +162,10 @@ class Table:
         chunks, held = [], 0
         with read_errors(self.files[0], self.error):
             for path in self.files:
-                if part_kind(path) == "Parquet" and _stored_bytes(path, name) > most:
+                if part_kind(path) == "Parquet" and _count_stored_bytes(path, name) > most:
                     raise self._too_large(name, f"a column of more than {most:,} bytes")
-                for batch in part_batches(path, [name], BATCH_ROWS, self.error, [name] if is_bytes else []):
-                    longest, size = _text_sizes(batch.column(0)) if is_bytes else (0, 8 * len(batch))
+                for batch in read_batches(path, [name], BATCH_ROWS, self.error, [name] if is_bytes else []):
+                    longest, size = _measure_texts(batch.column(0)) if is_bytes else (0, 8 * len(batch))
                     held += size + ROW_BYTES * len(batch)
                     if longest > LONGEST_CELL:
                         raise self._too_large(
@@ -190,10 +190,10 @@ class Table:
         Columns of Parquet may be nested ones, such as "image.path".
         """
         for path in self.files:
-            yield from part_batches(path, columns, size, self.error)
+            yield from read_batches(path, columns, size, self.error)
 
 
-def _stored_bytes(path: Path, name: str) -> int:
+def _count_stored_bytes(path: Path, name: str) -> int:
     """Bytes of a column of a Parquet file without compression, as its footer says; 0 where it does not say."""
     with pq.ParquetFile(path) as part:
         groups = [part.metadata.row_group(number) for number in range(part.metadata.num_row_groups)]
@@ -201,7 +201,7 @@ def _stored_bytes(path: Path, name: str) -> int:
         return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == name)
 
 
-def _text_sizes(array: pa.Array) -> tuple[int, int]:
+def _measure_texts(array: pa.Array) -> tuple[int, int]:
     """Bytes of the longest text, and of all of them, without unpacking a dictionary."""
     while isinstance(array, pa.ExtensionArray):
         array = array.storage
@@ -239,10 +239,10 @@ def open_table(files: Sequence[Path], error: type[InputError]) -> Table:
     Raises `error` E18 for a file that is neither Parquet nor Arrow, E20 for the first one whose columns differ from the
     first file's.
     """
-    heads = [part_head(path, error) for path in files]
+    heads = [read_head(path, error) for path in files]
     schemas = [schema for schema, _ in heads]
     for path, schema in zip(files, schemas, strict=True):
-        if difference := _difference(schemas[0], schema):
+        if difference := _describe_difference(schemas[0], schema):
             what = f"{difference}, unlike {files[0].name}; all parts need the same columns and types"
             raise error("E20", what, where=path, do="write this part again like the others, or move it away")
         for name in schema.names:
@@ -252,7 +252,7 @@ def open_table(files: Sequence[Path], error: type[InputError]) -> Table:
     return Table(list(files), schemas[0], sum(count for _, count in heads), error, metadata)
 
 
-def _difference(first: pa.Schema, other: pa.Schema) -> str:
+def _describe_difference(first: pa.Schema, other: pa.Schema) -> str:
     """What the other schema has differently, in words; empty if nothing. The order of columns does not matter."""
     wanted = dict(zip(first.names, first.types, strict=True))
     found = dict(zip(other.names, other.types, strict=True))
@@ -315,14 +315,14 @@ def id_column(table: Table, name: str, *, unique: bool = True) -> pa.ChunkedArra
     """
     where, kind = table.place(name), table.schema.field(name).type
     if getattr(kind, "extension_name", "") == "arrow.uuid":
-        column = pa.chunked_array([pa.array(list(map(_uuid, table.cells(name).to_pylist())), pa.string())])
+        column = pa.chunked_array([pa.array(list(map(_format_uuid, table.cells(name).to_pylist())), pa.string())])
     else:
         column = table.cells(name)
     try:
         if is_binary(column.type):
             column = column.cast(pa.large_binary()).cast(pa.large_string())
         elif is_number(column.type) and not is_whole(column.type):
-            column = _whole_numbers(column)
+            column = _round_whole(column)
     except pa.ArrowInvalid as problem:
         what = (
             f"ids of type {kind} that are no text"
@@ -346,7 +346,7 @@ def id_column(table: Table, name: str, *, unique: bool = True) -> pa.ChunkedArra
 DO_TEXT_IDS = "write the ids as text, a UUID as 8-4-4-4-12 hexadecimal digits"
 
 
-def _uuid(cell: bytes | None) -> str | None:
+def _format_uuid(cell: bytes | None) -> str | None:
     if cell is None:
         return None
     digits = cell.hex()
@@ -383,22 +383,22 @@ def label_column(table: Table, name: str) -> pa.ChunkedArray:
         return pc.if_else(column, "True", "False")
     if is_number(kind) and not is_whole(kind):
         try:
-            column = _whole_numbers(column)
+            column = _round_whole(column)
         except pa.ArrowInvalid as problem:
-            raise _not_whole(column, where, table.error) from problem
+            raise _not_whole_error(column, where, table.error) from problem
     if is_binary(kind):
         try:
             column = column.cast(pa.large_binary()).cast(pa.large_string())
         except pa.ArrowInvalid as problem:
             do = "write the labels as text"
             raise table.error("L22", f"labels of type {kind} that are no text", where=where, do=do) from problem
-    if names := declared_classes(table, name):
-        return _class_names(column, names, where, table.error)
+    if names := find_declared_classes(table, name):
+        return _name_classes(column, names, where, table.error)
     texts = column.cast(pa.string())
     return pc.if_else(pc.equal(pc.binary_length(texts), 0), None, texts)
 
 
-def declared_classes(table: Table, name: str) -> list[str] | None:
+def find_declared_classes(table: Table, name: str) -> list[str] | None:
     """The names that Hugging Face metadata declare for the numbers in a column (ClassLabel); None without any."""
     try:
         features = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"]
@@ -409,7 +409,7 @@ def declared_classes(table: Table, name: str) -> list[str] | None:
     return names if numbers and isinstance(names, list) and all(isinstance(one, str) for one in names) else None
 
 
-def _class_names(column: pa.ChunkedArray, names: list[str], where: str, error: type[InputError]) -> pa.ChunkedArray:
+def _name_classes(column: pa.ChunkedArray, names: list[str], where: str, error: type[InputError]) -> pa.ChunkedArray:
     codes = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
     if (bad := np.flatnonzero((codes < -1) | (codes >= len(names)))).size:
         rows = [f"row {row + 1}: {codes[row]}" for row in bad]
@@ -424,7 +424,7 @@ def label_texts(table: Table, name: str) -> list[str | None]:
     return texts
 
 
-def _whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _round_whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Floats and decimals as int64, null for null and NaN. Raises ArrowInvalid for values that are not whole."""
     if pa.types.is_decimal(column.type):
         return column.cast(pa.decimal128(38, 0))  # raises where digits would be lost
@@ -435,7 +435,7 @@ def _whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return values.cast(pa.int64())
 
 
-def _not_whole(column: pa.ChunkedArray, where: str, error: type[InputError]) -> InputError:
+def _not_whole_error(column: pa.ChunkedArray, where: str, error: type[InputError]) -> InputError:
     values = column.cast(pa.float64())
     bad = pc.fill_null(pc.or_(pc.not_equal(pc.trunc(values), values), pc.greater_equal(pc.abs(values), 2.0**53)), False)
     rows = [f"row {row + 1}: {values[row]}" for row in np.flatnonzero(bad.to_numpy())]

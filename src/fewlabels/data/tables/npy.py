@@ -76,12 +76,12 @@ def read_npy_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int, i
     """(shape, Fortran order, dtype, where the data begins, size of the file). Nothing else is read."""
     try:
         with path.open("rb") as file:
-            return *_header(file, path), file.seek(0, 2)
+            return *_parse_header(file, path), file.seek(0, 2)
     except OSError as problem:
         raise unreadable(path, problem) from problem
 
 
-def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+def _parse_header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """(shape, Fortran order, dtype, where the data begins). Nothing larger than the header is read."""
     if file.read(len(MAGIC)) != MAGIC:
         raise EmbeddingError("E12", "not a .npy file (its first bytes say otherwise)", where=path, do=DO_SAVE)
