@@ -304,6 +304,12 @@ def test_csv_as_spreadsheets_and_pandas_write_it(tmp_path, text):
     assert (found.ids, found.labels) == (["a", "b"], ["x", "y"])
 
 
+@pytest.mark.parametrize("header", [",image_id,label", "index,image_id,label", "Unnamed: 0,uuid,label"])
+def test_an_index_beside_a_column_of_ids_is_not_taken_for_the_ids(tmp_path, header):
+    with pytest.raises(LabelError, match=r"FL-L31 columns .*; expected id and label"):
+        read_labels(csv_file(tmp_path, f"{header}\n0,k7,x\n1,k3,y\n"))
+
+
 def test_a_delimiter_that_the_file_and_the_option_name_differently_is_refused(tmp_path):
     path = csv_file(tmp_path, "sep=;\nid;label\na;x\n")
     assert read_labels(path, LabelOptions(";")).lines == [3]

@@ -114,6 +114,13 @@ def test_a_column_that_counts_the_rows_is_no_doubt(tmp_path):
     assert (found.ids.to_pylist(), found.named.doubt) == (COUNTED, None)
 
 
+def test_an_index_by_its_name_beside_a_column_of_ids_is_a_doubt(tmp_path):
+    path = written(tmp_path, {"Unnamed: 0": KEYS, "image_id": KEYS[::-1]} | WIDE)
+    assert "'image_id' beside the index 'Unnamed: 0' may be the ids" in doubtful(path)
+    assert open_embeddings(path).number_columns == ["f0", "f1", "f2"]
+    assert ids_of(path, id="Unnamed: 0") == TEXT_KEYS
+
+
 def test_an_index_of_two_levels_or_with_repeats_is_a_doubt(tmp_path):
     pairs = pd.MultiIndex.from_product([["a", "b"], [1, 2, 3]], names=["site", "number"])
     frame().set_index(pairs).to_parquet(tmp_path / "x.parquet")

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TextIO, get_args
 from ...errors import ConfigError, LabelError
 from ..notes import Note
 from ..paths import first_bytes, unreadable
-from ..tables.columns import INDEX_NAMES
+from ..tables.columns import INDEX_NAMES, sounds_like_id
 
 OnConflict = Literal["error", "last", "drop"]
 
@@ -238,14 +238,16 @@ def find_columns(
     header: Sequence[str], where: str, delimiter: str, wanted: tuple[str, ...], index: Sequence[str] = ()
 ) -> list[int]:
     """Where the wanted columns stand in the header. Where there is no id, label, ID and Label will do; for ids also the
-    columns `index` of a table, file_name as Hugging Face has it, and an index that has no name, or pandas' own.
+    columns `index` of a table, file_name as Hugging Face has it, and an index that has no name, or pandas' own; but no
+    index beside a column that is called like ids.
 
     Raises LabelError L9, L12, L31.
     """
     if not set(wanted) <= set(header):
         header = [cell.casefold() if cell.casefold() in wanted else cell for cell in header]
     if "id" in wanted and "id" not in header:
-        others = [*index, "file_name", *(cell for cell in header if INDEX_NAMES.fullmatch(cell) and cell != "X")]
+        others = [*index, *(cell for cell in header if INDEX_NAMES.fullmatch(cell) and cell != "X")]
+        others = ["file_name"] if any(map(sounds_like_id, header)) else ["file_name", *others]  # image_id: which?
         other = next((cell for cell in others if cell in header), None)
         header = ["id" if cell == other and at == header.index(cell) else cell for at, cell in enumerate(header)]
     for name in wanted:

@@ -175,10 +175,14 @@ def _find_ids_by_name(table: Table, counted: Ids) -> Ids:
     """The column that is an index by its name, or `file_name`; else row numbers, doubted if a column looks like ids."""
     for name in table.names:
         if INDEX_NAMES.fullmatch(name) and _may_be_ids(table, name):
+            rivals = [n for n in table.names if sounds_like_id(n) and _read_unique_ids(table, n) is not None]
+            if rivals:
+                why = f"{', '.join(map(repr, rivals))} beside the index {name!r} may be the ids"
+                return replace(_doubt(table, counted, why), column=name)
             return _column_or_doubt(table, name, "the index in the column", counted)
     if FILE_NAME in table.names:
         return _column_or_doubt(table, FILE_NAME, "the column", counted)
-    tests = (_sounds_like_id, _sounds_like_name, lambda name: _holds_codes(table, name))
+    tests = (sounds_like_id, _sounds_like_name, lambda name: _holds_codes(table, name))
     alike = [name for name in table.names if any(is_alike(name) for is_alike in tests)]
     alike += [name for name in find_numbering_columns(table) if name not in alike]
     ids = {name: _read_unique_ids(table, name) for name in alike}
@@ -235,7 +239,7 @@ def find_numbering_columns(table: Table) -> list[str]:
     return found if len(found) == 1 else []
 
 
-def _sounds_like_id(name: str) -> bool:
+def sounds_like_id(name: str) -> bool:
     words = [word.casefold() for word in WORDS.findall(name)]
     return bool(words) and not ID_WORDS.isdisjoint((words[0], words[-1]))
 
@@ -353,7 +357,7 @@ def _find_reason(table: Table, name: str, asked: Columns) -> str:
         return "an index"
     if not (is_number(kind) or pa.types.is_boolean(kind)):
         return _find_other_reason(table, name, kind)
-    if _sounds_like_id(name):
+    if sounds_like_id(name):
         return "called like an id"
     if name.casefold() in LABEL_NAMES or (name.casefold() == "y" and "x" not in map(str.casefold, table.names)):
         return "called like a label; --feature-columns takes it"
@@ -380,7 +384,7 @@ def _find_other_reason(table: Table, name: str, kind: pa.DataType) -> str:
         return "bytes"
     if not is_text(kind):
         return str(kind)
-    if not (_sounds_like_id(name) or name.casefold() in LABEL_NAMES):
+    if not (sounds_like_id(name) or name.casefold() in LABEL_NAMES):
         cells = _read_first_cells(table, name)
         for pattern, what in ((NUMBER, "numbers"), (VECTOR, "vectors")):
             hits = [cell for cell in cells if pattern.fullmatch(cell)]
