@@ -93,7 +93,7 @@ def test_mypy_sees_the_types(tmp_path):
         text=True,
         check=False,
     ).stdout
-    for kind in ("fewlabels.runs.record.Run", "list[str | None]", "fewlabels.graph.propagation.Propagation"):
+    for kind in ("fewlabels.runs.record.Run", "list[str | None]", "fewlabels.graph.system.Propagation"):
         assert f'Revealed type is "{kind}"' in told
     assert told.count("error:") == 1
     assert 'Argument "epochs" to "train" has incompatible type "str"' in told

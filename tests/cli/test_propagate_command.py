@@ -12,6 +12,8 @@ import pytest
 
 from tests.cli.typed import PROPAGATE, run
 
+pytestmark = pytest.mark.filterwarnings("ignore:FL-G24")  # 50 neighbours of 60 rows
+
 
 def test_propagate_labels_every_row_and_writes_a_run_folder(embeddings, capsys):
     status, out, err = run(capsys, *PROPAGATE, "out.parquet", "-q")
@@ -57,7 +59,15 @@ def test_a_run_of_embeddings_tells_where_they_came_from(embeddings, tmp_path, ca
         "path": str(tmp_path / "embeddings.npy"),
         "labels": str(tmp_path / "labels.csv"),
         "by_position": False,
-        "columns": {"id": "id", "embedding": "embedding", "label": "label"},
+        "columns": {
+            "id": "id",
+            "embedding": "embedding",
+            "label": "label",
+            "features": [],
+            "ignore": [],
+            "rows_from": None,
+            "rules": 2,
+        },
         "delimiter": ",",
         "encoding": "utf-8",
         "skip_bad_rows": False,

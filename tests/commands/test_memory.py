@@ -72,6 +72,12 @@ def test_this_machine_has_some():
     assert available_bytes() > 0
 
 
+def test_the_forecast_says_how_long_rows_without_clusters_take_where_that_is_much_longer():
+    cost = Cost(GIB, {"neighbors": 2.0})
+    assert "(up to 15 seconds if the rows form no clusters)" in forecast((100_000, 64), 3, cost, None, 0, 15)
+    assert "up to" not in forecast((100_000, 64), 3, cost, None, 0, 4)
+
+
 def test_the_forecast_is_one_line_with_numbers():
     line = forecast((1_000_000, 128), 10, Cost(int(2.4 * GIB), STAGES), int(22.9 * GIB))
     assert line == "1,000,000 rows x 128, 10 classes: about 2.4 GiB of 22.9 GiB free, about 2 minutes"

@@ -130,7 +130,7 @@ def test_a_model_of_a_given_affinity_is_saved_and_labelled_further(task, kernel,
 
 def test_tags_say_what_may_come():
     plain, given = get_tags(model()).input_tags, get_tags(model(metric="precomputed")).input_tags
-    assert (plain.sparse, plain.pairwise, plain.positive_only) == (False, False, False)
+    assert (plain.sparse, plain.pairwise, plain.positive_only) == (True, False, False)
     assert (given.sparse, given.pairwise, given.positive_only) == (True, True, True)
 
 

@@ -1,5 +1,6 @@
 """E: embeddings in tables and folders of them, and paths."""
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fewlabels.commands import propagate as propagation
+from fewlabels.review.items import open_items
 from tests.faults.catalogue import Family
 
 CASES = cases = Family()
@@ -135,3 +137,107 @@ for path in ("file:///embeddings.npy", "s3://bucket/e.npy", "~/e.npy", "-", "//h
     @cases.refused("E25", f"the path {path!r}", code="E32", place=str(Path(path)).replace("\n", "\\n"))
     def _(work, path=path):
         return [word if word != "SOURCE" else path for word in work.propagate("SOURCE")]
+
+
+KEYS = np.random.default_rng(3).permutation(30)
+LABELS = "id,label\n" + "".join(f"{KEYS[row]},{name}\n" for row, name in ((0, "ant"), (10, "bee"), (20, "cat")))
+BY_KEY = {str(key): ("ant", "bee", "cat")[row // 10] for row, key in enumerate(KEYS)}
+
+
+@cases.refused("E21", "labels joined by number beside a column of ids", code="E35", place="'image_id' may be the ids")
+def _(work):
+    work.table(image_id=KEYS)
+    work.write("labels.csv", LABELS)
+    return work.propagate("rows.parquet")
+
+
+@cases.accepted("E21", "the same, settled either way")
+def _(work):
+    work.table(image_id=KEYS)
+    work.write("labels.csv", LABELS)
+    assert work.labels(work.propagate("rows.parquet", "--id-column", "image_id")) == BY_KEY
+    counted = work.propagate("rows.parquet", "--number-rows-from", "0", labels="rows.csv", out="counted.csv")
+    work.write("rows.csv", "id,label\n0,ant\n10,bee\n20,cat\n")
+    assert work.labels(counted, "counted.csv") == CLASSES
+
+
+@cases.accepted("E21", "ids in another spelling, or as the index that is declared")
+def _(work):
+    work.write("labels.csv", LABELS)
+    metadata = {"pandas": '{"index_columns": ["__index_level_0__"]}'}
+    for name in ("ID", "__index_level_0__"):
+        table = pa.table({"embedding": list(work.rows.astype(np.float32)), name: KEYS})
+        pq.write_table(table.replace_schema_metadata(metadata), f"{name}.parquet")
+        assert work.labels(work.propagate(f"{name}.parquet", out=f"{name}.csv"), f"{name}.csv") == BY_KEY
+
+
+for ids in (range(1, 31), (1, 2, 3), (11, 21, 30)):
+
+    @cases.refused("E21", f"{len(ids)} labels that count from 1", code="E35", place="--number-rows-from 1")
+    def _(work, ids=ids):
+        work.write("labels.csv", "id,label\n" + "".join(f"{id},ant\n" for id in ids))
+        return work.propagate()
+
+
+@cases.accepted("E21", "rows that are counted from 1")
+def _(work):
+    work.write("labels.csv", "id,label\n1,ant\n11,bee\n21,cat\n30,cat\n")
+    found = work.labels(work.propagate("embeddings.npy", "--number-rows-from", "1"))
+    assert found == {str(int(row) + 1): name for row, name in CLASSES.items()}
+
+
+@cases.refused("E23", "a part in a sub-folder", code="E36", place="1 such row (b/part.1.parquet)")
+def _(work):
+    Path("parts/b").mkdir(parents=True)
+    work.table("parts/part.0.parquet")
+    work.table("parts/b/part.1.parquet")
+    return work.propagate("parts")
+
+
+@cases.accepted("E23", "parts that are numbered without zeros in front")
+def _(work):
+    Path("parts").mkdir()
+    for part in range(15):
+        rows = list(work.rows.astype(np.float32)[2 * part : 2 * part + 2])
+        pq.write_table(pa.table({"embedding": rows}), f"parts/part.{part}.parquet")
+    assert work.labels(work.propagate("parts")) == CLASSES
+
+
+@cases.refused("E10", "vectors in text beside numbers", code="E37", place="--ignore-columns 'vector'")
+def _(work):
+    vectors = [str(row.tolist()) for row in work.rows]
+    work.table(embedding=None, id=range(30), vector=vectors, width=KEYS * 1.5, height=KEYS * 2.5)
+    return work.propagate("rows.parquet")
+
+
+@cases.refused("E14", "a table of a few kB whose ids unpack to gigabytes", code="E38", place="column 'id'")
+def _(work):
+    ids = pa.DictionaryArray.from_arrays(pa.array(np.zeros(30_000, np.int8)), pa.array(["i" * 300_000]))
+    work.table(embedding=[[1.0]] * 30_000, id=ids)
+    return work.propagate("rows.parquet")
+
+
+@cases.accepted("E10", "a wide table says what it reads")
+def _(work):
+    columns = {f"f{at}": column for at, column in enumerate(work.rows.T)}
+    more = {"Unnamed: 0": range(30), "target": [1, 2, 3] * 10, "note": ["x"] * 30}
+    work.table(embedding=None, **more, **columns)
+    outcome = work.run(work.loud(work.propagate("rows.parquet")))
+    assert outcome.err.splitlines()[1:3] == [
+        "features: 8 numbers in each row: f0, f1, f2, f3, f4 and 3 more; ids: the index in the column 'Unnamed: 0'; "
+        "labels: labels.csv, joined by id",
+        "not used: target (called like a label; --feature-columns takes it); note (text, shown in review)",
+    ]
+    assert json.loads(Path("o-run/results.json").read_text())["read"]["features"] == [f"f{at}" for at in range(8)]
+    chosen = work.propagate("rows.parquet", "--feature-columns", "f[0-3]", "--ignore-columns", "f3", out="p.csv")
+    assert work.labels(chosen, "p.csv") == CLASSES
+    assert json.loads(Path("p-run/run.json").read_text())["source"]["columns"] == {
+        "id": "id",
+        "embedding": "embedding",
+        "label": "label",
+        "features": ["f[0-3]"],
+        "ignore": ["f3"],
+        "rows_from": None,
+        "rules": 2,
+    }
+    assert open_items("p-run").descriptors.shape == (30, 3)

@@ -62,7 +62,7 @@ def _(work):
         assert found.certainty.max() == 1
 
 
-@cases.accepted("G4", "negative similarities and a gamma that is not whole")
+@cases.accepted("G4", "negative similarities and a gamma that is not whole", warns=["G24"])
 def _(work):
     rows = np.vstack([work.rows, -work.rows])
     found = spread_of(work, rows, np.append(work.codes, work.codes), gamma=2.5, n_neighbors=40)

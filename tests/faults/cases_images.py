@@ -190,7 +190,7 @@ def _(work):
     train_shortly(work)
     files = {f"{n}.png": encoded(noise(8, 8, seed=n)) for n in range(6)}
     album(work, files | {"cut.jpg": encoded(noise(8, 8), "JPEG")[:-2], "png.jpg": encoded(noise(8, 8, seed=9))})
-    rows = "id,label\ngood 1.png,ant\ngood 2.png,bee\ncut.jpg,ant\ncut.jpg,bee\ngood 1.png,bee,\n"
+    rows = "id,label\ngood 1.png,ant\ngood 2.png,bee\ncut.jpg,ant\ncut.jpg,bee\ngood 1.png,bee,x\n"
     work.write("labels.csv", rows)
     options = ("--accept-truncated", "--skip-bad-rows", "--on-conflict", "drop", "--image-size", "8")
     outcome = work.run(work.train("--labels", "labels.csv", "--out", "run", *options))

@@ -49,12 +49,6 @@ def _(work):
     assert 3 not in found.label
 
 
-@cases.refused("L19", "-1 beside other labels", place="the label '-1' beside 2 others")
-def _(work):
-    work.write("labels.csv", labelled("ant", "-1", "cat"))
-    return work.propagate()
-
-
 @cases.refused("L19", "a label of blanks", place="labels.csv:3")
 def _(work):
     work.write("labels.csv", labelled("ant", "  ", "cat"))
@@ -162,7 +156,7 @@ def _(work):
     assert "x" * 1000 not in page
 
 
-@cases.refused("L28", "a gzip archive", place="a gzip archive; expected CSV, Parquet or Arrow at labels.csv")
+@cases.refused("L28", "a gzip archive", place="a gzip archive; expected CSV, Parquet, Arrow or JSON at labels.csv")
 def _(work):
     work.write("labels.csv", gzip.compress(b"id,label\n0,ant\n"))
     return work.propagate()

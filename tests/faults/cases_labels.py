@@ -5,6 +5,7 @@ from fewlabels.data.labels.files import read_labels
 from tests.faults.catalogue import Family, notes, rows_of
 
 CASES = cases = Family()
+CLASSES = {str(row): ("ant", "bee", "cat")[row // 10] for row in range(30)}
 IDS = [f"{row:023}" for row in range(30)]
 
 
@@ -12,12 +13,91 @@ def labelled(*cells):
     return "id,label\n" + "".join(f"{row},{cell}\n" for row, cell in zip((0, 10, 20), cells, strict=True))
 
 
+@cases.accepted("L1", "words for no label", warns=["L45"])
+def _(work):
+    words = ("NA", "None", "null", "nan", "NaN", "<NA>", "N/A", "#N/A", "\\N", "-1", "-1.0", "b''", "NULL", "")
+    marked = "".join(f"{row},{word}\n" for row, word in zip((*range(1, 10), *range(11, 16)), words, strict=True))
+    work.write("labels.csv", labelled("ant", "bee", "cat") + marked)
+    assert work.labels(work.loud()) == CLASSES
+    told = str(work.caught[0].message)
+    assert all(f"{word!r} (1)" in told for word in words if word)
+    assert [line[0] for line in notes()] == ["L45"] * 13
+
+
 @cases.accepted("L1", "classes named NA, None, null and nan")
 def _(work):
     work.write("labels.csv", "id,label\n0,NA\n1,None\n10,null\n20,nan\n21,\n")
-    found = work.labels()
+    real = [word for name in ("NA", "None", "null", "nan") for word in ("--real-label", name)]
+    found = work.labels(work.propagate("embeddings.npy", *real))
     assert set(found.values()) == {"NA", "None", "null", "nan"}
     assert [found[id] for id in ("0", "1", "10", "20", "21")] == ["NA", "None", "null", "nan", "nan"]
+
+
+for word in ("unknown", "Unlabeled", "?", "-", "none"):
+
+    @cases.refused(
+        "L1", f"{word!r}, which may be a class or mean no label", code="L46", place=f"--no-label '{word}' if it means"
+    )
+    def _(work, word=word):
+        work.write("labels.csv", labelled("ant", "bee", "cat") + f"1,{word}\n2,{word}\n")
+        return work.propagate()
+
+    @cases.accepted("L1", f"{word!r} that is settled")
+    def _(work, word=word):
+        work.write("labels.csv", labelled("ant", "bee", "cat") + f"1,{word}\n2,{word}\n")
+        assert work.labels(work.propagate("embeddings.npy", "--no-label", word)) == CLASSES
+        found = work.labels(work.propagate("embeddings.npy", "--real-label", word, out="real.csv"), "real.csv")
+        assert found["1"] == word
+
+
+@cases.refused("L1", "a word that is both", code="C20", place="'x' is no label and a class")
+def _(work):
+    return work.propagate("embeddings.npy", "--no-label", "x", "--real-label", "x")
+
+
+for several in (
+    "ant;bee",
+    "ant|dog",
+    '"[""ant"", ""bee""]"',
+    "\"['ant', 'bee']\"",
+    '"{""choices"": [""ant"", ""bee""]}"',
+):
+
+    @cases.refused("L19", f"several labels in one cell, {several}", code="L44", place="a row has one label")
+    def _(work, several=several):
+        work.write("labels.csv", labelled("ant", "bee", "cat") + f"1,{several}\n")
+        return work.propagate()
+
+
+@cases.accepted("L19", "lists of one label or none")
+def _(work):
+    work.write("labels.csv", 'id,label\n0,"[""ant""]"\n10,"[\'bee\']"\n20,"{""choices"": [""cat""]}"\n21,[]\n')
+    assert work.labels() == CLASSES
+
+
+@cases.accepted("L22", "1 and 1.0 are one class", warns=["L47"])
+def _(work):
+    work.write("labels.csv", "id,label\n0,1.0\n1,1\n10,2\n20,3.00\n")
+    assert set(work.labels(work.loud()).values()) == {"1", "2", "3"}
+
+
+for name, text in (
+    ("records", '[{"id": 0, "label": "ant"}, {"id": 10, "label": "bee"}, {"id": 20.0, "label": "cat"}, {"id": 2}]'),
+    ("lines", '{"id": "0", "label": "ant"}\n{"id": "10", "label": "bee"}\n\n{"id": "20", "label": "cat"}\n'),
+    ("columns", '{"id": ["0", "10", "20"], "label": ["ant", "bee", "cat"]}'),
+    ("pandas' columns", '{"label": {"0": "ant", "10": "bee", "20": "cat"}}'),
+    ("pandas' split", '{"columns": ["label"], "index": [0, 10, 20], "data": [["ant"], ["bee"], ["cat"]]}'),
+    ("a mapping", '{"0": "ant", "10": "bee", "20": "cat"}'),
+    (
+        "file names",
+        '{"file_name": "0", "label": "ant"}\n{"file_name": "10", "label": "bee"}\n{"file_name": "20", "label": "cat"}',
+    ),
+):
+
+    @cases.accepted("L28", f"JSON: {name}")
+    def _(work, text=text):
+        work.write("labels.json", text)
+        assert work.labels(work.propagate(labels="labels.json")) == CLASSES
 
 
 @cases.accepted("L2", "ids with leading zeros, exponents and points")

@@ -110,7 +110,9 @@ def problems(parser: Parser, folder: Path, count: int, seed: int) -> list[str]:
     path, wrong = folder / parser.name, []
     for good in parser.files:
         path.write_bytes(good)
-        parser.read(path)  # what a good file needs is loaded, and it is a good one
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FewlabelsWarning)
+            parser.read(path)  # what a good file needs is loaded, and it is a good one
     with little_memory():
         for number in range(count):
             path.write_bytes(mutated(random.Random(f"{seed} {number}"), parser.files))

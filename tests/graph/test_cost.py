@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from fewlabels.errors import GraphError
 from fewlabels.graph import GraphSettings, Refinement, estimate
-from fewlabels.graph.cost import BASE_BYTES
+from fewlabels.graph.cost import BASE_BYTES, demand_countable
 from fewlabels.graph.propagation import STAGES
 
 MILLION = 1_000_000
@@ -66,3 +67,10 @@ def test_calibration_and_missing_kernels_take_longer(monkeypatch):
     assert calibrated["solve"] == pytest.approx(6 * plain["solve"])
     monkeypatch.setenv("FEWLABELS_KERNELS", "off")
     assert estimate(30_000, 64, 8, GraphSettings()).stage_seconds["neighbors"] > 10 * plain["neighbors"]
+
+
+def test_more_edges_than_can_be_counted_are_refused_with_what_would_do():
+    demand_countable(28_000_000, SETTINGS)
+    demand_countable(60, SETTINGS)
+    with pytest.raises(GraphError, match=r"FL-G23 29,000,000 rows with 50 neighbours each.*--n-neighbors 49"):
+        demand_countable(29_000_000, SETTINGS)

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import typer
 
-from ..errors import MESSAGE_CHARACTERS, CheckpointWarning, CollapseWarning, FewlabelsError, shown
+from ..errors import MESSAGE_CHARACTERS, CheckpointWarning, CollapseWarning, ConfigError, FewlabelsError, shown
 from . import demo, export, propagate, report, reproduce, review, train, verify
 from .app import app
 
@@ -31,12 +31,22 @@ app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback
 def main() -> None:
     """Entry point of the `fewlabels` command."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    _open_streams()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is loaded
     warnings.showwarning = _OncePerCode()  # type: ignore[assignment]
     status = run(sys.argv[1:])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception in Python's own last steps would only be printed
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Open what the caller closed (`>&-`) on the null device: files would get these numbers, and a print would fail."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")  # noqa: SIM115 - to the end
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 class _OncePerCode:
@@ -64,6 +74,7 @@ def run(arguments: list[str]) -> int:
     if not arguments:
         arguments = ["--help"]
     try:
+        _demand_utf8([*arguments, os.getcwd()])
         result = app(args=arguments, prog_name="fewlabels", standalone_mode=False)
         sys.stdout.flush()  # here a reader who went away is noticed
         return _interrupted() if result == 130 else result if isinstance(result, int) else 0
@@ -78,7 +89,7 @@ def run(arguments: list[str]) -> int:
             return _without_reader()
         raise
     except OSError as error:  # what nobody expected, such as a name that is too long or too many open files
-        place = "" if error.filename is None else f" at {shown(error.filename)}"
+        place = f" at {shown(' '.join(arguments[:2]) if error.filename is None else error.filename)}"
         return _failed(f"FL-D10 {error.strerror or error}{place}; check the name, and limits with `ulimit -a`", 4)
     except MemoryError:
         return _failed("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)
@@ -86,6 +97,13 @@ def run(arguments: list[str]) -> int:
         text = " ".join(error.format_message().split()) + _given(error, arguments)  # type: ignore[attr-defined]
         command = next((word for word in arguments if word in COMMANDS), "")
         return _failed(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
+
+
+def _demand_utf8(names: list[str]) -> None:
+    """Raise ConfigError (C1) for a name of bytes that are not UTF-8: runs, which tell it, are written in UTF-8."""
+    for name in names:
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise ConfigError("C1", f"a name that is not UTF-8: {shown(name)!r}", do="rename it")
 
 
 def _without_reader() -> int:

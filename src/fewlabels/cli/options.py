@@ -12,6 +12,7 @@ from ..training.method_table import MethodWord, describe_words
 
 if TYPE_CHECKING:
     from ..commands.training import RunOptions
+    from ..data.labels.csv import LabelOptions
     from ..graph import GraphSettings
 
 # Of several commands
@@ -33,6 +34,14 @@ OnConflict = Annotated[
     Literal["error", "last", "drop"],
     typer.Option(help="An id with two labels: stop; its last row counts; or it has no label."),
 ]
+NoLabel = Annotated[
+    list[str] | None,
+    typer.Option("--no-label", metavar="WORD", help="A word that means no label, besides nan, NULL and the like."),
+]
+RealLabel = Annotated[
+    list[str] | None,
+    typer.Option("--real-label", metavar="WORD", help="A word that is a class, though it looks like none: NA."),
+]
 Neighbors = Annotated[int, typer.Option(help="Neighbours of each row in the graph (the paper's k).")]
 Gamma = Annotated[float, typer.Option(help="Power put on similarities.")]
 Alpha = Annotated[float, typer.Option(help="How far labels travel, in (0, 1).")]
@@ -49,6 +58,18 @@ ByPosition = Annotated[
 ]
 IdColumn = Annotated[str, typer.Option(help="Column of the ids in the table of embeddings.")]
 EmbeddingColumn = Annotated[str, typer.Option(help="Column of the embeddings, as lists of numbers.")]
+FeatureColumns = Annotated[
+    list[str] | None,
+    typer.Option("--feature-columns", metavar="NAME", help="Only these numeric columns are features: a name or f*."),
+]
+IgnoreColumns = Annotated[
+    list[str] | None,
+    typer.Option("--ignore-columns", metavar="NAME", help="Columns that are no features: a name, or a pattern as f*."),
+]
+NumberRowsFrom = Annotated[
+    int | None,
+    typer.Option("--number-rows-from", min=0, max=1, help="Ids are row numbers from 0 or 1, not a column."),
+]
 LabelColumn = Annotated[str, typer.Option(help="Column of the labels in that table, used without --labels.")]
 Explain = Annotated[
     list[str] | None, typer.Option(metavar="ID", help="Say why this row got its label; up to 20 times.")
@@ -144,6 +165,20 @@ def graph_settings(
         mode=mode,
         allow_empty_classes=allow_empty_classes,
     )
+
+
+def label_options(
+    delimiter: str,
+    encoding: str,
+    skip_bad_rows: bool,
+    on_conflict: Literal["error", "last", "drop"],
+    no_label: list[str] | None,
+    real_label: list[str] | None,
+) -> LabelOptions:
+    """How a label file is read. Raises ConfigError (C20) for a word that is a class and none."""
+    from ..data.labels.csv import LabelOptions
+
+    return LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict, no_label or (), real_label or ())
 
 
 def parse_recall(recall: str) -> float | Literal["exact"] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,11 +50,16 @@ def propagate(
     id_column: options.IdColumn = "id",
     embedding_column: options.EmbeddingColumn = "embedding",
     label_column: options.LabelColumn = "label",
+    feature_columns: options.FeatureColumns = None,
+    ignore_columns: options.IgnoreColumns = None,
+    number_rows_from: options.NumberRowsFrom = None,
     delimiter: options.Delimiter = ",",
     encoding: options.Encoding = "utf-8",
     ignore_unknown_ids: options.IgnoreUnknown = False,
     skip_bad_rows: options.SkipBadRows = False,
     on_conflict: options.OnConflict = "error",
+    no_label: options.NoLabel = None,
+    real_label: options.RealLabel = None,
     drop_bad_rows: options.DropBadRows = False,
     memory_limit: options.MemoryLimit = None,
     excel_safe: options.ExcelSafe = False,
@@ -65,17 +71,18 @@ def propagate(
     """Spread few labels over embeddings: labels with certainty for every row.
 
     In tables the rows are a column of lists of numbers, or one numeric column for each feature; ids are those of the
-    id column, or row numbers from 0 (npy, or no such column); without --labels, labels are those of the label column.
+    column id, else the index that the file declares, else row numbers from 0; without --labels, labels are those of the
+    label column. What is used as what is said at the start, and the run keeps it.
     """
     from ..commands.propagate import Input, run_propagation
-    from ..data.labels.csv import LabelOptions
-    from ..data.tables.embeddings import Columns
+    from ..data.tables.columns import Columns
     from ..graph import Refinement
-    from ..runs import free_name, refuse_existing
+    from ..runs import refuse_existing
 
     hush(quiet)
     refuse_existing(out, force=force)
-    folder = run or free_name(out.with_name(f"{out.stem}-run"))
+    folder = run or _choose_folder(out, quiet)
+    chosen = (feature_columns or (), ignore_columns or (), number_rows_from)
     settings = replace(
         options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes),
         metric=metric,
@@ -90,8 +97,8 @@ def propagate(
             embeddings,
             labels,
             by_position=labels_by_position,
-            columns=Columns(id_column, embedding_column, label_column),
-            reading=LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict),
+            columns=Columns(id_column, embedding_column, label_column, *chosen),
+            reading=options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label),
             ignore_unknown_ids=ignore_unknown_ids,
             explain=tuple(explain or ()),
             report=not no_report,
@@ -104,6 +111,17 @@ def propagate(
         quiet=quiet,
     )
     _print(results, folder, out, as_json)
+
+
+def _choose_folder(out: Path, quiet: bool) -> Path:
+    """The next free folder of runs beside the table; where an unfinished run has the usual one, stderr says so."""
+    from ..runs import free_name, is_finished
+
+    usual = out.with_name(f"{out.stem}-run")
+    folder = free_name(usual)
+    if folder != usual and not quiet and not is_finished(usual):
+        print(f"{usual} was left by a run that did not finish; this one is {folder}", file=sys.stderr)
+    return folder
 
 
 def _print(results: dict[str, Any], folder: Path, out: Path, as_json: bool) -> None:

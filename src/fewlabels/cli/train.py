@@ -12,6 +12,7 @@ from . import options
 from .app import app, begin_training, choose_folder, print_run
 
 if TYPE_CHECKING:
+    from ..data.labels.csv import LabelOptions
     from ..data.labels.files import LabelFile
 
 
@@ -67,6 +68,8 @@ def train(
     ignore_unknown_ids: options.IgnoreUnknown = False,
     skip_bad_rows: options.SkipBadRows = False,
     on_conflict: options.OnConflict = "error",
+    no_label: options.NoLabel = None,
+    real_label: options.RealLabel = None,
     device: options.Device = "auto",
     speed: options.Speed = "deterministic",
     resume: options.Resume = False,
@@ -85,7 +88,8 @@ def train(
     """
     quiet = begin_training(out, resume=resume, allow_inexact=allow_inexact, quiet=quiet)
     place = choose_folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
-    given = _given(labels, delimiter, encoding, skip_bad_rows, on_conflict)  # before seconds of importing torch
+    reading = options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label)
+    given = _read_labels(labels, reading)  # before seconds of importing torch
     graph = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
     from ..commands.text import format_training
     from ..commands.train import ImageSource, run_images
@@ -123,13 +127,10 @@ def train(
     print_run(place, results, format_training, as_json)
 
 
-def _given(
-    path: Path | None, delimiter: str, encoding: str, skip_bad_rows: bool, on_conflict: options.OnConflict
-) -> LabelFile | None:
-    from ..data.labels.csv import LabelOptions
+def _read_labels(path: Path | None, reading: LabelOptions) -> LabelFile | None:
     from ..data.labels.files import read_labels
 
-    return read_labels(path, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict)) if path else None
+    return read_labels(path, reading) if path else None
 
 
 def _parse_folders(texts: list[str] | None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -55,6 +55,8 @@ def train(
     ignore_unknown_ids: bool = False,
     skip_bad_rows: bool = False,
     on_conflict: OnConflict = "error",
+    no_label: Sequence[str] | None = None,
+    real_label: Sequence[str] | None = None,
     device: str = "auto",
     speed: Speed = "deterministic",
     resume: bool = False,
@@ -84,6 +86,8 @@ def train(
     folder: what sub-folders are whose names say something else, by name: "class", "unlabeled" or "skip".
     pixel_range: of images with more than 8 bits what becomes black and white; None: what occurs.
     delimiter, encoding, ignore_unknown_ids, skip_bad_rows, on_conflict: how the label file is read.
+    no_label: words in it that mean no label, besides nan, NULL and the like. real_label: words that are classes, though
+        they look like none, such as "NA".
     device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N". speed: "deterministic" or "fast".
     resume: go on with the unfinished run in `out`, if there is one. allow_inexact_resume: with other versions, too.
     save_every: minutes between two checkpoints. on_collapse: "warn" or "stop". tensorboard: write event files.
@@ -98,7 +102,8 @@ def train(
     if resume and out is None:
         raise ConfigError("C6", "resume without out", do="name the run folder to go on with")
     place = free_name(Path("runs") / (Path(data).resolve().stem or "train")) if out is None else Path(out)
-    given = _read_given(labels, LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict))
+    reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict, no_label or (), real_label or ())
+    given = _read_given(labels, reading)
     some = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
     settings = _graph_settings(graph, some | {"allow_empty_classes": allow_empty_classes})
     how = _how(place, device, speed, save_every, resume, allow_inexact_resume, on_collapse, tensorboard, quiet)

@@ -15,11 +15,12 @@ GIB = 2**30
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Memory that is free or can be freed: the least of what the system and every control group above us have left.
+    """Memory that is free or can be freed: the least of what the system, every control group above us and `ulimit -v`
+    have left.
 
     root: where proc and sys are. None where the system does not say. macOS tells only how much it has in all.
     """
-    rooms = [room for room in (_system(root), *_groups(root)) if room is not None]
+    rooms = [room for room in (_system(root), *_groups(root), _address_space(root)) if room is not None]
     if rooms:
         return max(0, min(rooms))
     try:
@@ -38,13 +39,23 @@ def demand_room(cost: Cost, room: int | None, where: object) -> None:
 
 
 def forecast(
-    shape: tuple[int, int], num_classes: int, cost: Cost, room: int | None, report_seconds: float = 0.0
+    shape: tuple[int, int],
+    num_classes: int,
+    cost: Cost,
+    room: int | None,
+    report_seconds: float = 0.0,
+    most_seconds: float = 0.0,
 ) -> str:
-    """ "1,000,000 rows x 128, 10 classes: about 2.4 GiB of 22.9 GiB free, about 2 minutes", and the report's time."""
+    """ "1,000,000 rows x 128, 10 classes: about 2.4 GiB of 22.9 GiB free, about 2 minutes", and the report's time.
+
+    most_seconds: where rows form no clusters, so that each is compared with most others; said where it is much more.
+    """
     of = f" of {gib(room)} free" if room is not None else " of memory"
     report = f", then {time_words(report_seconds)} for the report (--no-report)" if report_seconds else ""
     size = f"{shape[0]:,} rows x {shape[1]:,}, {num_classes:,} classes"
-    return f"{size}: about {gib(cost.bytes)}{of}, about {time_words(cost.seconds)}{report}"
+    is_wide = most_seconds > max(2 * cost.seconds, cost.seconds + 5)
+    most = f" (up to {time_words(most_seconds)} if the rows form no clusters)" if is_wide else ""
+    return f"{size}: about {gib(cost.bytes)}{of}, about {time_words(cost.seconds)}{most}{report}"
 
 
 def peak_memory_mib() -> float:
@@ -78,6 +89,22 @@ def _field(path: Path, name: str) -> int | None:
 def _system(root: Path) -> int | None:
     kib = _field(root / "proc/meminfo", "MemAvailable")
     return None if kib is None else kib * 1024
+
+
+def _address_space(root: Path) -> int | None:
+    """Room under the limit of `ulimit -v`, which counts what is only reserved too; None without one, or on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        used = int((root / "proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        used = 0
+    return limit - used
 
 
 def _groups(root: Path) -> list[int | None]:

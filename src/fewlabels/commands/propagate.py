@@ -17,12 +17,14 @@ import numpy as np
 from ..conventions import UNLABELED
 from ..data.labels.by_position import read_labels_by_position
 from ..data.labels.csv import LabelOptions
-from ..data.labels.files import Labels, encode_column, join_labels, read_labels
+from ..data.labels.files import LabelFile, Labels, encode_column, join_labels, read_labels
 from ..data.notes import Note
 from ..data.paths import demand_unchanged, file_states
-from ..data.tables.embeddings import Columns, EmbeddingSource, open_embeddings, rows_of_ids, unusable_rows
-from ..errors import ConfigError, EmbeddingError, InputWarning, LabelError, listed
+from ..data.tables.columns import Columns
+from ..data.tables.embeddings import EmbeddingSource, find_rows, find_unusable_rows, open_embeddings
+from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarning, LabelError, listed, shown
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
+from ..graph.cost import demand_countable
 from ..graph.label_matrix import check_labels
 from ..graph.threads import num_threads
 from ..insights.compute import CHECK, MAP, compute_insights
@@ -170,6 +172,7 @@ def run_propagation(
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
     cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet, sum(extra.values()))
+    said = _say(source, asked, quiet)
     stages = Stages(cost, source.shape, len(explained), extra, quiet)
     stages.start("read")
     values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=settings.drop_bad_rows)
@@ -186,6 +189,7 @@ def run_propagation(
     demand_unchanged(before)
     stages.start("write")
     results = _results(found, given, cost) | {
+        "read": {"said": said, **source.facts()},
         "wall_seconds": time.perf_counter() - start,
         "peak_memory_mib": peak_memory_mib(),
     }
@@ -235,14 +239,39 @@ def _given(source: EmbeddingSource, asked: Input) -> Labels:
         return read_labels_by_position(asked.labels, source.shape[0], asked.reading)
     if asked.labels is not None:
         labels = read_labels(asked.labels, asked.reading)
+        _demand_same_ids(source, labels)
         return join_labels(source.ids, labels, ignore_unknown_ids=asked.ignore_unknown_ids)
     if asked.by_position:
         raise ConfigError("C41", "labels by position, and no label file", do="name it with --labels")
-    names = source.names()
-    if names is None:
-        do = "give a file with --labels"
+    if source.label is None or source.table is None:
+        do = "give a file with --labels, or name the column with --label-column"
         raise LabelError("L16", "no labels: there is no label column", where=source.path, do=do)
-    return encode_column(names)
+    return encode_column(source.table, source.label, asked.reading)
+
+
+def _say(source: EmbeddingSource, asked: Input, quiet: bool) -> list[str]:
+    """The lines on stderr that tell what is used as features, ids and labels, and what is not and why."""
+    labels = f"the column {source.label!r}"
+    if asked.labels is not None:
+        labels = f"{asked.labels.name}, {'by position' if asked.by_position else 'joined by id'}"
+    said = source.describe(labels)
+    if not quiet:
+        print(*map(shown, said, [MESSAGE_CHARACTERS] * len(said)), sep="\n", file=sys.stderr, flush=True)
+    return said
+
+
+def _demand_same_ids(source: EmbeddingSource, given: LabelFile) -> None:
+    """Raise EmbeddingError E35 where the ids of the rows are a guess and may not be what the labels are joined by."""
+    if source.named.doubt is not None:
+        raise source.named.doubt
+    if not source.named.are_counted or not all(map(str.isdecimal, given.ids)):
+        return
+    numbers = sorted(map(int, given.ids))
+    are_first = len(numbers) > 2 and numbers == list(range(1, len(numbers) + 1))
+    if numbers[0] > 0 and (are_first or numbers[-1] == source.shape[0]):
+        what = f"ids of labels from {numbers[0]} to {numbers[-1]}, never 0, and rows are counted from 0"
+        do = "pass --number-rows-from 1 if the labels count from 1, or --number-rows-from 0 if not"
+        raise EmbeddingError("E35", what, where=given.source, do=do)
 
 
 def _without_bad_rows(given: Labels, source: EmbeddingSource, values: np.ndarray, settings: GraphSettings) -> Labels:
@@ -251,7 +280,7 @@ def _without_bad_rows(given: Labels, source: EmbeddingSource, values: np.ndarray
 
     Raises EmbeddingError E1 where there are no other rows, LabelError L16 or L18 where other labels do not suffice.
     """
-    rows = unusable_rows(values) if settings.drop_bad_rows else np.empty(0, np.int64)
+    rows = find_unusable_rows(values) if settings.drop_bad_rows else np.empty(0, np.int64)
     if not rows.size:
         return given
     ids, codes = source.ids_of(rows), given.codes.copy()
@@ -274,7 +303,7 @@ def _rows_to_explain(source: EmbeddingSource, ids: tuple[str, ...]) -> list[int]
     wanted = list(dict.fromkeys(ids))
     if len(wanted) > MOST_EXPLAINED:
         raise ConfigError("C40", f"{len(wanted)} rows to explain; expected at most {MOST_EXPLAINED}", do="name fewer")
-    rows = rows_of_ids(wanted, source.ids)
+    rows = find_rows(wanted, source.ids)
     if (rows < 0).any():
         raise ConfigError(
             "C40",
@@ -300,11 +329,14 @@ def _fitting_cost(
     """
     if memory_limit is not None and not 0 < memory_limit < math.inf:
         raise ConfigError("C41", f"a memory limit of {memory_limit:g} GiB; expected a number above 0")
+    demand_countable(source.shape[0], settings)
     cost = estimate(*source.shape, num_classes, settings, held_bytes=source.held_bytes, threads=num_threads())
     room = available_bytes() if memory_limit is None else int(memory_limit * GIB)
     demand_room(cost, room, source.path)
     if not quiet:
-        print(forecast(source.shape, num_classes, cost, room, more), file=sys.stderr, flush=True)
+        exact = replace(settings, recall="exact")  # rows without clusters are compared with most others
+        most = estimate(*source.shape, num_classes, exact, threads=num_threads()).seconds
+        print(forecast(source.shape, num_classes, cost, room, more, most), file=sys.stderr, flush=True)
     return cost
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..data.tables.embeddings import Columns
+from ..data.tables.columns import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine.engine import Engine
@@ -136,9 +136,7 @@ def _next_command(run: Path, labels: Path) -> str:
         words = ["train", source["path"], "--continue-from", str(run), "--labels", str(labels)]
     elif source["kind"] == "embeddings":
         words = ["propagate", source["path"], "--labels", str(labels), "--out", f"{labels.stem}-propagated.parquet"]
-        columns = Columns(**source["columns"])
-        words += ["--id-column", columns.id] * (columns.id != Columns.id)
-        words += ["--embedding-column", columns.embedding] * (columns.embedding != Columns.embedding)
+        words += Columns.of_run(source["columns"]).words()
     else:
         return ""
     return shlex.join(["fewlabels", *words])

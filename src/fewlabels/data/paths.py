@@ -78,6 +78,50 @@ def archive_kind(head: bytes) -> str | None:
     return next((kind for magic, kind in ARCHIVES.items() if head.startswith(magic)), None)
 
 
+# Formats of other tools, by their first bytes, and how to make an array of them.
+FORMATS = {
+    b"\x89HDF\r\n\x1a\n": ("an HDF5 file", "h5py.File('x.h5')['name of the data set'][:]"),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook of the old kind", ""),
+    b"SQLite format 3\0": ("an SQLite database", ""),
+    b"MATLAB 5.0": ("a MATLAB file", "scipy.io.loadmat('x.mat')['name of the matrix']"),
+    b"Obj\x01": ("an Avro file", ""),
+    b"ORC": ("an ORC file", ""),
+}
+TORCH = ("a PyTorch file (torch.save)", "torch.load('x.pt').numpy()")
+ZIPPED = {  # what the first entry of a zip archive is called
+    b"[Content_Types].xml": ("a zip archive (an Excel workbook)", ""),
+    b"xl/": ("a zip archive (an Excel workbook)", ""),
+    b"mimetypeapplication/vnd.oasis": ("a zip archive (an OpenDocument table)", ""),
+    b"data.pkl": TORCH,
+    b"/version": TORCH,
+    b"/.format_version": TORCH,
+    b".npy": ("an .npz or zip archive", "numpy.load('x.npz')['name of the array']"),
+}
+
+
+def other_format(path: Path) -> str | None:
+    """What a file is that some other tool reads, in words; None if its first bytes are of no such format."""
+    found = known_format(path)
+    return found[0] if found else None
+
+
+def known_format(path: Path) -> tuple[str, str] | None:
+    """(what the file is, the Python that makes an array of it or ""), for formats that are not read here; else None."""
+    head, ending = first_bytes(path), path.suffix.lower()
+    if head.startswith(b"PK"):
+        inside = next((known for name, known in ZIPPED.items() if name in head[:120]), None)
+        if inside is None and ending in (".pt", ".pth", ".ckpt", ".bin"):
+            return TORCH
+        return inside or ((archive_kind(head) or "a zip archive"), "")
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return TORCH if ending in (".pt", ".pth", ".ckpt") else ("a pickle, which could run code and is not opened", "")
+    if head[8:9] == b"{" and ending == ".safetensors":
+        return "a safetensors file", "safetensors.numpy.load_file('x.safetensors')['name of the tensor']"
+    if kind := archive_kind(head):
+        return kind, ""
+    return next((known for magic, known in FORMATS.items() if head.startswith(magic)), None)
+
+
 def unreadable(path: object, problem: OSError) -> StorageError:
     """The error for a file or folder that the operating system refuses to read."""
     reason = problem.strerror or str(problem)

@@ -28,8 +28,9 @@ from ..graph import (
 )
 from ..graph.build import build_graph_of_rows
 from ..graph.extend import Mix, find_answers, mix_affinities, mix_neighbors
+from ..graph.label_matrix import warn_of_narrow_classes
 from ..graph.precomputed import edge_weights
-from ..graph.rows import warn_of_rounding
+from ..graph.rows import densify, warn_of_rounding
 from .cross_validation import select_labelled
 from .labels import AUTO, CodedLabels, add_absent_nodes, add_absent_rows, check_new_labels, check_weights, code_labels
 from .store import Fitted, read_fitted, read_refinement, write_fitted
@@ -51,8 +52,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         X is the (n, n) affinity itself, sparse or dense, symmetric (else the mean of it and its transpose is taken,
         with a warning), from 0 up, larger is nearer; its diagonal, n_neighbors and gamma do not count. New points then
         come as (q, n) affinities to the fitted rows.
-    random_state : whole number, the seed of the search where it is not exact; None is 0. One seed, one answer.
-    unlabeled : the value in y that means "no label". "auto" takes -1, NaN, None or "", whichever occurs.
+    random_state : whole number, the seed of the search where it is not exact; None is 0. One seed, one answer. Of a
+        RandomState the seed is drawn, anew at each fit.
+    unlabeled : the value in y that means "no label". "auto" takes -1, NaN, None or "", whichever occurs, and in a y of
+        text what NumPy makes of these ('nan', 'None', '<NA>', '-1'), with a warning.
 
     Attributes
     ----------
@@ -83,7 +86,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         metric: str = "cosine",
         recall: float | str | None = None,
         precision: str = "auto",
-        random_state: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
         refinement: Refinement | None = None,
         unlabeled: object = AUTO,
     ) -> None:
@@ -104,7 +107,8 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         is_precomputed = self.metric == "precomputed"
-        tags.input_tags.pairwise = tags.input_tags.sparse = tags.input_tags.positive_only = is_precomputed
+        tags.input_tags.pairwise = tags.input_tags.positive_only = is_precomputed
+        tags.input_tags.sparse = True
         tags.classifier_tags.poor_score = (
             is_precomputed  # scikit-learn's checks hand in distances, where large means far
         )
@@ -113,10 +117,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Build the graph of X and spread the labels of y over it.
 
-        X: (n, d) finite real numbers; (n, n) affinities with metric="precomputed". y: (n,) labels, with the unlabelled
-        marker where there is none. sample_weight: (n,) from 0 up, as if each row occurred so many times: what a label
-        counts beside others. An unlabelled row counts the same whatever its weight, and a row of weight 0 is not there:
-        it gets no label and neither helps nor is found later.
+        X: (n, d) finite real numbers, sparse ones too; (n, n) affinities with metric="precomputed". y: (n,) labels,
+        with the unlabelled marker where there is none. sample_weight: (n,) from 0 up, as if each row occurred so many
+        times: what a label counts beside others. An unlabelled row counts the same whatever its weight, and a row of
+        weight 0 is not there: it gets no label and neither helps nor is found later.
         Raises EmbeddingError, GraphError and LabelError (all ValueErrors), naming the rows; warns as
         fewlabels.propagate does.
         """
@@ -133,6 +137,8 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         if absent.any():
             labels = labels.remove(absent)
         graph, rows = self._build_graph(X, absent, settings)
+        if rows is not None:
+            warn_of_narrow_classes(labels.codes.size, labels.classes.size, settings)
         found = _spread(graph, labels, settings, weight)
         columns = getattr(self, "feature_names_in_", None)
         names = None if columns is None else tuple(columns.tolist())
@@ -191,7 +197,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one .npz file of plain arrays, without pickle. Raises StorageError."""
         check_is_fitted(self)
-        write_fitted(path, self.get_params(), self._fitted)
+        parameters = self.get_params()
+        if self.random_state is not None:  # of a generator the next fit would draw another
+            parameters["random_state"] = _choose_seed(self.random_state)
+        write_fitted(path, parameters, self._fitted)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -219,19 +228,19 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             metric="inner_product" if self.metric == "inner_product" else "cosine",
             recall=self.recall,  # type: ignore[arg-type]
             precision=self.precision,  # type: ignore[arg-type]
-            seed=0 if self.random_state is None else self.random_state,
+            seed=_choose_seed(self.random_state),
             refinement=Refinement() if self.refinement is None else self.refinement,
         )
 
     def _validate(self, X: Any, reset: bool) -> Any:
-        """Check X: an array, or CSR where sparse is allowed. NaN is refused later, with the numbers of its rows."""
+        """Check X: an array, or CSR where it is an affinity. NaN is refused later, with the numbers of its rows."""
         is_precomputed = self.metric == "precomputed"
         finite = is_precomputed and not reset  # there scikit-learn wants NaN found before a wrong shape
-        sparse = "csr" if is_precomputed else False
         try:
-            return validate_data(self, X, reset=reset, accept_sparse=sparse, ensure_all_finite=finite)
+            X = validate_data(self, X, reset=reset, accept_sparse="csr", ensure_all_finite=finite)
         except ValueError as problem:
             raise EmbeddingError("E9", " ".join(str(problem).split())) from problem
+        return X if is_precomputed else densify(X)
 
     def _build_graph(
         self, X: Any, absent: NDArray[np.bool_], settings: GraphSettings
@@ -324,3 +333,12 @@ def _spread(
     for text in told:
         warnings.warn(EstimatorConvergenceWarning(text), stacklevel=3)
     return found
+
+
+def _choose_seed(random_state: Any) -> int:
+    """The seed by scikit-learn's conventions: 0 for None, a whole number itself, drawn from a RandomState."""
+    if random_state is None:
+        return 0
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return random_state  # type: ignore[no-any-return]  # GraphSettings refuses what is no whole number

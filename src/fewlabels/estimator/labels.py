@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import column_or_1d
 
 from ..conventions import UNLABELED
-from ..errors import InputWarning, LabelError
+from ..errors import InputWarning, LabelError, warn
 from ..graph import Graph
 from ..graph.build import add_lone_nodes
 from ..graph.label_matrix import check_weight
@@ -26,6 +26,7 @@ MARKERS: dict[str, Callable[[object], bool]] = {
     "None": lambda value: value is None or type(value).__name__ in ("NAType", "NaTType"),  # pandas.NA, NaT
     '""': lambda value: isinstance(value, str) and value == "",
 }
+TEXT_MARKERS = ("nan", "None", "<NA>", "-1")  # what NumPy and pandas make of these in an array of text
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def code_labels(y: object, unlabeled: object = AUTO, num_rows: int | None = None
     """Turn labels into class numbers. y: (n,) integers, whole floats, booleans or strings. num_rows: expected n.
 
     unlabeled: the one value that means "no label" (NaN and None count as such a value); "auto" takes -1, NaN, None or
-    "", whichever occurs. Two of these in one y are refused (L19); exactly the labels -1 and 1 are two classes, and a
+    "", whichever occurs, and where all labels are text what NumPy makes of these: 'nan', 'None', '<NA>', '-1' and b"",
+    with a warning (L45). Two of these in one y are refused (L19); exactly the labels -1 and 1 are two classes, and a
     warning says so (L20).
     Raises LabelError for continuous or mixed labels (L22), for y without any label (L16), for another number or shape
     (L23).
@@ -120,7 +122,7 @@ def code_labels(y: object, unlabeled: object = AUTO, num_rows: int | None = None
 def _to_column(y: object) -> NDArray[Any]:
     """y as an array of one dimension. Raises LabelError for any other shape (L23), and for a type that is no label."""
     try:
-        array = np.asarray(y, object) if _is_object(y) else np.asarray(y)
+        array = _to_array(y)
         if array.dtype.kind not in "biufOUS":
             raise LabelError("L22", f"labels have type {array.dtype}, expected integers, strings or booleans")
         return np.asarray(column_or_1d(array, warn=True))
@@ -151,14 +153,15 @@ def check_new_labels(
 
 def find_labelled(y: object, unlabeled: object = AUTO, classes: NDArray[Any] | tuple[()] = ()) -> NDArray[np.bool_]:
     """Which rows of y have a label, (n,) bool. With "auto", a marker that is one of `classes` is a label."""
-    array = column_or_1d(np.asarray(y, object) if _is_object(y) else np.asarray(y))
+    array = column_or_1d(_to_array(y))
     if not _is_auto(unlabeled):
         return ~_find_equal(array, unlabeled)
     names = [name for name, is_marker in MARKERS.items() if not any(is_marker(label) for label in classes)]
     missing = np.zeros(array.shape, bool)
     for name in names:
         missing |= _find_marked(array, name, MARKERS[name])
-    return ~missing
+    known = set(np.asarray(classes, object).tolist())
+    return ~(missing | _find_words(array, [word for word in TEXT_MARKERS if word not in known]))
 
 
 def _is_auto(value: object) -> bool:
@@ -167,8 +170,10 @@ def _is_auto(value: object) -> bool:
 
 def _to_plain_type(classes: NDArray[Any]) -> NDArray[Any]:
     """Turn classes of type object into numbers where they are: scikit-learn's scores know no objects."""
-    kinds = {type(label) for label in classes} if classes.dtype.kind == "O" else set()
-    return np.array(classes.tolist()) if kinds and kinds <= {int, float, bool} else classes
+    if classes.dtype.kind != "O":
+        return classes
+    plain = [label.item() if isinstance(label, np.generic) else label for label in classes.tolist()]
+    return np.array(plain) if {type(label) for label in plain} <= {int, float, bool} else classes
 
 
 def _common_type(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
@@ -176,6 +181,16 @@ def _common_type(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
     if one.kind == other.kind or {one.kind, other.kind} <= set("iuf"):
         return np.result_type(one, other)
     return np.dtype(object)
+
+
+def _to_array(y: object) -> NDArray[Any]:
+    """y as an array; missing values of pandas, Polars and Arrow stay what they are, and whole numbers whole."""
+    if hasattr(y, "to_pylist"):  # pyarrow
+        return np.asarray(y.to_pylist(), object)
+    if not isinstance(getattr(y, "dtype", np.dtype(object)), np.dtype):  # pandas' nullable types, Polars
+        values = y.to_list() if hasattr(y, "to_list") else y
+        return np.asarray(values, object)
+    return np.asarray(y, object) if _is_object(y) else np.asarray(y)
 
 
 def _is_object(y: object) -> bool:
@@ -188,16 +203,46 @@ def _find_missing(array: NDArray[Any], unlabeled: object) -> tuple[NDArray[np.bo
     if not _is_auto(unlabeled):
         return _find_equal(array, unlabeled), unlabeled
     found = {name: rows for name, is_marker in MARKERS.items() if (rows := _find_marked(array, name, is_marker)).any()}
+    words = _find_words(array, TEXT_MARKERS)
+    if words.any() and set(array[words].tolist()) <= {"-1", b"-1"} and set(array[~words].tolist()) <= {"1", b"1"}:
+        return np.zeros(array.shape, bool), _warn_of_two_classes("'-1' and '1'")
+    if words.any():
+        found["a word such as 'nan'"] = words
+        _warn_of_words(array[words])
     if set(found) == {"-1"} and array.dtype.kind != "O" and set(np.unique(array)) == {-1, 1}:
-        what = "FL-L20 the labels are -1 and 1: taken as two classes; if -1 means unlabelled, say unlabeled=-1"
-        warnings.warn(InputWarning(what), stacklevel=5)
-        return np.zeros(array.shape, bool), AUTO
+        return np.zeros(array.shape, bool), _warn_of_two_classes("-1 and 1")
     if len(found) > 1:
         names = " and ".join(found)
         raise LabelError("L19", f"both {names} among the labels", do="say which means unlabelled: unlabeled=...")
     for rows in found.values():
         return rows, array[rows][0]
     return np.zeros(array.shape, bool), AUTO
+
+
+def _warn_of_two_classes(labels: str) -> str:
+    what = f"FL-L20 the labels are {labels}: taken as two classes"
+    marker = labels.split(" ", 1)[0]
+    warn(InputWarning(f"{what}; if {marker} means unlabelled, say unlabeled={marker}"))
+    return AUTO
+
+
+def _warn_of_words(words: NDArray[Any]) -> None:
+    counted = Counter(words.tolist())
+    said = ", ".join(f"{word!r} ({count:,})" for word, count in counted.items())
+    do = "if it is a class, name another marker, such as unlabeled=''"
+    what = f"FL-L45 text that means no label, as NumPy writes it: {said}"
+    warn(InputWarning(f"{what}; {do}"))
+
+
+def _find_words(array: NDArray[Any], words: Sequence[str]) -> NDArray[np.bool_]:
+    """(n,) bool, which labels are one of the words, where all labels are text; b"" is one where all are bytes."""
+    if array.dtype.kind == "U":
+        return np.asarray(np.isin(array, words))
+    if array.dtype.kind == "S":
+        return np.asarray(np.isin(array, [b"", *(word.encode() for word in words)]))
+    if array.dtype.kind == "O" and all(isinstance(label, str) for label in array.tolist()):
+        return np.fromiter((label in words for label in array.tolist()), bool, array.size)
+    return np.zeros(array.shape, bool)
 
 
 def _find_marked(array: NDArray[Any], name: str, is_marker: Callable[[object], bool]) -> NDArray[np.bool_]:

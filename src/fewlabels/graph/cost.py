@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import GraphError
 from .compiled import instructions
 from .settings import EXACT_UP_TO, GraphSettings
 
@@ -29,6 +30,23 @@ SECONDS_PER_RESULT = 2.5e-8  # of reading labels and certainty off the solution,
 WITHOUT_KERNELS = 15  # times as long for the search, by NumPy's products in float64
 CALIBRATED_SOLVES = 6  # with labels held out in five folds
 BASE_SECONDS = 0.5
+
+
+MOST_ENTRIES = 2**31 - 1  # of W: SciPy and the kernels count them in 32 bits
+ENTRIES_OF_LISTS = (
+    1.5  # entries of W to those of the lists: from 1, where all pairs are mutual, to 2; at 28 M rows about so
+)
+
+
+def demand_countable(num_rows: int, settings: GraphSettings) -> None:
+    """Raise GraphError (G23) where the graph would have more entries than can be counted, before hours of searching."""
+    k = min(settings.n_neighbors, max(1, num_rows - 1))
+    if ENTRIES_OF_LISTS * k * num_rows > MOST_ENTRIES:
+        fewer = int(MOST_ENTRIES / (ENTRIES_OF_LISTS * num_rows))
+        most = int(MOST_ENTRIES / (ENTRIES_OF_LISTS * k))
+        what = f"{num_rows:,} rows with {k} neighbours each; one machine counts up to {MOST_ENTRIES:,} edges"
+        do = f"at most {fewer} neighbours (--n-neighbors {fewer}), or about {most:,} rows"
+        raise GraphError("G23", what, do=do)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .compiled import instructions
 from .neighbors import BLOCK_BYTES, GRID, PRODUCT_UP_TO, top_k
 from .precomputed import edge_weights
 from .pseudo_labels import certainties
-from .rows import digest_rows, make_comparable
+from .rows import densify, digest_rows, make_comparable
 from .settings import GraphSettings
 from .types import Graph
 
@@ -55,7 +55,8 @@ def extend(
     """Label new rows by a finished propagation: the mix of their nearest old rows, as one step of it.
 
     rows: (n, d), the descriptors that the graph was built of, in the same order: a Propagation keeps a hash of them and
-    not the rows themselves. new_rows: (q, d) real numbers, checked as `propagate` checks descriptors.
+    not the rows themselves. new_rows: (q, d) real numbers, checked as `propagate` checks descriptors; sparse
+    ones are made dense, as there.
     settings: n_neighbors and gamma count, metric and drop_bad_rows must be the graph's; None: those of the graph.
     A labelled neighbour counts with its given label, any other with its distribution (in released mode all do); each
     weighs similarity ** gamma. The labels of the old rows stay as they are.
@@ -76,8 +77,8 @@ def extend(
         do = "for a precomputed graph use fewlabels.graph.extend_precomputed with the affinities of the new rows"
         raise GraphError("G16", "a graph that does not say which rows it was built of", do=do)
     settings = settings or graph.settings
-    fitted = _demand_rows_of(graph, rows, settings)
-    new = np.asarray(new_rows)
+    fitted = _demand_rows_of(graph, densify(rows), settings)
+    new = np.asarray(densify(new_rows))
     if new.ndim == 2 and new.shape[1] != fitted.shape[1] and 0 not in new.shape:
         what = f"new rows of shape {new.shape}, and the graph was built of rows of width {fitted.shape[1]}"
         raise EmbeddingError("E34", what, do="describe them by the same model as the old rows")

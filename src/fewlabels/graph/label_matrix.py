@@ -13,6 +13,7 @@ from ..conventions import UNLABELED
 from ..errors import InputWarning, LabelError, shown, warn
 from .settings import GraphSettings, Rules
 
+FEW_ROWS = 50  # fewer are a toy, of which each row may be listed
 MOST_CLASSES = 10_000_000  # where no names say how many there are
 
 
@@ -23,6 +24,21 @@ class CheckedLabels:
     label: NDArray[np.int64]
     num_classes: int
     weight: NDArray[np.float64] | None = None
+
+
+def warn_of_narrow_classes(num_rows: int, num_classes: int, settings: GraphSettings) -> None:
+    """Warn (G24) where classes of even size have no more rows than each row has neighbours: some must be of others.
+
+    Not of fewer than 50 rows, and not in released mode, whose settings are given.
+    """
+    size = num_rows // max(1, num_classes)
+    is_wide = size <= settings.n_neighbors < num_rows - 1  # beyond is E7
+    if is_wide and num_classes > 1 and num_rows >= FEW_ROWS and settings.mode == "paper":
+        fewer = max(1, min(settings.n_neighbors - 1, size // 4))
+        what = f"FL-G24 {settings.n_neighbors} neighbours of each row are more than a class can fill"
+        why = f"{num_rows:,} rows in {num_classes:,} classes are about {size:,} each"
+        do = f"try fewer, such as n_neighbors={fewer} (--n-neighbors {fewer})"
+        warn(InputWarning(f"{what}: {why}; {do}"))
 
 
 def check_labels(

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .build import assemble_graph, find_neighbors
-from .label_matrix import check_labels, drop_labels
-from .rows import digest_rows, make_comparable, warn_of_rounding
+from .cost import demand_countable
+from .label_matrix import check_labels, drop_labels, warn_of_narrow_classes
+from .rows import densify, digest_rows, make_comparable, warn_of_rounding
 from .settings import GraphSettings
 from .system import Propagation, PropagationSystem, name_classes
 from .types import Graph, Progress, no_progress
@@ -28,7 +29,8 @@ def propagate(
 ) -> Propagation:
     """Spread a few labels over the nearest-neighbour graph of the descriptors.
 
-    descriptors: (n, d) real numbers, compared by cosine. labels: (n,) integers from 0 up, -1 where unlabelled.
+    descriptors: (n, d) real numbers, compared by cosine; a sparse matrix is made dense. labels: (n,) integers from 0
+        up, -1 where unlabelled.
     settings: None for the paper's.
     class_names: one name for each class, for messages; it also says how many classes there are.
     on_progress: called as on_progress(stage, fraction) with each of STAGES, from 0 where it starts.
@@ -45,10 +47,12 @@ def propagate(
     >>> result.pseudo_labels.label
     array([0, 0, 1, 1])
     """
-    settings = settings or GraphSettings()
+    settings, descriptors = settings or GraphSettings(), densify(descriptors)
     rows = make_comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
+    demand_countable(len(rows.values), settings)
     checked = check_labels(labels, len(rows.values), settings, class_names)  # before minutes of searching neighbours
     checked = drop_labels(checked, rows.bad, settings, class_names)
+    warn_of_narrow_classes(len(rows.values), checked.num_classes, settings)
     found, node = find_neighbors(rows, settings, None, on_progress)
     rows_digest = digest_rows(rows.values)
     del rows  # as large as the descriptors

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..errors import EmbeddingError, InputWarning, listed
+from ..errors import EmbeddingError, InputWarning, StorageError, listed
 from .compiled import instructions
 from .settings import GraphSettings, Metric
 from .types import Comparable
@@ -29,6 +30,22 @@ def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine")
     Raises EmbeddingError for another shape or type (E8 to E10) and for NaN or infinity (E1), naming the rows.
     """
     return make_comparable(descriptors, metric, drop_bad_rows=False).values
+
+
+def densify(descriptors: Any) -> NDArray[np.generic]:
+    """Descriptors that may be a SciPy sparse matrix, such as TF-IDF, as an array; others as they are.
+
+    Raises StorageError G21 where the array does not fit into memory.
+    """
+    if not sp.issparse(descriptors):
+        return descriptors  # type: ignore[no-any-return]
+    try:
+        return np.asarray(descriptors.toarray())
+    except MemoryError as problem:
+        size = descriptors.shape[0] * descriptors.shape[1] * descriptors.dtype.itemsize
+        do = "make them narrower first, such as with sklearn.decomposition.TruncatedSVD"
+        what = f"sparse rows of shape {descriptors.shape} take {size / 2**30:.1f} GiB as an array"
+        raise StorageError("G21", what, do=do) from problem
 
 
 def make_comparable(descriptors: NDArray[np.generic], metric: Metric, *, drop_bad_rows: bool) -> Comparable:

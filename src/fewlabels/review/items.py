@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
-from ..data.tables.embeddings import Columns, EmbeddingSource, open_embeddings
+from ..data.tables.columns import Columns
+from ..data.tables.embeddings import EmbeddingSource, open_embeddings
 from ..data.tables.files import Table, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError
 from ..graph import GraphSettings, Refinement
@@ -69,9 +70,14 @@ def open_items(folder: str | Path) -> Items:
     if inputs["kind"] == "embeddings":
         opened = _open_embeddings(inputs, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)
-        texts = _read_texts(opened.table, opened.number_columns, Columns(**inputs["columns"]))
         return Items(
-            ids=ids, class_names=names, given=given, descriptors=values, settings=settings, kind="rows", texts=texts
+            ids=ids,
+            class_names=names,
+            given=given,
+            descriptors=values,
+            settings=settings,
+            kind="rows",
+            texts=_read_texts(opened),
         )
     if not (root / DESCRIPTORS).is_file():
         raise _too_old(root)
@@ -128,7 +134,7 @@ def _read_rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.
 
 def _open_embeddings(inputs: Mapping[str, Any], ids: Sequence[str], root: Path) -> EmbeddingSource:
     try:
-        opened = open_embeddings(Path(inputs["path"]), Columns(**inputs["columns"]))
+        opened = open_embeddings(Path(inputs["path"]), Columns.of_run(inputs["columns"]))
     except FewlabelsError as problem:
         what = f"the embeddings of this run cannot be opened again: {problem.what}"
         raise ConfigError("C86", what, where=inputs["path"], do="put them back where they were") from problem
@@ -138,11 +144,12 @@ def _open_embeddings(inputs: Mapping[str, Any], ids: Sequence[str], root: Path) 
     return opened
 
 
-def _read_texts(table: Table | None, numbers: Sequence[str], columns: Columns) -> dict[str, Sequence[str]]:
+def _read_texts(opened: EmbeddingSource) -> dict[str, Sequence[str]]:
     """The columns that are neither id, label nor embedding, as text."""
+    table = opened.table
     if table is None:
         return {}
-    left_out = {columns.id, columns.label, *numbers}
+    left_out = {opened.named.column, opened.label, *opened.number_columns}
     shown = [name for name in table.names if name not in left_out and _is_shown(table, name)]
     found: dict[str, Sequence[str]] = {}
     for name in shown[:MOST_COLUMNS]:

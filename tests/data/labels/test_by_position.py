@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather
@@ -52,9 +54,63 @@ def test_an_array_of_whole_numbers_gives_classes_called_by_number(tmp_path, dtyp
     assert read(tmp_path / "l.npy") == (CODES, ["2", "10"])
 
 
-def test_unsigned_numbers_are_all_labels(tmp_path):
-    np.save(tmp_path / "l.npy", np.array([255, 0], np.uint8))
-    assert read(tmp_path / "l.npy", 2) == ([1, 0], ["0", "255"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64])
+def test_what_minus_one_becomes_in_unsigned_numbers_must_be_settled(tmp_path, dtype):
+    last = np.iinfo(dtype).max
+    np.save(tmp_path / "l.npy", np.array([last, 0, last, 2], dtype))
+    with pytest.raises(LabelError, match=rf"FL-L46 '{last}' \(2 rows\): a class, or no label.*--real-label"):
+        read(tmp_path / "l.npy")
+    with pytest.warns(UserWarning, match=f"FL-L45.*'{last}' \\(2\\)"):
+        assert read(tmp_path / "l.npy", no_label=[str(last)]) == ([-1, 0, -1, 1], ["0", "2"])
+    assert read(tmp_path / "l.npy", real_label=[str(last)]) == ([2, 0, 2, 1], ["0", "2", str(last)])
+    pq.write_table(pa.table({"label": np.array([last, 0, last, 2], dtype)}), tmp_path / "l.parquet")
+    with pytest.raises(LabelError, match="FL-L46"):
+        read(tmp_path / "l.parquet")
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([1.0, np.nan, 0.0, -1.0]), (CODES, ["0", "1"])),
+        (np.array(["dog", "", "cat", ""]), (CODES, ["cat", "dog"])),
+        (np.array([b"dog", b"", b"cat", b""]), (CODES, ["cat", "dog"])),
+        (np.array([True, False, True, True]), ([1, 0, 1, 1], ["False", "True"])),
+    ],
+)
+def test_arrays_of_whole_floats_truths_and_text_are_labels_too(tmp_path, array, expected):
+    np.save(tmp_path / "l.npy", array)
+    assert read(tmp_path / "l.npy") == expected
+
+
+def test_words_of_numpy_in_an_array_of_text_mean_no_label(tmp_path):
+    np.save(tmp_path / "l.npy", np.array(["dog", None, "cat", np.nan], object).astype(str))
+    with pytest.warns(UserWarning, match=r"FL-L45 .*'None' \(1\), 'nan' \(1\)"):
+        assert read(tmp_path / "l.npy") == (CODES, ["cat", "dog"])
+
+
+@pytest.mark.parametrize("text", ["dog\n\ncat\n\n", "1\n-1\n0\n-1\n", "1.000e+00\n-1.000e+00\n0.000e+00\n-1.000e+00"])
+def test_text_without_a_header_has_a_label_in_each_line(tmp_path, text):
+    (tmp_path / "l.txt").write_text(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert read(tmp_path / "l.txt")[0] == CODES
+
+
+def test_json_gives_its_labels_in_order(tmp_path):
+    for text in ('["dog", null, "cat", ""]', '[{"label": "dog"}, {}, {"label": "cat"}, {"label": null}]'):
+        (tmp_path / "l.json").write_text(text.replace("{}", '{"note": 1}'))
+        assert read(tmp_path / "l.json") == (CODES, ["cat", "dog"])
+
+
+def test_blank_rows_beyond_the_last_row_of_the_data_are_those_of_a_spreadsheet(tmp_path):
+    (tmp_path / "l.csv").write_text("x,label\n1,dog\n2,\n3,cat\n4,\n,\n,\n")
+    assert read(tmp_path / "l.csv") == (CODES, ["cat", "dog"])
+
+
+def test_an_array_of_objects_is_told_how_to_be_saved(tmp_path):
+    np.save(tmp_path / "l.npy", np.array(["dog", None, "cat", None], object), allow_pickle=True)
+    with pytest.raises(LabelError, match=r"FL-L22 an array of Python objects.*y\.astype\(str\)"):
+        read(tmp_path / "l.npy")
 
 
 def written(folder, content):
@@ -76,7 +132,8 @@ def written(folder, content):
         ("L23", {"label": ["a"]}, "1 labels by position for 4 rows"),
         ("L23", np.array([0, 1, 2]), "3 labels by position for 4 rows"),
         ("L23", np.zeros((4, 1), int), "shape (4, 1); expected (4,)"),
-        ("L22", np.array([0.0, 1, 2, -1]), "float64; expected whole numbers"),
+        ("L22", np.array([0.0, 1, 2.5, -1]), "1 such row (row 3: 2.5)"),
+        ("L22", np.zeros(4, complex), "complex128; expected whole numbers"),
         ("L22", {"label": [0.5, 1, 1, 1]}, "row 1: 0.5"),
         ("L40", np.array([0, -2, 1, -1]), "row 2: -2"),
         ("L16", np.full(4, -1), "0 of 4 rows are labelled"),

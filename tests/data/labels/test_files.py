@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
+import subprocess
+import sys
 import time
 import warnings
 import zipfile
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from fewlabels.data.labels.csv import LabelOptions
-from fewlabels.data.labels.files import join_labels, read_labels
+from fewlabels.data.labels.files import encode_column, join_labels, read_labels
+from fewlabels.data.tables.embeddings import open_embeddings
 from fewlabels.errors import InputWarning, LabelError
 
 LONG = "12345678901234567890123"
@@ -48,7 +53,7 @@ REFUSED = [
     ("L14", "id,label\na,x\nb,y\na,z\n", "a: 'x' in line 2, 'z' in line 4"),
     ("L14", "id,label\na,x\na,\n", "a: 'x' in line 2, no label in line 3"),
     ("L19", "id,label\na, \n", "a label of blanks"),
-    ("L28", gzip.compress(b"id,label\na,x\n", mtime=0), "a gzip archive; expected CSV, Parquet or Arrow"),
+    ("L28", gzip.compress(b"id,label\na,x\n", mtime=0), "a gzip archive; expected CSV, Parquet, Arrow or JSON"),
     ("L28", b"PK\x03\x04rest", "a zip archive (or an Excel workbook)"),
     ("L29", "id,label\na,x\nb," + "y" * 2_000_000, "too long"),
     ("L29", "id,label\na," + "y" * 200_000 + "\n", "too long"),
@@ -73,7 +78,6 @@ def test_refuses_a_csv_file_with_the_line_at_fault(tmp_path, case, content, frag
 @pytest.mark.parametrize(
     ("case", "content", "ids", "labels"),
     [
-        ("L1", "id,label\na,NA\nb,None\nc,null\nd,nan\ne,\n", "abcde", ["NA", "None", "null", "nan", None]),
         ("L2", "id,label\n007,x\n1e5,y\n1.0,x\n", ["007", "1e5", "1.0"], "xyx"),
         ("L3", "id,label\n12345678901234567890123,x\n", ["12345678901234567890123"], "x"),
         ("L6", 'id,label\n"a\nb","x, ""y"""\nc,z\n', ["a\nb", "c"], ['x, "y"', "z"]),
@@ -165,6 +169,11 @@ def test_refuses_a_zip_of_labels(tmp_path):
         ("L22", pa.array([1.0, 2.0, None]), ["1", "2", None]),
         ("L22", pa.array([True, False, None]), ["True", "False", None]),
         ("L19", pa.array(["x", "", None]), ["x", None, None]),
+        ("L22", pa.array([1.0, float("nan"), None]), ["1", None, None]),
+        ("J", pa.array([Decimal("1.00"), Decimal("2.00"), None]), ["1", "2", None]),
+        ("view", pa.array(["x", "y", None], pa.large_string()).cast(pa.string_view()), ["x", "y", None]),
+        ("bytes", pa.array([b"x", b"", None]), ["x", None, None]),
+        ("runs", pa.array(["x", "x", None], pa.string()), ["x", "x", None]),
         ("L22", pa.array([3, 0, None], pa.uint8()), ["3", "0", None]),
         (
             "L3",
@@ -187,7 +196,7 @@ def test_reads_parquet_labels_as_text(tmp_path, case, labels, expected):
     ("case", "columns", "fragment"),
     [
         ("L22", {"id": ["a", "b"], "label": [1.0, 2.5]}, "1 such row (row 2: 2.5)"),
-        ("L22", {"id": ["a"], "label": pa.array([float("nan")])}, "row 1: nan"),
+        ("L44", {"id": ["a"], "label": ["[1, 2]"]}, "cells with several labels"),
         ("L22", {"id": ["a"], "label": [[1]]}, "labels of type list"),
         ("L31", {"id": ["a"], "class": ["x"]}, "columns 'id', 'class'; expected id and label"),
         ("L14", {"id": ["a", "a"], "label": ["x", "y"]}, "a: 'x' in line 1, 'y' in line 2"),
@@ -236,3 +245,119 @@ def test_names_of_columns_may_be_in_capitals_unless_that_is_ambiguous(tmp_path):
     (tmp_path / "a.csv").write_text("ID,Id,label\na,b,x\n")
     with pytest.raises(LabelError, match="FL-L12 2 columns named 'id'"):
         read_labels(tmp_path / "a.csv")
+
+
+BOMB = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+from fewlabels.data.labels.files import read_labels
+from fewlabels.errors import LabelError
+try:
+    read_labels(sys.argv[1])
+except LabelError as error:
+    print(error)
+"""
+
+
+def packed(cells, count):
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array(cells))
+
+
+@pytest.mark.parametrize(
+    ("columns", "dictionary"),
+    [
+        ({"id": packed(["i" * 300_000], 30_000), "label": packed(["cat"], 30_000)}, True),
+        ({"id": packed(["i" * 100_000], 30_000), "label": packed(["cat"], 30_000)}, True),
+        ({"id": pa.array(["i" * 300_000] * 5_000), "label": packed(["cat"], 5_000)}, False),
+        ({"id": np.arange(30_000), "label": packed(["c" * 100_000], 30_000)}, True),
+        ({"id": packed(["i"], 20_000_000), "label": packed(["cat"], 20_000_000)}, True),
+        ({"id": packed(["i"], 20_000_000), "label": pa.nulls(20_000_000)}, True),
+    ],
+    ids=["long ids", "many long ids", "plain pages", "long labels", "many rows", "many rows without labels"],
+)
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_within_a_limit_of_memory(tmp_path, columns, dictionary):
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=dictionary)
+    done = subprocess.run([sys.executable, "-c", BOMB, path], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.startswith("FL-E38 "), done.stderr[-500:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nid;label\r\na;x\r\nb;y\r\n",
+        '"sep=;"\nid;label\na;x\nb;y\n',
+        "\ufeffSEP=\t\nid\tlabel\na\tx\nb\ty\n",
+        "sep=,\nid,label\na,x\nb,y\n",
+        "id,label\na,x\nb,y\n,\n,\n , \n",
+        "id,label,\na,x,\nb,y,\n,,\n,,\n",
+        "id,label\na,x,,\nb,y,,\n",
+        ",label\na,x\nb,y\n",
+        "Unnamed: 0,Label\na,x\nb,y\n",
+        "index,label\na,x\nb,y\n",
+        "file_name,label\na,x\nb,y\n",
+        ",id,label\n7,a,x\n8,b,y\n",
+    ],
+)
+def test_csv_as_spreadsheets_and_pandas_write_it(tmp_path, text):
+    found = read_labels(csv_file(tmp_path, text))
+    assert (found.ids, found.labels) == (["a", "b"], ["x", "y"])
+
+
+@pytest.mark.parametrize("header", [",image_id,label", "index,image_id,label", "Unnamed: 0,uuid,label"])
+def test_an_index_beside_a_column_of_ids_is_not_taken_for_the_ids(tmp_path, header):
+    with pytest.raises(LabelError, match=r"FL-L31 columns .*; expected id and label"):
+        read_labels(csv_file(tmp_path, f"{header}\n0,k7,x\n1,k3,y\n"))
+
+
+def test_a_delimiter_that_the_file_and_the_option_name_differently_is_refused(tmp_path):
+    path = csv_file(tmp_path, "sep=;\nid;label\na;x\n")
+    assert read_labels(path, LabelOptions(";")).lines == [3]
+    with pytest.raises(LabelError, match="FL-L9 a first line that says sep=;"):
+        read_labels(path, LabelOptions("\t"))
+
+
+def test_utf_32_is_told_apart_from_utf_16(tmp_path):
+    with pytest.raises(LabelError, match=r"FL-L8 .*UTF-32.*--encoding utf-32"):
+        read_labels(csv_file(tmp_path, "id,label\na,x\n".encode("utf-32")))
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_the_index_of_a_table_is_its_ids(tmp_path, unnamed):
+    index = pd.Index(["a", "b"], name=None if unnamed else "key")
+    pd.DataFrame({"label": ["x", "y"]}, index=index).to_parquet(tmp_path / "l.parquet")
+    assert read_labels(tmp_path / "l.parquet").ids == ["a", "b"]
+
+
+def test_numbers_that_the_metadata_name_are_classes_of_these_names(tmp_path):
+    feature = {"names": ["cat", "none", "dog"], "_type": "ClassLabel"}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": feature}}})}
+    table = pa.table({"id": list("abcd"), "label": [2, -1, None, 1], "embedding": [[1.0]] * 4})
+    path = tmp_path / "l.parquet"
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    assert open_embeddings(path).names().to_pylist() == ["dog", None, None, "none"]
+    found = encode_column(open_embeddings(path).table, "label", LabelOptions())
+    assert (found.codes.tolist(), found.class_names) == ([2, -1, -1, 1], ["cat", "none", "dog"])
+    assert read_labels(path).labels == ["dog", None, None, "none"]
+    pq.write_table(table.set_column(1, "label", pa.array([3, 0, 0, -2])).replace_schema_metadata(metadata), path)
+    with pytest.raises(LabelError, match=r"FL-L22 class numbers outside the 3 declared classes.*row 1: 3, row 4: -2"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_categories_of_polars_in_arrow_files_are_text(tmp_path, stream, compression):
+    views = pa.array(["x", "y"]).cast(pa.string_view())
+    labels = pa.DictionaryArray.from_arrays(pa.array([0, None, 1], pa.uint8()), views, ordered=True)
+    ids = pa.DictionaryArray.from_arrays(
+        pa.array([1, 0, 2], pa.uint32()), pa.array(["b", "a", "c"]).cast(pa.string_view())
+    )
+    table = pa.table({"id": ids, "label": labels, "embedding": [[1.0]] * 3})
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    path = tmp_path / "l.arrow"
+    with (pa.ipc.new_stream if stream else pa.ipc.new_file)(path, table.schema, options=options) as file:
+        file.write_table(table)
+    found = read_labels(path)
+    assert (found.ids, found.labels) == (["a", "b", "c"], ["x", None, "y"])
+    assert open_embeddings(path).ids.to_pylist() == ["a", "b", "c"]
+    assert open_embeddings(path).names().to_pylist() == ["x", None, "y"]

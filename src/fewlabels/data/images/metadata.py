@@ -10,13 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import pyarrow as pa
-
 from ...errors import ImageError, LabelError, shown
 from ..labels.csv import MAX_ROW, Row
-from ..labels.files import LabelFile, once_each
+from ..labels.files import LabelFile, merge_repeats
 from ..paths import unreadable
-from ..tables.files import Table, id_texts, is_whole, label_texts, open_table, plain_type
+from ..tables.files import Table, find_declared_classes, id_texts, is_whole, label_texts, open_table, plain_type
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 FILE_COLUMN = "file_name"
@@ -64,7 +62,7 @@ def read_metadata(root: Path, ids: Sequence[str]) -> Metadata | None:
     if not rows:
         why = f"no column {FILE_COLUMN} or none of {', '.join(LABEL_COLUMNS)}"
         return Metadata(None, f"{there}: {why}, so labels do not come from there")
-    kept, left_out = once_each(rows, where, "error")
+    kept, left_out = merge_repeats(rows, where, "error")
     labels = [row.label for row in kept]
     lines = [row.place for row in kept]
     said = f"labels come from {there} (column {columns[0]!r}), and not from the names of folders"
@@ -167,7 +165,7 @@ def read_label_column(table: Table, label: str) -> tuple[list[str | None], list[
     Without declared names, a whole number -1 is still the hub's mark for a row without a label.
     Raises ImageError I34 for numbers outside of the declared classes.
     """
-    class_names = _declared_classes(table, label)
+    class_names = find_declared_classes(table, label)
     if class_names is None:
         whole = is_whole(plain_type(table.schema.field(label).type))
         return [None if whole and name == "-1" else name for name in label_texts(table, label)], None
@@ -176,15 +174,3 @@ def read_label_column(table: Table, label: str) -> tuple[list[str | None], list[
         what = f"class numbers outside the {len(class_names)} declared classes"
         raise ImageError("I34", what, where=f"{table.files[0]}, column {label!r}", rows=bad, do="write it again")
     return [class_names[code] if code >= 0 else None for code in codes], class_names
-
-
-def _declared_classes(table: Table, label: str) -> list[str] | None:
-    """The names that the hub's metadata declares for the numbers in a label column; None if it declares none."""
-    try:
-        features = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"]
-        declared = features[label]
-        names = declared["names"] if declared["_type"] == "ClassLabel" else None
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-    numbers = pa.types.is_integer(plain_type(table.schema.field(label).type))
-    return names if numbers and isinstance(names, list) and all(isinstance(name, str) for name in names) else None

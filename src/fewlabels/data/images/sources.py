@@ -15,7 +15,7 @@ from ...errors import ImageError, listed
 from ..labels.files import LabelFile
 from ..notes import Note
 from ..paths import PARQUET, archive_kind, first_bytes, local_path
-from ..tables.files import Table, id_texts, open_table, part_files, part_head, plain_type
+from ..tables.files import Table, id_texts, open_table, part_files, plain_type, read_head
 from .decode import BadImage, ImageFile, png
 from .folders import FolderRole, Found, FoundFile, check_roles, judge_name, label_files, say_deeper, scan_folder
 from .kinds import ENDINGS, READ, image_kind, other_kind
@@ -96,7 +96,7 @@ def _open_folder(root: Path, folder_labels: bool, roles: Mapping[str, FolderRole
 
 def _has_image_column(part: Path) -> bool:
     try:
-        schema, _ = part_head(part, ImageError)
+        schema, _ = read_head(part, ImageError)
     except ImageError:  # a damaged one is named where it is to be read
         return False
     return any(name in schema.names for name in IMAGE_COLUMNS)

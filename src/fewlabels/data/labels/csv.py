@@ -1,19 +1,19 @@
-"""A CSV file of labels as text cells, and how it is to be read. Nothing is guessed: `NA`, `007`, `1e5` and `True` stay
-what they are.
-"""
+"""A CSV file of labels as text cells, and how it is to be read. Ids stay as they are written: `007`, `1e5`, `1.0`."""
 
 from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO, get_args
 
 from ...errors import ConfigError, LabelError
 from ..notes import Note
 from ..paths import first_bytes, unreadable
+from ..tables.columns import INDEX_NAMES, sounds_like_id
 
 OnConflict = Literal["error", "last", "drop"]
 
@@ -27,26 +27,36 @@ class LabelOptions:
         position such a row counts as one without a label, so that those after it keep their places.
     on_conflict: what an id with two labels means: an "error" (L14); the "last" row counts, also if its label is empty;
         "drop": the id has no label.
+    no_label: words that mean no label, besides those that programs write, such as nan. real_label: words that are
+        classes, whatever they look like: "NA", "unknown", "-1", "a;b".
 
-    Raises ConfigError (C20) for another on_conflict.
+    Raises ConfigError (C20) for another on_conflict, and for a word that is both.
     """
 
     delimiter: str = ","
     encoding: str = "utf-8"
     skip_bad_rows: bool = False
     on_conflict: OnConflict = "error"
+    no_label: Sequence[str] = ()
+    real_label: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.on_conflict not in get_args(OnConflict):
             do = f"pass one of {', '.join(get_args(OnConflict))}"
             raise ConfigError("C20", f"{self.on_conflict!r} is no way to treat it", where="on_conflict", do=do)
+        object.__setattr__(self, "no_label", tuple(self.no_label))  # JSON has lists
+        object.__setattr__(self, "real_label", tuple(self.real_label))
+        if both := set(self.no_label) & set(self.real_label):
+            what = f"{sorted(both)[0]!r} is no label and a class"
+            raise ConfigError("C20", what, where="no_label, real_label", do="say one of the two")
 
     def facts(self) -> dict[str, Any]:
-        """The options by name, for run.json."""
-        return asdict(self)
+        """The options by name, for run.json; words only where there are any."""
+        return {name: value for name, value in asdict(self).items() if value != ()}
 
 
 MAX_ROW = 1 << 20  # characters of one row: a file without line ends must fail in bounded memory
+SEP_LINE = re.compile(r'("?)sep=(.)\1\s*', re.IGNORECASE)
 DELIMITERS = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
 
 
@@ -92,17 +102,22 @@ def too_long(path: Path, first: int, last: int) -> LabelError:
 
 @dataclass(frozen=True)
 class CsvRows:
-    """What a label CSV holds. left_out: its rows that cannot be used, and that were to be passed over."""
+    """What a label CSV holds. left_out: its rows that cannot be used, and that were to be passed over.
+
+    num_blank: how many of the last rows have nothing in any cell, as spreadsheets leave them.
+    """
 
     rows: list[Row] = field(default_factory=list)
     left_out: list[Note] = field(default_factory=list)
+    num_blank: int = 0
 
 
 def read_label_csv(path: Path, options: LabelOptions, *, by_position: bool = False) -> CsvRows:
     """The rows of a CSV file whose header has the columns id and label; other columns are left out.
 
-    An empty label cell is None. Lines with nothing but blanks are skipped. by_position: the column label is enough, ids
-    are empty, and where it is the only column a blank line is a row without a label.
+    An empty label cell is None. Lines with nothing but blanks and delimiters are skipped, and empty cells beyond the
+    last column. by_position: the column label is enough, ids are empty, a row of empty cells has no label, and so has a
+    blank line where that is the only column. A first line such as `sep=;` names the delimiter.
     Raises LabelError L4-L12 and L29 with the line, StorageError where the file cannot be read.
     """
     delimiter, encoding = options.delimiter, options.encoding
@@ -111,23 +126,25 @@ def read_label_csv(path: Path, options: LabelOptions, *, by_position: bool = Fal
     _check_encoding(path, encoding)
     try:
         with path.open(encoding=encoding, newline="") as file:
-            return (_labels_alone if by_position else _rows)(file, path, options)
+            return (_read_labels_alone if by_position else _read_rows)(file, path, options)
     except UnicodeError as problem:
-        raise _not_this_encoding(path, encoding) from problem
+        raise _encoding_error(path, encoding) from problem
     except OSError as problem:
         raise unreadable(path, problem) from problem
 
 
-def _rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
-    records = _records(file, path, options.delimiter)
+def _read_rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
+    records = _read_records(file, path, options.delimiter)
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the columns id,label and rows")
-    id_at, label_at = columns_at(header, f"{path}:{line}", options.delimiter, ("id", "label"))
+    id_at, label_at = find_columns(header, f"{path}:{line}", options.delimiter, ("id", "label"))
     found = CsvRows()
     for line, cells in records:
-        if len(cells) != len(header):
-            note = Note("L5", str(path), line, cells[id_at] if id_at < len(cells) else "", _width(cells, header))
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header) and (len(cells) < len(header) or any(cells[len(header) :])):
+            note = Note("L5", str(path), line, cells[id_at] if id_at < len(cells) else "", _tell_width(cells, header))
             _pass_over(found, note, options)
         elif not cells[id_at]:
             raise LabelError("L32", "a row without an id", where=f"{path}:{line}", do="give every row an id")
@@ -139,21 +156,22 @@ def _rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
     return found
 
 
-def _labels_alone(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
-    records = _records(file, path, options.delimiter, blank=True)
+def _read_labels_alone(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
+    records = _read_records(file, path, options.delimiter, blank=True)
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the column label and rows")
-    (label_at,) = columns_at(header, f"{path}:{line}", options.delimiter, ("label",))
-    found = CsvRows()
+    (label_at,) = find_columns(header, f"{path}:{line}", options.delimiter, ("label",))
+    found, num_blank = CsvRows(), 0
     for line, cells in records:
         if not cells and len(header) > 1:
             continue
-        is_bad = len(cells) not in (0, len(header))
+        is_bad = bool(cells) and len(cells) != len(header) and (len(cells) < len(header) or any(cells[len(header) :]))
         if is_bad:
-            _pass_over(found, Note("L5", str(path), line, "", _width(cells, header)), options)
+            _pass_over(found, Note("L5", str(path), line, "", _tell_width(cells, header)), options)
+        num_blank = 0 if any(cells) else num_blank + 1
         found.rows.append(Row(line, "", None if is_bad or not cells else cells[label_at] or None))
-    return found
+    return replace(found, num_blank=num_blank)
 
 
 def _pass_over(found: CsvRows, note: Note, options: LabelOptions) -> None:
@@ -169,7 +187,7 @@ def _pass_over(found: CsvRows, note: Note, options: LabelOptions) -> None:
     raise LabelError("L5" if found.rows else "L4", note.note, where=f"{note.file}:{note.line}", do=do)
 
 
-def _width(cells: list[str], header: list[str]) -> str:
+def _tell_width(cells: list[str], header: list[str]) -> str:
     return f"a row with {_fields(len(cells))}, while the header has {len(header)}"
 
 
@@ -177,9 +195,15 @@ def _fields(count: int) -> str:
     return f"{count} field" if count == 1 else f"{count} fields"
 
 
-def _records(file: TextIO, path: Path, delimiter: str, *, blank: bool = False) -> Iterator[tuple[int, list[str]]]:
+def _read_records(file: TextIO, path: Path, delimiter: str, *, blank: bool = False) -> Iterator[tuple[int, list[str]]]:
     """(line where it starts, cells) of each record that is not blank; with blank=True also of those, without cells."""
     lines = _Lines(file, path)
+    if declared := _declared_delimiter(file):
+        if delimiter not in (",", declared):
+            raise LabelError(
+                "L9", f"a first line that says sep={declared}", where=f"{path}:1", do="pass that --delimiter"
+            )
+        delimiter, lines.number = declared, 1
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         lines.start_row()
@@ -201,13 +225,31 @@ def _records(file: TextIO, path: Path, delimiter: str, *, blank: bool = False) -
             yield lines.row, []
 
 
-def columns_at(header: Sequence[str], where: str, delimiter: str, wanted: tuple[str, ...]) -> list[int]:
-    """Where the wanted columns stand in the header; ID and Label will do, where there is no id, label.
+def _declared_delimiter(file: TextIO) -> str:
+    """The delimiter that a first line such as `sep=;` names for spreadsheets, and that line is passed; else ""."""
+    found = SEP_LINE.fullmatch(file.readline(20).removeprefix("\ufeff"))
+    if found is None:
+        file.seek(0)
+        return ""
+    return found[2]
+
+
+def find_columns(
+    header: Sequence[str], where: str, delimiter: str, wanted: tuple[str, ...], index: Sequence[str] = ()
+) -> list[int]:
+    """Where the wanted columns stand in the header. Where there is no id, label, ID and Label will do; for ids also the
+    columns `index` of a table, file_name as Hugging Face has it, and an index that has no name, or pandas' own; but no
+    index beside a column that is called like ids.
 
     Raises LabelError L9, L12, L31.
     """
     if not set(wanted) <= set(header):
         header = [cell.casefold() if cell.casefold() in wanted else cell for cell in header]
+    if "id" in wanted and "id" not in header:
+        others = [*index, *(cell for cell in header if INDEX_NAMES.fullmatch(cell) and cell != "X")]
+        others = ["file_name"] if any(map(sounds_like_id, header)) else ["file_name", *others]  # image_id: which?
+        other = next((cell for cell in others if cell in header), None)
+        header = ["id" if cell == other and at == header.index(cell) else cell for at, cell in enumerate(header)]
     for name in wanted:
         if (count := header.count(name)) > 1:
             raise LabelError("L12", f"{count} columns named {name!r}", where=where, do="rename all but one")
@@ -220,7 +262,7 @@ def columns_at(header: Sequence[str], where: str, delimiter: str, wanted: tuple[
             do = f"pass --delimiter {flag} (delimiter={other!r})"
             raise LabelError("L9", f"columns separated by {words}, not by {delimiter!r}", where=where, do=do)
     found = ", ".join(repr(name) for name in header)
-    do = "name the columns so in the first line (ID and Label will do), without spaces around the names"
+    do = "name the columns so in the first line (ID, file_name and Label will do), without spaces around the names"
     raise LabelError("L31", f"columns {found}; expected {' and '.join(wanted)}", where=where, do=do)
 
 
@@ -235,6 +277,9 @@ def _check_encoding(path: Path, encoding: str) -> None:
     head = first_bytes(path)
     marked = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     alternating = len(head) > 3 and (not any(head[0::2]) or not any(head[1::2]))
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) and not codec.startswith("utf-32"):
+        do = "pass --encoding utf-32 (encoding='utf-32'), or save it as UTF-8"
+        raise LabelError("L8", f"not {encoding} at byte 0; it looks like UTF-32", where=f"{path}:1", do=do)
     if (marked or alternating) and not codec.startswith(("utf-16", "utf-32")):
         what = f"not {encoding} at byte 0; it looks like UTF-16"
         raise LabelError(
@@ -242,7 +287,7 @@ def _check_encoding(path: Path, encoding: str) -> None:
         )
 
 
-def _not_this_encoding(path: Path, encoding: str) -> LabelError:
+def _encoding_error(path: Path, encoding: str) -> LabelError:
     """The error that names the first byte that cannot be decoded, and its line."""
     decoder = codecs.getincrementaldecoder(encoding)()
     position, line = 0, 1

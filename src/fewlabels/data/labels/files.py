@@ -9,8 +9,8 @@ import re
 import unicodedata
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,23 @@ import pyarrow.compute as pc
 from ...conventions import UNLABELED
 from ...errors import InputWarning, LabelError, listed, shown
 from ..notes import Note
-from ..paths import ARROW_FILE, ARROW_STREAM, PARQUET, archive_kind, first_bytes, local_path
-from ..tables.files import ARROW_ENDINGS, id_texts, label_texts, open_table, repeats
-from .csv import CsvRows, LabelOptions, OnConflict, Row, columns_at, read_label_csv
+from ..paths import ARROW_FILE, ARROW_STREAM, PARQUET, first_bytes, local_path, other_format
+from ..tables.columns import find_declared_index
+from ..tables.files import (
+    ARROW_ENDINGS,
+    PARQUET_ENDINGS,
+    Table,
+    find_declared_classes,
+    id_texts,
+    label_column,
+    label_texts,
+    open_table,
+    plain_type,
+    repeats,
+)
+from .csv import CsvRows, LabelOptions, OnConflict, Row, find_columns, read_label_csv
+from .json_files import is_json, read_label_json
+from .words import settle
 
 PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}", re.ASCII)  # "007" and "+1" are names, not numbers
 
@@ -65,22 +79,32 @@ class Labels:
 
 
 def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = None) -> LabelFile:
-    """The labels in a CSV, Parquet or Arrow file with the columns id and label; other columns are left out.
+    """The labels in a CSV, Parquet, Arrow or JSON file with the columns id and label; other columns are left out.
 
-    CSV: every cell is text; an empty label cell is unlabelled. Tables: whole numbers become text, 1.0 becomes "1",
-    null is unlabelled. The same id twice with the same label counts once, with a warning (L13).
+    Ids are text as it is written. Labels: an empty cell, null and words such as nan are unlabelled, 1.0 is 1, see
+    `settle`. The same id twice with the same label counts once, with a warning (L13).
     options: None for the usual ones, which refuse what others pass over with a warning (L5, L14).
-    Raises LabelError (L4-L14, L22, L28, L29 and L30-L33), StorageError where the file cannot be read.
+    Raises LabelError (L4-L14, L22, L28-L33, L44, L46), StorageError where the file cannot be read.
     """
-    options, file = options or LabelOptions(), label_file(path)
+    options, file = options or LabelOptions(), check_label_file(path)
     if file.suffix.lower() == ".npy":
         do = "with --labels-by-position its numbers are taken in the order of the rows"
         raise LabelError("L28", "an array of labels has no ids to join by", where=file, do=do)
-    found = CsvRows(_read_table(file)) if is_table(file) else read_label_csv(file, options)
+    wrapped, meant = None, options
+    if is_table(file):
+        rows, wrapped, declared = _read_table(file)
+        found = CsvRows(rows)
+        meant = replace(options, real_label=(*options.real_label, *(set(declared) - set(options.no_label))))
+    else:
+        found = CsvRows(read_label_json(file)) if is_json(file) else read_label_csv(file, options)
     warn_of_width(found.left_out, str(file))
-    rows, unused = once_each(found.rows, str(file), options.on_conflict)
+    settled, words = settle([row.label for row in found.rows], str(file), meant, wrapped=wrapped)
+    given = [
+        row if row.label == label else row._replace(label=label) for row, label in zip(found.rows, settled, strict=True)
+    ]
+    rows, unused = merge_repeats(given, str(file), options.on_conflict)
     ids, labels, lines = [row.id for row in rows], [row.label for row in rows], [row.place for row in rows]
-    return LabelFile(ids, labels, str(file), lines, options, [*found.left_out, *unused])
+    return LabelFile(ids, labels, str(file), lines, options, [*found.left_out, *words, *unused])
 
 
 def labels_from_mapping(labels: Mapping[str, str | None]) -> LabelFile:
@@ -97,15 +121,15 @@ def labels_from_mapping(labels: Mapping[str, str | None]) -> LabelFile:
     return LabelFile(list(labels), list(labels.values()), source, list(range(1, len(labels) + 1)), is_file=False)
 
 
-def label_file(path: str | os.PathLike[str]) -> Path:
+def check_label_file(path: str | os.PathLike[str]) -> Path:
     """The path of a label file, if it is a file and no archive. Raises LabelError L28, L30."""
     file = local_path(path, LabelError, "L30")
     if file.is_dir():
         do = "name the file"
         raise LabelError("L28", "a folder; expected a CSV, Parquet or Arrow file of labels", where=file, do=do)
-    if kind := archive_kind(first_bytes(file)):
+    if kind := other_format(file):
         raise LabelError(
-            "L28", f"{kind}; expected CSV, Parquet or Arrow", where=file, do="unpack it, or save it as CSV"
+            "L28", f"{kind}; expected CSV, Parquet, Arrow or JSON", where=file, do="save it as one of these"
         )
     return file
 
@@ -113,16 +137,20 @@ def label_file(path: str | os.PathLike[str]) -> Path:
 def is_table(file: Path) -> bool:
     """Whether a label file is Parquet or Arrow, by content or else by ending."""
     known = first_bytes(file).startswith((PARQUET, ARROW_FILE, ARROW_STREAM))
-    return known or file.suffix.lower() in (".parquet", *ARROW_ENDINGS)
+    return known or file.suffix.lower() in (*PARQUET_ENDINGS, *ARROW_ENDINGS)
 
 
-def _read_table(path: Path) -> list[Row]:
+def _read_table(path: Path) -> tuple[list[Row], str | None, list[str]]:
+    """The rows, what -1 became if the labels are unsigned numbers, and the classes that the metadata declare."""
     table = open_table([path], LabelError)
-    id_at, label_at = columns_at(table.names, str(path), ",", ("id", "label"))
+    index = find_declared_index(table)[0]
+    id_at, label_at = find_columns(table.names, str(path), ",", ("id", "label"), index if len(index) == 1 else ())
     if table.num_rows == 0:
         raise LabelError("L11", "no data rows", where=path, do="add rows with an id and a label")
-    ids, labels = id_texts(table, table.names[id_at], unique=False), label_texts(table, table.names[label_at])
-    return [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), start=1)]
+    name = table.names[label_at]
+    ids, labels = id_texts(table, table.names[id_at], unique=False), label_texts(table, name)
+    rows = [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), start=1)]
+    return rows, wrapped_minus_one(table, name), find_declared_classes(table, name) or []
 
 
 def warn_of_width(left_out: Sequence[Note], source: str) -> None:
@@ -151,7 +179,7 @@ def join_labels(
         raise LabelError("L33", "ids of the data that occur twice", rows=repeated, do="make the ids unique")
     row = pc.fill_null(pc.index_in(pa.array(given.ids, pa.string()), value_set=texts), -1).to_numpy()
     if (row < 0).any() and not ignore_unknown_ids:
-        raise _unknown_ids(np.flatnonzero(row < 0), given, texts)
+        raise _unknown_id_error(np.flatnonzero(row < 0), given, texts)
     joined = [i for i in np.flatnonzero(row >= 0) if given.labels[i] is not None]
     names = [given.labels[i] for i in joined]
     if not names:
@@ -159,7 +187,7 @@ def join_labels(
         raise LabelError("L16", what, where=given.source, do="label at least one row of each class")
     if class_names is not None:
         _check_declared(names, class_names, given)
-    found = encode_labels(names, class_names=class_names)
+    found = _encode(names, class_names, Counter(names))
     codes = np.full(len(texts), UNLABELED)
     codes[row[joined]] = found.codes
     warn_of_one_class(found)
@@ -174,15 +202,39 @@ def join_labels(
     return Labels(codes, found.class_names, [*given.left_out, *unknown])
 
 
-def _unknown_ids(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
+def _unknown_id_error(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
     example = f"ids of the data look like {shown(ids[0].as_py())!r}" if len(ids) else "the data has no rows"
-    return LabelError(
-        "L15",
-        "an id that is not in the data",
-        where=given.place(unknown[0]),
-        rows=[given.ids[i] for i in unknown],
-        do=f"{example}; correct the ids, or pass --ignore-unknown-ids (ignore_unknown_ids=True)",
-    )
+    wanted = [given.ids[i] for i in unknown]
+    hint = _find_hint(wanted, ids) or "correct the ids, or pass --ignore-unknown-ids (ignore_unknown_ids=True)"
+    what = "an id that is not in the data"
+    return LabelError("L15", what, where=given.place(unknown[0]), rows=wanted, do=f"{example}; {hint}")
+
+
+# How ids that are meant to be the same differ: what is said, and what makes them equal.
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "only the Unicode normal form differs (NFC and NFD, as macOS has it): write both alike": (
+        lambda id: unicodedata.normalize("NFC", id)
+    ),
+    "only blanks around the ids differ": str.strip,
+    "only a .0 at the end differs, which a column of floats has": lambda id: id.removesuffix(".0"),
+    "only capitals differ": str.casefold,
+    "only zeros in front differ": lambda id: id.lstrip("0") or "0",
+    "only / and \\ differ": lambda id: id.replace("\\", "/"),
+    "only the folders in front differ": lambda id: re.split(r"[/\\]", id)[-1],
+    "only the endings differ": lambda id: re.sub(r"\.[A-Za-z0-9]{1,5}$", "", id),
+}
+
+
+def _find_hint(wanted: Sequence[str], ids: pa.ChunkedArray) -> str:
+    """How the ids differ from those of the data where that is all that keeps most of them apart, else ""."""
+    texts: list[str] = ids.to_pylist()
+    for said, alike in SPELLINGS.items():
+        known = set(map(alike, texts))
+        if 2 * sum(alike(id) in known for id in wanted) > len(wanted):
+            return said
+    if wanted and all(id.isdecimal() and int(id) < len(texts) for id in wanted) and len(texts):
+        return "if the labels count rows, pass --number-rows-from 0, or 1"
+    return ""
 
 
 def warn_of_one_class(labels: Labels) -> None:
@@ -192,13 +244,36 @@ def warn_of_one_class(labels: Labels) -> None:
         _warn("L17", f"only one class is labelled ({only!r}): every row that labels reach will get it")
 
 
-def encode_column(names: pa.ChunkedArray) -> Labels:
-    """encode_labels for a column of texts: each distinct name is looked at once. Null is UNLABELED."""
-    distinct = pc.unique(names).drop_null()
-    counts = {one["values"]: one["counts"] for one in pc.value_counts(names).to_pylist()}
-    found = _encoded(distinct.to_pylist(), None, counts)
-    place = pc.index_in(names, value_set=distinct)
-    return Labels(np.append(found.codes, UNLABELED)[pc.fill_null(place, -1).to_numpy()], found.class_names)
+def encode_column(table: Table, name: str, options: LabelOptions) -> Labels:
+    """encode_labels for the label column of a table. Null, and what `settle` finds to be no label, is UNLABELED.
+
+    Classes that Hugging Face metadata declare are those, in that order. Raises what `label_column` and `settle` do.
+    """
+    column, declared = label_column(table, name), find_declared_classes(table, name)
+    notes: list[Note] = []
+    if declared is None:
+        wrapped = wrapped_minus_one(table, name)
+        settled, notes = settle(column.to_pylist(), str(table.files[0]), options, wrapped=wrapped)
+        column = pa.chunked_array([pa.array(settled, pa.string())])
+    distinct = pc.unique(column).drop_null()
+    counts = {one["values"]: one["counts"] for one in pc.value_counts(column).to_pylist()}
+    found = _encode(distinct.to_pylist(), declared, counts)
+    place = pc.index_in(column, value_set=distinct)
+    codes = np.append(found.codes, UNLABELED)[pc.fill_null(place, -1).to_numpy()]
+    return Labels(codes, found.class_names, notes)
+
+
+def encode_texts(texts: Sequence[str | None], source: str, options: LabelOptions) -> Labels:
+    """encode_labels for cells as a file has them, of which `settle` says what they mean. Raises what it raises."""
+    settled, notes = settle(texts, source, options)
+    return replace(_encode(settled, None, Counter(settled)), left_out=notes)
+
+
+def wrapped_minus_one(table: Table, name: str) -> str | None:
+    """What -1 becomes in the unsigned numbers of a column, such as "255"; None where it has other numbers, or names."""
+    kind = plain_type(table.schema.field(name).type)
+    is_unsigned = pa.types.is_unsigned_integer(kind) and find_declared_classes(table, name) is None
+    return str(2**kind.bit_width - 1) if is_unsigned else None
 
 
 def encode_labels(names: Sequence[str | None], *, class_names: Sequence[str] | None = None) -> Labels:
@@ -209,12 +284,14 @@ def encode_labels(names: Sequence[str | None], *, class_names: Sequence[str] | N
     class_names, L19 for a class "-1" beside others than "1". Warns about classes that look alike (L21), and about the
     classes "-1" and "1" (L20).
     """
-    return _encoded(names, class_names, Counter(names))
+    if class_names is None and "-1" in names and set(names) - {None} != {"-1", "1"}:
+        others = len(set(names) - {None, "-1"})
+        do = "leave the cell empty where there is no label; if it is a class, call it something else"
+        raise LabelError("L19", f"the label '-1' beside {others} others: a class, or no label?", do=do)
+    return _encode(names, class_names, Counter(names))
 
 
-def _encoded(
-    names: Sequence[str | None], class_names: Sequence[str] | None, counts: Mapping[str | None, int]
-) -> Labels:
+def _encode(names: Sequence[str | None], class_names: Sequence[str] | None, counts: Mapping[str | None, int]) -> Labels:
     """encode_labels. counts: rows of each name, for messages."""
     if class_names is None:
         found = {name for name in names if name is not None}
@@ -225,19 +302,11 @@ def _encoded(
             raise LabelError("L35", "class names that occur twice", rows=repeated, do="declare each class once")
         _check_declared(names, order, None)
     _warn_about_twins(order, counts)
-    if class_names is None and "-1" in order:
-        _check_minus_one(order)
+    if class_names is None and set(order) == {"-1", "1"}:
+        _warn("L20", "the labels '-1' and '1' are taken as two classes; in files an empty cell means unlabelled")
     codes: dict[str | None, int] = {name: code for code, name in enumerate(order)}
     codes[None] = UNLABELED
     return Labels(np.fromiter((codes[name] for name in names), np.int64, len(names)), order)
-
-
-def _check_minus_one(order: Sequence[str]) -> None:
-    """A class "-1" is fine beside "1" alone; elsewhere it is more likely meant to say that there is no label."""
-    if set(order) != {"-1", "1"}:
-        do = "leave the cell empty where there is no label; if it is a class, call it something else"
-        raise LabelError("L19", f"the label '-1' beside {len(order) - 1} others: a class, or no label?", do=do)
-    _warn("L20", "the labels '-1' and '1' are taken as two classes; in files an empty cell means unlabelled")
 
 
 def _check_declared(names: Sequence[str | None], declared: Sequence[str], given: LabelFile | None) -> None:
@@ -256,14 +325,14 @@ def _warn_about_twins(class_names: Sequence[str], counts: Mapping[str | None, in
     """Warn about classes that differ only by case, spaces, invisible characters or normal form (L21)."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in class_names:
-        alike[_folded(name)].append(f"{name!a} ({counts.get(name, 0)} labelled)")
+        alike[_fold(name)].append(f"{name!a} ({counts.get(name, 0)} labelled)")
     groups = [" and ".join(group) for group in alike.values() if len(group) > 1]
     if groups:
         what = f"classes that differ only by case, space or normal form are kept apart: {listed(groups)}"
         _warn("L21", f"{what}; if they are one class, write its name alike in every row of the labels")
 
 
-def _folded(name: str) -> str:
+def _fold(name: str) -> str:
     if name.isascii() and name.isprintable():
         return name.strip().casefold()
     # NFKC also turns a no-break space into a space; Cc and Cf are the characters nobody sees.
@@ -278,7 +347,7 @@ def _warn(case: str, message: str) -> None:
 Conflicts = Mapping[str, Sequence[Row]]  # id -> its rows, in their order
 
 
-def once_each(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> tuple[list[Row], list[Note]]:
+def merge_repeats(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> tuple[list[Row], list[Note]]:
     """One row for each id, and a note for each row that does not count because of another label of its id.
 
     Warns of rows that repeat an id with the same label (L13), and of conflicts that are settled as was asked (L14).
@@ -292,7 +361,7 @@ def once_each(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> tupl
         of_id.setdefault(row.id, []).append(row)
     conflicts = {id: same for id, same in of_id.items() if any(row.label != same[0].label for row in same)}
     if conflicts and on_conflict == "error":
-        raise _refused(conflicts, source)
+        raise _conflict_error(conflicts, source)
     if again := sum(len(same) - 1 for id, same in of_id.items() if id not in conflicts):
         told = f"{again} {'row repeats' if again == 1 else 'rows repeat'} an id with the same label at {source}"
         warnings.warn(InputWarning(f"FL-L13 {told}"), stacklevel=3)
@@ -301,31 +370,31 @@ def once_each(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> tupl
     kept |= {id: same[-1] if takes_last else same[0]._replace(label=None) for id, same in conflicts.items()}
     if conflicts:
         does = "the last row of each counts" if takes_last else "each stays without a label"
-        told = listed([f"{id}: {', '.join(map(_said, same))}" for id, same in conflicts.items()])
+        told = listed([f"{id}: {', '.join(map(_describe, same))}" for id, same in conflicts.items()])
         warnings.warn(InputWarning(f"FL-L14 ids with two different labels at {source}: {does}; {told}"), stacklevel=3)
-    unused = [note for same in conflicts.values() for note in _unused(same, source, takes_last)]
+    unused = [note for same in conflicts.values() for note in _note_unused(same, source, takes_last)]
     return list(kept.values()), unused
 
 
-def _refused(conflicts: Conflicts, source: str) -> LabelError:
+def _conflict_error(conflicts: Conflicts, source: str) -> LabelError:
     """The error that names every row with another label than the first of its id, and the place of the first such."""
     pairs = [(same[0], row) for same in conflicts.values() for row in same if row.label != same[0].label]
     pairs.sort(key=lambda pair: pair[1].place)
-    said = [f"{row.id}: {_said(first)}, {_said(row)}" for first, row in pairs]
+    said = [f"{row.id}: {_describe(first)}, {_describe(row)}" for first, row in pairs]
     do = "keep one label for each id, or pass --on-conflict last or drop (on_conflict='last')"
     where = f"{source}:{pairs[0][1].place}"
     return LabelError("L14", "an id with two different labels", where=where, rows=said, do=do)
 
 
-def _unused(rows: Sequence[Row], source: str, takes_last: bool) -> list[Note]:
-    why = f"{_said(rows[-1])} counts" if takes_last else "the id has two labels, so it stays without"
+def _note_unused(rows: Sequence[Row], source: str, takes_last: bool) -> list[Note]:
+    why = f"{_describe(rows[-1])} counts" if takes_last else "the id has two labels, so it stays without"
     unused = rows[:-1] if takes_last else rows
-    return [Note("L14", source, row.place, row.id, f"{_label(row)}: {why}") for row in unused]
+    return [Note("L14", source, row.place, row.id, f"{_show_label(row)}: {why}") for row in unused]
 
 
-def _label(row: Row) -> str:
+def _show_label(row: Row) -> str:
     return "no label" if row.label is None else repr(row.label)
 
 
-def _said(row: Row) -> str:
-    return f"{_label(row)} in line {row.place}"
+def _describe(row: Row) -> str:
+    return f"{_show_label(row)} in line {row.place}"

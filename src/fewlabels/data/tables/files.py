@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +20,12 @@ import pyarrow.parquet as pq
 from ...errors import InputError
 from ..paths import ARROW_FILE, ARROW_STREAM, FEATHER_1, PARQUET, first_bytes, unreadable
 
+PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
 ARROW_ENDINGS = (".arrow", ".arrows", ".feather", ".ipc")
 BATCH_ROWS = 16384
+LONGEST_CELL = 131_072  # bytes of an id or label, as many as a cell of a CSV may have
+SMALL_COLUMN, MOST_UNPACKED = 512 << 20, 200  # a column may take so many bytes, or so many times those of its files
+ROW_BYTES = 100  # what a row of ids and labels takes beside its text
 
 
 def part_kind(path: Path) -> str:
@@ -31,41 +37,45 @@ def part_kind(path: Path) -> str:
     return "Arrow" if is_arrow else "Parquet"
 
 
-def part_head(path: Path, error: type[InputError]) -> tuple[pa.Schema, int]:
+def read_head(path: Path, error: type[InputError]) -> tuple[pa.Schema, int]:
     """Schema and number of rows. Of an Arrow file one narrow column is walked: the format has no count of rows."""
     with read_errors(path, error):
         if part_kind(path) == "Parquet":
             with pq.ParquetFile(path) as part:
                 return part.schema_arrow, part.metadata.num_rows
         with pa.memory_map(str(path)) as source:
-            schema = _reader(source, None).schema
+            schema = _open_reader(source, None).schema
             _ = schema.names, str(schema.types)  # names that are no text are found here
             flat = [place for place, field in enumerate(schema) if not pa.types.is_nested(field.type)]
-            return schema, sum(batch.num_rows for batch in _batches(source, (flat or [0])[:1]))
+            return schema, sum(batch.num_rows for batch in _read_batches(source, (flat or [0])[:1]))
 
 
-def part_batches(path: Path, columns: list[str], size: int | None, error: type[InputError]) -> Iterator[pa.RecordBatch]:
+def read_batches(
+    path: Path, columns: list[str], size: int | None, error: type[InputError], packed: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """All rows of the file in order, with these columns; at most `size` at a time, None for as they were written.
 
+    packed: columns of text in Parquet that stay dictionaries, so that a cell that repeats is held once.
     Arrow files are memory-mapped: what is not compressed in them is not copied, and stays valid as long as it is held.
     Their offsets and texts are checked before anyone follows them.
     """
     with read_errors(path, error):
         if part_kind(path) == "Parquet":
-            with pq.ParquetFile(path, buffer_size=1 << 20, page_checksum_verification=True) as part:
+            options: dict[str, Any] = {"buffer_size": 1 << 20, "page_checksum_verification": True}
+            with pq.ParquetFile(path, read_dictionary=list(packed), **options) as part:
                 yield from part.iter_batches(batch_size=size or BATCH_ROWS, columns=columns, use_threads=True)
             return
         with pa.memory_map(str(path)) as source:
-            names = _reader(source, None).schema.names
+            names = _open_reader(source, None).schema.names
             # pyarrow copies when it is to choose columns of a file; so where all is to stay mapped, it reads them all.
-            for batch in _batches(source, None if size is None else [names.index(name) for name in columns]):
+            for batch in _read_batches(source, None if size is None else [names.index(name) for name in columns]):
                 chosen = batch.select(columns)
                 chosen.validate(full=True)
                 for start in range(0, chosen.num_rows, size or max(1, chosen.num_rows)):
                     yield chosen.slice(start, size)
 
 
-def _reader(source: pa.MemoryMappedFile, fields: list[int] | None) -> pa.ipc.RecordBatchFileReader:
+def _open_reader(source: pa.MemoryMappedFile, fields: list[int] | None) -> pa.ipc.RecordBatchFileReader:
     """A reader of the file or the stream format; fields: places of the columns to read, None for all."""
     source.seek(0)
     head = source.read(len(ARROW_FILE))
@@ -76,8 +86,8 @@ def _reader(source: pa.MemoryMappedFile, fields: list[int] | None) -> pa.ipc.Rec
     return (pa.ipc.open_file if head == ARROW_FILE else pa.ipc.open_stream)(source, options=options)
 
 
-def _batches(source: pa.MemoryMappedFile, fields: list[int] | None) -> Iterator[pa.RecordBatch]:
-    reader = _reader(source, fields)
+def _read_batches(source: pa.MemoryMappedFile, fields: list[int] | None) -> Iterator[pa.RecordBatch]:
+    reader = _open_reader(source, fields)
     if isinstance(reader, pa.ipc.RecordBatchFileReader):
         yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
     else:
@@ -128,6 +138,7 @@ class Table:
     schema: pa.Schema
     num_rows: int
     error: type[InputError]  # what to raise about this table
+    parts: Sequence[tuple[Mapping[bytes, bytes], int]] = ()  # what each file says about itself, and its rows
 
     @property
     def names(self) -> list[str]:
@@ -135,8 +146,43 @@ class Table:
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of all parts, without its extension type or dictionary."""
-        chunks = [plain(batch.column(0)) for batch in self.batches([name])]
-        return pa.chunked_array(chunks, type=plain_type(self.schema.field(name).type))
+        with read_errors(self.files[0], self.error):
+            chunks = [plain(batch.column(0)) for batch in self.batches([name])]
+            return pa.chunked_array(chunks, type=plain_type(self.schema.field(name).type))
+
+    def cells(self, name: str) -> pa.ChunkedArray:
+        """`column` of ids or labels, which are short: bounded before it is unpacked, whatever the file says.
+
+        Raises `error` E38 for a cell of more than LONGEST_CELL bytes, and for a column that would take more than
+        512 MiB and more than 200 times the size of the files.
+        """
+        kind = plain_type(self.schema.field(name).type)
+        is_bytes = is_text(kind) or is_binary(kind)
+        most = max(SMALL_COLUMN, MOST_UNPACKED * sum(path.stat().st_size for path in self.files))
+        chunks, held = [], 0
+        with read_errors(self.files[0], self.error):
+            for path in self.files:
+                if part_kind(path) == "Parquet" and _count_stored_bytes(path, name) > most:
+                    raise self._too_large(name, f"a column of more than {most:,} bytes")
+                for batch in read_batches(path, [name], BATCH_ROWS, self.error, [name] if is_bytes else []):
+                    longest, size = _measure_texts(batch.column(0)) if is_bytes else (0, 8 * len(batch))
+                    held += size + ROW_BYTES * len(batch)
+                    if longest > LONGEST_CELL:
+                        raise self._too_large(
+                            name, f"a cell of {longest:,} bytes; an id or label has up to {LONGEST_CELL:,}"
+                        )
+                    if held > most:
+                        raise self._too_large(name, f"ids or labels that unpack to more than {most:,} bytes")
+                    chunks.append(plain(batch.column(0)).cast(kind))  # a packed large_string comes as string
+            return pa.chunked_array(chunks, type=kind)
+
+    def place(self, name: str) -> str:
+        """The first file and the column, for messages."""
+        return f"{self.files[0]}, column {name!r}"
+
+    def _too_large(self, name: str, what: str) -> InputError:
+        do = "check that this is the column of ids or labels, and what wrote the file"
+        return self.error("E38", what, where=self.place(name), do=do)
 
     def batches(self, columns: list[str], size: int | None = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """All rows in order, at most `size` at a time, None for the batches of Arrow files as they are.
@@ -144,16 +190,44 @@ class Table:
         Columns of Parquet may be nested ones, such as "image.path".
         """
         for path in self.files:
-            yield from part_batches(path, columns, size, self.error)
+            yield from read_batches(path, columns, size, self.error)
 
 
-def part_files(folder: Path, endings: Sequence[str] = (".parquet",)) -> list[Path]:
-    """The files of a table directly in a folder, sorted by name; hidden ones and those starting with "_" are left out.
+def _count_stored_bytes(path: Path, name: str) -> int:
+    """Bytes of a column of a Parquet file without compression, as its footer says; 0 where it does not say."""
+    with pq.ParquetFile(path) as part:
+        groups = [part.metadata.row_group(number) for number in range(part.metadata.num_row_groups)]
+        columns = [group.column(at) for group in groups for at in range(group.num_columns)]
+        return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == name)
 
-    So `_SUCCESS`, `.crc` and `.tmp` files of other programs are never read.
+
+def _measure_texts(array: pa.Array) -> tuple[int, int]:
+    """Bytes of the longest text, and of all of them, without unpacking a dictionary."""
+    while isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if pa.types.is_run_end_encoded(array.type):
+        array = pc.run_end_decode(array)
+    packed = pa.types.is_dictionary(array.type)
+    values = plain(array.dictionary) if packed else plain(array)
+    lengths = pc.binary_length(values).cast(pa.int64())
+    everything = lengths.take(array.indices) if packed else lengths
+    return pc.max(lengths).as_py() or 0, pc.sum(everything).as_py() or 0
+
+
+def natural_key(path: Path) -> tuple[list[int | str], str]:
+    """Sorts names as their writers number them: part.2 before part.10."""
+    pieces = re.split(r"([0-9]+)", path.name)
+    return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], path.name
+
+
+def part_files(folder: Path, endings: Sequence[str] = PARQUET_ENDINGS) -> list[Path]:
+    """The files of a table directly in a folder, in natural order of their names (part.2 before part.10).
+
+    Hidden ones and those starting with "_" are left out, so `_SUCCESS`, `.crc` and `.tmp` files of other programs are
+    never read.
     """
     try:
-        found = sorted(folder.iterdir())
+        found = sorted(folder.iterdir(), key=natural_key)
     except OSError as problem:
         raise unreadable(folder, problem) from problem
     return [p for p in found if p.suffix.lower() in endings and p.name[0] not in "._" and p.is_file()]
@@ -165,22 +239,20 @@ def open_table(files: Sequence[Path], error: type[InputError]) -> Table:
     Raises `error` E18 for a file that is neither Parquet nor Arrow, E20 for the first one whose columns differ from the
     first file's.
     """
-    schemas, num_rows = [], 0
-    for path in files:
-        schema, count = part_head(path, error)
-        schemas.append(schema)
-        num_rows += count
+    heads = [read_head(path, error) for path in files]
+    schemas = [schema for schema, _ in heads]
     for path, schema in zip(files, schemas, strict=True):
-        if difference := _difference(schemas[0], schema):
+        if difference := _describe_difference(schemas[0], schema):
             what = f"{difference}, unlike {files[0].name}; all parts need the same columns and types"
             raise error("E20", what, where=path, do="write this part again like the others, or move it away")
         for name in schema.names:
             if schema.names.count(name) > 1:
                 raise error("E20", f"two columns named {name!r}", where=path, do="rename one of them")
-    return Table(list(files), schemas[0], num_rows, error)
+    metadata = tuple((schema.metadata or {}, count) for schema, count in heads)
+    return Table(list(files), schemas[0], sum(count for _, count in heads), error, metadata)
 
 
-def _difference(first: pa.Schema, other: pa.Schema) -> str:
+def _describe_difference(first: pa.Schema, other: pa.Schema) -> str:
     """What the other schema has differently, in words; empty if nothing. The order of columns does not matter."""
     wanted = dict(zip(first.names, first.types, strict=True))
     found = dict(zip(other.names, other.types, strict=True))
@@ -193,17 +265,26 @@ def _difference(first: pa.Schema, other: pa.Schema) -> str:
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type below extension types and dictionaries: we trust storage, never code attached to a type."""
+    """The type below extension types, dictionaries, runs and views: we trust storage, never code attached to a type."""
     if isinstance(kind, pa.BaseExtensionType):
         return plain_type(kind.storage_type)
-    return plain_type(kind.value_type) if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return plain_type(kind.value_type)
+    return VIEWS.get(kind, kind)
+
+
+VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
 
 def plain(array: pa.Array) -> pa.Array:
-    """The same values without extension type and dictionary."""
+    """The same values without extension type, dictionary, runs and views."""
     if isinstance(array, pa.ExtensionArray):
         return plain(array.storage)
-    return plain(array.dictionary_decode()) if pa.types.is_dictionary(array.type) else array
+    if pa.types.is_run_end_encoded(array.type):
+        return plain(pc.run_end_decode(array))
+    if pa.types.is_dictionary(array.type):
+        return plain(array.dictionary).take(array.indices)  # pyarrow has no dictionary_decode of views
+    return array.cast(VIEWS[array.type]) if array.type in VIEWS else array
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -211,17 +292,46 @@ def is_text(kind: pa.DataType) -> bool:
     return kind in (pa.string(), pa.large_string(), pa.string_view())
 
 
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether a type holds bytes."""
+    is_of = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in is_of)
+
+
 def is_whole(kind: pa.DataType) -> bool:
     """Whether a type holds whole numbers only."""
     return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
 
 
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a type holds real numbers."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
 def id_column(table: Table, name: str, *, unique: bool = True) -> pa.ChunkedArray:
-    """The id column as text. Raises E21 unless it is text or whole numbers, without nulls, and unique if asked."""
-    column = table.column(name)
-    where = f"{table.files[0]}, column {name!r}"
+    """The id column as text: 5.0 is "5", a UUID has its dashes, bytes are the text that they spell.
+
+    Raises E21 for other types, for a number that is not whole, for a row without an id, and unless unique if asked.
+    """
+    where, kind = table.place(name), table.schema.field(name).type
+    if getattr(kind, "extension_name", "") == "arrow.uuid":
+        column = pa.chunked_array([pa.array(list(map(_format_uuid, table.cells(name).to_pylist())), pa.string())])
+    else:
+        column = table.cells(name)
+    try:
+        if is_binary(column.type):
+            column = column.cast(pa.large_binary()).cast(pa.large_string())
+        elif is_number(column.type) and not is_whole(column.type):
+            column = _round_whole(column)
+    except pa.ArrowInvalid as problem:
+        what = (
+            f"ids of type {kind} that are no text"
+            if is_binary(column.type)
+            else f"ids of type {kind} that are not whole numbers"
+        )
+        raise table.error("E21", what, where=where, do=DO_TEXT_IDS) from problem
     if not (is_text(column.type) or is_whole(column.type)):
-        raise table.error("E21", f"ids of type {column.type}; expected text or whole numbers", where=where)
+        raise table.error("E21", f"ids of type {kind}; expected text or whole numbers", where=where, do=DO_TEXT_IDS)
     ids = column.cast(pa.string())
     missing = pc.fill_null(pc.equal(pc.binary_length(ids), 0), True).to_numpy()
     if missing.any():
@@ -231,6 +341,16 @@ def id_column(table: Table, name: str, *, unique: bool = True) -> pa.ChunkedArra
         repeated = repeats(ids.to_pylist())
         raise table.error("E21", "ids that occur twice", where=where, rows=repeated, do="make the ids unique")
     return ids
+
+
+DO_TEXT_IDS = "write the ids as text, a UUID as 8-4-4-4-12 hexadecimal digits"
+
+
+def _format_uuid(cell: bytes | None) -> str | None:
+    if cell is None:
+        return None
+    digits = cell.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def id_texts(table: Table, name: str, *, unique: bool = True) -> list[str]:
@@ -246,23 +366,56 @@ def repeats(values: Sequence[str]) -> list[str]:
 
 
 def label_column(table: Table, name: str) -> pa.ChunkedArray:
-    """The label column as text, null for null and empty text.
+    """The label column as text, null for null, NaN and empty text.
 
-    Whole numbers become text, 1.0 becomes "1", booleans "True" and "False".
-    Raises `table.error` L22 for 2.5, NaN and every other type.
+    Whole numbers become text, 1.0 becomes "1", booleans "True" and "False"; numbers that the Hugging Face metadata name
+    (ClassLabel) become their names, -1 null.
+    Raises `table.error` L22 for 2.5 and every other type, and for numbers that have no name.
     """
-    column = table.column(name)
-    where = f"{table.files[0]}, column {name!r}"
-    if pa.types.is_null(column.type):
-        return pa.chunked_array([pa.nulls(len(column), pa.string())])
-    if pa.types.is_boolean(column.type):
+    where, kind = table.place(name), plain_type(table.schema.field(name).type)
+    if pa.types.is_null(kind):
+        return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
+    if not (is_text(kind) or is_number(kind) or is_binary(kind) or pa.types.is_boolean(kind)):
+        do = "write one label for each row, as text or a whole number, and null where there is none"
+        raise table.error("L22", f"labels of type {kind}; expected text or whole numbers", where=where, do=do)
+    column = table.cells(name)
+    if pa.types.is_boolean(kind):
         return pc.if_else(column, "True", "False")
-    if pa.types.is_floating(column.type):
-        column = _whole_numbers(column, where, table.error)
-    elif not (is_text(column.type) or is_whole(column.type)):
-        raise table.error("L22", f"labels of type {column.type}; expected text or whole numbers", where=where)
+    if is_number(kind) and not is_whole(kind):
+        try:
+            column = _round_whole(column)
+        except pa.ArrowInvalid as problem:
+            raise _not_whole_error(column, where, table.error) from problem
+    if is_binary(kind):
+        try:
+            column = column.cast(pa.large_binary()).cast(pa.large_string())
+        except pa.ArrowInvalid as problem:
+            do = "write the labels as text"
+            raise table.error("L22", f"labels of type {kind} that are no text", where=where, do=do) from problem
+    if names := find_declared_classes(table, name):
+        return _name_classes(column, names, where, table.error)
     texts = column.cast(pa.string())
     return pc.if_else(pc.equal(pc.binary_length(texts), 0), None, texts)
+
+
+def find_declared_classes(table: Table, name: str) -> list[str] | None:
+    """The names that Hugging Face metadata declare for the numbers in a column (ClassLabel); None without any."""
+    try:
+        features = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"]
+        names = features[name]["names"] if features[name]["_type"] == "ClassLabel" else None
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    numbers = pa.types.is_integer(plain_type(table.schema.field(name).type))
+    return names if numbers and isinstance(names, list) and all(isinstance(one, str) for one in names) else None
+
+
+def _name_classes(column: pa.ChunkedArray, names: list[str], where: str, error: type[InputError]) -> pa.ChunkedArray:
+    codes = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
+    if (bad := np.flatnonzero((codes < -1) | (codes >= len(names)))).size:
+        rows = [f"row {row + 1}: {codes[row]}" for row in bad]
+        what = f"class numbers outside the {len(names)} declared classes"
+        raise error("L22", what, where=where, rows=rows, do="write it again, with -1 or null where there is no label")
+    return pa.chunked_array([pa.array(names, pa.string()).take(pa.array(codes, mask=codes < 0))])
 
 
 def label_texts(table: Table, name: str) -> list[str | None]:
@@ -271,13 +424,20 @@ def label_texts(table: Table, name: str) -> list[str | None]:
     return texts
 
 
-def _whole_numbers(column: pa.ChunkedArray, where: str, error: type[InputError]) -> pa.ChunkedArray:
-    """Floats as whole numbers, nulls kept. Raises L22 for values that are not whole."""
-    values = pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy()
-    # Not `abs(x) >= limit`: NaN must count as bad, too.
-    bad = ~((np.abs(values) < LARGEST_WHOLE_FLOAT) & (np.trunc(values) == values))
-    if bad.any():
-        rows = [f"row {i + 1}: {values[i]}" for i in np.flatnonzero(bad)]
-        do = "write labels as text or whole numbers, and null where there is none"
-        raise error("L22", "labels that are not whole numbers", where=where, rows=rows, do=do)
-    return column.cast(pa.int64())
+def _round_whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Floats and decimals as int64, null for null and NaN. Raises ArrowInvalid for values that are not whole."""
+    if pa.types.is_decimal(column.type):
+        return column.cast(pa.decimal128(38, 0))  # raises where digits would be lost
+    values = column.cast(pa.float64())
+    values = pc.if_else(pc.is_nan(values), None, values)
+    if pc.any(pc.greater_equal(pc.abs(values), LARGEST_WHOLE_FLOAT)).as_py():
+        raise pa.ArrowInvalid("a whole number that a float cannot tell from its neighbours")
+    return values.cast(pa.int64())
+
+
+def _not_whole_error(column: pa.ChunkedArray, where: str, error: type[InputError]) -> InputError:
+    values = column.cast(pa.float64())
+    bad = pc.fill_null(pc.or_(pc.not_equal(pc.trunc(values), values), pc.greater_equal(pc.abs(values), 2.0**53)), False)
+    rows = [f"row {row + 1}: {values[row]}" for row in np.flatnonzero(bad.to_numpy())]
+    do = "write labels as text or whole numbers, and null where there is none"
+    return error("L22", "labels that are not whole numbers", where=where, rows=rows, do=do)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import tokenize
 import warnings
@@ -12,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy_format
 
-from ...errors import EmbeddingError
+from ...errors import EmbeddingError, StorageError
 from ..paths import unreadable
 
 MAGIC = b"\x93NUMPY"
@@ -31,24 +32,30 @@ def open_npy(path: Path) -> np.ndarray:
     Raises EmbeddingError E8 (no rows or columns), E9 (not 2-D), E10 (type), E12 (not .npy), E13 (Python objects),
     E14 (the header declares another size than the file has).
     """
-    shape, fortran, dtype, offset, size = npy_header(path)
-    stored_as(dtype, str(path))
+    shape, fortran, dtype, offset, size = read_npy_header(path)
+    working_dtype(dtype, str(path))
     check_shape(shape, str(path))
     check_size(path, shape, dtype, offset, size)
-    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    try:
+        return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    except OSError as problem:  # which does not tell the file
+        if problem.errno != errno.ENOMEM:
+            raise unreadable(path, problem) from problem
+        do = "raise the limit (ulimit -v), or save fewer rows in a file"
+        raise StorageError("G21", f"no room to map {size:,} bytes of a file", where=path, do=do) from problem
 
 
 def stays_on_disk(stored: np.ndarray) -> bool:
     """Whether an opened array can be used as it is: float32 or float64, native, C-contiguous. Others are copied."""
-    native = stored.dtype.isnative and stored.dtype == stored_as(stored.dtype, "")
+    native = stored.dtype.isnative and stored.dtype == working_dtype(stored.dtype, "")
     return bool(native and stored.flags.c_contiguous)
 
 
-def in_memory(stored: np.ndarray, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:
+def load_npy(stored: np.ndarray, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:
     """An opened array as it is, or a float32 or float64 copy of it. on_share: called with the share done, 0 to 1."""
     if stays_on_disk(stored):
         return stored
-    out = np.empty(stored.shape, stored_as(stored.dtype, ""))
+    out = np.empty(stored.shape, working_dtype(stored.dtype, ""))
     step = rows_per_block(stored.shape, stored.itemsize)
     for start in range(0, len(out), step):
         out[start : start + step] = stored[start : start + step]
@@ -65,16 +72,16 @@ def check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int,
         raise EmbeddingError("E14", what, where=path, do=do)
 
 
-def npy_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int, int]:
+def read_npy_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int, int]:
     """(shape, Fortran order, dtype, where the data begins, size of the file). Nothing else is read."""
     try:
         with path.open("rb") as file:
-            return *_header(file, path), file.seek(0, 2)
+            return *_parse_header(file, path), file.seek(0, 2)
     except OSError as problem:
         raise unreadable(path, problem) from problem
 
 
-def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+def _parse_header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """(shape, Fortran order, dtype, where the data begins). Nothing larger than the header is read."""
     if file.read(len(MAGIC)) != MAGIC:
         raise EmbeddingError("E12", "not a .npy file (its first bytes say otherwise)", where=path, do=DO_SAVE)
@@ -94,7 +101,7 @@ def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype
     return shape, fortran, dtype, file.tell()
 
 
-def stored_as(dtype: np.dtype, where: str) -> np.dtype:
+def working_dtype(dtype: np.dtype, where: str) -> np.dtype:
     """float32 or float64: what an array of this dtype is held as. Raises EmbeddingError E13 or E10."""
     if dtype.hasobject:
         raise EmbeddingError("E13", "an array of Python objects; expected numbers", where=where, do=DO_SAVE)
@@ -107,7 +114,10 @@ def stored_as(dtype: np.dtype, where: str) -> np.dtype:
 def check_shape(shape: tuple[int, ...], where: str) -> None:
     """Raise EmbeddingError E9 unless the shape is (n, d), E8 unless both are at least 1."""
     if len(shape) != 2:
-        do = "give one row for each item: reshape(-1, 1) for one number each, reshape(len(x), -1) for grids"
+        do = "give one row of numbers for each item: reshape(len(x), -1) for grids"
+        if len(shape) == 1:
+            do = "one number each has no direction, which cosine compares; a column of ones gives it one: "
+            do += "numpy.column_stack([(x - x.mean()) / x.std(), numpy.ones(len(x))])"
         raise EmbeddingError("E9", f"an array of shape {shape}; expected (rows, width)", where=where, do=do)
     if min(shape) < 1:
         what = f"embeddings of shape {shape}; expected at least one row and one column"
