@@ -29,6 +29,7 @@ LANES = {
     "F12": "the graph, asked the same in another way",
     "F13": "a training that goes wrong",
     "F14": "the bad-input catalogue",
+    "F15": "a run folder of another tool, or a forged one",
 }
 PLACES = {  # tests that belong to a lane without a mark; those with "fault" in their names hand in faulty variants
     "tests/review/web/test_load.py": "F8",
