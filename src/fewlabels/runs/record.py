@@ -388,8 +388,8 @@ def verify_run(folder: str | Path) -> list[durable.Problem]:
     Raises RunError where it is no run, or an unfinished one (K4), or of another version (K6).
     """
     root = Path(folder)
-    if not is_begun(root):
-        read_facts(root)  # which says what it looks like
+    if not is_finished(root):
+        read_facts(root)  # which says what it is, where it is no run
     problems = durable.verify(root)
     if not problems:
         read_facts(root)
