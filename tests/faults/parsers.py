@@ -125,8 +125,9 @@ def checkpoint_file(name):
 def run_file(name):
     folder = Path(tempfile.mkdtemp()) / "run"
     writer = RunWriter(folder, "train", {"a": 1}, class_names=["cat", "dog"])
-    writer.event("epoch", loss=0.5, phase="lp")
-    writer.results({"error": 3.5})
+    epoch = {"phase_index": 0, "epoch": 0, "steps": 3, "test_error": 3.5, "teacher_test_error": None}
+    writer.event("epoch", loss=0.5, phase="lp", **epoch)
+    writer.results({"num_rows": 3, "num_labeled": 1, "unreached": 0, "lp_error": 3.5})
     good = (folder / name).read_bytes()
 
     def read(path):

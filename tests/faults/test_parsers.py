@@ -135,9 +135,10 @@ def test_what_a_checkpoint_holds_comes_back(tmp_path_factory, held):
 @ROUND
 @given(st.dictionaries(st.text(string.ascii_letters, min_size=1), values, max_size=4))
 def test_what_a_run_is_told_comes_back(tmp_path_factory, told):
-    writer = RunWriter(tmp_path_factory.mktemp("r") / "run", "train", told)
-    writer.results(told)
-    assert (read_run(writer.folder).settings, read_run(writer.folder).results) == (told, told)
+    writer = RunWriter(tmp_path_factory.mktemp("r") / "run", "train", {"told": told})
+    results = {"num_rows": 3, "num_labeled": 1, "unreached": 0, "told": told}
+    writer.results(results)
+    assert (read_run(writer.folder).settings, read_run(writer.folder).results) == ({"told": told}, results)
 
 
 # Faulty readers

@@ -108,8 +108,10 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "epoch",
                 phase=methods[propagating],
                 phase_index=int(propagating),
+                epoch=number,
                 steps=last_steps if propagating else 1,
                 test_error=50.0 - 10 * number,
+                teacher_test_error=None,
                 pseudo_label_accuracy=80.0 + number if propagating else None,
                 mean_certainty=0.5 + 0.1 * number if propagating else None,
             )

@@ -34,7 +34,7 @@ def test_one_run_says_what_happened_with_its_numbers(make_run):
 
 
 def test_at_most_six_numbers_are_cards_and_none_is_lost(make_run, results, insights):
-    everything = results | dict.fromkeys(MEANINGS, 3.5)
+    everything = results | dict.fromkeys(MEANINGS, 0.5) | {"unreached": 3}
     report = gather([make_run(results=everything, insights=insights())])
     assert len(report.cards) == 6
     names = [card.name for card in report.cards] + [row[0] for row in report.more[1:]]

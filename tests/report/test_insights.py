@@ -97,11 +97,13 @@ def test_a_run_without_insights_has_none_of_these_parts(make_run):
         assert words not in text
 
 
-def test_more_than_ten_classes_are_folded(make_run, insights):
+def test_more_than_ten_classes_are_folded(make_run, results, insights):
     found = insights()
     tile = found.tiles[0]
     tiles = [replace(tile, class_number=number, id=f"r{number}", label=number, truth=-1) for number in range(12)]
-    shown = gather([make_run(insights=type(found)({"map": None}, None, tiles), class_names=tuple("abcdefghijkl"))])
+    found = type(found)({"map": None}, None, tiles)
+    values = results | {"class_counts": None}
+    shown = gather([make_run(results=values, insights=found, class_names=tuple("abcdefghijkl"))])
     assert [one.name for one in shown.galleries.open] == list("abcdefghij")
     assert [one.name for one in shown.galleries.folded] == ["k", "l"]
 

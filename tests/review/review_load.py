@@ -60,6 +60,7 @@ class Lane:
         self.server = Server(folder, fault=fault)
         self.left = plan.writes
         self.is_up = asyncio.Event()
+        self.is_over = False  # the server does not begin again
 
     def run(self):
         """Everything, then a server that is stopped in peace. What was seen."""
@@ -93,8 +94,14 @@ class Lane:
             self.is_up.clear()
             self.seen.kills += 1
             self.server.stop(signal.SIGKILL)
-            self.server = await asyncio.shield(self._restarted())
+            try:
+                self.server = await asyncio.shield(self._restarted())
+            except RuntimeError as problem:  # such as answers that were acknowledged and are not there
+                self.seen.wrong.append(f"the server does not begin again: {str(problem)[-300:]}")
+                self.is_over, self.left = True, 0
             self.is_up.set()
+            if self.is_over:
+                return
 
     def _restarted(self):
         return asyncio.to_thread(Server, self.folder, fault=self.fault)
@@ -141,6 +148,8 @@ class Lane:
         self.seen.sent.add((name, seq))
         while True:
             reply = await self._sent(http, name, seq, answers)
+            if self.is_over:
+                return
             if reply is None or reply.status_code in (401, 507, 503):
                 await asyncio.sleep(0.02)
                 continue

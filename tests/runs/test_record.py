@@ -15,18 +15,19 @@ TABLE = PseudoLabelTable(
     reached=np.array([True, True, False]),
     class_names=["cat", "dog"],
 )
+RESULTS = {"num_rows": 3, "num_labeled": 1, "unreached": 1, "lp_error": 2.5}
 
 
 def test_a_run_reads_back_as_it_was_written(tmp_path):
     writer = RunWriter(tmp_path / "run", "train", {"graph": {"alpha": 0.99}}, class_names=["cat", "dog"])
     writer.event("start", num_rows=3)
-    writer.event("epoch", epoch=0, loss=1.5)
+    writer.event("stage", name="read", seconds=1.5)
     writer.pseudo_labels(TABLE)
-    writer.results({"lp_error": 2.5})
+    writer.results(RESULTS)
     writer.finish()
     run = read_run(tmp_path / "run")
-    assert (run.kind, run.settings, run.results) == ("train", {"graph": {"alpha": 0.99}}, {"lp_error": 2.5})
-    assert run.of("epoch") == [{"event": "epoch", "epoch": 0, "loss": 1.5}]
+    assert (run.kind, run.settings, run.results) == ("train", {"graph": {"alpha": 0.99}}, RESULTS)
+    assert run.of("stage") == [{"event": "stage", "name": "read", "seconds": 1.5}]
     assert run.facts["versions"]["numpy"] == np.__version__
     assert verify_run(tmp_path / "run") == []
 
@@ -85,7 +86,7 @@ def test_a_run_never_writes_into_a_used_folder_or_over_a_file(tmp_path):
 def test_a_damaged_run_is_refused_by_name(tmp_path, name, text, fragment):
     writer = RunWriter(tmp_path / "run", "train", {})
     writer.event("start")
-    writer.results({})
+    writer.results(RESULTS)
     path = tmp_path / "run" / name
     path.unlink()
     if text is not None:

@@ -15,6 +15,7 @@ import typer
 
 from ..errors import ConfigError
 
+MOST_THREADS = 4096  # that a run is believed
 THREADS = re.compile("[1-9][0-9]*(,[1-9][0-9]*)*")  # of OpenMP: one number for each level of nesting
 
 app = typer.Typer(
@@ -112,8 +113,10 @@ def set_threads_of_run(out: Path | None, resume: bool, allow_inexact: bool) -> N
     if not resume or out is None or allow_inexact:
         return
     for begun in (out / "run.json", *out.glob("seed-*/run.json")):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # what is wrong with the folder is told later
-            os.environ.setdefault("OMP_NUM_THREADS", str(int(json.loads(begun.read_bytes())["threads"])))
+        # what is wrong with the folder is told later
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+            if 1 <= (threads := int(json.loads(begun.read_bytes())["threads"])) <= MOST_THREADS:
+                os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 def choose_folder(out: Path | None, wanted: str | Path, resume: bool, inputs: tuple[Path | None, ...] = ()) -> Path:

@@ -10,6 +10,7 @@ from ..review.engine.engine import Engine
 from ..review.engine.state import make_unsolved_state
 from ..review.export import PLAIN, Form, export_labels, find_kind
 from ..review.items import Items, open_items
+from ..review.store.acknowledged import NAME as ACKNOWLEDGED
 from ..review.store.file import NAME, find_review_folder, identify_run, open_store
 from ..runs import refuse_existing
 from ..storage import durable
@@ -52,7 +53,7 @@ def encode_answers(items: Items, answers: Mapping[int, str | None]) -> dict[int,
 def _answers(run: Path) -> tuple[dict[int, str], int]:
     """Row -> class name, and the last event; nothing where there was no review."""
     folder = find_review_folder(run)
-    if not (folder / NAME).is_file():
+    if not (folder / NAME).is_file() and not (folder / ACKNOWLEDGED).is_file():
         return {}, 0
     store = open_store(folder, identify_run(run))
     try:

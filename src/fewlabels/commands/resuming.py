@@ -73,7 +73,7 @@ def remove_leftovers(folder: Path) -> None:
 def read_identity(folder: Path) -> dict[str, Any]:
     """What must be the same for the run to be taken up, as run.json has it. Raises RunError (K2) where it has not."""
     facts = read_facts(folder)
-    if "identity" not in facts:
+    if facts.get("identity") is None or "speed" not in facts:
         raise RunError("K2", "no identity of the run", where=folder / "run.json", do="start in another folder")
     return {"settings": facts["settings"], "speed": facts["speed"], **facts["identity"]}
 
@@ -155,7 +155,7 @@ def continue_from(task: Task, settings: TrainSettings, start: StoredModel) -> tu
 def describe_changes(start: StoredModel, settings: TrainSettings) -> str:
     """A line that names the settings of graph and augmentation that are not as in the run before; empty for none."""
     there, now = read_facts(start.folder)["settings"], to_plain(asdict(settings))
-    found = find_differences(*({part: one[part] for part in ("graph", "augment")} for one in (there, now)))
+    found = find_differences(*({part: one.get(part) for part in ("graph", "augment")} for one in (there, now)))
     if not found:
         return ""
     return f"not as in {start.folder.name}, unless its options are given again: {list_differences(found)}"

@@ -17,7 +17,7 @@ from ..review.desk import Desk, Run
 from ..review.engine.engine import Engine
 from ..review.export import export_labels, find_kind
 from ..review.items import open_items, read_reviewable
-from ..review.store.file import find_review_folder, identify_run, make_local_folder, open_store
+from ..review.store.file import NAME, find_review_folder, identify_run, make_local_folder, open_store, refuse_older
 from ..review.web.app import build_app
 from ..review.web.process import Endpoint, check_host, format_address, listen, make_access, serve
 from ..runs import RunLock, read_run, refuse_existing
@@ -72,6 +72,9 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         with suppress(StorageError):  # the next review has another address then; nothing else is lost
             durable.write_text(folder / ADDRESS, f"{format_address(asked.endpoint, access.port)}\n")
         store = open_store(folder, identify_run(run))
+        with suppress(StorageError):  # it is written with the first answer then
+            durable.remove_leftovers(folder)
+            store.acknowledge()
         try:
             items = open_items(run)
             engine = Engine(items, encode_answers(items, store.answers()))
@@ -82,11 +85,14 @@ def run_review(run: Path, asked: Review) -> Reviewed:
             raise
         try:
             serve(build_app(desk, access), asked.endpoint, access, place, asked.say)
+            replaced = desk.find_replaced()
         finally:
             desk.close()
         if asked.export is not None:
             durable.make_folder(asked.export.parent)
             durable.write_bytes(asked.export, export_labels(items, engine.state, store.labels(), kind, store.event))
+        if replaced:
+            raise refuse_older(folder / NAME, replaced)
         return Reviewed(run, store.answered, store.skipped, store.event, asked.export)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import nn
 
 from ..data.images.pictures import thumbnail
@@ -20,6 +20,7 @@ from ..graph import Propagation, propagate
 from ..graph.label_matrix import check_labels
 from ..insights.compute import compute_insights
 from ..nets import build_network
+from ..nets.model import load_weights
 from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
@@ -257,7 +258,7 @@ class _Run:
             torch.manual_seed(torch_seed(self.settings.seed, stream))
             network = build_network(self.settings.network, self.image_input, len(self.task.class_names))
         if self.task.start_weights is not None:
-            network.load_state_dict(load(self.task.start_weights))
+            load_weights(network, self.task.start_weights, where="the run that is continued")
         return network
 
     def _describe(self, network: nn.Module, images: torch.Tensor) -> np.ndarray:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from ..errors import RunError
 
 INSIGHTS, MAP, GALLERY = "insights.json", "map.parquet", "gallery.parquet"
+LARGEST = 1e30  # of numbers: pictures calculate with their squares
 CERTAIN, DOUBTFUL, SUSPICIOUS = "certain", "doubtful", "suspicious"  # groups of a gallery
 
 
@@ -90,26 +91,68 @@ def gallery_bytes(tiles: Sequence[Tile]) -> bytes:
     return _parquet(pa.Table.from_pylist([asdict(tile) for tile in tiles], schema))
 
 
-def read_map(folder: str | Path) -> MapPoints | None:
-    """The map of a run; None where it has none. Raises RunError (K2) for a damaged file."""
-    table = _read(Path(folder) / MAP, [field.name for field in fields(MapPoints)])
-    return None if table is None else MapPoints(**{name: table[name].to_numpy() for name in table.column_names})
+def read_map(folder: str | Path, num_classes: int | None = None) -> MapPoints | None:
+    """The map of a run; None where it has none. num_classes: that labels are numbers of.
+
+    Raises RunError: K2 for a damaged file, K16 for one with other columns or values.
+    """
+    path = Path(folder) / MAP
+    table = _read(path, [field.name for field in fields(MapPoints)], MAP_TYPES)
+    if table is None:
+        return None
+    points = MapPoints(**{name: table[name].to_numpy() for name in table.column_names})
+    for name, most in (("x", LARGEST), ("y", LARGEST), ("certainty", 1 + 1e-6)):
+        _demand(path, name, np.abs(getattr(points, name)) <= most, f"numbers up to {most:g}")
+    _demand_classes(path, "label", points.label, -1, num_classes)
+    return points
 
 
-def read_gallery(folder: str | Path) -> list[Tile]:
-    """The rows worth looking at; none where the run has no gallery. Raises RunError (K2) for a damaged file."""
-    table = _read(Path(folder) / GALLERY, [field.name for field in fields(Tile)])
-    return [] if table is None else [Tile(**row) for row in table.to_pylist()]
+def read_gallery(folder: str | Path, num_classes: int | None = None) -> list[Tile]:
+    """The rows worth looking at; none where the run has no gallery. Groups of newer versions are left out.
+
+    Raises RunError: K2 for a damaged file, K16 for one with other columns or values.
+    """
+    path = Path(folder) / GALLERY
+    table = _read(path, [field.name for field in fields(Tile)], TILE_TYPES)
+    if table is None:
+        return []
+    for name, least in (("class_number", 0), ("label", -1), ("truth", -1)):
+        _demand_classes(path, name, table[name].to_numpy(), least, num_classes)
+    for name in ("certainty", "score"):
+        _demand(path, name, np.abs(table[name].to_numpy()) <= LARGEST, f"numbers up to {LARGEST:g}")
+    return [Tile(**row) for row in table.to_pylist() if row["group"] in (CERTAIN, DOUBTFUL, SUSPICIOUS)]
 
 
-def _read(path: Path, names: list[str]) -> pa.Table | None:
+def _read(path: Path, names: list[str], types: Sequence[pa.DataType]) -> pa.Table | None:
+    """A table of these columns and types, None where there is none. Only `image` may have nulls."""
     if not path.is_file():
         return None
     try:
-        return pq.read_table(path).select(names)
-    except (pa.ArrowException, OSError, KeyError) as error:
-        do = "`fewlabels verify` lists what changed"
-        raise RunError("K2", f"damaged table ({error})", where=path, do=do) from error
+        table = pq.read_table(path).select(names)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        what = f"damaged table ({' '.join(str(error).split())})"
+        raise RunError("K2", what, where=path, do="`fewlabels verify` lists what changed") from error
+    for name, kind in zip(names, types, strict=True):
+        if table[name].type != kind:
+            raise _misfit(path, name, f"is of {table[name].type}", str(kind))
+        if table[name].null_count and name != "image":
+            raise _misfit(path, name, "has nulls", "none")
+    return table
+
+
+def _demand_classes(path: Path, name: str, numbers: np.ndarray, least: int, num_classes: int | None) -> None:
+    most = np.iinfo(np.int64).max if num_classes is None else num_classes - 1
+    _demand(path, name, (numbers >= least) & (numbers <= most), f"numbers of classes, from {least} to {most}")
+
+
+def _demand(path: Path, name: str, fits: np.ndarray, expected: str) -> None:
+    if not fits.all():
+        raise _misfit(path, name, f"has {(~fits).sum():,} other values", expected)
+
+
+def _misfit(path: Path, name: str, came: str, expected: str) -> RunError:
+    what = f"not what a run has there: the column {name} {came}, expected {expected}"
+    return RunError("K16", what, where=path, do="fewlabels has not written it so: restore it from a copy, or run again")
 
 
 def _parquet(table: pa.Table) -> bytes:

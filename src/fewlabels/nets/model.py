@@ -5,7 +5,6 @@ torch, safetensors and Pillow are imported when they are needed, so that the nam
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, NumericsError, RunError, shown
-from ..runs import Run, is_finished, read_facts, read_run, verify_run
-from .settings import ImageInput, NetworkSettings
+from ..runs import Run, checks, demand_whole, is_finished, read_facts, read_run, schema
+from .settings import NAMED, ImageInput, NetworkSettings
 
 if TYPE_CHECKING:
     import torch
@@ -60,16 +59,8 @@ def read_model(run: str | Path | Run, *, teacher: bool | None = None) -> StoredM
         what = "a run without a teacher" if teacher and (folder / STUDENT).is_file() else "a run without a network"
         do = "give a finished run of train, demo or reproduce; for several seeds, one of its runs"
         raise ConfigError("C88", what, where=folder, do="leave out teacher=True" if "teacher" in what else do)
-    damaged = [problem for problem in verify_run(folder) if problem.name in (file, CONFIG)]
-    if damaged:
-        raise RunError("K2", f"damaged: {damaged[0].reason}", where=folder / damaged[0].name)
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        network, image_input = NetworkSettings(**config["network"]), ImageInput(**config["image_input"])
-        class_names = [str(name) for name in config["class_names"]]
-    except (KeyError, TypeError, json.JSONDecodeError) as problem:
-        what = f"not the description of a network ({type(problem).__name__}: {problem})"
-        raise RunError("K2", what, where=folder / CONFIG) from problem
+    demand_whole(folder, (file, CONFIG))
+    network, image_input, class_names = _read_config(folder / CONFIG)
     return StoredModel(
         weights=(folder / file).read_bytes(),
         network=network,
@@ -78,6 +69,24 @@ def read_model(run: str | Path | Run, *, teacher: bool | None = None) -> StoredM
         folder=folder,
         file=file,
     )
+
+
+def _read_config(path: Path) -> tuple[NetworkSettings, ImageInput, list[str]]:
+    """How the network is built, what goes in, and its classes.
+
+    Raises RunError: K2 where model.json is gone or damaged, K6 for settings of a newer version, K16 for other content.
+    """
+    if not path.is_file():
+        raise RunError("K2", "missing, and it says how the network is built", where=path, do=checks.VERIFY)
+    config = checks.read_object(path, schema.MODEL)
+    for part, check in (("network", schema.NETWORK), ("image_input", schema.IMAGE_INPUT)):
+        checks.demand_known(config[part], check, part, path)
+    try:
+        network, image_input = NetworkSettings(**config["network"]), ImageInput(**config["image_input"])
+    except ConfigError as problem:
+        what = f"not what a run has there: {problem.what}"
+        raise RunError("K16", what, where=path, do=checks.FOREIGN) from problem
+    return network, image_input, list(config["class_names"])
 
 
 def load_model(run: str | Path | Run, *, teacher: bool | None = None, device: str = "auto") -> Model:
@@ -107,21 +116,50 @@ def load_model(run: str | Path | Run, *, teacher: bool | None = None, device: st
 def _build(stored: StoredModel) -> torch.nn.Module:
     """The network with the weights of the run; none are downloaded. Raises RunError (K7) where they do not fit."""
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load
 
     from .builders import build_network
 
+    settings = replace(stored.network, pretrained=None)
+    arguments = settings, stored.image_input, len(stored.class_names)
+    where = stored.folder / stored.file
     with torch.random.fork_rng(devices=[]):
-        settings = replace(stored.network, pretrained=None)
-        network = build_network(settings, stored.image_input, len(stored.class_names))
-    try:
-        network.load_state_dict(load(stored.weights))
-    except (RuntimeError, SafetensorError) as error:
-        what = f"the weights do not fit the network as it is built now: {shown(error, 500)}"
-        do = "use the code and the versions that the run was made with"
-        raise RunError("K7", what, where=stored.folder / stored.file, do=do) from error
+        if settings.kind in NAMED:  # forged sizes would take all memory: without any, shapes are known as well
+            with torch.device("meta"):
+                _demand_shapes(build_network(*arguments), stored.weights, where)
+        network = build_network(*arguments)
+    load_weights(network, stored.weights, where)
     return network
+
+
+def _demand_shapes(network: torch.nn.Module, weights: bytes, where: Path) -> None:
+    there = {name: list(tensor.shape) for name, tensor in _read_weights(weights, where).items()}
+    now = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name in dict.fromkeys((*now, *there)):
+        if there.get(name) != now.get(name):
+            raise _misfit(f"{name} is {there.get(name, 'not')} there, {now.get(name, 'not')} in the network", where)
+
+
+def load_weights(network: torch.nn.Module, weights: bytes, where: object) -> None:
+    """Load the weights of a run, safetensors, into a network. Raises RunError (K7) where they do not fit it."""
+    try:
+        network.load_state_dict(_read_weights(weights, where))
+    except RuntimeError as error:
+        raise _misfit(" ".join(shown(error, 500).split()), where) from error
+
+
+def _read_weights(weights: bytes, where: object) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(weights)
+    except (SafetensorError, ValueError, KeyError, OverflowError) as error:
+        raise _misfit(f"they are no safetensors ({shown(error)})", where) from error
+
+
+def _misfit(what: str, where: object) -> RunError:
+    what = f"the weights do not fit the network as it is built now: {what}"
+    return RunError("K7", what, where=where, do="use the code and the versions that the run was made with")
 
 
 @dataclass(frozen=True, kw_only=True)

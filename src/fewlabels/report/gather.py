@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, shown
-from ..runs import Run, read_run
+from ..errors import ConfigError, RunError, shown
+from ..runs import Run, checks, read_run
 from .comparison import are_repeats, find_differences, find_doubles, merge_settings, merge_versions
 from .curves import Curve, make_curve_rows, read_curve
 from .insights import Galleries, Insights, make_component_rows, read_galleries, read_insights
@@ -173,7 +173,10 @@ def _expand_seeds(run: Run) -> list[Run]:
     if run.kind != "seeds":
         return [run]
     places = [run.folder / f"seed-{seed}" for seed in run.facts["seeds"]]
-    return [read_run(place) for place in places if place.exists()] or [run]  # the later ones may not have begun
+    runs = [read_run(place) for place in places if place.exists()]  # the later ones may not have begun
+    if nested := next((one for one in runs if one.kind == "seeds"), None):
+        raise RunError("K16", "several seeds within one seed", where=nested.folder, do=checks.FOREIGN)
+    return runs or [run]
 
 
 def _comparison(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[list[str]]:

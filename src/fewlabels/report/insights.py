@@ -82,7 +82,7 @@ def read_insights(run: Run, class_names: Sequence[str]) -> Insights:
     values = run.insights
     if not values:
         return Insights()
-    points = read_map(run.folder)
+    points = read_map(run.folder, len(class_names))
     shown = values.get("map")
     return Insights(
         reliability=Reliability(**values["reliability"]) if values.get("reliability") else None,
@@ -170,7 +170,7 @@ class Galleries:
 
 def read_galleries(run: Run, class_names: Sequence[str]) -> Galleries | None:
     """The galleries of a run, None for one without any. Raises RunError (K2) for a damaged table."""
-    tiles = read_gallery(run.folder)
+    tiles = read_gallery(run.folder, len(class_names))
     if not tiles:
         return None
     names = [*class_names, "none"]  # number -1 is the last

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ..runs import Run
+from ..errors import SHOWN_ROWS
+from ..runs import Run, schema
 from ..training.method_table import BY_NAME
 from .curves import Curve, is_known, pick_error
 
@@ -140,6 +141,8 @@ def write_sentence(runs: Sequence[Run], repeats: bool) -> str:
     if not repeats:
         return f"{len(runs)} runs that differ in their settings or data, side by side."
     results = runs[0].results
+    if runs[0].kind == "seeds":
+        return "None of the runs of this folder is there."
     if not results:
         return "This run has not ended: what is here is what it had written so far."
     labels = f"{results['num_labeled']:,} labels"
@@ -163,6 +166,9 @@ def _mean_error(runs: Sequence[Run], method: str) -> float | None:
 def list_warnings(run: Run, name: str) -> list[str]:
     """What deserves a look, each with the name of the run."""
     results, lines = run.results, []
+    if unknown := schema.find_unknown_settings(run.settings):
+        named = ", ".join(unknown[:SHOWN_ROWS]) + ", ..." * (len(unknown) > SHOWN_ROWS)
+        lines.append(f"It was made with settings that this version of fewlabels does not know: {named}.")
     if results.get("unreached"):
         lines.append(
             f"No label reaches {results['unreached']:,} of {results['num_rows']:,} rows. They have no label and "

@@ -17,7 +17,7 @@ from .engine.engine import Engine
 from .engine.solving import CannotSolve, EngineThread, Snapshot
 from .engine.state import SOURCES, RowQuery, State
 from .items import Items
-from .store.store import Answer, Change, Conflict, Event, Mark, Request, Reused, Store, Written
+from .store.store import Answer, Change, Conflict, Event, Mark, Replaced, Request, Reused, Store, Written
 from .store.writing import WriterThread
 from .web.requests import Refused
 
@@ -73,6 +73,19 @@ class Desk:
     @property
     def num_rows(self) -> int:
         return len(self._items.ids)
+
+    async def demand_answers(self) -> None:
+        """Raise Refused (W13) where the file of answers is not the one that was opened, or an older copy of it."""
+        if not self._store.is_untouched:
+            await _await_store(self._writer.read(self._store.demand_same))
+
+    def find_replaced(self) -> str:
+        """What is wrong with the file of answers, where it is no longer the one that was opened; empty where it is."""
+        try:
+            self._writer.read(self._store.demand_same).result()
+        except sqlite3.Error as problem:
+            return str(problem)
+        return ""
 
     def describe_session(self) -> dict[str, Any]:
         """What the page shows of the run, its classes and how far the review is."""
@@ -292,9 +305,13 @@ async def _await_store(future: Future[T]) -> T:
 
 
 def _refuse_unsaved(problem: Exception) -> Refused:
-    code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+    code = (getattr(problem, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) or isinstance(problem, StorageError):
         what = "not saved: the disk is full, or refuses to write. Make room; this page keeps your answers and sends"
         return Refused(507, "W12", f"{what} them again ({problem})")
+    if isinstance(problem, Replaced):
+        what = "not saved: another file lies in the place of the answers, or an older copy. Stop `fewlabels review`,"
+        do = "put the newest one back and start again"
+        return Refused(503, "W13", f"{what} {do}; this page keeps your answers ({problem})")
     what = "not saved: the file of answers is locked, moved, removed or damaged. Stop `fewlabels review`, look at it"
     return Refused(503, "W13", f"{what} and start again; this page keeps your answers ({problem})")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,9 +18,9 @@ from ..conventions import UNLABELED
 from ..data.tables.columns import Columns
 from ..data.tables.embeddings import EmbeddingSource, open_embeddings
 from ..data.tables.files import Table, plain_type
-from ..errors import ConfigError, FewlabelsError, RunError
+from ..errors import ConfigError, FewlabelsError, RunError, shown
 from ..graph import GraphSettings, Refinement
-from ..runs import Run, is_finished, read_run
+from ..runs import Run, checks, demand_whole, is_finished, read_run, schema
 from ..runs.table import GIVEN
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ DESCRIPTORS = "descriptors.npy"
 TABLE = "pseudo_labels.parquet"
 LONGEST_TEXT = 200  # characters of a metadata cell
 MOST_COLUMNS = 20
+NEEDED = checks.Record({"settings": checks.Record(needed=["graph"])}, needed=["class_names"])  # of run.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +66,12 @@ def open_items(folder: str | Path) -> Items:
     inputs = run.facts.get("source")
     if not isinstance(inputs, dict):
         raise _too_old(root)
-    names = [str(name) for name in run.facts["class_names"]]
+    checks.demand(run.facts, NEEDED, root / "run.json")
+    names = list(run.facts["class_names"])
+    demand_whole(root, (TABLE, DESCRIPTORS))
     ids, given = _read_rows(root / TABLE, names)
-    settings = read_graph_settings(run.settings["graph"])
+    settings = _read_settings(run, root / "run.json")
+    _demand_source(inputs, root / "run.json")
     if inputs["kind"] == "embeddings":
         opened = _open_embeddings(inputs, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)
@@ -81,9 +86,7 @@ def open_items(folder: str | Path) -> Items:
         )
     if not (root / DESCRIPTORS).is_file():
         raise _too_old(root)
-    values = np.load(root / DESCRIPTORS, mmap_mode="r", allow_pickle=False)
-    if len(values) != len(ids):
-        raise RunError("K2", f"{len(values)} descriptors of {len(ids)} rows", where=root / DESCRIPTORS)
+    values = _read_descriptors(root / DESCRIPTORS, len(ids))
     from ..data.images.pictures import open_pictures
 
     return Items(
@@ -118,23 +121,89 @@ def read_graph_settings(values: Mapping[str, Any]) -> GraphSettings:
     return GraphSettings(**known, refinement=Refinement(**refinement))
 
 
+def _read_settings(run: Run, path: Path) -> GraphSettings:
+    """Settings of the run's graph. Raises RunError: K6 for some of a newer version, K16 for values out of range."""
+    values = run.settings["graph"]
+    checks.demand_known(values, schema.GRAPH, "graph", path)
+    try:
+        return read_graph_settings(values)
+    except ConfigError as problem:
+        what = f"not what a run has there: settings.graph: {problem.what}"
+        raise RunError("K16", what, where=path, do=checks.FOREIGN) from problem
+
+
+def _demand_source(inputs: Mapping[str, Any], path: Path) -> None:
+    """Raise RunError: K6 for a kind of source that this version does not know, K16 for one that cannot be opened."""
+    checks.demand({"source": inputs}, checks.Record({"source": checks.Record(needed=["kind"])}), path)
+    kind = inputs["kind"]
+    if kind not in schema.SOURCES:
+        what = f"inputs of kind {shown(kind, 60)!r}, this version knows {', '.join(schema.SOURCES)}"
+        raise RunError("K6", what, where=path, do="upgrade, or use the version that wrote it")
+    checks.demand({"source": inputs}, checks.Record({"source": checks.Record(needed=schema.SOURCES[kind])}), path)
+
+
+def read_columns(values: Mapping[str, Any], path: Path) -> Columns:
+    """Names of columns as run.json holds them. Raises RunError (K6) for one that this version does not know."""
+    known = checks.Record(dict.fromkeys((one.name for one in fields(Columns)), schema.TEXT))
+    checks.demand_known(values, known, "source.columns", path)
+    return Columns.of_run(values)
+
+
+def _read_descriptors(path: Path, num_rows: int) -> NDArray[np.floating]:
+    """(n, d), not read into memory. Raises RunError: K2 for a damaged file, K16 for other shapes or types."""
+    try:
+        values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError, TokenError) as error:
+        what = f"no array of numbers ({' '.join(shown(error).split())})"
+        raise RunError("K2", what, where=path, do=checks.VERIFY) from error
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.ndim != 2 or not values.size:
+        came = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "several arrays"
+        what = f"not what a run has there: {came}, expected float32 of shape (rows, numbers)"
+        raise RunError("K16", what, where=path, do=checks.FOREIGN)
+    if len(values) != num_rows:
+        raise RunError("K16", f"{len(values)} descriptors of {num_rows} rows", where=path, do=checks.FOREIGN)
+    return values
+
+
 def _too_old(root: Path) -> ConfigError:
     what = "a run that does not say where its inputs are, or has no descriptors: it is of an earlier version"
     return ConfigError("C85", what, where=root, do="run the command again with this version, and review that run")
 
 
 def _read_rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The ids, and the class numbers of given labels, (n,), -1 for none."""
-    table = pq.read_table(path, columns=["id", "label", "source"])
-    codes = pc.fill_null(pc.index_in(table["label"], value_set=pa.array(names, pa.string())), UNLABELED)
-    is_given = pc.equal(table["source"], GIVEN).to_numpy()
+    """The ids, and the class numbers of given labels, (n,), -1 for none.
+
+    Raises RunError: K2 for a damaged table, K16 for one with other columns, rows or labels.
+    """
+    try:
+        table = pq.read_table(path).select(["id", "label", "source"])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        what = f"damaged table ({' '.join(shown(error).split())})"
+        raise RunError("K2", what, where=path, do=checks.VERIFY) from error
+    for name in table.column_names:
+        if not (pa.types.is_string(table[name].type) or pa.types.is_large_string(table[name].type)):
+            raise _misfit(path, f"the column {name} is of {table[name].type}, expected string")
+        if table[name].null_count and name != "label":
+            raise _misfit(path, f"the column {name} has nulls")
     ids: list[str] = table["id"].to_pylist()
-    return ids, np.where(is_given, codes.to_numpy(), UNLABELED).astype(np.int64)
+    if len(set(ids)) != len(ids) or not ids:
+        raise _misfit(path, f"{len(ids)} rows with {len(set(ids))} ids, expected one each, and a row at least")
+    places = pc.index_in(table["label"], value_set=pa.array(names, table["label"].type))
+    codes = pc.fill_null(places, UNLABELED).to_numpy()
+    is_given = pc.equal(table["source"], GIVEN).to_numpy()
+    if strange := int((is_given & (codes == UNLABELED)).sum()):
+        raise _misfit(path, f"{strange} given labels that are none of the classes of run.json")
+    return ids, np.where(is_given, codes, UNLABELED).astype(np.int64)
+
+
+def _misfit(path: Path, what: str) -> RunError:
+    return RunError("K16", f"not what a run has there: {what}", where=path, do=checks.FOREIGN)
 
 
 def _open_embeddings(inputs: Mapping[str, Any], ids: Sequence[str], root: Path) -> EmbeddingSource:
+    columns = read_columns(inputs["columns"], root / "run.json")
     try:
-        opened = open_embeddings(Path(inputs["path"]), Columns.of_run(inputs["columns"]))
+        opened = open_embeddings(Path(inputs["path"]), columns)
     except FewlabelsError as problem:
         what = f"the embeddings of this run cannot be opened again: {problem.what}"
         raise ConfigError("C86", what, where=inputs["path"], do="put them back where they were") from problem

@@ -25,7 +25,6 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +33,15 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from ..errors import ConfigError, RunError
+from ..errors import ConfigError, RunError, shown
 from ..insights.schema import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from ..notebook import count_text, html_table
 from ..storage import durable
 from ..storage.file_systems import warn_of_network
+from . import checks, schema
+from .foreign import describe_folder
 from .origin import versions
+from .schema import FORMAT
 from .table import FORMULA, PseudoLabelTable
 
 __all__ = [
@@ -52,7 +54,6 @@ __all__ = [
     "verify_run",
 ]
 
-FORMAT = 1
 EVENTS = "events.jsonl"
 RESUMED = "resumed.jsonl"
 DESCRIPTORS = "descriptors.npy"
@@ -78,10 +79,9 @@ def refuse_used_folder(folder: str | Path) -> None:
 def can_be_resumed(folder: Path) -> bool:
     """Whether an unfinished run is there that --resume goes on with; one of `propagate` is not."""
     try:
-        begun = json.loads((folder / "run.json").read_bytes())
-    except (OSError, ValueError):
+        return read_facts(folder)["kind"] != "propagate" and not is_finished(folder)
+    except (RunError, OSError):
         return False
-    return isinstance(begun, dict) and begun.get("kind") != "propagate" and not is_finished(folder)
 
 
 class RunWriter:
@@ -264,80 +264,133 @@ def is_finished(folder: str | Path) -> bool:
 
 
 def read_first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:
-    """The first `count` events of an unfinished run; what was written later may be torn. Raises RunError (K2)."""
+    """The first `count` events of an unfinished run; what was written later may be torn. Raises RunError: K2 for fewer
+    or damaged ones, K16 for what is no event.
+    """
     lines = _read_lines(Path(folder))
     if len(lines) < count:
         raise RunError("K2", f"{len(lines)} events, {count} expected", where=Path(folder) / EVENTS)
-    return _parse(lines[:count], Path(folder) / EVENTS)
+    return _read_events(lines[:count], Path(folder) / EVENTS)
 
 
 def _read_lines(folder: Path, name: str = EVENTS) -> list[str]:
     log = folder / name
-    return log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if log.is_file() else []
+    if not log.is_file():
+        return []
+    return list(io.StringIO(log.read_text(encoding="utf-8", errors="replace"), newline="\n"))  # at \n alone
 
 
-def _parse(lines: Sequence[str], log: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise RunError("K2", f"damaged line ({error})", where=log) from error
+def _read_events(lines: Sequence[str], log: Path) -> list[dict[str, Any]]:
+    events = []
+    for number, line in enumerate(lines, 1):
+        where = f"{log}:{number}"
+        values = checks.parse(line, where, "line")
+        checks.demand(values, schema.EVENT, where)
+        if (known := schema.EVENTS.get(values["event"])) is not None:
+            checks.demand(values, known, where)
+        events.append(values)
+    return events
 
 
-def _parse_whole(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _read_resumed(folder: Path) -> Iterator[dict[str, Any]]:
     """Lines that can be read: a note on a resume may be torn by the next kill, and no result depends on it."""
-    for line in lines:
-        with suppress(ValueError):
-            yield json.loads(line)
+    for number, line in enumerate(_read_lines(folder, RESUMED), 1):
+        where = f"{folder / RESUMED}:{number}"
+        try:
+            values = checks.parse(line, where)
+        except RunError:
+            continue
+        checks.demand(values, schema.RESUME, where)
+        yield values
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(
-            "K2", f"damaged JSON ({error})", where=path, do="`fewlabels verify` lists what changed"
-        ) from error
-
-
 def read_facts(folder: str | Path) -> dict[str, Any]:
-    """run.json alone, of a run finished or not. Raises RunError where it is not there (K4), damaged (K2) or of another
-    format (K6).
+    """run.json alone, of a run finished or not. Raises RunError where it is not there or is another tool's (K4),
+    damaged (K2), of another version (K6) or holds something else than fewlabels writes (K16).
     """
     root = Path(folder)
     if not is_begun(root):
-        raise RunError("K4", "not a run folder: there is no run.json", where=folder, do="give a folder that a run made")
-    facts: dict[str, Any] = _read_json(root / "run.json")
-    if facts.get("format") != FORMAT:
-        raise RunError(
-            "K6", f"run of format {facts.get('format')}, this version reads {FORMAT}", where=folder, do="upgrade"
-        )
+        what = f"not a run folder: there is no run.json{describe_folder(root)}"
+        raise RunError("K4", what, where=folder, do="give a folder that a run made")
+    path = root / "run.json"
+    facts: dict[str, Any] = checks.read_json(path)
+    if not isinstance(facts, dict) or "format" not in facts:
+        what = f"not a run of fewlabels: run.json has {_name_keys(facts)}{describe_folder(root)}"
+        raise RunError("K4", what, where=folder, do="give a folder that a run made")
+    checks.demand(facts, checks.Record({"format": schema.POSITIVE}), path)
+    if facts["format"] != FORMAT:
+        what = f"run of format {facts['format']}, this version reads {FORMAT}"
+        raise RunError("K6", what, where=folder, do=_upgrade(facts))
+    checks.demand(facts, schema.FACTS, path)
+    if facts["kind"] not in schema.KINDS:
+        what = f"run of kind {shown(facts['kind'], 60)!r}, this version knows {', '.join(schema.KINDS)}"
+        raise RunError("K6", what, where=folder, do=_upgrade(facts))
+    if facts["kind"] == "seeds":
+        checks.demand(facts, checks.Record(needed=["seeds"]), path)
     return facts
 
 
+def _name_keys(facts: object) -> str:
+    if not isinstance(facts, dict):
+        return f"{shown(repr(facts), 60)}, no object"
+    names = ", ".join(shown(key, 30) for key in list(facts)[:5])
+    return f"the keys {names}{', ...' * (len(facts) > 5)}" if facts else "no keys"
+
+
+def _upgrade(facts: dict[str, Any]) -> str:
+    """What to do about a run that another version wrote, which is named where the run says it."""
+    versions = facts.get("versions")
+    wrote = versions.get("fewlabels") if isinstance(versions, dict) else None
+    return f"upgrade: fewlabels {shown(wrote, 30)} wrote it" if isinstance(wrote, str) else "upgrade"
+
+
 def read_run(folder: str | Path) -> Run:
-    """Read a run folder, finished or not. Raises RunError where it is not one, or a file of it is damaged; every change
-    of a finished run counts as damage.
+    """Read a run folder, finished or not. Raises RunError where it is not one (K4, K6), or a file of it is damaged (K2)
+    or holds something else than fewlabels writes (K16); every change of a finished run counts as damage.
     """
     root = Path(folder)
     facts = read_facts(root)
-    if is_finished(root) and (problems := durable.verify(root, READ_BACK)):
-        do = "`fewlabels verify` lists all that changed; restore it from a copy, or run again"
-        raise RunError("K2", f"not as the run wrote it: {problems[0].reason}", where=root / problems[0].name, do=do)
-    results, insights = root / "results.json", root / INSIGHTS
+    demand_whole(root, READ_BACK)
+    results = _read_results(root, facts["kind"])
+    insights = checks.read_object(root / INSIGHTS, schema.INSIGHTS) if (root / INSIGHTS).is_file() else {}
+    if found := schema.find_contradiction(facts, results, insights):
+        raise checks.make_error(found[1], root / found[0])
     return Run(
-        root,
-        facts,
-        _parse(_read_lines(root), root / EVENTS),
-        _read_json(results) if results.is_file() else {},
-        list(_parse_whole(_read_lines(root, RESUMED))),
-        _read_json(insights) if insights.is_file() else {},
+        root, facts, _read_events(_read_lines(root), root / EVENTS), results, list(_read_resumed(root)), insights
     )
 
 
+def demand_whole(folder: Path, names: Sequence[str]) -> None:
+    """Raise RunError (K2) where one of these files of a finished run is not as the run wrote it."""
+    if is_finished(folder) and (problems := durable.verify(folder, names)):
+        do = "`fewlabels verify` lists all that changed; restore it from a copy, or run again"
+        where = folder / problems[0].name
+        raise RunError("K2", f"not as the run wrote it: {problems[0].reason}", where=where, do=do)
+
+
+def _read_results(folder: Path, kind: str) -> dict[str, Any]:
+    """results.json; empty where the run is unfinished."""
+    path = folder / "results.json"
+    if not path.is_file():
+        if is_finished(folder):
+            raise RunError("K16", "a finished run without results.json", where=folder, do=checks.FOREIGN)
+        return {}
+    return checks.read_object(path, schema.RESULTS_OF_SEEDS if kind == "seeds" else schema.RESULTS)
+
+
 def verify_run(folder: str | Path) -> list[durable.Problem]:
-    """Hash every file of the run in `folder` again. An empty list means that it is as it was written."""
-    return durable.verify(folder)
+    """Hash every file of the run in `folder` again. An empty list means that it is as it was written.
+
+    Raises RunError where it is no run, or an unfinished one (K4), or of another version (K6).
+    """
+    root = Path(folder)
+    if not is_finished(root):
+        read_facts(root)  # which says what it is, where it is no run
+    problems = durable.verify(root)
+    if not problems:
+        read_facts(root)
+    return problems

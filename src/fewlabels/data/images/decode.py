@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
@@ -235,13 +237,11 @@ def _check_start(file: BinaryIO) -> str:
 
 def _load_heif() -> None:
     """Let Pillow read HEIC. Raises BadImage where no package for it is installed."""
-    try:
-        import pillow_heif as heif
-    except ImportError:
-        try:
-            import pi_heif as heif  # the same without an encoder: docs/reliability.md
-        except ImportError as problem:
-            raise BadImage("a HEIC image; to read it, pip install 'fewlabels[heic]', or save it as JPEG") from problem
+    packages = ("pillow_heif", "pi_heif")  # the second is the same without an encoder: docs/reliability.md
+    found = next((name for name in packages if find_spec(name) is not None), None)
+    if found is None:
+        raise BadImage("a HEIC image; to read it, pip install 'fewlabels[heic]', or save it as JPEG")
+    heif = import_module(found)
     heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from ...errors import ConfigError, RunError, StorageError, shown
 from ...storage import durable
 from ...storage.file_systems import network_file_system
-from .store import Store
+from .acknowledged import NAME as ACKNOWLEDGED
+from .acknowledged import Acknowledged, Last
+from .store import Store, read_last
 
 NAME = "review.sqlite"
 APPLICATION = 0x464C5256  # "FLRV", in the header of the file
@@ -59,23 +61,54 @@ def make_local_folder(folder: Path) -> Path:
 def open_store(folder: Path, run: str) -> Store:
     """Open and check the answers in `folder`, or begin them there. run: identity of the run that they must be of.
 
-    Raises RunError C76 for a file of another version, C77 for answers to another run, C78 for a damaged file;
-    StorageError D1 where it cannot be opened.
+    Raises RunError C76 for a file of another version, C77 for answers to another run, C78 for a damaged file, C95 for
+    one that lacks answers which were acknowledged; StorageError D1 where it cannot be opened.
     """
     path = folder / NAME
+    known = read_acknowledged(folder)  # before the answers: somebody may be answering
+    if known is not None and known.number and not path.is_file():
+        raise refuse_older(path, f"it is gone, and {known.number} events were acknowledged")
     with _translate_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _set_up(connection)
             _check(connection, path, run)
             connection.execute("BEGIN")  # all that is read is of one moment, though somebody may be answering
-            store = Store(connection)
+            store = Store(connection, path)
             store.check()
+            if known is not None:
+                _demand_acknowledged(store.event, read_last(connection, known.number), known, path)
             connection.execute("COMMIT")
             return store
         except BaseException:
             connection.close()
             raise
+
+
+def read_acknowledged(folder: Path) -> Last | None:
+    """The last event that was acknowledged; None for a review that does not know. Raises RunError (C95)."""
+    file = Acknowledged(folder)
+    try:
+        return file.read()
+    except ValueError as problem:
+        raise refuse_older(folder / NAME, f"{file.path.name} beside it is damaged ({problem})") from problem
+
+
+def _demand_acknowledged(event: int, there: Last, known: Last, path: Path) -> None:
+    if event < known.number:
+        what = f"it ends at event {event}, and {known.number} were acknowledged: it is an older copy"
+        raise refuse_older(path, what)
+    if known.number and there != known:
+        raise refuse_older(path, f"event {known.number} in it is not the one that was acknowledged: it is another copy")
+
+
+def refuse_older(path: Path, what: str) -> RunError:
+    """The error of a file of answers that lacks some that were acknowledged."""
+    do = (
+        f"nothing was changed. Put the newest {path.name} back, or {path.parent.name}/ as a whole; to go on from this "
+        f"one and lose the answers since, remove {path.parent.name}/{ACKNOWLEDGED}"
+    )
+    return RunError("C95", f"answers are missing: {what}", where=path, do=do)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 events   one for each request: client, seq, kind, digest of what was asked, time, how many rows were answered after it
 changes  what it did to each row: the state before and after. Never changed, never removed (triggers see to it).
 
+acknowledged, beside it, has the last event that a page was told is saved (acknowledged.py).
+
 The state of a row is that of its last change. A row's version counts its changes; UNIQUE(row, version) makes a lost
 update impossible even if two programs should write. UNIQUE(client, seq) makes a retry harmless.
 """
@@ -11,13 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
+from pathlib import Path
 from typing import Literal
+
+from .acknowledged import Acknowledged, Last
 
 Action = Literal["label", "skip", "clear"]
 EVENTS = """
@@ -123,6 +129,10 @@ class Reused:
     """Nothing was written: client and seq belong to another request."""
 
 
+class Replaced(sqlite3.DatabaseError):
+    """The file of answers was replaced by another one, such as an older copy of it."""
+
+
 Outcome = Written | Conflict | Reused
 
 
@@ -130,16 +140,24 @@ class Store:
     """The answers of one review. One thread at a time may write; `marks`, `event` and `answered` may be read by others.
 
     Raises sqlite3.Error where the file cannot be written or read; nothing of that call is then acknowledged, and what
-    is known is read again from the file before the next one.
+    is known is read again from the file before the next one. Raises Replaced, which is one, where the file is no longer
+    the one that was opened, or no longer has what was acknowledged.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """connection: to a file whose tables exist (file.open_store). Raises ValueError where they contradict."""
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        """connection: to the file at `path`, whose tables exist (file.open_store).
+
+        Raises ValueError where they contradict.
+        """
+        self._connection, self._path = connection, path
+        self._acknowledged = Acknowledged(path.parent)
+        self._seen = self._stamp()
+        self._data_version = self._read_data_version()
         self.marks: dict[int, Mark] = {}
         self.event = 0
         self.answered = 0
         self.skipped = 0
+        self._last = Last(0, "")
         self._is_known = False
         self._read_state()
 
@@ -168,13 +186,61 @@ class Store:
                 raise ValueError(f"event {event} is not what was sent")
 
     def write(self, requests: Sequence[Request]) -> list[Outcome]:
-        """Carry out requests in order, each whole or not at all. They are on disk when this returns."""
-        self._read_state()
+        """Carry out requests in order, each whole or not at all. They are on disk when this returns; `acknowledge`
+        before anybody hears of them.
+        """
         with self._transaction():
+            self._demand_history()
+            self._read_state()
             draft = _Draft(self)
             outcomes = [self._carry_out(request, draft) for request in requests]
         draft.take_effect()
+        self._seen = self._stamp()
         return outcomes
+
+    def acknowledge(self) -> None:
+        """Have on disk that all events up to the last one are acknowledged. Raises StorageError."""
+        self._acknowledged.write(self._last)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody but this store seems to have written the file: a look at its name, size and time alone."""
+        return self._seen == self._stamp()
+
+    def demand_same(self) -> None:
+        """Raise Replaced where the file is another one, or lacks what was acknowledged, sqlite3.Error where it is
+        damaged. To be called where it is not untouched.
+        """
+        now = self._stamp()
+        if self._seen is None or now is None or now[:2] != self._seen[:2]:
+            raise Replaced("another file is there under its name" if now else "it was moved or removed")
+        self._demand_history()
+        self._seen = now
+
+    def _demand_history(self) -> None:
+        """Where another connection has written since the last look, or the file was overwritten: all that is known must
+        be there still. It is then read again.
+        """
+        now = self._read_data_version()
+        if now == self._data_version:
+            return
+        if self._last.number and read_last(self._connection, self._last.number) != self._last:
+            raise Replaced(f"event {self._last.number}, which was acknowledged, is no longer in it")
+        self._data_version, self._is_known = now, False
+
+    def _read_data_version(self) -> int:
+        """A number that changes with each commit of others to the file."""
+        self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # which looks at the file
+        (found,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(found)
+
+    def _stamp(self) -> tuple[int, int, int, int] | None:
+        """What changes with the file; None where it is not there."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def history(self, first: int, count: int, row: int | None = None) -> tuple[int, list[Event]]:
         """(number of events, `count` of them from the `first` newest on, the newest first). row: those of one row."""
@@ -224,10 +290,9 @@ class Store:
             draft.change(change)
         draft.event += 1
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._connection.execute(
-            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (draft.event, request.client, request.seq, request.kind, request.digest, at, undone, draft.answered),
-        )
+        event = (draft.event, request.client, request.seq, request.kind, request.digest, at, undone, draft.answered)
+        self._connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event)
+        draft.last = _identify(event)
         self._connection.executemany(
             "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(draft.event, c.row, c.after.version, *_to_columns(c.before), *_to_columns(c.after)) for c in changes],
@@ -257,7 +322,7 @@ class Store:
                 raise ValueError(f"event {event} does not follow from those before it (row {change.row})")
             marks[change.row] = change.after
         (last,) = self._connection.execute("SELECT coalesce(max(event), 0) FROM events").fetchone()
-        self.marks, self.event = marks, last
+        self.marks, self.event, self._last = marks, last, read_last(self._connection, last)
         self.answered = sum(mark.label is not None for mark in marks.values())
         self.skipped = sum(mark.skipped for mark in marks.values())
         self._is_known = True
@@ -269,6 +334,7 @@ class _Draft:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.event, self.answered, self.skipped = store.event, store.answered, store.skipped
+        self.last = store._last
         self._marks: dict[int, Mark] = {}
 
     def mark(self, row: int) -> Mark:
@@ -282,6 +348,20 @@ class _Draft:
     def take_effect(self) -> None:
         self._store.marks.update(self._marks)
         self._store.event, self._store.answered, self._store.skipped = self.event, self.answered, self.skipped
+        self._store._last = self.last
+
+
+def _identify(event: tuple[object, ...]) -> Last:
+    """A row of the table `events` as what it is."""
+    number = event[0]
+    assert isinstance(number, int)
+    return Last(number, hashlib.sha256(json.dumps(event).encode()).hexdigest())
+
+
+def read_last(connection: sqlite3.Connection, number: int) -> Last:
+    """The event of that number; Last(0, ...) where there is none."""
+    found = connection.execute("SELECT * FROM events WHERE event = ?", (number,)).fetchone()
+    return _identify(found or (0,))
 
 
 def _to_answer(change: Change) -> Answer:

@@ -1,7 +1,8 @@
 """The one thread that writes answers. All requests that wait go to the disk in one transaction.
 
-A flush to disk takes milliseconds, sometimes a tenth of a second; so two hundred writers at once wait for two or three
-of them, not for two hundred. Each request is still whole or absent, and is answered after the commit.
+A flush to disk takes milliseconds, sometimes a tenth of a second; so two hundred writers at once wait for a few of
+them, not for two hundred. Each request is still whole or absent, and is answered after the commit, and after the number
+of its event is in the file beside the answers.
 """
 
 from __future__ import annotations
@@ -52,13 +53,15 @@ class WriterThread:
             return
         try:
             outcomes = self._store.write([request for request, _ in some])
+            for (request, _), outcome in zip(some, outcomes, strict=True):
+                if isinstance(outcome, Written) and outcome.is_new:
+                    self._on_written(request, outcome)
+            self._store.acknowledge()
         except Exception as problem:  # noqa: BLE001  whatever it is, each of them must hear of it
             for _, future in some:
                 if future.set_running_or_notify_cancel():  # False: its client went away
                     future.set_exception(problem)
             return
-        for (request, future), outcome in zip(some, outcomes, strict=True):
-            if isinstance(outcome, Written) and outcome.is_new:
-                self._on_written(request, outcome)
+        for (_, future), outcome in zip(some, outcomes, strict=True):
             if future.set_running_or_notify_cancel():
                 future.set_result(outcome)

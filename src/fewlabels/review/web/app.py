@@ -6,7 +6,7 @@ import re
 from importlib import resources
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query
+from fastapi import Depends, FastAPI, Path, Query
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -50,7 +50,14 @@ def build_app(desk: Desk, access: Access) -> Guard:
 
 def build_api(desk: Desk) -> FastAPI:
     """The routes, without those checks."""
-    app = FastAPI(title="fewlabels review", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="fewlabels review",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(desk.demand_answers)],
+    )
     app.add_exception_handler(Refused, _answer_refused)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)

@@ -1,0 +1,386 @@
+"""What the JSON files of a run folder hold: the one place that says so.
+
+Known keys are held to it wherever a run is read; unknown ones are left alone, since newer versions add some. Unknown
+settings are told, for they may change what a run means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .checks import Kind, Many, Maybe, Misfit, Named, Record, find_unknown
+
+FORMAT = 1
+KINDS = ("train", "propagate", "seeds")
+LARGEST = 2.0**53  # of counts; above, floats are not exact
+MOST_NUMBER = 1e30  # of other numbers: pictures calculate with their squares
+
+
+# Kinds
+
+
+def _is_whole(value: object, least: int, most: float) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value.encode()) <= 4096 and "\0" not in value
+
+
+def _is_range(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(_is_whole(one, 0, 65535) for one in value)
+
+
+def _is_distinct(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value) and len(set(value)) == len(value) > 0
+
+
+TEXT = Kind("text", lambda value: isinstance(value, str))
+PATH = Kind("a path", _is_path)
+BOOL = Kind("true or false", lambda value: isinstance(value, bool))
+COUNT = Kind("a whole number from 0 up", lambda value: _is_whole(value, 0, LARGEST))
+POSITIVE = Kind("a whole number from 1 up", lambda value: _is_whole(value, 1, LARGEST))
+CLASS = Kind("the number of a class, or -1", lambda value: _is_whole(value, -1, LARGEST))
+SEED = Kind("a whole number from 0 up to 2^63 - 1", lambda value: _is_whole(value, 0, 2**63 - 1))
+NUMBER = Kind("a finite number", lambda value: _is_number(value, -MOST_NUMBER, MOST_NUMBER))
+AMOUNT = Kind("a finite number from 0 up", lambda value: _is_number(value, 0, MOST_NUMBER))
+SHARE = Kind("a share from 0 to 1", lambda value: _is_number(value, 0, 1 + 1e-6))
+PERCENT = Kind("a percentage", lambda value: _is_number(value, 0, 100 + 1e-4))
+CLASS_NAMES = Kind("a list of distinct class names", _is_distinct)
+RECALL = Kind("a number or text", lambda value: isinstance(value, str) or _is_number(value, 0, 1))
+PRIOR = Kind(
+    "'labels', 'uniform' or a share of each class",
+    lambda value: (
+        value in ("labels", "uniform") or (isinstance(value, list) and all(_is_number(one, 0, 1) for one in value))
+    ),
+)
+
+
+# run.json
+
+GRAPH = Record(
+    {
+        "n_neighbors": POSITIVE,
+        "gamma": AMOUNT,
+        "alpha": SHARE,
+        "max_steps": Maybe(POSITIVE),
+        "tol": SHARE,
+        "mode": TEXT,
+        "allow_empty_classes": BOOL,
+        "max_zero_share": SHARE,
+        "metric": TEXT,
+        "recall": Maybe(RECALL),
+        "seed": SEED,
+        "precision": TEXT,
+        "refinement": Record({"centre_sources": BOOL, "prior": Maybe(PRIOR), "calibrate": BOOL}),
+        "drop_bad_rows": BOOL,
+    }
+)
+NETWORK = Record(
+    {
+        "name": TEXT,
+        "heads": POSITIVE,
+        "unit_descriptor": BOOL,
+        "dropout": Maybe(SHARE),
+        "width": Maybe(POSITIVE),
+        "first_stride": Maybe(POSITIVE),
+        "pretrained": Maybe(BOOL),
+    }
+)
+PHASE = Record(
+    {
+        "method": TEXT,
+        "epochs": COUNT,
+        "learning_rate": AMOUNT,
+        "batch_labeled": POSITIVE,
+        "batch_unlabeled": COUNT,
+    },
+    needed=("method", "epochs"),
+)
+AUGMENT = Record({"translate": AMOUNT, "flip": BOOL, "rotate": AMOUNT, "stretch": SHARE, "pad": TEXT, "sampling": TEXT})
+OPTIMIZATION = Record(
+    {
+        "optimizer": TEXT,
+        "momentum": SHARE,
+        "weight_decay": AMOUNT,
+        "schedule": TEXT,
+        "cosine_stretch": AMOUNT,
+        "rampup_epochs": COUNT,
+        "rampdown_epochs": COUNT,
+        "clip_norm": Maybe(AMOUNT),
+    }
+)
+CONSISTENCY = Record(
+    {"weight": AMOUNT, "rampup_epochs": COUNT, "ema_decay": SHARE, "logit_distance": AMOUNT, "memory": SHARE}
+)
+SETTINGS = Record(
+    {
+        "phases": Many(PHASE),
+        "network": NETWORK,
+        "graph": GRAPH,
+        "augment": AUGMENT,
+        "optimization": OPTIMIZATION,
+        "consistency": CONSISTENCY,
+        "seed": SEED,
+        "recipe": TEXT,  # of several seeds, whose runs have the settings themselves
+    }
+)
+SOURCE = Record(
+    {
+        "kind": TEXT,
+        "path": PATH,
+        "labels": Maybe(TEXT),
+        "columns": Record(
+            {
+                **dict.fromkeys(("id", "embedding", "label"), TEXT),
+                **dict.fromkeys(("features", "ignore"), Many(TEXT)),
+                "rows_from": Maybe(COUNT),
+                "rules": POSITIVE,
+            }
+        ),
+        "name": TEXT,
+        "data": Maybe(PATH),
+        "accept_truncated": BOOL,
+        "max_pixels": POSITIVE,
+        "folders": Named(TEXT),
+        "pixel_range": Maybe(Kind("a lowest and a highest value", _is_range)),
+    }
+)
+SOURCES = {  # what each kind of source needs to be opened again
+    "images": ("path",),
+    "embeddings": ("path", "columns"),
+    "dataset": ("name", "data"),
+    "digits": (),
+}
+IDENTITY = Record({"data": Named(Maybe(TEXT)), "versions": Named(TEXT)})
+FACTS = Record(
+    {
+        "format": POSITIVE,
+        "kind": TEXT,
+        "command": Many(TEXT),
+        "started": TEXT,
+        "versions": Named(TEXT),
+        "settings": SETTINGS,
+        "title": TEXT,
+        "seed": SEED,
+        "seeds": Many(SEED),
+        "class_names": CLASS_NAMES,
+        "device": TEXT,
+        "speed": TEXT,
+        "precision": TEXT,
+        "threads": POSITIVE,
+        "processes": POSITIVE,
+        "identity": Maybe(IDENTITY),
+        "source": Maybe(SOURCE),
+        "continued_from": Maybe(Record({"run": TEXT, "file": TEXT, "sha256": TEXT})),
+        "options": Maybe(Named(Kind("any value", lambda value: True))),
+    },
+    needed=("format", "kind", "command", "started", "versions", "settings"),
+)
+
+# events.jsonl and resumed.jsonl
+
+EPOCH = Record(
+    {
+        "phase": TEXT,
+        "phase_index": COUNT,
+        "epoch": COUNT,
+        "steps": COUNT,
+        "learning_rate": Maybe(AMOUNT),
+        "consistency_weight": Maybe(AMOUNT),
+        "loss": Maybe(NUMBER),
+        "seconds": AMOUNT,
+        "test_error": Maybe(PERCENT),
+        "teacher_test_error": Maybe(PERCENT),
+        "pseudo_label_accuracy": Maybe(PERCENT),
+        "mean_certainty": Maybe(SHARE),
+        "certainty_right": Maybe(SHARE),
+        "certainty_wrong": Maybe(SHARE),
+        "unreached": COUNT,
+        "components": COUNT,
+        "solver_steps": Many(COUNT),
+        "solver_residual": Many(AMOUNT),
+        "class_counts": Many(COUNT),
+    },
+    needed=("phase", "phase_index", "epoch", "steps", "test_error", "teacher_test_error"),
+)
+EVENT = Record({"event": TEXT}, needed=("event",))
+EVENTS = {
+    "epoch": EPOCH,
+    "guard": Record({"guard": TEXT, "message": TEXT}, needed=("message",)),
+    "stage": Record({"name": TEXT, "seconds": AMOUNT}),
+    "start": Record(dict.fromkeys(("num_rows", "num_labeled", "num_classes", "num_test"), COUNT)),
+}
+RESUME = Record({"when": TEXT, "step": COUNT, "differences": Many(TEXT)}, needed=("step", "differences"))
+
+# results.json
+
+HISTOGRAM = Record(
+    {"edges": Many(SHARE), "all": Many(COUNT), "right": Maybe(Many(COUNT)), "wrong": Maybe(Many(COUNT))},
+    needed=("edges", "all"),
+    equal=(("all", "right", "wrong"),),
+)
+SUSPICIOUS = Record(
+    {"num_labelled": COUNT, "num_checked": COUNT, "num_contradicted": COUNT}, needed=("num_checked", "num_contradicted")
+)
+HEALTH = ("num_nodes", "num_edges", "num_components", "num_isolated", "degree_min", "degree_max")
+RESULTS = Record(
+    {
+        "class_names": CLASS_NAMES,
+        **dict.fromkeys(("num_rows", "num_labeled", "num_test", "num_rejected", "unreached", "tied"), COUNT),
+        "notes": Named(COUNT),
+        "class_counts": Maybe(
+            Record(
+                {"given": Many(COUNT), "propagated": Many(COUNT)},
+                ("given", "propagated"),
+                {},
+                [("given", "propagated")],
+            )
+        ),
+        **dict.fromkeys(("pseudo_label_accuracy_first", "pseudo_label_accuracy_last"), Maybe(PERCENT)),
+        **dict.fromkeys(("certainty", "certainty_auroc", "certainty_ece"), Maybe(SHARE)),
+        **dict.fromkeys(("certainty_right_first", "certainty_wrong_first"), Maybe(SHARE)),
+        **dict.fromkeys(("certainty_right", "certainty_wrong"), Maybe(SHARE)),
+        "certainty_histogram": Maybe(HISTOGRAM),
+        "graph": Record({**dict.fromkeys(HEALTH, COUNT), "degree_median": AMOUNT}),
+        "solver": Record(
+            {"steps": Many(COUNT), "residual": Many(AMOUNT), "converged": Many(BOOL)},
+            needed=("steps", "residual", "converged"),
+            equal=(("steps", "residual", "converged"),),
+        ),
+        "recall": Maybe(PERCENT),
+        "leave_one_out": Maybe(SUSPICIOUS),
+        "refined": Maybe(
+            Record({"temperature": Maybe(NUMBER), "num_held_out": Maybe(COUNT)}, ("temperature", "num_held_out"))
+        ),
+        "wall_seconds": AMOUNT,
+        "peak_memory_mib": Maybe(AMOUNT),
+    },
+    needed=("num_rows", "num_labeled", "unreached"),
+    endings={"_error": Maybe(PERCENT)},
+)
+SUMMARY = Record(
+    {"values": Many(Maybe(NUMBER)), "mean": Maybe(NUMBER), "std": Maybe(NUMBER)}, ("values", "mean", "std")
+)
+RESULTS_OF_SEEDS = Record({"seeds": Many(SEED), "table": Named(SUMMARY)}, needed=("seeds", "table"))
+
+# insights.json
+
+INSIGHTS = Record(
+    {
+        "reliability": Maybe(
+            Record(
+                {
+                    "num_rows": COUNT,
+                    "edges": Many(SHARE),
+                    "count": Many(COUNT),
+                    "right": Many(Maybe(SHARE)),
+                    "certainty": Many(Maybe(SHARE)),
+                    "auroc": Maybe(SHARE),
+                    "ece": SHARE,
+                },
+                needed=("num_rows", "edges", "count", "right", "certainty", "auroc", "ece"),
+                equal=(("count", "right", "certainty"),),
+            )
+        ),
+        "confusion": Maybe(
+            Record(
+                {
+                    "num_rows": COUNT,
+                    "num_wrong": COUNT,
+                    "counts": Maybe(Many(Many(COUNT))),
+                    "pairs": Many(Many(CLASS, 3)),
+                },
+                needed=("num_rows", "num_wrong", "counts", "pairs"),
+            )
+        ),
+        "degrees": Maybe(Record({"edges": Many(COUNT), "counts": Many(COUNT)}, needed=("edges", "counts"))),
+        "components": Maybe(
+            Record(
+                {"largest": Many(COUNT), "num_without_label": COUNT, "rows_without_label": COUNT},
+                needed=("largest", "num_without_label", "rows_without_label"),
+            )
+        ),
+        "map": Maybe(Record({"method": TEXT, "num_rows": COUNT, "num_shown": COUNT}, needed=("method", "num_rows"))),
+        "suspicious": Maybe(SUSPICIOUS),
+    }
+)
+
+# model.json
+
+IMAGE_INPUT = Record(
+    {
+        "channels": POSITIVE,
+        "size": POSITIVE,
+        "mean": Many(NUMBER),
+        "std": Many(NUMBER),
+        "pixel_range": Maybe(Kind("a lowest and a highest value", _is_range)),
+    },
+    needed=("channels", "size"),
+)
+MODEL = Record(
+    {
+        "network": NETWORK,
+        "image_input": IMAGE_INPUT,
+        "class_names": CLASS_NAMES,
+    },
+    needed=("network", "image_input", "class_names"),
+)
+
+
+# All files of a run together
+
+
+def find_contradiction(
+    facts: Mapping[str, Any], results: Mapping[str, Any], insights: Mapping[str, Any]
+) -> tuple[str, Misfit] | None:
+    """The first place where files that are as described contradict each other or themselves, and its file's name."""
+    names = facts.get("class_names", results.get("class_names"))
+    number = None if names is None else len(names)
+    if results and results.get("class_names", names) != names:
+        return "results.json", Misfit("class_names", "another list", "that of run.json")
+    for file, at, found, expected in (
+        ("results.json", "class_counts.given", _length(results, "class_counts", "given"), number),
+        ("results.json", "certainty_histogram.edges", *_bins(results.get("certainty_histogram"), "edges", "all")),
+        ("insights.json", "reliability.edges", *_bins(insights.get("reliability"), "edges", "count")),
+        ("insights.json", "degrees.edges", *_bins(insights.get("degrees"), "edges", "counts")),
+    ):
+        if found is not None and expected is not None and found != expected:
+            return file, Misfit(at, f"a list of {found}", f"one of {expected}")
+    misfit = _check_confusion(insights.get("confusion"), number)
+    return None if misfit is None else ("insights.json", misfit)
+
+
+def _length(values: Mapping[str, Any], *keys: str) -> int | None:
+    found: Any = values
+    for key in keys:
+        found = (found or {}).get(key)
+    return None if found is None else len(found)
+
+
+def _bins(values: Mapping[str, Any] | None, edges: str, counts: str) -> tuple[int | None, int | None]:
+    """How many edges there are, and how many there must be."""
+    return (None, None) if not values else (len(values[edges]), len(values[counts]) + 1)
+
+
+def _check_confusion(values: Mapping[str, Any] | None, num_classes: int | None) -> Misfit | None:
+    if not values:
+        return None
+    most = -1 if num_classes is None else num_classes - 1
+    for place, (true, said, count) in enumerate(values["pairs"]):
+        if not 0 <= true <= most or said > most or count < 0:
+            return Misfit(f"confusion.pairs[{place}]", f"[{true}, {said}, {count}]", "true class, label or -1, rows")
+    counts = values["counts"]
+    if counts is not None and [len(row) for row in counts] != [most + 2] * (most + 1):
+        return Misfit("confusion.counts", "of another size", f"{most + 1} lists of {most + 2}")
+    return None
+
+
+def find_unknown_settings(settings: Mapping[str, Any]) -> list[str]:
+    """Settings that this version does not know, dotted: they may change what the run means."""
+    return list(find_unknown(settings, SETTINGS, ""))
