@@ -18,6 +18,15 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
+def children():
+    """Runs training jobs in processes of their own: `children.run(folder, pair=..., ...)`."""
+    from tests.training.children import Children  # only where it is asked for
+
+    with Children() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def data_sets() -> Path:
     """The folder with cifar10/ and cifar100/; tests that ask for it are skipped where it is absent."""
     folder = Path(os.environ.get("FEWLABELS_DATA", ""))

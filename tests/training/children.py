@@ -70,7 +70,8 @@ class Children:
             graph. rows: of the task. size: number of processes, which wait `timeout` seconds for each other.
         kill: [rank, seconds], SIGKILL then. at: [stage, number, signal], which the first process sends itself when it
             enters the stage for the number-th time. call: number of the call that changes the disk before which it
-            kills itself. error: [number of the call that fails, errno]. patience: seconds after which all are killed.
+            kills itself. error: [number of the call that fails, errno]. What is left when all others have ended, and
+            is stopped, is killed.
         logs: where the processes' stderr is kept meanwhile; beside the folder without it.
         fault: a name of FAULTS. report: draw the real one. noted: tell hashes of weights and targets. plain: train a
             network without dropout and batch norm.
@@ -188,6 +189,7 @@ def attended(job):
         pids.append(forked(job if rank == 0 else job | {"at": None, "call": None}, rank, stages[-1], logs[rank], port))
     rank_killed, moment = job.get("kill", (None, 0))
     status: dict[int, int] = {}
+    stopped: set[int] = set()
     last = [began] * size
     while len(status) < size:
         now = time.monotonic()
@@ -196,10 +198,13 @@ def attended(job):
                 os.kill(pids[rank_killed], signal.SIGKILL)
             rank_killed = None
         for rank in set(range(size)) - set(status):
-            if now - began > job.get("patience", LATEST):
+            if now - began > LATEST or len(status) + len(stopped) == size:
                 os.kill(pids[rank], signal.SIGKILL)
-            found, how = os.waitpid(pids[rank], os.WNOHANG)
-            if found:
+            found, how = os.waitpid(pids[rank], os.WNOHANG | os.WUNTRACED)
+            if found and os.WIFSTOPPED(how):
+                stopped.add(rank)
+            elif found:
+                stopped.discard(rank)
                 status[rank], last[rank] = os.waitstatus_to_exitcode(how), time.monotonic()
         time.sleep(0.0005)
     sent = stages[0].signalled()
