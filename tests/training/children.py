@@ -176,21 +176,9 @@ def free_port():
         return one.getsockname()[1]
 
 
-def attended(job):
-    """Start a job's processes, kill one if that was asked for, and wait for all."""
-    size, stages = job.get("size", 1), []
-    port = free_port() if "size" in job else 0
-    logs = [f"{job.get('logs', job['folder'])}-{rank}.err" for rank in range(size)]
-    for log in logs:
-        Path(log).touch()
-    began, pids = time.monotonic(), []
-    for rank in range(size):
-        stages.append(Stage())
-        pids.append(forked(job if rank == 0 else job | {"at": None, "call": None}, rank, stages[-1], logs[rank], port))
-    rank_killed, moment = job.get("kill", (None, 0))
-    status: dict[int, int] = {}
-    stopped: set[int] = set()
-    last = [began] * size
+def wait_for(pids, began, rank_killed, moment):
+    """(rank -> exit status, when each ended) of processes, one of which is killed `moment` seconds after they began."""
+    size, status, last, stopped = len(pids), {}, [began] * len(pids), set()
     while len(status) < size:
         now = time.monotonic()
         if now - began >= moment and rank_killed is not None:
@@ -207,6 +195,21 @@ def attended(job):
                 stopped.discard(rank)
                 status[rank], last[rank] = os.waitstatus_to_exitcode(how), time.monotonic()
         time.sleep(0.0005)
+    return status, last
+
+
+def attended(job):
+    """Start a job's processes, kill one if that was asked for, and wait for all."""
+    size, stages = job.get("size", 1), []
+    port = free_port() if "size" in job else 0
+    logs = [f"{job.get('logs', job['folder'])}-{rank}.err" for rank in range(size)]
+    for log in logs:
+        Path(log).touch()
+    began, pids = time.monotonic(), []
+    for rank in range(size):
+        stages.append(Stage())
+        pids.append(forked(job if rank == 0 else job | {"at": None, "call": None}, rank, stages[-1], logs[rank], port))
+    status, last = wait_for(pids, began, *job.get("kill", (None, 0)))
     sent = stages[0].signalled()
     errors = [Path(log).read_text() for log in logs]
     for log in logs:
