@@ -1,5 +1,6 @@
 """Shared by all tests: where the real data sets are; which fault lane a test belongs to, and what it counts."""
 
+import importlib
 import os
 from pathlib import Path
 
@@ -24,6 +25,14 @@ def children():
 
     with Children() as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def blank_pictures():
+    """Reports whose pictures are not drawn: that takes longer than all the rest of a short run. tests/report draws."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("fewlabels.report.render"), "png", lambda figure: b"")
+        yield
 
 
 @pytest.fixture(scope="session")

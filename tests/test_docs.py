@@ -91,6 +91,7 @@ LABELS = {
 }
 
 
+@pytest.mark.usefixtures("blank_pictures")
 @pytest.mark.filterwarnings("ignore::fewlabels.errors.FewlabelsWarning")
 def test_the_commands_of_the_readme_run(newcomer, capsys):
     Path("labels.csv").write_text(LABELS["photos"])

@@ -39,6 +39,11 @@ WRITTEN = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def pictures():
+    """They are drawn."""
+
+
 @pytest.fixture(scope="module")
 def whole(stripes, tmp_path_factory):
     """A run's folder, which nobody changes, and its results."""
