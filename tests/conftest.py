@@ -29,9 +29,13 @@ def children():
 
 @pytest.fixture(scope="module")
 def blank_pictures():
-    """Reports whose pictures are not drawn: that takes longer than all the rest of a short run. tests/report draws."""
+    """Reports without pictures and maps without t-SNE, which take longer than all the rest of a short run.
+
+    tests/report draws, and tests/insights makes maps.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importlib.import_module("fewlabels.report.render"), "png", lambda figure: b"")
+        patch.setattr(importlib.import_module("fewlabels.insights.map"), "TSNE_FROM", 10**9)
         yield
 
 
