@@ -32,6 +32,8 @@ COMPARE_VENV ?= .venv-compare
 # So have the tools that look at what is installed.
 AUDIT_VENV ?= .venv-audit
 LANES ?=
+# Where tests write: in memory, if there is a GiB of it, for they flush thousands of files. SCRATCH= takes the usual place.
+SCRATCH ?= $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 1048576 { print "/dev/shm" }')
 # Options for all benchmarks, such as BENCH_ARGS="--limit 600".
 BENCH_ARGS ?=
 
@@ -42,7 +44,8 @@ demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
 
 test: $(VENV)/.dev
-	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow" --durations 20
+	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 PYTEST_DEBUG_TEMPROOT=$(SCRATCH) $(BIN)/python -m pytest -m "not slow" \
+	  --numprocesses 2 --dist worksteal --override-ini tmp_path_retention_policy=failed --durations 20
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

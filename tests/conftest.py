@@ -1,5 +1,6 @@
 """Shared by all tests: where the real data sets are; which fault lane a test belongs to, and what it counts."""
 
+import importlib
 import os
 from pathlib import Path
 
@@ -15,6 +16,27 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when SciPy is imported; el
 # No test fails because the machine is busy.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def children():
+    """Runs training jobs in processes of their own: `children.run(folder, pair=..., ...)`."""
+    from tests.training.children import Children  # only where it is asked for
+
+    with Children() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def blank_pictures():
+    """Reports without pictures and maps without t-SNE, which take longer than all the rest of a short run.
+
+    tests/report draws, and tests/insights makes maps.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("fewlabels.report.render"), "png", lambda figure: b"")
+        patch.setattr(importlib.import_module("fewlabels.insights.map"), "TSNE_FROM", 10**9)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fewlabels.cli.main import COMMANDS
 from fewlabels.cli.main import run as run_command
+from fewlabels.data.benchmarks.digits import load_digits
 from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.nets import NetworkSettings, build_network, count_parameters
 from fewlabels.recipes.images import digits_lp
@@ -78,6 +79,9 @@ def newcomer(tmp_path, monkeypatch):
         network=NetworkSettings(width=2),
     )
     monkeypatch.setattr("fewlabels.commands.demo.digits_lp", lambda seed: replace(short, seed=seed))
+    digits = load_digits()
+    few = replace(digits, pixels=digits.pixels[:300], truth=digits.truth[:300], ids=digits.ids[:300])
+    monkeypatch.setattr("fewlabels.commands.demo.load_digits", lambda: few)
     return tmp_path
 
 
@@ -87,6 +91,7 @@ LABELS = {
 }
 
 
+@pytest.mark.usefixtures("blank_pictures")
 @pytest.mark.filterwarnings("ignore::fewlabels.errors.FewlabelsWarning")
 def test_the_commands_of_the_readme_run(newcomer, capsys):
     Path("labels.csv").write_text(LABELS["photos"])

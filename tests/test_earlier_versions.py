@@ -112,12 +112,14 @@ def test_a_network_says_of_its_photos_what_it_said(place):
     assert np.allclose(said, np.load(WRITTEN / "train-logits.npy"), rtol=0, atol=1e-4)
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_training_continues_from_a_run(place, short):
     words = ["train", "photos", "--labels", "labels.csv", "--continue-from", "train-run", "--out", "next", "--quiet"]
     assert run_command([*words, "--method", "mt+lp", "--n-neighbors", "5"]) == 0
     assert read_run("next").results["num_rows"] == 24
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_killed_training_is_taken_up(place, short):
     words = ["train", "photos", "--labels", "labels.csv", "--out", "killed-run", "--n-neighbors", "5"]
     with warnings.catch_warnings():

@@ -8,6 +8,11 @@ import pytest
 from tests.cli.typed import photo
 
 
+@pytest.fixture(scope="module", autouse=True)
+def pictures(blank_pictures):
+    """None in the reports of runs; test_report_command.py has them drawn."""
+
+
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.typed import PROPAGATE, run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pictures():
+    """They are drawn."""
 
 
 def test_report_and_verify(embeddings, capsys):

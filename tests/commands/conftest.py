@@ -8,9 +8,17 @@ from fewlabels.commands.task import Task
 from fewlabels.data.benchmarks.digits import load_digits
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", autouse=True)
+def pictures(blank_pictures):
+    """None in the reports of runs; test_training.py has them drawn."""
+
+
+@pytest.fixture(scope="session")
 def stripes() -> Task:
-    """80 noisy 8 x 8 images of horizontal, vertical or no stripes, two labels each; the last 20 to test on."""
+    """80 noisy 8 x 8 images of horizontal, vertical or no stripes, two labels each; the last 20 to test on.
+
+    Nobody changes it, nor its arrays.
+    """
     rng = np.random.default_rng(0)
     truth = np.arange(80) % 3
     pattern = np.zeros((80, 8, 8, 1))

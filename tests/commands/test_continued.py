@@ -1,6 +1,7 @@
 """A run that starts from the weights of another."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -28,10 +29,17 @@ SETTINGS = TrainSettings(
 QUIET = RunOptions(quiet=True)
 
 
+@pytest.fixture(scope="module")
+def trained(stripes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "first"
+    run_training(stripes, SETTINGS, folder, QUIET)
+    return folder
+
+
 @pytest.fixture
-def first(stripes, tmp_path):
-    run_training(stripes, SETTINGS, tmp_path / "first", QUIET)
-    return tmp_path / "first"
+def first(trained, tmp_path):
+    """A run to continue from, of the test's own."""
+    return shutil.copytree(trained, tmp_path / "first")
 
 
 @pytest.fixture

@@ -12,16 +12,10 @@ import pytest
 from fewlabels.training.interrupt import NAMES
 from tests.faults.lanes import size
 from tests.training.child_faults import RESUMING, STOPPING, WRITING
-from tests.training.children import Children, remains
+from tests.training.children import remains
 
 PAIRS = (["supervised", "lp"], ["mean_teacher", "mt_lp"])
 MOST_KILLS = 8  # of one run
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

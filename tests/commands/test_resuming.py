@@ -20,15 +20,9 @@ from fewlabels.commands import train as images
 from fewlabels.recipes.images import digits_lp, image_settings
 from fewlabels.review.items import open_items
 from fewlabels.training import loop
-from tests.training.children import Children, remains
+from tests.training.children import remains
 
 JOB = {"pair": ["mean_teacher", "mt_lp"], "save_every": 0}
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children() as found:
-        yield found
 
 
 @pytest.fixture

@@ -39,15 +39,27 @@ WRITTEN = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def pictures():
+    """They are drawn."""
+
+
+@pytest.fixture(scope="module")
+def whole(stripes, tmp_path_factory):
+    """A run's folder, which nobody changes, and its results."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return folder, run_training(stripes, SETTINGS, folder, QUIET)
+
+
 def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_run_ends_in_a_whole_folder(stripes, tmp_path):
-    results = run_training(stripes, SETTINGS, tmp_path / "run", QUIET)
-    assert set(files(tmp_path / "run")) == WRITTEN
-    assert verify_run(tmp_path / "run") == []
-    run = read_run(tmp_path / "run")
+def test_a_run_ends_in_a_whole_folder(whole):
+    folder, results = whole
+    assert set(files(folder)) == WRITTEN
+    assert verify_run(folder) == []
+    run = read_run(folder)
     assert run.results == json.loads(json.dumps(results))
     assert [event["phase"] for event in run.of("epoch")] == ["supervised"] * 5 + ["lp"] * 3
     assert all(len(event["solver_steps"]) == 3 for event in run.of("epoch")[5:])
@@ -55,19 +67,18 @@ def test_a_run_ends_in_a_whole_folder(stripes, tmp_path):
     assert run.facts["class_names"] == ["rows", "columns", "plain"]
 
 
-def test_the_descriptors_that_the_labels_came_from_are_kept_in_the_order_of_the_table(stripes, tmp_path):
-    run_training(stripes, SETTINGS, tmp_path / "run", QUIET)
-    descriptors = np.load(tmp_path / "run" / "descriptors.npy", allow_pickle=False)
+def test_the_descriptors_that_the_labels_came_from_are_kept_in_the_order_of_the_table(stripes, whole):
+    folder, _ = whole
+    descriptors = np.load(folder / "descriptors.npy", allow_pickle=False)
     assert (descriptors.dtype, len(descriptors), descriptors.flags.c_contiguous) == (np.float32, 60, True)
     found = propagate(descriptors, stripes.labels, SETTINGS.graph).pseudo_labels
-    table = pq.read_table(tmp_path / "run" / "pseudo_labels.parquet")
+    table = pq.read_table(folder / "pseudo_labels.parquet")
     assert table["label"].to_pylist() == [stripes.class_names[number] for number in found.label]
     assert table["certainty"].to_pylist() == pytest.approx(found.certainty, abs=1e-6)
 
 
-def test_the_table_has_every_image_with_its_given_or_propagated_label(stripes, tmp_path):
-    run_training(stripes, SETTINGS, tmp_path / "run", QUIET)
-    table = pq.read_table(tmp_path / "run" / "pseudo_labels.parquet").to_pydict()
+def test_the_table_has_every_image_with_its_given_or_propagated_label(stripes, whole):
+    table = pq.read_table(whole[0] / "pseudo_labels.parquet").to_pydict()
     assert list(table) == ["id", "label", "certainty", "source", "reached"]
     assert table["id"] == list(stripes.ids)
     assert table["source"] == ["given"] * 6 + ["propagated"] * 54
@@ -77,12 +88,12 @@ def test_the_table_has_every_image_with_its_given_or_propagated_label(stripes, t
     assert all(0 <= value <= 1 for value in table["certainty"])
 
 
-def test_the_model_loads_back_from_its_two_files(stripes, tmp_path):
-    run_training(stripes, SETTINGS, tmp_path / "run", QUIET)
-    config = json.loads((tmp_path / "run" / "model.json").read_text())
+def test_the_model_loads_back_from_its_two_files(whole):
+    folder, _ = whole
+    config = json.loads((folder / "model.json").read_text())
     assert config["class_names"] == ["rows", "columns", "plain"]
     network = build_network(NetworkSettings(**config["network"]), ImageInput(**config["image_input"]), 3)
-    network.load_state_dict(load_file(tmp_path / "run" / "model.safetensors"))
+    network.load_state_dict(load_file(folder / "model.safetensors"))
 
 
 def test_test_images_are_looked_at_about_fifty_times_a_phase_and_after_its_last_epoch(stripes, tmp_path):
@@ -107,23 +118,23 @@ def test_a_new_run_builds_its_network_once(stripes, tmp_path, monkeypatch):
     assert len(built) == 1
 
 
-def test_hidden_labels_never_reach_training(stripes, tmp_path):
+def test_hidden_labels_never_reach_training(stripes, whole, tmp_path):
     """Permute the truth of all unlabelled and all test images: what is learned stays the same to the bit."""
     rng = np.random.default_rng(1)
     lied = stripes.truth.copy()
     lied[6:] = rng.permutation(lied[6:])
     liar = replace(stripes, truth=lied, test_truth=rng.permutation(stripes.test_truth))
-    honest = run_training(stripes, SETTINGS, tmp_path / "honest", QUIET)
+    folder, honest = whole
     fooled = run_training(liar, SETTINGS, tmp_path / "fooled", QUIET)
     assert honest["pseudo_label_accuracy_last"] != fooled["pseudo_label_accuracy_last"]
     for name in ("model.safetensors", "pseudo_labels.parquet"):
-        assert files(tmp_path / "honest")[name] == files(tmp_path / "fooled")[name]
+        assert files(folder)[name] == files(tmp_path / "fooled")[name]
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(stripes, tmp_path):
-    for name, seed in [("one", 0), ("again", 0), ("other", 1)]:
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(stripes, whole, tmp_path):
+    for name, seed in [("again", 0), ("other", 1)]:
         run_training(stripes, replace(SETTINGS, seed=seed), tmp_path / name, QUIET)
-    one, again, other = (files(tmp_path / name) for name in ("one", "again", "other"))
+    one, again, other = (files(folder) for folder in (whole[0], tmp_path / "again", tmp_path / "other"))
     for name in ("model.safetensors", "pseudo_labels.parquet", "model.json"):
         assert one[name] == again[name]
     assert one["model.safetensors"] != other["model.safetensors"]

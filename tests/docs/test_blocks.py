@@ -184,7 +184,7 @@ def alike(said: str, printed: str) -> bool:
     )
 
 
-@pytest.mark.usefixtures("short")
+@pytest.mark.usefixtures("short", "blank_pictures")
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in RUN_ELSEWHERE])
 def test_the_blocks_of_a_page_run_in_order(page, folder, capsys, monkeypatch):
     if page not in EMPTY_FOLDER:

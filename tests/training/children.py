@@ -70,7 +70,8 @@ class Children:
             graph. rows: of the task. size: number of processes, which wait `timeout` seconds for each other.
         kill: [rank, seconds], SIGKILL then. at: [stage, number, signal], which the first process sends itself when it
             enters the stage for the number-th time. call: number of the call that changes the disk before which it
-            kills itself. error: [number of the call that fails, errno]. patience: seconds after which all are killed.
+            kills itself. error: [number of the call that fails, errno]. What is left when all others have ended, and
+            is stopped, is killed.
         logs: where the processes' stderr is kept meanwhile; beside the folder without it.
         fault: a name of FAULTS. report: draw the real one. noted: tell hashes of weights and targets. plain: train a
             network without dropout and batch norm.
@@ -175,6 +176,28 @@ def free_port():
         return one.getsockname()[1]
 
 
+def wait_for(pids, began, rank_killed, moment):
+    """(rank -> exit status, when each ended) of processes, one of which is killed `moment` seconds after they began."""
+    size, status, last, stopped = len(pids), {}, [began] * len(pids), set()
+    while len(status) < size:
+        now = time.monotonic()
+        if now - began >= moment and rank_killed is not None:
+            if rank_killed not in status:
+                os.kill(pids[rank_killed], signal.SIGKILL)
+            rank_killed = None
+        for rank in set(range(size)) - set(status):
+            if now - began > LATEST or len(status) + len(stopped) == size:
+                os.kill(pids[rank], signal.SIGKILL)
+            found, how = os.waitpid(pids[rank], os.WNOHANG | os.WUNTRACED)
+            if found and os.WIFSTOPPED(how):
+                stopped.add(rank)
+            elif found:
+                stopped.discard(rank)
+                status[rank], last[rank] = os.waitstatus_to_exitcode(how), time.monotonic()
+        time.sleep(0.0005)
+    return status, last
+
+
 def attended(job):
     """Start a job's processes, kill one if that was asked for, and wait for all."""
     size, stages = job.get("size", 1), []
@@ -186,22 +209,7 @@ def attended(job):
     for rank in range(size):
         stages.append(Stage())
         pids.append(forked(job if rank == 0 else job | {"at": None, "call": None}, rank, stages[-1], logs[rank], port))
-    rank_killed, moment = job.get("kill", (None, 0))
-    status: dict[int, int] = {}
-    last = [began] * size
-    while len(status) < size:
-        now = time.monotonic()
-        if now - began >= moment and rank_killed is not None:
-            if rank_killed not in status:
-                os.kill(pids[rank_killed], signal.SIGKILL)
-            rank_killed = None
-        for rank in set(range(size)) - set(status):
-            if now - began > job.get("patience", LATEST):
-                os.kill(pids[rank], signal.SIGKILL)
-            found, how = os.waitpid(pids[rank], os.WNOHANG)
-            if found:
-                status[rank], last[rank] = os.waitstatus_to_exitcode(how), time.monotonic()
-        time.sleep(0.0005)
+    status, last = wait_for(pids, began, *job.get("kill", (None, 0)))
     sent = stages[0].signalled()
     errors = [Path(log).read_text() for log in logs]
     for log in logs:

@@ -7,16 +7,10 @@ import signal
 import pytest
 
 from fewlabels.cli.main import run
-from tests.training.children import Children, remains
+from tests.training.children import remains
 
 PAIR = ["mean_teacher", "mt_lp"]
 JOB = {"pair": PAIR, "size": 2, "save_every": 0}
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +88,7 @@ def test_a_process_that_is_killed_ends_the_other_with_one_line_and_the_run_goes_
     for number in range(3):
         folder = tmp_path / str(number)
         moment = rng.uniform(0.3, 0.8) * undisturbed.seconds  # on a busy machine perhaps before they have met
-        ended = children.run(folder, **JOB, kill=[rank, moment], timeout=30)
+        ended = children.run(folder, **JOB, kill=[rank, moment], timeout=6)
         if ended.status != [0, 0]:
             assert ended.status[rank] == -signal.SIGKILL
         if ended.status[1 - rank] == 0:  # only where the run was over before the other was killed
@@ -111,7 +105,7 @@ def test_a_process_that_is_killed_ends_the_other_with_one_line_and_the_run_goes_
 @pytest.mark.lane("F5")
 def test_a_process_that_is_silent_ends_the_other_after_the_timeout(children, tmp_path):
     at = ["step of phase 0", 2, signal.SIGSTOP]
-    ended = children.run(tmp_path / "run", **JOB, at=at, timeout=2, patience=6)
+    ended = children.run(tmp_path / "run", **JOB, at=at, timeout=2)
     assert ended.status == [-signal.SIGKILL, 3], ended.errors  # the silent one is killed by the test in the end
     assert "FL-X13 another process is gone or silent" in ended.errors[1]
 

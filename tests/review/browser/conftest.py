@@ -21,9 +21,9 @@ class Seen:
     elsewhere: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator:
-    """One Chromium for the tests of a file. While it is there an event loop runs, and no test may start another."""
+    """One Chromium for the tests of this folder. While it is there an event loop runs; no test may start another."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright, of the dev extra, is not installed")
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
