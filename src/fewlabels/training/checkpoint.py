@@ -8,7 +8,6 @@ import math
 import os
 import re
 import stat
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ..errors import CheckpointWarning, NumericsError, RunError, StorageError
+from ..errors import CheckpointWarning, NumericsError, RunError, StorageError, warn
 from ..storage import durable
 from ..storage.folders import remove_folder, rename, write_folder
 from .identity import Difference, check_differences, run_id, to_plain, walk_leaves
@@ -383,8 +382,7 @@ class Checkpoints:
             try:
                 remove_folder(folder)
             except StorageError as error:  # the new one is safe: no reason to stop
-                text = f"FL-K13 an old checkpoint could not be removed ({error})"
-                warnings.warn(text, CheckpointWarning, stacklevel=3)
+                warn(CheckpointWarning(f"FL-K13 an old checkpoint could not be removed ({error})"))
 
 
 def _has_only_ours(folder: Path) -> bool:
@@ -403,4 +401,4 @@ def _free_name_aside(folder: Path) -> Path:
 def _warn_of_damage(passed_over: list[str], instead: str) -> None:
     for one in passed_over:
         text = f"FL-K1 a checkpoint was passed over: {one}; the run goes on from {instead}, nothing was removed"
-        warnings.warn(text, CheckpointWarning, stacklevel=4)
+        warn(CheckpointWarning(text))

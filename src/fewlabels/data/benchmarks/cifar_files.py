@@ -74,7 +74,7 @@ def read_cifar(folder: Path, layout: Layout, benchmark: Benchmark) -> tuple[Part
     Raises ImageError I40 for a file that is missing, cut off or of another shape, I41 for a pickle that is more than
     data; StorageError where one cannot be read.
     """
-    names = _class_names(folder / layout.names, layout, benchmark)
+    names = _read_class_names(folder / layout.names, layout, benchmark)
     train = [_read(folder / name, layout, benchmark, names) for name in layout.train]
     truth = np.concatenate([part.truth for part in train])
     ids = [id for part in train for id in part.ids]
@@ -85,7 +85,7 @@ def read_cifar(folder: Path, layout: Layout, benchmark: Benchmark) -> tuple[Part
 
 
 def _read(path: Path, layout: Layout, benchmark: Benchmark, names: list[str]) -> Part:
-    planes, truth, ids = _pickled(path, layout) if layout.label_key else _binary(path, layout, benchmark)
+    planes, truth, ids = _read_pickled(path, layout) if layout.label_key else _read_binary(path, layout, benchmark)
     side = benchmark.side
     if planes.ndim != 2 or planes.shape[1] != 3 * side * side or len(planes) != len(truth):
         what = f"images of shape {planes.shape} and {len(truth):,} labels; expected (n, {3 * side * side}) and n"
@@ -96,17 +96,17 @@ def _read(path: Path, layout: Layout, benchmark: Benchmark, names: list[str]) ->
     return Part(pixels, truth, ids if len(ids) == len(truth) else [str(row) for row in range(len(truth))], names)
 
 
-def _pickled(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    content = _content(path)
+def _read_pickled(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    content = _read_content(path)
     planes, labels, files = content.get("data"), content.get(layout.label_key), content.get("filenames", [])
-    if not isinstance(planes, np.ndarray) or not isinstance(labels, list) or not _all_of(labels, int):
+    if not isinstance(planes, np.ndarray) or not isinstance(labels, list) or not _are_all(labels, int):
         found = ", ".join(sorted(content)[:10])
         raise _damaged(path, f"no array `data` and list of numbers `{layout.label_key}` in it; it has {found}")
     truth = np.array([min(max(label, -1), 1 << 30) for label in labels], np.int64)  # outside of int64 is bad anyway
-    return planes, truth, _texts(files) if _all_of(files, (bytes, str)) else []
+    return planes, truth, _to_texts(files) if _are_all(files, (bytes, str)) else []
 
 
-def _binary(path: Path, layout: Layout, benchmark: Benchmark) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _read_binary(path: Path, layout: Layout, benchmark: Benchmark) -> tuple[np.ndarray, np.ndarray, list[str]]:
     record = layout.label_bytes + 3 * benchmark.side**2
     try:
         content = np.fromfile(path, np.uint8)
@@ -120,10 +120,10 @@ def _binary(path: Path, layout: Layout, benchmark: Benchmark) -> tuple[np.ndarra
     return rows[:, layout.label_bytes :], rows[:, layout.label_bytes - 1].astype(np.int64), []
 
 
-def _class_names(path: Path, layout: Layout, benchmark: Benchmark) -> list[str]:
+def _read_class_names(path: Path, layout: Layout, benchmark: Benchmark) -> list[str]:
     if layout.label_key:
-        names = _content(path).get(layout.names_key)
-        found = _texts(names) if _all_of(names, (bytes, str)) else []
+        names = _read_content(path).get(layout.names_key)
+        found = _to_texts(names) if _are_all(names, (bytes, str)) else []
     else:
         try:
             found = [line.strip() for line in path.read_text("latin-1").splitlines() if line.strip()]
@@ -134,17 +134,17 @@ def _class_names(path: Path, layout: Layout, benchmark: Benchmark) -> list[str]:
     return found
 
 
-def _content(path: Path) -> dict[str, object]:
+def _read_content(path: Path) -> dict[str, object]:
     if not path.is_file():
         raise _missing(path)
     return read_plain_pickle(path)
 
 
-def _all_of(values: object, kind: type | tuple[type, ...]) -> bool:
+def _are_all(values: object, kind: type | tuple[type, ...]) -> bool:
     return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
-def _texts(values: object) -> list[str]:
+def _to_texts(values: object) -> list[str]:
     assert isinstance(values, list)
     return [value.decode("latin-1") if isinstance(value, bytes) else value for value in values]
 

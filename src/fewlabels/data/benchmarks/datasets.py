@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from ...errors import ConfigError, ImageError, InputWarning, RunError, shown
+from ...errors import ConfigError, ImageError, InputWarning, RunError, shown, warn
 from ...storage.durable import MANIFEST, make_folder, verify, write_file, write_json, write_manifest
 from ..images.read import Progress, read_colour
 from ..images.sources import Source, open_source, pixel_source
@@ -72,13 +71,15 @@ def load_dataset(
     I30, I39 for a folder without such files, I42 for a wrong number of images or classes, and those of `read_images`
     and `read_cifar`.
     """
-    wanted = _benchmark(benchmark)
-    place = _place(source, wanted)
+    wanted = _find_benchmark(benchmark)
+    place = _find_place(source, wanted)
     repository = hub_repository(place, wanted)
-    found = _on_hub(repository, wanted, progress) if repository else _in_folder(place, wanted, progress)
-    train, test = found.read() if cache is None or not found.files else kept(cache, wanted, found.files, found.read)
+    found = _find_on_hub(repository, wanted, progress) if repository else _find_in_folder(place, wanted, progress)
+    train, test = (
+        found.read() if cache is None or not found.files else read_kept(cache, wanted, found.files, found.read)
+    )
     again = f"hub:{repository}" if repository else os.path.abspath(place)
-    return replace(_checked(train, test, wanted, place, found.splits), place=again)
+    return replace(_check_counts(train, test, wanted, place, found.splits), place=again)
 
 
 def training_images(benchmark: str | Benchmark, source: str | os.PathLike[str] | None = None) -> Source:
@@ -86,15 +87,15 @@ def training_images(benchmark: str | Benchmark, source: str | os.PathLike[str] |
 
     Raises what `load_dataset` raises where it finds no data set.
     """
-    wanted = _benchmark(benchmark)
-    place = _place(source, wanted)
+    wanted = _find_benchmark(benchmark)
+    place = _find_place(source, wanted)
     if repository := hub_repository(place, wanted):
         return open_hub(repository, wanted)[0]
     folder = local_path(place, ImageError, "I30")
     if cifar := find_cifar(folder, wanted):
         train, _ = read_cifar(*cifar, wanted)
         return pixel_source(train.pixels, train.ids)
-    if found := _parquet_patterns(folder, wanted) or _image_folders(folder, wanted):
+    if found := _find_parquet(folder, wanted) or _find_image_folders(folder, wanted):
         return open_source(found[0])
     raise _nothing_found(folder, wanted)
 
@@ -108,35 +109,35 @@ class _Found:
     splits: Path | None = None
 
 
-def _on_hub(repository: str, benchmark: Benchmark, progress: Progress | None) -> _Found:
+def _find_on_hub(repository: str, benchmark: Benchmark, progress: Progress | None) -> _Found:
     *sources, files = open_hub(repository, benchmark)
-    return _Found(lambda: _both(sources, benchmark, progress, [f"hub:{repository}"] * 2), files)
+    return _Found(lambda: _decode_both(sources, benchmark, progress, [f"hub:{repository}"] * 2), files)
 
 
-def _in_folder(place: str | os.PathLike[str], benchmark: Benchmark, progress: Progress | None) -> _Found:
+def _find_in_folder(place: str | os.PathLike[str], benchmark: Benchmark, progress: Progress | None) -> _Found:
     folder = local_path(place, ImageError, "I30")
     if not folder.is_dir():
         raise ImageError("I39", "a file", where=folder, do="name the folder that holds the data set")
     splits = next((folder / name for name in SPLITS if (folder / name).is_dir()), None)
     if cifar := find_cifar(folder, benchmark):
         return _Found(lambda: read_cifar(*cifar, benchmark), [], splits)
-    if patterns := _parquet_patterns(folder, benchmark):
-        files = [file for pattern in patterns for file in pattern.parent.glob(pattern.name)]
-        return _Found(lambda: _both([open_source(p) for p in patterns], benchmark, progress, patterns), files, splits)
-    if folders := _image_folders(folder, benchmark):
-        files = [file for part in folders for file in part.rglob("*") if file.is_file()]
-        return _Found(lambda: _both([open_source(p) for p in folders], benchmark, progress, folders), files, splits)
-    raise _nothing_found(folder, benchmark)
+    if places := _find_parquet(folder, benchmark):
+        files = [file for pattern in places for file in pattern.parent.glob(pattern.name)]
+    elif places := _find_image_folders(folder, benchmark):
+        files = [file for part in places for file in part.rglob("*") if file.is_file()]
+    else:
+        raise _nothing_found(folder, benchmark)
+    return _Found(lambda: _decode_both(list(map(open_source, places)), benchmark, progress, places), files, splits)
 
 
-def _both(
+def _decode_both(
     sources: Sequence[Source], benchmark: Benchmark, progress: Progress | None, places: Sequence[object]
 ) -> tuple[Part, Part]:
-    train, test = (_decoded(s, benchmark, progress, place) for s, place in zip(sources, places, strict=True))
+    train, test = (_decode(s, benchmark, progress, place) for s, place in zip(sources, places, strict=True))
     return train, test
 
 
-def _benchmark(benchmark: str | Benchmark) -> Benchmark:
+def _find_benchmark(benchmark: str | Benchmark) -> Benchmark:
     if isinstance(benchmark, Benchmark):
         return benchmark
     if benchmark not in BENCHMARKS:
@@ -144,7 +145,7 @@ def _benchmark(benchmark: str | Benchmark) -> Benchmark:
     return BENCHMARKS[benchmark]
 
 
-def _place(source: str | os.PathLike[str] | None, benchmark: Benchmark) -> str | os.PathLike[str]:
+def _find_place(source: str | os.PathLike[str] | None, benchmark: Benchmark) -> str | os.PathLike[str]:
     if source is not None:
         return source
     if folder := os.environ.get(DATA_FOLDER):
@@ -153,9 +154,9 @@ def _place(source: str | os.PathLike[str] | None, benchmark: Benchmark) -> str |
     raise ConfigError("C55", f"where is {benchmark.name}?", do=do)
 
 
-def _parquet_patterns(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | None:
+def _find_parquet(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | None:
     """Patterns of the training and test files; in the folder, or, as in copies of repositories, in one within it."""
-    for place in (folder, *(path for path in _entries(folder) if path.is_dir())):
+    for place in (folder, *(path for path in _list_entries(folder) if path.is_dir())):
         names = [path.name for path in part_files(place)]
         for test in benchmark.test_names:
             if all(any(name.startswith(f"{part}-") for name in names) for part in ("train", test)):
@@ -163,21 +164,21 @@ def _parquet_patterns(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] |
     return None
 
 
-def _entries(folder: Path) -> list[Path]:
+def _list_entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as problem:
         raise unreadable(folder, problem) from problem
 
 
-def _image_folders(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | None:
+def _find_image_folders(folder: Path, benchmark: Benchmark) -> tuple[Path, Path] | None:
     train = next((folder / name for name in TRAIN_FOLDERS if (folder / name).is_dir()), None)
     test = next((folder / name for name in benchmark.test_names if (folder / name).is_dir()), None)
     return (train, test) if train and test else None
 
 
 def _nothing_found(folder: Path, benchmark: Benchmark) -> ImageError:
-    names = [path.name for path in _entries(folder)][:5]
+    names = [path.name for path in _list_entries(folder)][:5]
     tests = " or ".join(benchmark.test_names)
     what = f"no {benchmark.name} that can be read; the folder holds {', '.join(map(shown, names)) or 'nothing'}"
     do = (
@@ -187,7 +188,7 @@ def _nothing_found(folder: Path, benchmark: Benchmark) -> ImageError:
     return ImageError("I39", what, where=folder, do=do)
 
 
-def _decoded(source: Source, benchmark: Benchmark, progress: Progress | None, where: object) -> Part:
+def _decode(source: Source, benchmark: Benchmark, progress: Progress | None, where: object) -> Part:
     images = read_colour(source, benchmark.side, progress, where)
     names = images.class_names or sorted({name for name in images.names if name is not None})
     number = {name: code for code, name in enumerate(names)}
@@ -198,7 +199,7 @@ def _decoded(source: Source, benchmark: Benchmark, progress: Progress | None, wh
     return Part(images.pixels, truth, images.ids, names)
 
 
-def _checked(train: Part, test: Part, benchmark: Benchmark, where: object, splits: Path | None) -> Dataset:
+def _check_counts(train: Part, test: Part, benchmark: Benchmark, where: object, splits: Path | None) -> Dataset:
     """Raises ImageError I42 unless there are as many images of each class as the benchmark has."""
     if train.class_names != test.class_names:
         odd = sorted(set(train.class_names) ^ set(test.class_names)) or ["another order"]
@@ -222,7 +223,7 @@ NAMES = "names.json"
 Parts = tuple[Part, Part]
 
 
-def kept(
+def read_kept(
     folder: str | os.PathLike[str], benchmark: Benchmark, files: Sequence[Path], read: Callable[[], Parts]
 ) -> Parts:
     """What `read` gives, from `folder` if it was kept there for the same files, else read and kept.
@@ -231,13 +232,13 @@ def kept(
     Every byte is compared with its SHA-256 before it is used; a damaged copy is made again, with a warning (I44).
     Raises StorageError where the folder cannot be written.
     """
-    place = Path(folder) / f"{benchmark.name}-{_digest(benchmark, files)}"
+    place = Path(folder) / f"{benchmark.name}-{_hash_files(benchmark, files)}"
     if (place / MANIFEST).is_file():
-        problems = _problems(place)
+        problems = _find_problems(place)
         if not problems:
-            return _part(place, "train"), _part(place, "test")
+            return _read_part(place, "train"), _read_part(place, "test")
         what = f"FL-I44 damaged copy of decoded images at {place} ({problems[0]}); it is made again"
-        warnings.warn(InputWarning(what), stacklevel=3)
+        warn(InputWarning(what))
     train, test = read()
     make_folder(place)
     (place / MANIFEST).unlink(missing_ok=True)  # until the last file is there, the folder counts as not whole
@@ -250,7 +251,7 @@ def kept(
     return train, test
 
 
-def _digest(benchmark: Benchmark, files: Sequence[Path]) -> str:
+def _hash_files(benchmark: Benchmark, files: Sequence[Path]) -> str:
     """16 hexadecimal digits for what the decoded bytes depend on; Pillow's decoders change with its version."""
     try:
         stats = [(os.fspath(file.absolute()), file.stat()) for file in sorted(files)]
@@ -260,14 +261,14 @@ def _digest(benchmark: Benchmark, files: Sequence[Path]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _problems(place: Path) -> list[str]:
+def _find_problems(place: Path) -> list[str]:
     try:
         return [f"{problem.name}: {problem.reason}" for problem in verify(place)]
     except RunError as problem:
         return [str(problem)]
 
 
-def _part(place: Path, name: str) -> Part:
+def _read_part(place: Path, name: str) -> Part:
     # "c": changes stay in memory. Read-only arrays would make torch warn.
     pixels = np.load(place / f"{name}-pixels.npy", mmap_mode="c", allow_pickle=False)
     truth = np.load(place / f"{name}-truth.npy", allow_pickle=False)

@@ -27,17 +27,17 @@ def open_hub(repository: str, benchmark: Benchmark) -> tuple[Source, Source, lis
     Raises ConfigError C56 where the library is missing or the hub cannot be reached, ImageError I33 or I42 for a
     repository without such images or splits.
     """
-    parts = _fetched(repository)
+    parts = _fetch(repository)
     test = next((name for name in benchmark.test_names if name in parts), None)
     if "train" not in parts or test is None:
         what = f"splits {', '.join(parts)}; expected train and {' or '.join(benchmark.test_names)}"
         raise ImageError("I42", what, where=f"hub:{repository}", do="name another repository with hub:owner/name")
     chosen = parts["train"], parts[test]
     files = [Path(file["filename"]) for part in chosen for file in part.cache_files]
-    return _source(chosen[0], repository), _source(chosen[1], repository), files
+    return _make_source(chosen[0], repository), _make_source(chosen[1], repository), files
 
 
-def _fetched(repository: str) -> dict[str, Any]:
+def _fetch(repository: str) -> dict[str, Any]:
     try:
         import datasets  # 4 s to import, and only this needs it
     except ImportError as problem:
@@ -54,7 +54,7 @@ def _fetched(repository: str) -> dict[str, Any]:
         raise ConfigError("C56", f"cannot be fetched ({reason}){state}", where=f"hub:{repository}", do=do) from problem
 
 
-def _source(part: Any, repository: str) -> Source:
+def _make_source(part: Any, repository: str) -> Source:
     """One split as a source of images that are still encoded."""
     import datasets
 
@@ -71,13 +71,13 @@ def _source(part: Any, repository: str) -> Source:
     return Source(
         ids,
         labels,
-        lambda: _files(encoded, image),
+        lambda: _read_files(encoded, image),
         names,
         file=lambda at: (encoded[at][image] or {}).get("bytes"),
     )
 
 
-def _files(encoded: Any, image: str) -> Iterator[ImageFile]:
+def _read_files(encoded: Any, image: str) -> Iterator[ImageFile]:
     for batch in encoded.select_columns([image]).iter(BATCH_ROWS):
         for value in batch[image]:
             yield value and value["bytes"]

@@ -7,6 +7,7 @@ Python 2's byte strings. Whatever else a file asks for is refused.
 
 from __future__ import annotations
 
+import math
 import pickletools
 import warnings
 from collections.abc import Callable
@@ -88,13 +89,13 @@ class _Word:
     name: str
 
 
-def _word(machine: _Machine, name: str) -> None:
+def _push_word(machine: _Machine, name: str) -> None:
     if name not in _WORDS:
         raise _Refused(f"it names the function {name.replace(' ', '.')}")
     machine.stack.append(_Word(_WORDS[name]))
 
 
-def _called(machine: _Machine, _: object) -> None:
+def _call(machine: _Machine, _: object) -> None:
     """What a word makes of its arguments: a new array, the type uint8, bytes."""
     word, arguments = machine.take(2)
     if not isinstance(word, _Word) or not isinstance(arguments, tuple):
@@ -104,12 +105,12 @@ def _called(machine: _Machine, _: object) -> None:
     elif word.name == _TYPE and arguments[:1] in (("u1",), (b"u1",)):
         machine.stack.append(_Word(_UINT8))
     elif word.name == _BYTES and len(arguments) == 2 and arguments[1] in ("latin1", b"latin1"):
-        machine.stack.append(_latin(arguments[0]))
+        machine.stack.append(_encode_latin(arguments[0]))
     else:
         raise _Refused(f"it calls {word.name} with other arguments than a uint8 array has")
 
 
-def _latin(text: Any) -> bytes:
+def _encode_latin(text: Any) -> bytes:
     if not isinstance(text, str):
         raise _Refused("it encodes what is no text")
     try:
@@ -118,7 +119,7 @@ def _latin(text: Any) -> bytes:
         raise _Cut("bytes beyond 255") from problem
 
 
-def _filled(machine: _Machine, _: object) -> None:
+def _fill(machine: _Machine, _: object) -> None:
     """The array below the topmost value gets its shape and numbers; a type of numbers needs nothing more."""
     target, state = machine.take(2)
     if isinstance(target, _Word) and target.name == _UINT8:
@@ -130,9 +131,7 @@ def _filled(machine: _Machine, _: object) -> None:
     whole = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
     if not whole or kind != _Word(_UINT8) or not isinstance(content, bytes):
         raise _Refused("it holds an array of something else than uint8")
-    count = 1
-    for size in shape:
-        count *= size
+    count = math.prod(shape)
     if count != len(content):
         raise _Cut(f"an array of {len(content):,} bytes, {count:,} expected")
     flat = np.frombuffer(content, np.uint8)
@@ -140,7 +139,7 @@ def _filled(machine: _Machine, _: object) -> None:
     machine.stack.append(target)
 
 
-def _pairs(machine: _Machine, values: list[Any]) -> None:
+def _set_pairs(machine: _Machine, values: list[Any]) -> None:
     target = machine.top(dict)
     if len(values) % 2:
         raise _Cut("a key without a value")
@@ -150,25 +149,25 @@ def _pairs(machine: _Machine, values: list[Any]) -> None:
         target[key] = value
 
 
-def _recalled(machine: _Machine, place: int) -> None:
+def _recall(machine: _Machine, place: int) -> None:
     if place not in machine.memo:
         raise _Cut("it uses a value that is not there")
     machine.stack.append(machine.memo[place])
 
 
-def _remembered(machine: _Machine, place: int) -> None:
+def _remember(machine: _Machine, place: int) -> None:
     machine.memo[place] = machine.top(object)
 
 
-def _pushed(machine: _Machine, value: object) -> None:
+def _push(machine: _Machine, value: object) -> None:
     machine.stack.append(value)
 
 
-def _constant(make: Callable[[], object]) -> Callable[[_Machine, Any], None]:
+def _push_made(make: Callable[[], object]) -> Callable[[_Machine, Any], None]:
     return lambda machine, _: machine.stack.append(make())
 
 
-def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:
+def _make_tuple(count: int) -> Callable[[_Machine, Any], None]:
     return lambda machine, _: machine.stack.append(tuple(machine.take(count)))
 
 
@@ -180,29 +179,29 @@ def _extend(machine: _Machine, values: list[Any]) -> None:
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "PROTO": lambda machine, _: None,
     "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
-    "EMPTY_DICT": _constant(dict),
-    "EMPTY_LIST": _constant(list),
-    "EMPTY_TUPLE": _constant(tuple),
-    "NONE": _constant(lambda: None),
-    "NEWTRUE": _constant(lambda: True),
-    "NEWFALSE": _constant(lambda: False),
-    **dict.fromkeys(("BININT", "BININT1", "BININT2", "INT", "LONG1"), _pushed),
+    "EMPTY_DICT": _push_made(dict),
+    "EMPTY_LIST": _push_made(list),
+    "EMPTY_TUPLE": _push_made(tuple),
+    "NONE": _push_made(lambda: None),
+    "NEWTRUE": _push_made(lambda: True),
+    "NEWFALSE": _push_made(lambda: False),
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "INT", "LONG1"), _push),
     # Python 2's strings: pickletools hands them out as Latin-1.
-    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING"), lambda machine, text: _pushed(machine, _latin(text))),
-    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES", "BINUNICODE"), _pushed),
+    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING"), lambda machine, text: _push(machine, _encode_latin(text))),
+    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES", "BINUNICODE"), _push),
     "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.since_mark())),
-    "TUPLE1": _tuple_of(1),
-    "TUPLE2": _tuple_of(2),
-    "TUPLE3": _tuple_of(3),
+    "TUPLE1": _make_tuple(1),
+    "TUPLE2": _make_tuple(2),
+    "TUPLE3": _make_tuple(3),
     "APPEND": lambda machine, _: _extend(machine, machine.take(1)),
     "APPENDS": lambda machine, _: _extend(machine, machine.since_mark()),
-    "SETITEM": lambda machine, _: _pairs(machine, machine.take(2)),
-    "SETITEMS": lambda machine, _: _pairs(machine, machine.since_mark()),
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _remembered),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), _recalled),
-    "GLOBAL": _word,
-    "REDUCE": _called,
-    "BUILD": _filled,
+    "SETITEM": lambda machine, _: _set_pairs(machine, machine.take(2)),
+    "SETITEMS": lambda machine, _: _set_pairs(machine, machine.since_mark()),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _remember),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _recall),
+    "GLOBAL": _push_word,
+    "REDUCE": _call,
+    "BUILD": _fill,
     "STOP": lambda machine, _: None,
 }
 
@@ -221,25 +220,19 @@ def read_plain_pickle(path: Path) -> dict[str, Any]:
     if size > LARGEST_FILE:
         raise ImageError("I40", f"{size:,} bytes; such files have at most {LARGEST_FILE:,}", where=path)
     try:
-        value = _built(content)
+        value = _build(content)
     except _Refused as problem:
         what = f"a pickle that holds more than plain data: {problem}; it was not executed"
         do = "do not open it with other programs; fetch the data set again from its authors' page"
         raise ImageError("I41", what, where=path, do=do) from problem
-    except (
-        _Cut,
-        ValueError,
-        TypeError,
-        OverflowError,
-    ) as problem:  # pickletools raises ValueError where a file ends too early
+    except (_Cut, ValueError, TypeError, OverflowError) as problem:  # ValueError: pickletools, where a file is cut off
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise ImageError(
-            "I40", f"not a whole pickle ({reason})", where=path, do="unpack or fetch it again"
-        ) from problem
-    return {key.decode("latin-1") if isinstance(key, bytes) else str(key): _arrays(v) for key, v in value.items()}
+        do = "unpack or fetch it again"
+        raise ImageError("I40", f"not a whole pickle ({reason})", where=path, do=do) from problem
+    return {key.decode("latin-1") if isinstance(key, bytes) else str(key): _unwrap(v) for key, v in value.items()}
 
 
-def _built(content: bytes) -> dict[Any, Any]:
+def _build(content: bytes) -> dict[Any, Any]:
     machine = _Machine()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of odd escapes in texts of steps that are refused below
@@ -253,5 +246,5 @@ def _built(content: bytes) -> dict[Any, Any]:
     return machine.stack[0]
 
 
-def _arrays(value: Any) -> Any:
+def _unwrap(value: Any) -> Any:
     return value.value if isinstance(value, _Array) else value
