@@ -36,8 +36,5 @@ nitpick_ignore_regex = [
     ("py:.*", r"(numpy|np|scipy|sp|torch|nn|sklearn|numbers|pathlib|collections|typing)\..*"),
     ("py:.*", r"(NDArray|ArrayLike|Module|Tensor|Path|Self|Any|Callable|Iterator|Sequence|Mapping)"),
     ("py:class", r"PathLike|GivenImages|MethodWord|Mode|OnConflict|Speed"),  # names of unions, told in docstrings
-    (
-        "py:class",
-        r"fewlabels\.graph\.(types\.Layout|settings\.Rules|solver\.Operator)",
-    ),  # parts of public values
+    ("py:class", r"fewlabels\.graph\.(settings\.Rules|solver\.Operator)"),  # inner parts of public values
 ]

@@ -39,19 +39,17 @@ def graph(rows: np.ndarray, mode: str = "released") -> Any:
     return build_graph(rows, settings(mode))
 
 
-def solve(
-    affinity: sp.csr_array, y: sp.csc_array, tol: float, max_steps: int, layout: Any, coarse: bool = False
-) -> Any:
+def solve(affinity: sp.csr_array, y: sp.csc_array, tol: float, max_steps: int, held: Any, coarse: bool = False) -> Any:
     """The Solution of (I - alpha W) Z = Y: block conjugate gradients for all columns of y, (m, c).
 
-    layout: that of the graph, or None for a matrix in another order. coarse: with the two-level preconditioner of the
-    graph's groups, which is made anew each time.
+    held: the graph of this affinity, or None for a matrix in another order. coarse: with the two-level preconditioner
+    of the graph's groups, which is made anew each time.
     """
     from fewlabels.graph.compiled.solver import CompiledOperator
     from fewlabels.graph.types import even_groups
 
-    groups = even_groups(y.shape[0]) if layout is None else layout.groups
-    operator = CompiledOperator(affinity, ALPHA, groups, layout.root_degree if coarse else None)
+    groups = even_groups(y.shape[0]) if held is None else held.groups
+    operator = CompiledOperator(affinity, ALPHA, groups, held.root_degree if coarse else None)
     return operator.solve(y, tol=tol, max_steps=max_steps)
 
 

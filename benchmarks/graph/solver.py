@@ -87,14 +87,14 @@ def measure(case: data.Case, options: argparse.Namespace) -> None:
     speed = copy_speed(options.threads)
     step_bytes = ENTRY_BYTES * w.nnz + PASSES * FLOAT_BYTES * y.shape[0] * y.shape[1]
 
-    def twenty(matrix: sp.csr_array, target: sp.csc_array, layout: Any) -> Record:
-        found = best_of(lambda: ours.solve(matrix, target, UNREACHED, STEPS, layout), options)
+    def twenty(matrix: sp.csr_array, target: sp.csc_array, held: Any) -> Record:
+        found = best_of(lambda: ours.solve(matrix, target, UNREACHED, STEPS, held), options)
         return found | {"of_limit": STEPS * step_bytes / speed / found["seconds"]}
 
-    ways = {CELL_ORDER: twenty(w, y, graph.layout), ROW_ORDER: twenty(in_order, in_order_y, None)}
+    ways = {CELL_ORDER: twenty(w, y, graph), ROW_ORDER: twenty(in_order, in_order_y, None)}
     ways[SCIPY] = by_scipy(in_order, in_order_y)
-    ways[PLAIN] = best_of(lambda: ours.solve(w, y, 1e-6, 1000, graph.layout), options)
-    ways[PRECONDITIONED] = best_of(lambda: ours.solve(w, y, 1e-6, 1000, graph.layout, coarse=True), options)
+    ways[PLAIN] = best_of(lambda: ours.solve(w, y, 1e-6, 1000, graph), options)
+    ways[PRECONDITIONED] = best_of(lambda: ours.solve(w, y, 1e-6, 1000, graph, coarse=True), options)
     total = sum(way["seconds"] or 0 for way in ways.values())
     report(seconds=total, solvers=ways, entries=int(w.nnz), step_bytes=int(step_bytes), copy_gb_s=speed / 1e9)
 

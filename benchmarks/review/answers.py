@@ -23,7 +23,8 @@ from fewlabels.graph import GraphSettings
 from fewlabels.graph.label_matrix import CheckedLabels, build_label_matrix
 from fewlabels.graph.system import PropagationSystem
 from fewlabels.graph.threads import num_threads
-from fewlabels.review.engine.engine import Engine, RowQuery
+from fewlabels.review.engine.engine import Engine
+from fewlabels.review.engine.state import RowQuery
 from fewlabels.review.items import Items
 
 SIZES, CLASSES, PER_CLASS, COLD = (50_000, 200_000), 10, 5, 5

@@ -24,8 +24,9 @@ from benchmarks.common.records import Ledger, print_head, print_table
 from fewlabels.data.benchmarks.splits import draw_split
 from fewlabels.graph import Graph, GraphSettings, build_graph
 from fewlabels.graph.threads import num_threads
-from fewlabels.review.engine.engine import Engine, RowQuery
+from fewlabels.review.engine.engine import Engine
 from fewlabels.review.engine.queue import doubt
+from fewlabels.review.engine.state import RowQuery
 from fewlabels.review.items import Items
 
 NAMES, SEEDS, ASKED, PER_CLASS = ("digits", "cifar10"), range(10), (20, 50, 100), 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewlabels.commands.guards import Known, collapse, new_alarms
+from fewlabels.commands.guards import Known, find_alarms, find_collapse
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.errors import CollapseWarning, ConfigError, NumericsError
 from fewlabels.graph import GraphSettings
@@ -28,7 +28,7 @@ def epoch(phase=1, **values):
 
 
 def heard(events, known=TEN):
-    return [alarm.guard for alarm in new_alarms(events, known)]
+    return [alarm.guard for alarm in find_alarms(events, known)]
 
 
 USUAL = [epoch() for _ in range(5)]
@@ -122,10 +122,10 @@ def test_a_guard_speaks_once_a_phase():
 
 
 def test_two_guards_that_need_no_labels_are_a_collapse_and_the_test_error_is_not_one_of_them():
-    assert collapse([*USUAL, said("loss"), said("test_error")]) == []
-    assert collapse([*USUAL, said("loss"), said("certainty")]) == ["loss!", "certainty!"]
-    assert collapse([*USUAL, said("loss", 0), said("certainty")]) == []
-    assert collapse([]) == []
+    assert find_collapse([*USUAL, said("loss"), said("test_error")]) == []
+    assert find_collapse([*USUAL, said("loss"), said("certainty")]) == ["loss!", "certainty!"]
+    assert find_collapse([*USUAL, said("loss", 0), said("certainty")]) == []
+    assert find_collapse([]) == []
 
 
 STORIES = [  # events, and the guards that are to speak
@@ -137,9 +137,9 @@ STORIES = [  # events, and the guards that are to speak
 ]
 FAULTY = {
     "silent ones": lambda events, known: [],
-    "ones that always speak": lambda events, known: new_alarms(STORIES[1][0], TEN),
-    "ones that hear the first epoch alone": lambda events, known: new_alarms(events[:1], known),
-    "ones that hear losses alone": lambda events, known: [a for a in new_alarms(events, known) if a.guard == "loss"],
+    "ones that always speak": lambda events, known: find_alarms(STORIES[1][0], TEN),
+    "ones that hear the first epoch alone": lambda events, known: find_alarms(events[:1], known),
+    "ones that hear losses alone": lambda events, known: [a for a in find_alarms(events, known) if a.guard == "loss"],
 }
 
 
@@ -150,7 +150,7 @@ def misheard(guards):
 @pytest.mark.lane("F13", faulty=True)
 @pytest.mark.parametrize("name", FAULTY)
 def test_faulty_guards_are_found(name):
-    assert misheard(new_alarms) == []
+    assert misheard(find_alarms) == []
     assert misheard(FAULTY[name])
 
 

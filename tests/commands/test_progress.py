@@ -11,7 +11,7 @@ import pytest
 from fewlabels.commands import progress
 from fewlabels.commands import progress as pace
 from fewlabels.commands.progress import Pace, Progress, StageProgress, fit_note, time_words, track_progress
-from fewlabels.commands.watching import epoch_words, place_words, stage_words
+from fewlabels.commands.watching import describe_epoch, describe_place, describe_stage
 
 
 class Terminal(io.StringIO):
@@ -113,11 +113,11 @@ MORE = {"pseudo_label_accuracy": 83.4, "mean_certainty": 0.71}
 
 
 def test_a_note_on_training_says_what_is_known_of_the_last_epoch():
-    assert epoch_words([{"event": "start"}]) == ()
-    assert epoch_words([EPOCH]) == ("lp loss 0.523",)
+    assert describe_epoch([{"event": "start"}]) == ()
+    assert describe_epoch([EPOCH]) == ("lp loss 0.523",)
     measured = EPOCH | {"test_error": 12.14, "teacher_test_error": None}
-    assert epoch_words([measured, EPOCH | MORE]) == NOTE  # the error is measured now and then: the last one stands
-    assert epoch_words([measured | {"teacher_test_error": 9.0}])[1] == "error 9.0%"
+    assert describe_epoch([measured, EPOCH | MORE]) == NOTE  # the error is measured now and then: the last one stands
+    assert describe_epoch([measured | {"teacher_test_error": 9.0}])[1] == "error 9.0%"
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ def test_a_note_on_training_says_what_is_known_of_the_last_epoch():
     ],
 )
 def test_the_place_of_a_run_is_told_by_phase_and_epoch(done, words):
-    assert place_words([(3, 10), (2, 20)], done) == words
+    assert describe_place([(3, 10), (2, 20)], done) == words
 
 
 def test_one_phase_is_not_counted_and_a_stage_that_begins_has_no_share():
-    assert place_words([(3, 10)], 25) == "epoch 3/3"
-    assert stage_words("neighbors", 0.0) == "neighbors"
-    assert stage_words("neighbors", 0.4) == "neighbors 40 %"
+    assert describe_place([(3, 10)], 25) == "epoch 3/3"
+    assert describe_stage("neighbors", 0.0) == "neighbors"
+    assert describe_stage("neighbors", 0.4) == "neighbors 40 %"
 
 
 def test_the_time_left_goes_by_the_later_half_of_what_was_done(monkeypatch):

@@ -10,7 +10,7 @@ from fewlabels.estimator import LabelPropagationClassifier
 from fewlabels.graph import graph_from_affinity, graph_from_neighbors
 from fewlabels.graph.propagation import spread
 from fewlabels.graph.pseudo_labels import distributions, pseudo_labels
-from fewlabels.graph.rows import unit_rows
+from fewlabels.graph.rows import comparable_rows
 from tests.faults.catalogue import Family
 
 CASES = cases = Family()
@@ -238,7 +238,7 @@ def _(work):
     tiny, has_mass = distributions(np.array([[1e-45, 3e-45], [3e38, 3e38], [0, -1.0]], np.float32))
     assert np.isfinite(tiny).all()
     assert has_mass.tolist() == [True, True, False]
-    assert np.isfinite(unit_rows(np.array([[3e38, 3e38], [1e-45, 0]], np.float32))).all()
+    assert np.isfinite(comparable_rows(np.array([[3e38, 3e38], [1e-45, 0]], np.float32))).all()
 
 
 @cases.accepted("G1", "a part that no label reaches in the estimator", warns=["G1"])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from fewlabels.commands import training
-from fewlabels.commands.guards import Known, collapse, new_alarms
+from fewlabels.commands.guards import Known, find_alarms, find_collapse
 from fewlabels.commands.task import Task
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.nets import NetworkSettings
@@ -38,13 +38,13 @@ def _(work):
         return facts | {"class_counts": counts, "test_error": None}
 
     events = [epoch([100] * 10)] * 4
-    assert new_alarms(events, known) == []
-    assert new_alarms([epoch([5] * 10)], known) == []  # no pseudo-label at all
+    assert find_alarms(events, known) == []
+    assert find_alarms([epoch([5] * 10)], known) == []  # no pseudo-label at all
     fallen = [*events, epoch([950] + [6] * 9, 0.1)]
-    heard = new_alarms(fallen, known)
+    heard = find_alarms(fallen, known)
     assert [alarm.guard for alarm in heard] == ["one_class", "few_classes", "certainty"]
     said = [{"event": "guard", "guard": one.guard, "phase_index": 1, "message": one.words} for one in heard]
-    assert len(collapse([*fallen, *said])) == 3
+    assert len(find_collapse([*fallen, *said])) == 3
 
 
 @cases.accepted("G20", "a last batch of one, and batches without a label")

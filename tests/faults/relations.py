@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from fewlabels.graph import GraphSettings, nearest_neighbors, propagate, unit_rows
+from fewlabels.graph import GraphSettings, comparable_rows, nearest_neighbors, propagate
 from fewlabels.graph.pseudo_labels import PseudoLabels
 
 Solve = Callable[[np.ndarray, np.ndarray, GraphSettings], PseudoLabels]
@@ -104,7 +104,7 @@ def is_clear(case: Case) -> bool:
     """Whether nothing hangs on the last bit: no row has its k-th and its next neighbour equally near, where the order
     of rows decides, and no neighbour is at a right angle but for rounding, where an edge is there or is not.
     """
-    units = np.unique(unit_rows(case.rows).round(7), axis=0)
+    units = np.unique(comparable_rows(case.rows).round(7), axis=0)
     k = min(case.settings.n_neighbors, len(units) - 1)
     similarity = np.maximum(np.sort(units @ units.T - 4 * np.eye(len(units)), axis=1)[:, ::-1], 0)
     near, next_one = similarity[:, :k], similarity[:, k : k + 1]
@@ -165,7 +165,7 @@ def an_island_beside(solve: Solve, case: Case, rng) -> None:
 
 def reached_is_connected(solve: Solve, case: Case, rng) -> None:
     """A row has a label exactly where the graph, found by another way, connects it with a labelled row."""
-    units = unit_rows(case.rows)
+    units = comparable_rows(case.rows)
     found, n = nearest_neighbors(np.unique(units, axis=0), case.settings.n_neighbors), len(case.rows)
     _, place = np.unique(units, axis=0, return_inverse=True)
     joined = np.zeros((found.index.shape[0],) * 2, bool)

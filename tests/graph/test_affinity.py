@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fewlabels.errors import GraphError, InputWarning
-from fewlabels.graph import Neighbors, affinity, nearest_neighbors, normalize, unit_rows
+from fewlabels.graph import Neighbors, affinity, comparable_rows, nearest_neighbors, normalize
 from tests.graph import reference
 from tests.graph.cases import CASES, ROWS
 
@@ -10,7 +10,7 @@ ENOUGH = [name for name, (rows, *_, k) in CASES.items() if len(rows) > k + 1]
 
 
 def built(rows, k, gamma=3.0, **more):
-    return affinity(nearest_neighbors(unit_rows(rows), k), gamma, **more)
+    return affinity(nearest_neighbors(comparable_rows(rows), k), gamma, **more)
 
 
 @pytest.mark.parametrize("name", ENOUGH)

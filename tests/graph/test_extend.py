@@ -12,12 +12,12 @@ from fewlabels.graph import (
     GraphSettings,
     Refinement,
     build_graph,
+    comparable_rows,
     extend,
     extend_precomputed,
     graph_from_affinity,
     propagate,
     spread,
-    unit_rows,
 )
 from fewlabels.graph import extend as extend_function
 from fewlabels.graph.extend import Answers, mix_affinities, mix_neighbors
@@ -41,7 +41,7 @@ def plain(queries, fitted, distribution, k, gamma):
 
 @pytest.fixture(params=["plain", "ties"])
 def task(request):
-    rows = unit_rows(ROWS if request.param == "plain" else GRID)
+    rows = comparable_rows(ROWS if request.param == "plain" else GRID)
     return rows, np.random.default_rng(0).dirichlet(np.ones(3), len(rows))
 
 
@@ -65,8 +65,8 @@ def test_the_length_of_a_query_cancels(task):
 
 
 def test_a_query_like_no_row_gets_its_nearest_row_and_a_zero_one_the_mean():
-    fitted, distribution = unit_rows(np.eye(2) + 0.1), np.array([[1.0, 0], [0, 1]])
-    found = mix_neighbors(unit_rows(np.array([[-1, -0.2], [0, 0], [1, 0]])), fitted, answers(distribution), 1, 3)
+    fitted, distribution = comparable_rows(np.eye(2) + 0.1), np.array([[1.0, 0], [0, 1]])
+    found = mix_neighbors(comparable_rows(np.array([[-1, -0.2], [0, 0], [1, 0]])), fitted, answers(distribution), 1, 3)
     assert found.reached.tolist() == [False, False, True]
     assert found.distribution.tolist() == [[0, 1], [0.5, 0.5], [1, 0]]
 
@@ -196,7 +196,7 @@ def test_released_mode_asks_the_distributions_alone():
 
 
 def test_a_graph_that_was_handed_in_is_extended_by_affinities():
-    weights = np.maximum(unit_rows(ROWS) @ unit_rows(ROWS).T, 0).astype(float) ** 9
+    weights = np.maximum(comparable_rows(ROWS) @ comparable_rows(ROWS).T, 0).astype(float) ** 9
     np.fill_diagonal(weights, 0)
     result = spread(graph_from_affinity(weights[:60, :60]), LABELS[:60])
     found = extend_precomputed(result, weights[60:, :60])

@@ -7,11 +7,11 @@ import scipy.sparse as sp
 from fewlabels.errors import GraphError, InputWarning, UnreachedWarning
 from fewlabels.graph import (
     GraphSettings,
+    comparable_rows,
     graph_from_affinity,
     graph_from_neighbors,
     nearest_neighbors,
     spread,
-    unit_rows,
 )
 from fewlabels.graph import precomputed as given
 from fewlabels.graph.build import add_lone_nodes, build_graph_of_rows
@@ -200,14 +200,14 @@ def test_wide_row_numbers_are_narrowed_and_too_many_edges_refused(weights, monke
 
 @pytest.fixture
 def lists():
-    found = nearest_neighbors(unit_rows(ROWS), 10)
+    found = nearest_neighbors(comparable_rows(ROWS), 10)
     return found.index, found.similarity
 
 
 @pytest.mark.parametrize("mode", ["paper", "released"])
 def test_lists_of_neighbours_give_the_graph_of_the_rows(lists, mode):
     settings = GraphSettings(n_neighbors=10, mode=mode)
-    graph, whole = graph_from_neighbors(*lists, settings), build_graph_of_rows(unit_rows(ROWS), settings)
+    graph, whole = graph_from_neighbors(*lists, settings), build_graph_of_rows(comparable_rows(ROWS), settings)
     assert np.allclose(graph.affinity.toarray(), whole.affinity.toarray()[np.ix_(whole.node, whole.node)], atol=1e-6)
 
 

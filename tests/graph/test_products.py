@@ -3,12 +3,14 @@ import pytest
 import scipy.sparse as sp
 
 from fewlabels.graph import solver as module
-from fewlabels.graph.solver import num_threads, products
+from fewlabels.graph import threads as threads_module
+from fewlabels.graph.solver import products
+from fewlabels.graph.threads import num_threads
 
 
 @pytest.fixture(params=[1, 2, 3, 7])
 def threads(request, monkeypatch):
-    monkeypatch.setattr(module, "num_threads", lambda: request.param)
+    monkeypatch.setattr(threads_module, "num_threads", lambda: request.param)
     monkeypatch.setattr(module, "SMALL", 0)
 
 

@@ -352,7 +352,7 @@ def test_centred_labels_mean_the_same_on_a_graph_that_was_handed_in(alpha):
     settings = GraphSettings(n_neighbors=10, alpha=alpha, refinement=Refinement(centre_sources=True))
     graph = build_graph(rows, settings)
     own = spread(graph, labels, settings).pseudo_labels.label
-    roots, handed = graph.layout.root_degree, np.full(graph.affinity.shape[0], -1)
+    roots, handed = graph.root_degree, np.full(graph.affinity.shape[0], -1)
     handed[graph.node[labels >= 0]] = labels[labels >= 0]
     weights = sp.csr_array(sp.diags_array(roots) @ graph.affinity @ sp.diags_array(roots))
     for other in (graph_from_affinity((weights + weights.T) / 2), graph_from_affinity(graph.affinity, normalized=True)):

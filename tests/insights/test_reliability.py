@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fewlabels.insights.reliability import auroc, bin_by_certainty, count_confusions
+from fewlabels.insights.compute import auroc, bin_by_certainty, count_confusions
 
 
 def test_auroc_is_the_share_of_pairs_in_which_the_right_row_is_more_certain():

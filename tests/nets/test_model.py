@@ -255,7 +255,7 @@ def test_weights_of_another_network_are_told(run):
     config = json.loads((run / "model.json").read_text())
     config["network"]["width"] = 8
     (run / "model.json").write_text(json.dumps(config))
-    with pytest.raises(RunError, match=r"FL-K7 .* is \[4\] there, \[8\] in the network"):
+    with pytest.raises(RunError, match=r"FL-K7 .* is \[4, 1, 3, 3\] there, \[8, 1, 3, 3\] in the network"):
         load_model(sealed_again(run))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from fewlabels.errors import ConfigError, RunError
 from fewlabels.report import gather, report_html
-from fewlabels.report.words import MEANINGS, Summary, describe_length, describe_phases, number, summarize
+from fewlabels.report.words import MEANINGS, Summary, describe_length, describe_phases, format_number, summarize
 from fewlabels.runs import RunWriter
 
 
@@ -243,7 +243,7 @@ def test_no_folder_and_a_damaged_folder_are_errors(make_run):
     ],
 )
 def test_numbers_as_text(value, unit, text):
-    assert number(value, unit) == text
+    assert format_number(value, unit) == text
 
 
 @pytest.mark.parametrize(

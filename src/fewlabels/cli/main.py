@@ -24,7 +24,7 @@ from .app import app
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
 SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while another program has a core (docs/log.md)
 HOMES = (demo, train, reproduce, propagate, report, review, export, verify)  # importing them gave the app its commands
-COMMANDS = ("demo", "train", "reproduce", "propagate", "report", "review", "export", "verify")  # in the order of --help
+COMMANDS = [home.__name__.rpartition(".")[2] for home in HOMES]  # in the order of --help
 app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))  # type: ignore[union-attr]
 
 
@@ -77,26 +77,26 @@ def run(arguments: list[str]) -> int:
         _demand_utf8([*arguments, os.getcwd()])
         result = app(args=arguments, prog_name="fewlabels", standalone_mode=False)
         sys.stdout.flush()  # here a reader who went away is noticed
-        return _interrupted() if result == 130 else result if isinstance(result, int) else 0
+        return _tell_interrupt() if result == 130 else result if isinstance(result, int) else 0
     except FewlabelsError as error:
-        return _failed(str(error), error.exit_status)
+        return _fail(str(error), error.exit_status)
     except KeyboardInterrupt:
-        return _interrupted()
+        return _tell_interrupt()
     except BrokenPipeError:
-        return _without_reader()
+        return _end_without_reader()
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # typer makes this of it
-            return _without_reader()
+            return _end_without_reader()
         raise
     except OSError as error:  # what nobody expected, such as a name that is too long or too many open files
         place = f" at {shown(' '.join(arguments[:2]) if error.filename is None else error.filename)}"
-        return _failed(f"FL-D10 {error.strerror or error}{place}; check the name, and limits with `ulimit -a`", 4)
+        return _fail(f"FL-D10 {error.strerror or error}{place}; check the name, and limits with `ulimit -a`", 4)
     except MemoryError:
-        return _failed("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)
+        return _fail("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)
     except USAGE_ERROR as error:
-        text = " ".join(error.format_message().split()) + _given(error, arguments)  # type: ignore[attr-defined]
+        text = " ".join(error.format_message().split()) + _quote_value(error, arguments)  # type: ignore[attr-defined]
         command = next((word for word in arguments if word in COMMANDS), "")
-        return _failed(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
+        return _fail(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
 
 
 def _demand_utf8(names: list[str]) -> None:
@@ -106,24 +106,24 @@ def _demand_utf8(names: list[str]) -> None:
             raise ConfigError("C1", f"a name that is not UTF-8: {shown(name)!r}", do="rename it")
 
 
-def _without_reader() -> int:
+def _end_without_reader() -> int:
     sys.stdout = sys.__stdout__
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]  # else exit complains
     return 141
 
 
-def _given(error: Exception, arguments: list[str]) -> str:
+def _quote_value(error: Exception, arguments: list[str]) -> str:
     """What came as the value of the option at fault; nothing where that is not known or said already."""
     names = getattr(getattr(error, "param", None), "opts", ())
     values = [value for name, value in pairwise(arguments) if name in names]
     return f", not {shown(values[-1])!r}" if values and repr(values[-1]) not in str(error) else ""
 
 
-def _interrupted() -> int:
-    return _failed("interrupted: files already written are whole; an unfinished run folder has no manifest", 130)
+def _tell_interrupt() -> int:
+    return _fail("interrupted: files already written are whole; an unfinished run folder has no manifest", 130)
 
 
-def _failed(line: str, status: int) -> int:
+def _fail(line: str, status: int) -> int:
     if "--debug" in sys.argv:
         traceback.print_exc()
     print(f"error: {line}", file=sys.stderr)

@@ -79,8 +79,8 @@ def reproduce(
     from ..commands.reproduce.text import format_list, format_tables
 
     hush(quiet)
-    benchmarks = _benchmarks(dataset, listing)
-    variant = _variant(mode, scale, network, width, first_stride)
+    benchmarks = _choose_benchmarks(dataset, listing)
+    variant = _make_variant(mode, scale, network, width, first_stride)
     if not listing and not everything and (num_labels is None or method is None):
         raise ConfigError("C60", "which cell?", do="name --labels and --method, or give --all or --list")
     cells = [cell for one in benchmarks for cell in list_cells(one, num_labels, method)]
@@ -92,11 +92,11 @@ def reproduce(
             resume=True,
             allow_inexact=allow_inexact,
             quiet=quiet,
-            go_on=_this_command(),
+            go_on=_repeat_command(),
             on_collapse=on_collapse,
             tensorboard=tensorboard,
         )
-        reproduce_from(Request(cells, _numbers(splits, split), variant, out), data, how)
+        reproduce_from(Request(cells, _parse_splits(splits, split), variant, out), data, how)
     if not speaks():
         return
     if as_json:
@@ -105,21 +105,18 @@ def reproduce(
         print(format_list(cells, variant, out) if listing else format_tables(cells, variant, out))
 
 
-def _benchmarks(name: str | None, listing: bool) -> list[Benchmark]:
+def _choose_benchmarks(name: str | None, listing: bool) -> list[Benchmark]:
     from ..data.benchmarks.facts import BENCHMARKS
 
     if name is None and listing:
         return list(BENCHMARKS.values())
     if name not in BENCHMARKS:
-        raise ConfigError(
-            "C54",
-            "no data set is named" if name is None else f"data set {name!r}",
-            do=f"the paper has {', '.join(BENCHMARKS)}",
-        )
+        what = "no data set is named" if name is None else f"data set {name!r}"
+        raise ConfigError("C54", what, do=f"the paper has {', '.join(BENCHMARKS)}")
     return [BENCHMARKS[name]]
 
 
-def _variant(
+def _make_variant(
     mode: options.ModeName, scale: float, network: str | None, width: int | None, first_stride: int | None
 ) -> Variant:
     from ..commands.reproduce.cells import Variant
@@ -131,13 +128,13 @@ def _variant(
     return Variant(mode, scale, other)
 
 
-def _this_command() -> tuple[str, ...]:
+def _repeat_command() -> tuple[str, ...]:
     """The words that go on from here, in as many threads: a shell takes the variable before the command."""
     threads = os.environ.get("OMP_NUM_THREADS")
     return (*([f"OMP_NUM_THREADS={threads}"] if threads and os.name == "posix" else []), "fewlabels", *sys.argv[1:])
 
 
-def _numbers(splits: str | None, split: int | None) -> list[int]:
+def _parse_splits(splits: str | None, split: int | None) -> list[int]:
     if splits is None:
         return [10 if split is None else split]
     if split is not None:

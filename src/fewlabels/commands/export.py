@@ -26,7 +26,7 @@ def run_export(run: Path, out: Path, form: Form = PLAIN, *, force: bool = False)
     kind = find_kind(out)
     refuse_existing(out, force=force)
     items = open_items(run)
-    answers, event = _answers(run)
+    answers, event = _read_answers(run)
     graph_too = form.everything or kind == "label-studio"  # given and answered labels are known without it
     state = Engine(items, encode_answers(items, answers)).state if graph_too else make_unsolved_state(items.given)
     data = export_labels(items, state, answers, kind, event, form)
@@ -50,7 +50,7 @@ def encode_answers(items: Items, answers: Mapping[int, str | None]) -> dict[int,
     return {row: -1 if name is None else number[name] for row, name in answers.items()}
 
 
-def _answers(run: Path) -> tuple[dict[int, str], int]:
+def _read_answers(run: Path) -> tuple[dict[int, str], int]:
     """Row -> class name, and the last event; nothing where there was no review."""
     folder = find_review_folder(run)
     if not (folder / NAME).is_file() and not (folder / ACKNOWLEDGED).is_file():

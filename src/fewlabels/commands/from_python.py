@@ -105,18 +105,20 @@ def train(
     reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict, no_label or (), real_label or ())
     given = _read_given(labels, reading)
     some = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
-    settings = _graph_settings(graph, some | {"allow_empty_classes": allow_empty_classes})
-    how = _how(place, device, speed, save_every, resume, allow_inexact_resume, on_collapse, tensorboard, quiet)
+    settings = _choose_graph_settings(graph, some | {"allow_empty_classes": allow_empty_classes})
+    how = _make_run_options(
+        place, device, speed, save_every, resume, allow_inexact_resume, on_collapse, tensorboard, quiet
+    )
     from .train import ImageSource, run_images
 
     source = ImageSource(
         data=Path(data),
         labels=given,
-        test=_path(test),
+        test=_to_path(test),
         image_size=image_size,
         on_bad_image=on_bad_image,
         ignore_unknown_ids=ignore_unknown_ids,
-        continue_from=_path(continue_from),
+        continue_from=_to_path(continue_from),
         accept_truncated=accept_truncated,
         max_pixels=max_pixels,
         folders=folder or {},
@@ -148,7 +150,7 @@ def _check_choices(method: str, epochs: int | None, speed: str, save_every: floa
         raise ConfigError("C1", f"save_every is {save_every!r}, expected minutes from 0 up")
 
 
-def _how(
+def _make_run_options(
     folder: Path,
     device: str,
     speed: Speed,
@@ -174,7 +176,7 @@ def _how(
     )
 
 
-def _path(given: PathLike | Run | None) -> Path | None:
+def _to_path(given: PathLike | Run | None) -> Path | None:
     if given is None:
         return None
     return given.folder if isinstance(given, Run) else Path(given)
@@ -191,7 +193,7 @@ def _read_given(labels: PathLike | Mapping[str, str | None] | None, options: Lab
     return read_labels(labels, options)
 
 
-def _graph_settings(graph: GraphSettings | None, some: Mapping[str, object]) -> GraphSettings:
+def _choose_graph_settings(graph: GraphSettings | None, some: Mapping[str, object]) -> GraphSettings:
     """`graph`, or the usual settings with those that are named. Raises ConfigError (C90) where both are given."""
     named = {name: value for name, value in some.items() if value is not None}
     if graph is not None and named:

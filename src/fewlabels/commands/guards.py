@@ -52,21 +52,21 @@ class Known:
     num_test: int
 
 
-def new_alarms(events: Sequence[Event], known: Known) -> list[Alarm]:
+def find_alarms(events: Sequence[Event], known: Known) -> list[Alarm]:
     """Alarms of the epoch that the events end with, without those that were given in this phase before."""
-    epochs = _of_last_phase(events, "epoch")
-    given_before = {event["guard"] for event in _of_last_phase(events, "guard")}
+    epochs = _select_last_phase(events, "epoch")
+    given_before = {event["guard"] for event in _select_last_phase(events, "guard")}
     found = (guard(epochs, known) for guard in GUARDS)
     return [alarm for alarm in found if alarm is not None and alarm.guard not in given_before]
 
 
-def collapse(events: Sequence[Event]) -> list[str]:
+def find_collapse(events: Sequence[Event]) -> list[str]:
     """What the label-free guards of this phase said, if enough of them did; nothing otherwise."""
-    said = [event["message"] for event in _of_last_phase(events, "guard") if event["guard"] in LABEL_FREE]
+    said = [event["message"] for event in _select_last_phase(events, "guard") if event["guard"] in LABEL_FREE]
     return said if len(said) >= ENOUGH else []
 
 
-def _of_last_phase(events: Sequence[Event], kind: str) -> list[Event]:
+def _select_last_phase(events: Sequence[Event], kind: str) -> list[Event]:
     epochs = [event for event in events if event["event"] == "epoch"]
     phase = epochs[-1]["phase_index"] if epochs else None
     return [event for event in events if event["event"] == kind and event["phase_index"] == phase]
@@ -74,7 +74,7 @@ def _of_last_phase(events: Sequence[Event], kind: str) -> list[Event]:
 
 def one_class(epochs: Sequence[Event], known: Known) -> Alarm | None:
     """One class has most of the pseudo-labels, and far more than its share of the labels given."""
-    shares, given = _shares(epochs, known)
+    shares, given = _measure_shares(epochs, known)
     for name, share, expected in zip(known.class_names, shares, given, strict=False):
         bound = min(TIMES_ITS_SHARE * expected, expected + OF_THE_REST * (1 - expected))
         if share > max(MOST_OF_ONE_CLASS, bound):
@@ -87,8 +87,8 @@ def one_class(epochs: Sequence[Event], known: Known) -> Alarm | None:
 
 def few_classes(epochs: Sequence[Event], known: Known) -> Alarm | None:
     """Pseudo-labels are spread over far fewer classes than the labels given."""
-    shares, given = _shares(epochs, known)
-    found, expected = _entropy(shares), _entropy(given)
+    shares, given = _measure_shares(epochs, known)
+    found, expected = _measure_entropy(shares), _measure_entropy(given)
     if not shares or found >= LEAST_ENTROPY * expected:
         return None
     words = f"the entropy of the classes of pseudo-labels is {found:.2f}, that of the labels is {expected:.2f}"
@@ -125,7 +125,7 @@ def loss(epochs: Sequence[Event], known: Known) -> Alarm | None:
 
 def rising_error(epochs: Sequence[Event], known: Known) -> Alarm | None:
     """The test error was far above the phase's best at the last three looks. It never stops a run."""
-    measured = [error for epoch in epochs if (error := headline_error(epoch)) is not None]
+    measured = [error for epoch in epochs if (error := pick_error(epoch)) is not None]
     if len(measured) <= LOOKS:
         return None
     best, now = min(measured[:-LOOKS]), min(measured[-LOOKS:])
@@ -140,13 +140,13 @@ def rising_error(epochs: Sequence[Event], known: Known) -> Alarm | None:
 GUARDS = (one_class, few_classes, certainty, loss, rising_error)
 
 
-def headline_error(epoch: Event) -> float | None:
+def pick_error(epoch: Event) -> float | None:
     """The test error of what a phase is after: its teacher where that is a network, else the network itself."""
     teacher: float | None = epoch.get("teacher_test_error")
     return epoch.get("test_error") if teacher is None else teacher
 
 
-def _shares(epochs: Sequence[Event], known: Known) -> tuple[list[float], list[float]]:
+def _measure_shares(epochs: Sequence[Event], known: Known) -> tuple[list[float], list[float]]:
     """Share of each class among the pseudo-labels and among the labels given; nothing where there are none."""
     counts = epochs[-1].get("class_counts") if epochs else None
     if counts is None:
@@ -157,5 +157,5 @@ def _shares(epochs: Sequence[Event], known: Known) -> tuple[list[float], list[fl
     return [count / sum(spread) for count in spread], [count / sum(known.given) for count in known.given]
 
 
-def _entropy(shares: Sequence[float]) -> float:
+def _measure_entropy(shares: Sequence[float]) -> float:
     return -sum(share * math.log(share) for share in shares if share > 0)

@@ -20,7 +20,11 @@ def available_bytes(root: Path = Path("/")) -> int | None:
 
     root: where proc and sys are. None where the system does not say. macOS tells only how much it has in all.
     """
-    rooms = [room for room in (_system(root), *_groups(root), _address_space(root)) if room is not None]
+    rooms = [
+        room
+        for room in (_measure_system(root), *_measure_groups(root), _measure_address_space(root))
+        if room is not None
+    ]
     if rooms:
         return max(0, min(rooms))
     try:
@@ -69,7 +73,7 @@ def gib(count: float) -> str:
     return f"{count / GIB:.1f} GiB"
 
 
-def _number(path: Path) -> int | None:
+def _read_number(path: Path) -> int | None:
     """The whole number that a file of the kernel holds; None for "max" and for no such file."""
     try:
         return int(path.read_text())
@@ -77,7 +81,7 @@ def _number(path: Path) -> int | None:
         return None
 
 
-def _field(path: Path, name: str) -> int | None:
+def _read_field(path: Path, name: str) -> int | None:
     """The number after `name` in a file of lines such as `MemAvailable: 123 kB`."""
     try:
         lines = [line.split() for line in path.read_text().splitlines()]
@@ -86,12 +90,12 @@ def _field(path: Path, name: str) -> int | None:
     return next((int(line[1]) for line in lines if len(line) > 1 and line[0].rstrip(":") == name), None)
 
 
-def _system(root: Path) -> int | None:
-    kib = _field(root / "proc/meminfo", "MemAvailable")
+def _measure_system(root: Path) -> int | None:
+    kib = _read_field(root / "proc/meminfo", "MemAvailable")
     return None if kib is None else kib * 1024
 
 
-def _address_space(root: Path) -> int | None:
+def _measure_address_space(root: Path) -> int | None:
     """Room under the limit of `ulimit -v`, which counts what is only reserved too; None without one, or on Windows."""
     try:
         import resource
@@ -107,7 +111,7 @@ def _address_space(root: Path) -> int | None:
     return limit - used
 
 
-def _groups(root: Path) -> list[int | None]:
+def _measure_groups(root: Path) -> list[int | None]:
     """Room in each control group that limits this process, of version 2 and of version 1."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -117,22 +121,22 @@ def _groups(root: Path) -> list[int | None]:
     for line in lines:
         _, controllers, group = line.split(":", 2)
         if not controllers:
-            rooms += _up(root / "sys/fs/cgroup", group, ("memory.max", "memory.current", "inactive_file"))
+            rooms += _walk_up(root / "sys/fs/cgroup", group, ("memory.max", "memory.current", "inactive_file"))
         elif "memory" in controllers.split(","):
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            rooms += _up(root / "sys/fs/cgroup/memory", group, names)
+            rooms += _walk_up(root / "sys/fs/cgroup/memory", group, names)
     return rooms
 
 
-def _up(top: Path, group: str, names: tuple[str, str, str]) -> list[int | None]:
+def _walk_up(top: Path, group: str, names: tuple[str, str, str]) -> list[int | None]:
     """Room in a group and all groups above it. In a container the path may be one that only the host has."""
     limit_name, usage_name, cache_name = names
     parts = [part for part in group.split("/") if part not in ("", "..")]
     rooms: list[int | None] = []
     for depth in range(len(parts), -1, -1):
         folder = top.joinpath(*parts[:depth])
-        limit, usage = _number(folder / limit_name), _number(folder / usage_name)
+        limit, usage = _read_number(folder / limit_name), _read_number(folder / usage_name)
         if limit is not None and usage is not None:
-            cache = _field(folder / "memory.stat", cache_name) or 0  # pages of files that can be dropped
+            cache = _read_field(folder / "memory.stat", cache_name) or 0  # pages of files that can be dropped
             rooms.append(limit - usage + cache)
     return rooms

@@ -53,7 +53,7 @@ def training_results(task: Task, final: Propagation, epochs: Sequence[dict[str, 
         **propagation_results(final, task.labels, task.class_names, task.notes, task.truth),
         "num_test": task.num_test,
         "num_rejected": len(task.rejected),
-        **_errors(epochs),
+        **_list_errors(epochs),
         "pseudo_label_accuracy_first": first.get("pseudo_label_accuracy"),
         "certainty_right_first": first.get("certainty_right"),
         "certainty_wrong_first": first.get("certainty_wrong"),
@@ -63,7 +63,7 @@ def training_results(task: Task, final: Propagation, epochs: Sequence[dict[str, 
     }
 
 
-def _errors(epochs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+def _list_errors(epochs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """<method>_error, and <method>_teacher_error where one teaches: of the last epoch of each phase, never the best."""
     errors: dict[str, float | None] = {}
     for epoch in epochs:
@@ -137,9 +137,9 @@ def measure_certainty(propagation: Propagation, given: np.ndarray, truth: np.nda
         known = asked & (truth != UNLABELED)
         right, wrong = known & (found.label == truth), known & (found.label != truth)
     return {
-        "certainty": _mean(found.certainty[asked]),
-        "certainty_right": None if right is None else _mean(found.certainty[right]),
-        "certainty_wrong": None if wrong is None else _mean(found.certainty[wrong]),
+        "certainty": _find_mean(found.certainty[asked]),
+        "certainty_right": None if right is None else _find_mean(found.certainty[right]),
+        "certainty_wrong": None if wrong is None else _find_mean(found.certainty[wrong]),
         "certainty_histogram": {
             "edges": edges.round(6).tolist(),
             "all": histogram(asked),
@@ -158,5 +158,5 @@ def count_classes(label: np.ndarray, given: np.ndarray, num_classes: int) -> dic
     }
 
 
-def _mean(values: np.ndarray) -> float | None:
+def _find_mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if values.size else None

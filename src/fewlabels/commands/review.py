@@ -67,7 +67,8 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         refuse_existing(asked.export, force=asked.force)
     facts = read_reviewable(run).facts
     folder = make_local_folder(find_review_folder(run))
-    with _alone(folder), listen(replace(asked.endpoint, usual_port=_port(_last_address(folder)))) as place:
+    last_port = _parse_port(_read_last_address(folder))
+    with _hold_alone(folder), listen(replace(asked.endpoint, usual_port=last_port)) as place:
         access = make_access(asked.endpoint, place.getsockname()[1])
         with suppress(StorageError):  # the next review has another address then; nothing else is lost
             durable.write_text(folder / ADDRESS, f"{format_address(asked.endpoint, access.port)}\n")
@@ -97,27 +98,27 @@ def run_review(run: Path, asked: Review) -> Reviewed:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _hold_alone(folder: Path) -> Iterator[None]:
     """Nobody else serves this review. Where somebody does, the error says at which address."""
     with ExitStack() as held:
         try:
             held.enter_context(RunLock(folder))
         except ConfigError as problem:
-            last = _last_address(folder)
+            last = _read_last_address(folder)
             page = f"its page is {last}, for the browser that opened it already; " if last else ""
             do = f"{page}the address with its key is in the terminal where it runs; {problem.do}"
             raise ConfigError("C11", problem.what, where=folder, do=do) from problem
         yield
 
 
-def _last_address(folder: Path) -> str:
+def _read_last_address(folder: Path) -> str:
     """Where the page is, or was last, without its key; empty where that is not told."""
     file = folder / ADDRESS
     found = file.read_text(errors="replace").strip() if file.is_file() else ""
-    return found if PLACE.fullmatch(found) and _port(found) < 65536 else ""
+    return found if PLACE.fullmatch(found) and _parse_port(found) < 65536 else ""
 
 
-def _port(address: str) -> int:
+def _parse_port(address: str) -> int:
     """The port in such an address; 0 in an empty one."""
     return int(address.rpartition(":")[2].rstrip("/") or 0)
 
@@ -130,12 +131,12 @@ def format_reviewed(reviewed: Reviewed) -> str:
     lines = [f"{answers}, {skipped}; all of them are saved"]
     export = ["fewlabels", "export", str(reviewed.run), "--out", str(out)]
     lines += [] if reviewed.export else [f"write them   {shlex.join(export)}"]
-    if command := _next_command(reviewed.run, out):
+    if command := _make_next_command(reviewed.run, out):
         lines.append(f"go on        {command}")
     return "\n".join(lines)
 
 
-def _next_command(run: Path, labels: Path) -> str:
+def _make_next_command(run: Path, labels: Path) -> str:
     """What goes on from the answers: training for images of the user's own, propagation for embeddings."""
     source = read_run(run).facts["source"]
     if source["kind"] == "images":

@@ -88,22 +88,22 @@ def format_training(results: dict[str, Any]) -> str:
         "certainty",
         *(name for name in results if name.endswith("_error")),
     )
-    return format_lines(_with_notes(results), (*names, "wall_seconds", "peak_memory_mib")) + "\n"
+    return format_lines(_count_notes(results), (*names, "wall_seconds", "peak_memory_mib")) + "\n"
 
 
-def _with_notes(results: dict[str, Any]) -> dict[str, Any]:
+def _count_notes(results: dict[str, Any]) -> dict[str, Any]:
     """The results with the number of all notes, if there are any."""
     return results | {"num_notes": sum(results.get("notes", {}).values()) or None}
 
 
 def format_propagation(results: dict[str, Any]) -> str:
     names = ("num_rows", "num_labeled", "num_notes", "recall", "unreached", "certainty")
-    table = format_lines(_with_notes(results), (*names, "wall_seconds", "peak_memory_mib"))
-    checked = _contradicted(results.get("leave_one_out"))
-    return "\n".join([table, "", *checked, _about_certainty(results.get("refined"))])
+    table = format_lines(_count_notes(results), (*names, "wall_seconds", "peak_memory_mib"))
+    checked = _describe_checked(results.get("leave_one_out"))
+    return "\n".join([table, "", *checked, _describe_certainty(results.get("refined"))])
 
 
-def _contradicted(found: dict[str, int] | None) -> list[str]:
+def _describe_checked(found: dict[str, int] | None) -> list[str]:
     """What the given labels say of each other; nothing where none was checked."""
     if not found or not found["num_checked"]:
         return []
@@ -112,7 +112,7 @@ def _contradicted(found: dict[str, int] | None) -> list[str]:
     return [f"Of {checked:,} given labels, each left out in turn, the others contradict {against:,}{look}."]
 
 
-def _about_certainty(refined: dict[str, Any] | None) -> str:
+def _describe_certainty(refined: dict[str, Any] | None) -> str:
     if refined and refined["temperature"] is not None:
         return f"Certainty was fitted on {refined['num_held_out']:,} labels held out."
     return "Certainty orders the labels from doubtful to sure. It is no probability; --calibrate makes it nearly one."
@@ -124,16 +124,16 @@ def format_seeds(results: dict[str, Any]) -> str:
     rows = [
         (
             NAMES[name][0] + (f" ({NAMES[name][1]})" if NAMES[name][1] else ""),
-            *(_two(number) for number in entry["values"]),
-            _two(entry["mean"]),
-            _two(entry["std"]),
+            *(_format_two(number) for number in entry["values"]),
+            _format_two(entry["mean"]),
+            _format_two(entry["std"]),
         )
         for name, entry in results["table"].items()
     ]
     return align([head, *rows]) + "\n"
 
 
-def _two(number: float | None) -> str:
+def _format_two(number: float | None) -> str:
     return "-" if number is None else f"{number:.2f}"
 
 
@@ -150,7 +150,7 @@ class Texts(Protocol):
 def describe_explanation(why: Explanation, ids: Texts, class_names: Sequence[str]) -> dict[str, Any]:
     """An explanation with ids and class names, for JSON. A class is null where no label reaches."""
 
-    def named(code: int) -> str | None:
+    def name_of(code: int) -> str | None:
         return None if code < 0 else class_names[code]
 
     def shares(values: Iterable[float]) -> dict[str, float]:
@@ -158,7 +158,7 @@ def describe_explanation(why: Explanation, ids: Texts, class_names: Sequence[str
 
     return {
         "id": ids[why.row].as_py(),
-        "label": named(why.label),
+        "label": name_of(why.label),
         "certainty": why.certainty,
         "given": why.given,
         "reached": why.label >= 0,
@@ -172,7 +172,7 @@ def describe_explanation(why: Explanation, ids: Texts, class_names: Sequence[str
                 "similarity": edge.similarity,
                 "weight": edge.weight,
                 "share": edge.share,
-                "label": named(edge.label),
+                "label": name_of(edge.label),
                 "certainty": edge.certainty,
                 "rows_with_its_embedding": edge.copies,
             }
@@ -180,7 +180,7 @@ def describe_explanation(why: Explanation, ids: Texts, class_names: Sequence[str
         ],
         "resolved": why.resolved,
         "influences": [
-            {"id": ids[one.row].as_py(), "label": named(one.label), "share": one.share} for one in why.influences
+            {"id": ids[one.row].as_py(), "label": name_of(one.label), "share": one.share} for one in why.influences
         ],
         "influence_of_classes": shares(why.class_shares),
     }
@@ -188,15 +188,15 @@ def describe_explanation(why: Explanation, ids: Texts, class_names: Sequence[str
 
 def format_explanation(found: dict[str, Any]) -> str:
     """An explanation for a terminal."""
-    blocks = [_head(found), _neighbors(found), _influences(found)]
+    blocks = [_format_head(found), _format_neighbors(found), _format_influences(found)]
     return "\n\n".join(block for block in blocks if block)
 
 
-def _head(found: dict[str, Any]) -> str:
+def _format_head(found: dict[str, Any]) -> str:
     how = "given" if found["given"] else f"certainty {found['certainty']:.2f}"
     lines = [f"why {found['id']}: {found['label']}, {how}" if found["reached"] else f"why {found['id']}: no label"]
     if found["reached"]:
-        lines.append(f"  class shares: {_class_shares(found['class_shares'])}")
+        lines.append(f"  class shares: {_format_shares(found['class_shares'])}")
     connected, labels = found["rows_connected"], found["labels_connected"]
     lines.append(f"  connected with it: {connected - 1:,} rows; labelled, itself counted: {labels:,}")
     if found["rows_with_its_embedding"] > 1:
@@ -206,14 +206,14 @@ def _head(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _class_shares(shares: dict[str, float]) -> str:
+def _format_shares(shares: dict[str, float]) -> str:
     ordered = sorted(shares.items(), key=lambda item: -item[1])
     most = [f"{name} {100 * share:.1f} %" for name, share in ordered[:CLASSES] if share >= LEAST_SHARE]
     others = len(ordered) - len(most)
     return "  ".join([*most, f"({others} more)"] if others else most)
 
 
-def _neighbors(found: dict[str, Any]) -> str:
+def _format_neighbors(found: dict[str, Any]) -> str:
     if not found["neighbors"]:
         return "  it has no neighbours in the graph"
     rows = [("strongest neighbours", "similarity", "of its edges", "certainty", "label")]
@@ -225,14 +225,14 @@ def _neighbors(found: dict[str, Any]) -> str:
     return _indent(rows)
 
 
-def _influences(found: dict[str, Any]) -> str:
+def _format_influences(found: dict[str, Any]) -> str:
     if not found["reached"]:
         return ""
     if not found["resolved"]:
         return "  too far from every label to tell them apart: it took the mix of its neighbours"
     rows = [("labelled rows that decided", "influence", "label")]
     rows += [(one["id"], f"{100 * one['share']:.1f} %", one["label"]) for one in found["influences"]]
-    return f"{_indent(rows)}\n  all labelled rows: {_class_shares(found['influence_of_classes'])}"
+    return f"{_indent(rows)}\n  all labelled rows: {_format_shares(found['influence_of_classes'])}"
 
 
 def _indent(rows: Sequence[Sequence[str]]) -> str:

@@ -47,7 +47,7 @@ from .resuming import (
     remove_leftovers,
 )
 from .task import Task, put_on_device
-from .watching import Board, CheckpointPolicy, Log, Watcher, images_before, need_tensorboard, total_images
+from .watching import Board, CheckpointPolicy, Log, Watcher, count_images, count_images_before, demand_tensorboard
 
 __all__ = ["RunOptions", "has_run", "run_training"]
 
@@ -94,7 +94,7 @@ def run_training(
         return done
     check_labels(task.labels, len(task.labels), settings.graph, task.class_names)  # not after the first phase
     if options.tensorboard:
-        need_tensorboard()
+        demand_tensorboard()
     with join_processes(options.device) as (group, device), lock_folder(root, group, device, resume=options.resume):
         if options.resume and is_finished(root):
             group.run_in_leader(lambda: remove_leftovers(root), device)
@@ -234,8 +234,8 @@ class _Run:
     def _train(self, images: torch.Tensor, policy: CheckpointPolicy, start: Snapshot | None) -> Trained:
         task, settings = self.task, self.settings
         quiet = self.options.quiet or not self.execution.group.leads
-        done = images_before(settings, task.labels, start.values["place"]) if start else 0
-        progress = Progress(total_images(settings, task.labels), "training", unit="image", quiet=quiet)
+        done = count_images_before(settings, task.labels, start.values["place"]) if start else 0
+        progress = Progress(count_images(settings, task.labels), "training", unit="image", quiet=quiet)
         progress.step("", done)
         watcher = Watcher(task, settings, self.execution, policy, progress)
         labels = PartialLabels(task.labels, task.class_names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -16,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from ..conventions import UNLABELED
-from ..errors import CollapseWarning, ConfigError, FewlabelsError, NumericsError
+from ..errors import CollapseWarning, ConfigError, FewlabelsError, NumericsError, warn
 from ..runs import RunWriter
 from ..training.callbacks import Callbacks, EpochReport, Request
 from ..training.checkpoint import Checkpoints, Snapshot
@@ -26,7 +25,7 @@ from ..training.execution import Execution
 from ..training.interrupt import make_interrupt_error
 from ..training.settings import Phase, TrainSettings
 from ..training.targets import Targets
-from .guards import Known, OnCollapse, collapse, headline_error, new_alarms
+from .guards import Known, OnCollapse, find_alarms, find_collapse, pick_error
 from .progress import Pace, Progress
 from .results import accuracy_percent, measure_certainty, measure_health
 from .task import Task, put_on_device
@@ -81,7 +80,7 @@ class Log:
         return [event for event in self.events if event["event"] == "epoch"]
 
 
-def need_tensorboard() -> None:
+def demand_tensorboard() -> None:
     """Raises ConfigError (C66) where it is not installed."""
     if find_spec("tensorboard") is None:
         raise ConfigError("C66", "TensorBoard is not installed", do="pip install 'fewlabels[tensorboard]'")
@@ -145,7 +144,7 @@ class CheckpointPolicy:
         """The events of an epoch are in the log. ends: it was the last one."""
         self._ends = ends
         if self.on_collapse == "stop":
-            self._collapse = collapse(self.log.events)
+            self._collapse = find_collapse(self.log.events)
 
     def request(self) -> Request:
         if self.stop() is not None or self._collapse:
@@ -188,8 +187,8 @@ class Watcher:
         self._test = None if task.test_pixels is None else put_on_device(task.test_pixels, execution.device)
         given = np.bincount(task.labels[task.labels != UNLABELED], minlength=len(task.class_names))
         self._known = Known(given.tolist(), task.class_names, task.num_test)
-        self._note = epoch_words(policy.log.events)
-        self._epochs = [(phase.epochs, images_of_epoch(phase, task.labels)) for phase in settings.phases]
+        self._note = describe_epoch(policy.log.events)
+        self._epochs = [(phase.epochs, count_epoch_images(phase, task.labels)) for phase in settings.phases]
         self._total = sum(count * images for count, images in self._epochs)
         self._done = progress.done
         self._pace = Pace()
@@ -197,27 +196,28 @@ class Watcher:
     def callbacks(self) -> Callbacks:
         return Callbacks(
             on_targets=self._describe_targets,
-            on_progress=lambda stage, share: self._progress.step((self._place(), stage_words(stage, share)), 0),
-            on_steps=self._steps,
-            on_epoch=self._epoch,
+            on_progress=lambda stage, share: self._progress.step((self._place, describe_stage(stage, share)), 0),
+            on_steps=self._count_steps,
+            on_epoch=self._measure_epoch,
             request=self._policy.request,
             save=self._policy.save,
         )
 
-    def _steps(self, images: int) -> None:
+    def _count_steps(self, images: int) -> None:
         self._done += images
         self._pace.mark(self._done)
         self._tell(images)
 
+    @property
     def _place(self) -> str:
-        return place_words(self._epochs, self._done)
+        return describe_place(self._epochs, self._done)
 
     def _tell(self, images: int) -> None:
         """So many images more, where the run is, what the last epoch did, and the time left."""
         left = self._pace.seconds(self._done, self._total)
-        self._progress.step((self._place(), *self._note), images, left)
+        self._progress.step((self._place, *self._note), images, left)
 
-    def _epoch(self, report: EpochReport) -> None:
+    def _measure_epoch(self, report: EpochReport) -> None:
         measured = is_measured(report)
         event = {
             "phase": report.phase.method,
@@ -234,20 +234,20 @@ class Watcher:
         self._log.add("epoch", event | report.facts)
         if self._execution.group.leads:
             self._guard(report)
-        self._note = epoch_words(self._log.events)
+        self._note = describe_epoch(self._log.events)
         self._tell(0)
         last = self._settings.phases[-1]
         self._policy.after_epoch(ends=report.phase is last and report.number + 1 == last.epochs)
 
     def _guard(self, report: EpochReport) -> None:
         """Warn of what this epoch's guards saw for the first time in its phase, and note it as events."""
-        for alarm in new_alarms(self._log.events, self._known):
+        for alarm in find_alarms(self._log.events, self._known):
             where = f"phase {report.phase_index + 1} ({report.phase.method}), epoch {report.number + 1}"
             place = {"phase": report.phase.method, "phase_index": report.phase_index, "epoch": report.number}
             message = f"{where}: {alarm.words}"
             self._log.add("guard", {"guard": alarm.guard, **place, "message": message, **alarm.values})
             self._progress.make_room()
-            warnings.warn(f"FL-P23 {message}; {WHAT_TO_DO}", CollapseWarning, stacklevel=2)
+            warn(CollapseWarning(f"FL-P23 {message}; {WHAT_TO_DO}"))
 
     def _test_error(self, network: nn.Module | None) -> float | None:
         if network is None or self._test is None or self._task.test_truth is None:
@@ -274,26 +274,26 @@ class Watcher:
         }
 
 
-def total_images(settings: TrainSettings, labels: np.ndarray) -> int:
+def count_images(settings: TrainSettings, labels: np.ndarray) -> int:
     """Images that all steps of a run will see."""
-    return sum(phase.epochs * images_of_epoch(phase, labels) for phase in settings.phases)
+    return sum(phase.epochs * count_epoch_images(phase, labels) for phase in settings.phases)
 
 
-def images_before(settings: TrainSettings, labels: np.ndarray, place: Mapping[str, int]) -> int:
+def count_images_before(settings: TrainSettings, labels: np.ndarray, place: Mapping[str, int]) -> int:
     """Images that the steps before a place have seen: what the progress bar of a resumed run begins with."""
     done = 0
     for number, phase in enumerate(settings.phases[: place["phase"] + 1]):
         epochs = place["epoch"] if number == place["phase"] else phase.epochs
-        done += epochs * images_of_epoch(phase, labels)
+        done += epochs * count_epoch_images(phase, labels)
     return done + place["step"] * batch_size(settings.phases[place["phase"]], labels)
 
 
-def images_of_epoch(phase: Phase, labels: np.ndarray) -> int:
+def count_epoch_images(phase: Phase, labels: np.ndarray) -> int:
     """Images that the steps of one epoch see."""
     return count_steps(phase, labels) * batch_size(phase, labels)
 
 
-def place_words(epochs: Sequence[tuple[int, int]], done: int) -> str:
+def describe_place(epochs: Sequence[tuple[int, int]], done: int) -> str:
     """ "phase 1/2, epoch 3/40": where the next image lies after the first `done` of them.
 
     epochs: of each phase, how many, and images in one.
@@ -306,7 +306,7 @@ def place_words(epochs: Sequence[tuple[int, int]], done: int) -> str:
     return epoch if len(epochs) == 1 else f"phase {number}/{len(epochs)}, {epoch}"
 
 
-def stage_words(stage: str, share: float) -> str:
+def describe_stage(stage: str, share: float) -> str:
     """A stage of the propagation; its share once there is one to tell."""
     return f"{stage} {100 * share:.0f} %" if share > 0 else stage
 
@@ -321,13 +321,13 @@ def is_measured(report: EpochReport) -> bool:
     return left % math.ceil(report.phase.epochs / MOST_MEASURED) == 0
 
 
-def epoch_words(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def describe_epoch(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """What the last epoch did, in a few words each, the most telling first; nothing before the first."""
     epochs = [event for event in events if event["event"] == "epoch"]
     if not epochs:
         return ()
     last = epochs[-1]
-    error = [found for epoch in epochs if (found := headline_error(epoch)) is not None]
+    error = [found for epoch in epochs if (found := pick_error(epoch)) is not None]
     known = {
         "loss {:.3g}": last["loss"],
         "error {:.1f}%": error[-1] if error else None,  # not measured after every epoch

@@ -24,7 +24,6 @@ from ..graph import (
     comparable_rows,
     graph_from_affinity,
     spread,
-    unit_rows,
 )
 from ..graph.build import build_graph_of_rows
 from ..graph.extend import Mix, find_answers, mix_affinities, mix_neighbors
@@ -33,7 +32,7 @@ from ..graph.precomputed import edge_weights
 from ..graph.rows import densify, warn_of_rounding
 from .cross_validation import select_labelled
 from .labels import AUTO, CodedLabels, add_absent_nodes, add_absent_rows, check_new_labels, check_weights, code_labels
-from .store import Fitted, read_fitted, read_refinement, write_fitted
+from .store import Fitted, read_fitted, write_fitted
 
 METRICS = ("cosine", "inner_product", "precomputed")
 
@@ -109,9 +108,8 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         is_precomputed = self.metric == "precomputed"
         tags.input_tags.pairwise = tags.input_tags.positive_only = is_precomputed
         tags.input_tags.sparse = True
-        tags.classifier_tags.poor_score = (
-            is_precomputed  # scikit-learn's checks hand in distances, where large means far
-        )
+        # scikit-learn's checks hand in distances, where large means far
+        tags.classifier_tags.poor_score = is_precomputed
         return tags
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -207,7 +205,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         """Read a model that `save` wrote. Raises RunError for any other file; nothing in it can run code."""
         parameters, fitted = read_fitted(path)
         if parameters.get("refinement") is not None:
-            parameters["refinement"] = read_refinement(parameters["refinement"])
+            parameters["refinement"] = Refinement(**parameters["refinement"])
         model = cls(**parameters)
         model.n_features_in_ = fitted.num_features
         if fitted.feature_names is not None:
@@ -293,13 +291,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         codes = fitted.labels.codes
         given = np.full(codes.size, UNLABELED) if self.mode == "released" else codes
         answers = find_answers(fitted.found, given, fitted.rows)
-        everyone = answers.row.size == codes.size  # then nothing needs copying
         if fitted.rows is None:
-            weights = edge_weights(X)
-            return mix_affinities(weights if everyone else weights[:, answers.row], answers)
-        rows = fitted.rows if everyone else fitted.rows[answers.row]
+            return mix_affinities(edge_weights(X), answers)
         # whatever the metric, the length of a new point cancels, so that it need not be known on which scale rows are
-        return mix_neighbors(unit_rows(X), rows, answers, self.n_neighbors, float(self.gamma))
+        return mix_neighbors(comparable_rows(X), fitted.rows, answers, self.n_neighbors, float(self.gamma))
 
 
 class EstimatorConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):  # type: ignore[misc]

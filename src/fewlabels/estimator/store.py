@@ -78,9 +78,8 @@ def write_fitted(path: str | Path, parameters: dict[str, Any], fitted: Fitted) -
     arrays: dict[str, NDArray[Any]] = {}
     arrays |= {"codes": labels.codes, "node": found.graph.node, "component": found.graph.component, "z": found.z}
     arrays |= {"w_data": w.data, "w_indices": w.indices, "w_indptr": w.indptr}
-    arrays |= {name: getattr(result, name) for name in RESULT} | {
-        name: getattr(found.solution, name) for name in SOLUTION
-    }
+    arrays |= {name: getattr(result, name) for name in RESULT}
+    arrays |= {name: getattr(found.solution, name) for name in SOLUTION}
     arrays |= {name: part for name, part in (("units", fitted.rows), ("weight", fitted.weight)) if part is not None}
     facts_line = np.frombuffer(json.dumps(facts, default=_to_plain).encode(), np.uint8)
     with durable.write_file(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -96,11 +95,6 @@ def _to_plain(value: object) -> object:
     if isinstance(value, Refinement):
         return asdict(value)
     return value.item() if isinstance(value, np.generic) else value
-
-
-def read_refinement(stored: dict[str, Any]) -> Refinement:
-    """Make a Refinement of its JSON."""
-    return Refinement(**stored)
 
 
 def read_fitted(path: str | Path) -> tuple[dict[str, Any], Fitted]:
@@ -125,10 +119,10 @@ def read_fitted(path: str | Path) -> tuple[dict[str, Any], Fitted]:
 def _restore(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Fitted:
     rows, names = stored.get("units"), facts.get("feature_names")
     width = facts["num_features"] if rows is None else rows.shape[1]
-    labels, found = _restore_labels(facts, stored), _restore_propagation(facts, stored)
-    num_rows = {labels.codes.size, found.graph.node.size, found.pseudo_labels.label.size} | set(
-        () if rows is None else (len(rows),)
-    )
+    labels = CodedLabels(stored["codes"], np.array(facts["classes"], facts["dtype"]), facts["marker"])
+    found = _restore_propagation(facts, stored)
+    num_rows = {labels.codes.size, found.graph.node.size, found.pseudo_labels.label.size}
+    num_rows |= set() if rows is None else {len(rows)}
     if len(num_rows) != 1 or not 0 <= found.graph.node.max() < found.graph.component.size:
         raise ValueError("parts of different models")
     found.graph.affinity.check_format(full_check=True)
@@ -140,11 +134,6 @@ def _restore(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Fitted:
         num_features=width,
         feature_names=None if names is None else tuple(names),
     )
-
-
-def _restore_labels(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> CodedLabels:
-    marker = facts["marker"]
-    return CodedLabels(stored["codes"], np.array(facts["classes"], facts["dtype"]), marker)
 
 
 def _restore_propagation(facts: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Propagation:

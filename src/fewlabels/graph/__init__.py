@@ -1,4 +1,7 @@
-"""Arrays in, arrays out: neighbours, affinity, solver, pseudo-labels. Knows nothing of images, networks or files."""
+"""Label propagation on arrays: nearest neighbours, the affinity graph, the solver, pseudo-labels and explanations.
+
+Needs NumPy and SciPy alone; knows nothing of images, networks or files.
+"""
 
 from .affinity import affinity, normalize
 from .build import build_graph
@@ -10,7 +13,7 @@ from .precomputed import graph_from_affinity, graph_from_neighbors
 from .propagation import propagate, spread
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined
-from .rows import comparable_rows, unit_rows
+from .rows import comparable_rows
 from .settings import GraphSettings, Refinement
 from .solver import Solution, conjugate_gradients
 from .system import Propagation, PropagationSystem
@@ -48,5 +51,4 @@ __all__ = [
     "propagate",
     "pseudo_labels",
     "spread",
-    "unit_rows",
 ]

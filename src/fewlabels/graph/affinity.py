@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..errors import GraphError, InputWarning
+from ..errors import GraphError, InputWarning, warn
 from .types import MISSING, Neighbors
 
 
@@ -38,13 +36,8 @@ def affinity(neighbors: Neighbors, gamma: float, *, clip_negative: bool = True) 
 def warn_of_lost_rows(num_lost: int, gamma: float) -> None:
     """InputWarning G14 where rows have neighbours and no edges."""
     if num_lost:
-        warnings.warn(
-            InputWarning(
-                f"FL-G14 {num_lost} rows have neighbours, but similarity to the power of {gamma:g} is zero: "
-                "they are cut off; use a smaller gamma"
-            ),
-            stacklevel=3,
-        )
+        what = f"FL-G14 {num_lost} rows have neighbours, but similarity to the power of {gamma:g} is zero: they are"
+        warn(InputWarning(f"{what} cut off; use a smaller gamma"))
 
 
 def normalize(weights: sp.csr_array, names: NDArray[np.int64] | None = None) -> sp.csr_array:
@@ -65,12 +58,14 @@ def normalize(weights: sp.csr_array, names: NDArray[np.int64] | None = None) -> 
 def inverse_roots(degree: NDArray[np.float64], names: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """(n,) 1 / sqrt(degree), 0 where it is 0. Raises GraphError (G4) where one is negative, with its name or number."""
     if (degree < 0).any():
-        raise GraphError(
-            "G4",
-            "negative degree: negative similarities outweigh the positive ones",
-            rows=np.sort(np.flatnonzero(degree < 0) if names is None else names[degree < 0]).tolist(),
-            do="released mode keeps negative similarities, as the authors' code does; use mode='paper'",
-        )
+        raise negative_degree(np.sort(np.flatnonzero(degree < 0) if names is None else names[degree < 0]).tolist())
     root = np.sqrt(degree)
     inverse: NDArray[np.float64] = np.divide(1, root, out=np.zeros_like(root), where=root > 0)
     return inverse
+
+
+def negative_degree(rows: list[int]) -> GraphError:
+    """The error (G4) of rows whose edges sum to less than nothing."""
+    what = "negative degree: negative similarities outweigh the positive ones"
+    do = "released mode keeps negative similarities, as the authors' code does; use mode='paper'"
+    return GraphError("G4", what, rows=rows, do=do)

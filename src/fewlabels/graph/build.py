@@ -19,7 +19,6 @@ from .types import (
     ClusteredNeighbors,
     Comparable,
     Graph,
-    Layout,
     Neighbors,
     Progress,
     Search,
@@ -110,7 +109,7 @@ def assemble_graph(
         num_clusters=found.groups.size - 1,
     )
     w, root_degree = _make_affinity(found, settings, lambda fraction: on_progress("affinity", fraction))
-    graph = Graph(node, w, find_components(w), search, Layout(found.groups, root_degree))
+    graph = Graph(node, w, find_components(w), search, found.groups, root_degree)
     return add_lone_nodes(graph, int(node.max()) + 1 - w.shape[0])
 
 
@@ -147,17 +146,13 @@ def add_lone_nodes(graph: Graph, count: int) -> Graph:
     """The graph with `count` nodes without edges after its own, in a group of their own. `node` stays as it is."""
     if count == 0:
         return graph
-    w, layout, size = graph.affinity, graph.layout, graph.affinity.shape[0] + count
-    pointers = np.concatenate([w.indptr, np.repeat(w.indptr[-1:], count)])
-    if layout is not None:
-        root_degree = np.concatenate([layout.root_degree, np.zeros(count)])
-        layout = replace(layout, groups=np.append(layout.groups, size), root_degree=root_degree)
-    known = graph.root_degree
+    w, groups, known = graph.affinity, graph.groups, graph.root_degree
+    pointers, size = np.concatenate([w.indptr, np.repeat(w.indptr[-1:], count)]), w.shape[0] + count
     return replace(
         graph,
         affinity=sp.csr_array((w.data, w.indices, pointers), (size, size)),
         component=np.concatenate([graph.component, graph.num_components + np.arange(count)]),
-        layout=layout,
+        groups=None if groups is None else np.append(groups, size),
         root_degree=None if known is None else np.concatenate([known, np.zeros(count)]),
     )
 

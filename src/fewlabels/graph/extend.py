@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
-from ..errors import EmbeddingError, GraphError, UnreachedWarning, listed
+from ..errors import EmbeddingError, GraphError, UnreachedWarning, listed, warn
 from .build import refuse_many_zeros
 from .compiled import instructions
 from .neighbors import BLOCK_BYTES, GRID, PRODUCT_UP_TO, top_k
@@ -85,7 +84,6 @@ def extend(
     found = make_comparable(new, "cosine", drop_bad_rows=settings.drop_bad_rows)  # the length of a new row cancels
     refuse_many_zeros(np.setdiff1d(np.flatnonzero(~found.values.any(axis=1)), found.bad), len(new), settings)
     answers = find_answers(propagation, _given_labels(propagation, settings), fitted)
-    fitted = fitted if answers.row.size == len(fitted) else fitted[answers.row]
     return _label_mix(mix_neighbors(found.values, fitted, answers, settings.n_neighbors, settings.gamma))
 
 
@@ -100,19 +98,18 @@ def extend_precomputed(propagation: Propagation, weights: Any, settings: GraphSe
         what = f"affinities of shape {affinities.shape}, expected (q, {num_rows}): one column for each row of the graph"
         raise GraphError("G12", what)
     answers = find_answers(propagation, _given_labels(propagation, settings or GraphSettings()), None)
-    return _label_mix(mix_affinities(affinities[:, answers.row], answers))
+    return _label_mix(mix_affinities(affinities, answers))
 
 
 def _demand_rows_of(graph: Graph, rows: NDArray[np.generic], settings: GraphSettings) -> NDArray[np.float32]:
     """The rows as they are compared. Raises EmbeddingError (E34) where they are not those of the graph."""
-    shape = np.shape(rows)
+    shape, do = np.shape(rows), "give the descriptors that the propagation was made of, all and in order"
     if len(shape) == 2 and shape[0] != graph.node.size:
-        what = f"{shape[0]} rows, and the graph was built of {graph.node.size}"
-        raise EmbeddingError("E34", what, do="give the descriptors that the propagation was made of, all and in order")
+        raise EmbeddingError("E34", f"{shape[0]} rows, and the graph was built of {graph.node.size}", do=do)
     values = make_comparable(rows, settings.metric, drop_bad_rows=settings.drop_bad_rows).values
     if digest_rows(values) != graph.rows_digest:
         what = f"other rows than those that the graph was built of (compared by {settings.metric})"
-        raise EmbeddingError("E34", what, do="give the descriptors that the propagation was made of, all and in order")
+        raise EmbeddingError("E34", what, do=do)
     return values
 
 
@@ -132,9 +129,7 @@ def _label_mix(mix: Mix) -> Extension:
         label[missed], certainty[missed], distribution[missed] = UNLABELED, 0, 1 / distribution.shape[1]
         what = f"FL-G1 no label reaches {missed.sum()} of {missed.size} new rows; they have no label ({UNLABELED}) and"
         rows = listed(np.flatnonzero(missed).tolist())
-        warnings.warn(
-            UnreachedWarning(f"{what} certainty 0: they are like no row that a label reached; {rows}"), stacklevel=3
-        )
+        warn(UnreachedWarning(f"{what} certainty 0: they are like no row that a label reached; {rows}"))
     return Extension(label=label, certainty=certainty, distribution=distribution, reached=mix.reached)
 
 
@@ -207,12 +202,13 @@ def mix_neighbors(
     n_neighbors: int,
     gamma: float,
 ) -> Mix:
-    """The answers of each query's n_neighbors nearest fitted rows, weighted by similarity ** gamma.
+    """The answers of each query's n_neighbors nearest old rows that answer, weighted by similarity ** gamma.
 
-    queries: (q, d), fitted: (m, d) rows (graph.comparable_rows), those of `answers`. The length of a query cancels, so
-    a query may be scaled as one likes.
+    queries: (q, d), fitted: (n, d) all old rows (graph.comparable_rows). The length of a query cancels, so a query may
+    be scaled as one likes.
     This is one step of Z = alpha W Z, as a labelled point would spread it. Memory: blocks of 128 MiB.
     """
+    fitted = fitted if answers.row.size == len(fitted) else fitted[answers.row]
     k, num_classes = min(n_neighbors, fitted.shape[0]), answers.distribution.shape[1]
     mixed = np.empty((queries.shape[0], num_classes))
     reached = np.ones(queries.shape[0], bool)
@@ -231,10 +227,11 @@ def mix_neighbors(
 
 
 def mix_affinities(weights: sp.csr_array, answers: Answers) -> Mix:
-    """The answers of m fitted rows, weighted by each query's affinity to them.
+    """The answers of the old rows that answer, weighted by each query's affinity to them.
 
-    weights: (q, m) from 0 up. A query without any affinity to them gets the mean of the distributions.
+    weights: (q, n) from 0 up, to all old rows. A query without any affinity to those gets the mean of their answers.
     """
+    weights = weights if answers.row.size == weights.shape[1] else weights[:, answers.row]
     largest = weights.max(axis=1).toarray().ravel()
     reached = largest > 0
     scaled = weights.copy()

@@ -8,13 +8,12 @@ float32, where the similarity of a pair has the same bits whichever of the two a
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputWarning
+from ..errors import InputWarning, warn
 from .compiled import instructions
 from .settings import DOUBLE_UP_TO
 from .types import MISSING, ClusteredNeighbors, Graph, Neighbors, StageProgress, even_groups, no_stage_progress
@@ -63,21 +62,22 @@ def search_neighbors(
     Time: 2 n^2 d operations where all pairs are compared, which is so below 8,192 rows, for "exact", and without the
     compiled kernels. Memory beside the result: a copy of the rows and blocks of 128 MiB.
     """
-    k = min(n_neighbors, max(members.size - 1, 0))
-    if k < n_neighbors:
-        warnings.warn(
-            InputWarning(
-                f"FL-E7 n_neighbors is {n_neighbors}, and a row has only {k} others (without all-zero and repeated "
-                "ones): it gets them all"
-            ),
-            stacklevel=2,
-        )
+    k = count_neighbors(n_neighbors, members.size)
     if members.size <= max(PRODUCT_UP_TO, k + 1) or instructions() is None:
         return _multiply_all(rows, members, k, on_progress)
     from .compiled.clusters import search_points
     from .compiled.search import Points
 
     return search_points(Points(rows, members), k, recall, seed, previous, on_progress)
+
+
+def count_neighbors(n_neighbors: int, num_rows: int) -> int:
+    """How many neighbours each of so many rows gets. InputWarning (E7) where that is fewer than n_neighbors."""
+    k = min(n_neighbors, max(num_rows - 1, 0))
+    if k < n_neighbors:
+        what = f"FL-E7 n_neighbors is {n_neighbors}, and a row has only {k} others (without all-zero and repeated "
+        warn(InputWarning(what + "ones): it gets them all"))
+    return k
 
 
 def _multiply_all(

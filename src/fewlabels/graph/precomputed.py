@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError, InputWarning, warn
-from .affinity import affinity, normalize
+from .affinity import affinity, inverse_roots, normalize
 from .build import find_components
 from .rows import blocks
 from .settings import GraphSettings
@@ -29,8 +29,8 @@ def graph_from_affinity(weights: Any, *, normalized: bool = False, repair: bool 
     their mean. repair=True takes the mean of any two, with an InputWarning (G11), and drops self loops without one, as
     every kernel matrix has them.
     normalized=True: `weights` is D^-1/2 W D^-1/2 already and taken as it is; centred sources then have to estimate D,
-    and say so where they cannot (G22). Ten steps of power iteration refuse one
-    that has an eigenvalue clearly above 1 (G12); what they miss, the solver refuses (G11).
+    and say so where they cannot (G22). Ten steps of power iteration refuse one that has an eigenvalue clearly above 1
+    (G12); what they miss, the solver refuses (G11).
     Raises GraphError for weights that are negative or not symmetric (G11, naming the worst pair), not finite, not
     square, no numbers, or too many (G12).
     """
@@ -144,8 +144,7 @@ def _share_of_degrees(
 ) -> NDArray[np.float64]:
     """Each entry of the gap as a share of sqrt(d_i d_j): what it is after normalisation."""
     largest = w.data.max()
-    root = np.sqrt(np.add(w.sum(axis=1) / largest, w.sum(axis=0) / largest) / 2)
-    scale = np.divide(1, root, out=np.zeros_like(root), where=root > 0)
+    scale = inverse_roots(np.add(w.sum(axis=1) / largest, w.sum(axis=0) / largest) / 2)
     share: NDArray[np.float64] = gap / largest * scale[row] * scale[column]
     return share
 

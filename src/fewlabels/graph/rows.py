@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..errors import EmbeddingError, InputWarning, StorageError, listed
+from ..errors import EmbeddingError, InputWarning, StorageError, listed, warn
 from .compiled import instructions
 from .settings import GraphSettings, Metric
 from .types import Comparable
@@ -76,9 +75,7 @@ def _check_bad(bad: NDArray[np.int64], num_rows: int, *, drop_bad_rows: bool) ->
     if not drop_bad_rows or bad.size == num_rows:
         do = "remove or repair these rows" + ", or set drop_bad_rows" * (not drop_bad_rows)
         raise EmbeddingError("E1", what, rows=bad.tolist(), do=do)
-    warnings.warn(
-        InputWarning(f"FL-E1 {what}: such rows take no part, and get no label; {listed(bad.tolist())}"), stacklevel=4
-    )
+    warn(InputWarning(f"FL-E1 {what}: such rows take no part, and get no label; {listed(bad.tolist())}"))
 
 
 def _fits_kernels(array: NDArray[np.generic]) -> bool:
@@ -92,11 +89,6 @@ def digest_rows(rows: NDArray[np.float32]) -> str:
     for part in blocks(rows):
         digest.update(np.ascontiguousarray(rows[part]).data)
     return digest.hexdigest()
-
-
-def unit_rows(descriptors: NDArray[np.generic]) -> NDArray[np.float32]:
-    """comparable_rows by cosine: rows of Euclidean length 1, (n, d) float32; all-zero rows stay zero."""
-    return comparable_rows(descriptors, "cosine")
 
 
 def blocks(array: NDArray[np.generic]) -> Iterator[slice]:
@@ -180,7 +172,7 @@ def warn_of_rounding(descriptors: NDArray[np.generic], node: NDArray[np.int64], 
         lost += int((np.abs(here - there).max(axis=1) > ROUNDING).sum())
     if lost > MOST_LOST * node.size:
         what = f"FL-E11 {lost} of {node.size} rows differ from another row by less than float32 can hold"
-        warnings.warn(InputWarning(f"{what}: they count as equal to it; scale or centre the columns"), stacklevel=3)
+        warn(InputWarning(f"{what}: they count as equal to it; scale or centre the columns"))
 
 
 def _normalize_wide(rows: NDArray[np.float64]) -> NDArray[np.float64]:

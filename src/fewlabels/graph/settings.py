@@ -14,9 +14,8 @@ from ..errors import ConfigError
 Mode = Literal["paper", "released"]
 Metric = Literal["cosine", "inner_product"]
 Precision = Literal["auto", "single", "double"]
-RECALL = (
-    0.995  # leaves 99.5 % of the labels and more as they are with all neighbours; 0.99 did not always (docs/log.md)
-)
+# Leaves 99.5 % of the labels and more as they are with all neighbours; 0.99 did not always (docs/log.md).
+RECALL = 0.995
 LEAST_GAP = 1e-5  # of alpha to 1, for float32
 EXACT_UP_TO = 8192  # rows; below, comparing all pairs takes less time than making clusters
 DOUBLE_UP_TO = 2048  # nodes; there, float64 takes no time worth saving

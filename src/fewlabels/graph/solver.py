@@ -7,10 +7,8 @@ and taken out, so it neither costs anything more nor divides by a vanishing resi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +16,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import GraphError, NumericsError
-from .threads import num_threads
+from .threads import Team, weighted_ranges
+from .types import StageProgress, no_stage_progress
 
 Float = NDArray[np.float64]
 
@@ -41,13 +40,6 @@ class Solution:
     row_residual: NDArray[np.floating]
 
 
-Report = Callable[[float], None]
-
-
-def report_nothing(share: float) -> None:
-    """An on_progress that ignores the share of the work that is done."""
-
-
 class Operator(Protocol):
     """I - alpha W of one graph: whatever holds its rows, and can solve systems of it.
 
@@ -68,7 +60,7 @@ class Operator(Protocol):
         tol: float,
         max_steps: int,
         start: NDArray[np.floating] | None = None,
-        on_progress: Report = report_nothing,
+        on_progress: StageProgress = no_stage_progress,
     ) -> Solution:
         """Z with (I - alpha W) Z = Y for a sparse Y, (m, c). start: (m, c) first guess; zeros if None.
 
@@ -93,7 +85,7 @@ class PlainOperator:
         tol: float,
         max_steps: int,
         start: NDArray[np.floating] | None = None,
-        on_progress: Report = report_nothing,
+        on_progress: StageProgress = no_stage_progress,
     ) -> Solution:
         with products(self.w) as times_w:
             return conjugate_gradients(
@@ -188,13 +180,9 @@ def products(w: sp.csr_array) -> Iterator[Callable[[Float], Float]]:
 
     Same bits as SciPy's product, whatever the number of threads: each entry is summed in the order of its row.
     """
-    threads = num_threads()
-    edges = np.searchsorted(w.indptr, np.linspace(0, w.nnz, threads + 1)[1:-1])  # about as many entries in each part
-    cuts = [0, *edges.tolist(), w.shape[0]]
-    rows = [slice(first, last) for first, last in pairwise(cuts) if last > first]
-    parts = [_rows_of(w, part) for part in rows]
-
-    with ThreadPoolExecutor(threads) as pool:
+    with Team() as team:
+        rows = [slice(*part) for part in weighted_ranges(w.indptr, team.size)]  # about as many entries in each
+        parts = [_rows_of(w, part) for part in rows]
 
         def product(x: Float) -> Float:
             if w.nnz * x.shape[1] < SMALL:
@@ -203,11 +191,10 @@ def products(w: sp.csr_array) -> Iterator[Callable[[Float], Float]]:
             blocks = [np.ascontiguousarray(x[:, block]) for block in columns]
             out = np.empty((w.shape[0], x.shape[1]))
 
-            def one(task: tuple[int, int]) -> None:
-                part, block = task
+            def work(part: int, block: int) -> None:
                 out[rows[part], columns[block]] = parts[part] @ blocks[block]
 
-            list(pool.map(one, [(part, block) for block in range(len(blocks)) for part in range(len(parts))]))
+            team.each(work, [(part, block) for block in range(len(blocks)) for part in range(len(parts))])
             return out
 
         yield product

@@ -22,8 +22,8 @@ from .label_matrix import CheckedLabels, build_label_matrix, check_labels, check
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .refinement import Refined, estimate_root_degree, refine
 from .settings import GraphSettings
-from .solver import Operator, PlainOperator, Report, Solution, report_nothing
-from .types import Graph, Progress, even_groups, no_progress
+from .solver import Operator, PlainOperator, Solution
+from .types import Graph, Progress, StageProgress, even_groups, no_progress, no_stage_progress
 
 Float = NDArray[np.float64]
 TWO_LEVELS_FROM = 32  # groups; below, plain steps are as quick
@@ -118,17 +118,18 @@ class PropagationSystem:
     @cached_property
     def operator(self) -> Operator:
         """Compiled in float32, with the two-level preconditioner where there are groups enough; else plain."""
-        w, layout, settings = self.graph.affinity, self.graph.layout, self.settings
+        w, groups, settings = self.graph.affinity, self.graph.groups, self.settings
         if settings.dtype(w.shape[0]) == np.float32:
             w = w.astype(np.float32, copy=False)
         if not fits_kernels(w):
             return PlainOperator(w, settings.alpha)
         from .compiled.solver import CompiledOperator
 
-        groups = even_groups(w.shape[0]) if layout is None else layout.groups
+        if groups is None:
+            return CompiledOperator(w, settings.alpha, even_groups(w.shape[0]))
         # Released mode stops where plain steps from zero are after 20: it takes no other ones.
-        two_levels = layout is not None and settings.mode == "paper" and groups.size > TWO_LEVELS_FROM
-        return CompiledOperator(w, settings.alpha, groups, layout.root_degree if layout and two_levels else None)
+        two_levels = settings.mode == "paper" and groups.size > TWO_LEVELS_FROM
+        return CompiledOperator(w, settings.alpha, groups, self.graph.root_degree if two_levels else None)
 
     @cached_property
     def exact(self) -> Operator:
@@ -138,7 +139,7 @@ class PropagationSystem:
     @cached_property
     def root_degree(self) -> Float:
         """(m,) square roots of the weighted degrees; estimated, up to a factor, where the graph does not hold them."""
-        known = self.graph.root_degree if self.graph.layout is None else self.graph.layout.root_degree
+        known = self.graph.root_degree
         return estimate_root_degree(self.graph.affinity, self.settings.alpha) if known is None else known
 
     def solve(
@@ -148,7 +149,7 @@ class PropagationSystem:
         *,
         tol: float | None = None,
         max_steps: int | None = None,
-        on_progress: Report = report_nothing,
+        on_progress: StageProgress = no_stage_progress,
     ) -> Solution:
         """Z with (I - alpha W) Z = Y, in the precision of the settings. label_matrix: Y, (m, c) sparse.
 

@@ -84,17 +84,6 @@ class Search:
     num_clusters: int
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Nodes that are close stand in the same group of consecutive nodes, which the two-level preconditioner uses.
-
-    groups: (g + 1,) int64, first node of each. root_degree: (m,) float64, square root of each node's weighted degree.
-    """
-
-    groups: NDArray[np.int64]
-    root_degree: NDArray[np.float64]
-
-
 def even_groups(num_nodes: int) -> NDArray[np.int64]:
     """The first of each 512 consecutive nodes, and the number of nodes: groups where there are no clusters."""
     return np.append(np.arange(0, num_nodes, GROUP), num_nodes)
@@ -108,9 +97,10 @@ class Graph:
     in the order of rows: similar ones stand together.
     affinity: (m, m) CSR, symmetric, normalised; the paper's W. float32 and int32, or float64 for precision "double".
     component: (m,) int64, number of the connected component.
-    search, layout: None for a graph that was not made here.
-    root_degree: (m,) float64, square root of each node's weighted degree, of a graph that was handed in before it was
-        normalised; that of others is in their layout.
+    search: None for a graph that was handed in.
+    groups: (g + 1,) int64, first node of each group of close, consecutive nodes, which the two-level preconditioner
+        uses, and m; None for a graph that was handed in.
+    root_degree: (m,) float64, square root of each node's weighted degree; None where W came normalised.
     rows_digest: of the comparable rows it was built of; settings: that it was built with. None for another graph.
     """
 
@@ -118,7 +108,7 @@ class Graph:
     affinity: sp.csr_array
     component: NDArray[np.int64]
     search: Search | None = None
-    layout: Layout | None = None
+    groups: NDArray[np.int64] | None = None
     root_degree: NDArray[np.float64] | None = None
     rows_digest: str | None = None
     settings: GraphSettings | None = None

@@ -12,18 +12,18 @@ from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning
 from ..graph import GraphSettings, LeaveOneOut, Propagation, PseudoLabels, leave_one_out
 from .map import Plane, place_rows
-from .reliability import bin_by_certainty, count_confusions
 from .schema import CERTAIN, DOUBTFUL, SUSPICIOUS, Insights, MapPoints, Tile
 
 FEWEST_CHECKED, MOST_CHECKED = 8, 1000  # given labels
 CHECKED_NODES = 8_000_000  # labels checked times nodes: a few seconds
 LARGEST_COMPONENTS = 5
 CHECK, MAP = "given labels left out one by one", "map"  # the stages that take time
-
-
 EACH = 6  # rows of a class that are most certain, and as many that are least
 MOST_TILES = 480  # of both; with more than 40 classes each has fewer
 MOST_SUSPICIOUS = 24
+BINS = 10
+MOST_CLASSES = 100  # with a whole matrix; more have their most confused pairs only
+MOST_PAIRS = 30
 
 Describe = Callable[[int], tuple[str, bytes | None]]
 
@@ -43,9 +43,9 @@ def compute_insights(
     descriptors: (n, d). labels, truth: (n,) int64, -1 for none; truth None: all unknown. describe: row -> its id, and
     the PNG that stands for it, None for none. on_stage: called with CHECK and MAP as they begin.
     """
-    found = propagation.pseudo_labels
+    found, num_classes = propagation.pseudo_labels, int(propagation.z.shape[1])
     on_stage(CHECK)
-    checked = _check(propagation, labels, settings)
+    checked = _check_labels(propagation, labels, settings)
     on_stage(MAP)
     shown = place_rows(descriptors, labels, by_cosine=settings.metric == "cosine")
     values = {
@@ -60,12 +60,8 @@ def compute_insights(
             "num_contradicted": int((checked.suspicion > 0).sum()),
         },
     }
-    picks = [*_pick_extremes(found, labels, _num_classes(propagation)), *_pick_contradicted(checked)]
-    return Insights(values, _map_points(shown, found, labels), [_tile(one, describe, truth) for one in picks])
-
-
-def _num_classes(propagation: Propagation) -> int:
-    return int(propagation.z.shape[1])
+    picks = [*_pick_extremes(found, labels, num_classes), *_pick_contradicted(checked)]
+    return Insights(values, _make_map_points(shown, found, labels), [_make_tile(one, describe, truth) for one in picks])
 
 
 def measure_reliability(
@@ -84,10 +80,10 @@ def _measure_confusions(
     if truth is None:
         return None
     asked = (labels == UNLABELED) & (truth != UNLABELED)
-    return count_confusions(propagation.pseudo_labels.label[asked], truth[asked], _num_classes(propagation))
+    return count_confusions(propagation.pseudo_labels.label[asked], truth[asked], propagation.z.shape[1])
 
 
-def _check(propagation: Propagation, labels: np.ndarray, settings: GraphSettings) -> LeaveOneOut:
+def _check_labels(propagation: Propagation, labels: np.ndarray, settings: GraphSettings) -> LeaveOneOut:
     """Given labels against all others: those with the least support where there are too many for a few seconds."""
     nodes = propagation.z.shape[0]
     most = min(MOST_CHECKED, max(FEWEST_CHECKED, CHECKED_NODES // nodes))
@@ -117,7 +113,7 @@ def _count_components(propagation: Propagation, labels: np.ndarray) -> dict[str,
     }
 
 
-def _map_points(shown: Plane, found: PseudoLabels, labels: np.ndarray) -> MapPoints:
+def _make_map_points(shown: Plane, found: PseudoLabels, labels: np.ndarray) -> MapPoints:
     at, places = shown.rows, shown.places
     return MapPoints(
         row=at,
@@ -165,7 +161,7 @@ def _pick_contradicted(checked: LeaveOneOut) -> Iterator[_Pick]:
             yield _Pick(SUSPICIOUS, row, given, label, checked.certainty[at], checked.suspicion[at])
 
 
-def _tile(pick: _Pick, describe: Describe, truth: np.ndarray | None) -> Tile:
+def _make_tile(pick: _Pick, describe: Describe, truth: np.ndarray | None) -> Tile:
     id, image = describe(pick.row)
     return Tile(
         group=pick.group,
@@ -177,3 +173,65 @@ def _tile(pick: _Pick, describe: Describe, truth: np.ndarray | None) -> Tile:
         score=float(pick.score),
         image=image,
     )
+
+
+def auroc(certainty: np.ndarray, right: np.ndarray) -> float | None:
+    """How often a right row is more certain than a wrong one, ties counting half; None if all are right or all wrong.
+
+    certainty: (m,) float. right: (m,) bool.
+    """
+    wrong = np.sort(certainty[~right])
+    good = certainty[right]
+    if not wrong.size or not good.size:
+        return None
+    below, up_to = np.searchsorted(wrong, good, "left"), np.searchsorted(wrong, good, "right")
+    return float((below + up_to).sum() / (2 * wrong.size * good.size))
+
+
+def bin_by_certainty(certainty: np.ndarray, right: np.ndarray) -> dict[str, Any] | None:
+    """Share of right rows in each of ten bins of certainty, AUROC and ECE; None for no rows.
+
+    ECE is the mean distance of a bin's certainty from its share of right ones, weighted by its rows.
+    """
+    if not certainty.size:
+        return None
+    edges = np.linspace(0, 1, BINS + 1)
+    bin_of = np.clip(np.searchsorted(edges, certainty, "right") - 1, 0, BINS - 1)
+    count = np.bincount(bin_of, minlength=BINS)
+    good = np.bincount(bin_of, right, BINS)
+    total = np.bincount(bin_of, certainty, BINS)
+    held = np.maximum(count, 1)
+    return {
+        "num_rows": int(certainty.size),
+        "edges": edges.round(6).tolist(),
+        "count": count.tolist(),
+        "right": [float(share) if some else None for share, some in zip(good / held, count, strict=True)],
+        "certainty": [float(share) if some else None for share, some in zip(total / held, count, strict=True)],
+        "auroc": auroc(certainty, right),
+        "ece": float(np.abs(good - total).sum() / certainty.size),
+    }
+
+
+def count_confusions(label: np.ndarray, truth: np.ndarray, num_classes: int) -> dict[str, Any] | None:
+    """How often rows of each true class got which pseudo-label; None for no rows.
+
+    label: (m,) int64, -1 for none. truth: (m,) int64 from 0 up.
+    counts: num_classes rows of num_classes + 1 numbers, the last for no label; None for more than 100 classes.
+    pairs: [truth, label, rows], the most frequent mistakes first, 30 at most.
+    """
+    if not label.size:
+        return None
+    said = np.where(label < 0, num_classes, label)
+    code, number = np.unique(truth * (num_classes + 1) + said, return_counts=True)
+    true, taken = np.divmod(code, num_classes + 1)
+    counts = None
+    if num_classes <= MOST_CLASSES:
+        matrix = np.zeros((num_classes, num_classes + 1), np.int64)
+        matrix[true, taken] = number
+        counts = matrix.tolist()
+    wrong = np.flatnonzero(true != taken)
+    first = wrong[np.argsort(-number[wrong], kind="stable")][:MOST_PAIRS]
+    pairs = [
+        [int(true[at]), -1 if taken[at] == num_classes else int(taken[at]), int(number[at])] for at in first.tolist()
+    ]
+    return {"num_rows": int(label.size), "num_wrong": int((label != truth).sum()), "counts": counts, "pairs": pairs}

@@ -5,7 +5,6 @@ torch, safetensors and Pillow are imported when they are needed, so that the nam
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, NumericsError, RunError, shown
+from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, NumericsError, RunError, shown, warn
 from ..runs import Run, checks, demand_whole, is_finished, read_facts, read_run, schema
 from .settings import NAMED, ImageInput, NetworkSettings
 
@@ -227,7 +226,7 @@ class Model:
         if rejected:
             said = "; ".join(f"{shown(id)}: {shown(reason)}" for id, reason in rejected[:SHOWN_ROWS])
             what = f"FL-I1 {len(rejected)} of {len(squares)} images cannot be read and get no class: {said}"
-            warnings.warn(InputWarning(what), stacklevel=2)
+            warn(InputWarning(what))
         return Predictions(
             id=[id for id, _ in squares],
             label=[self.class_names[at] if at >= 0 else None for at in number.tolist()],

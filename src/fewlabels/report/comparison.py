@@ -22,12 +22,10 @@ def are_repeats(runs: Sequence[Run]) -> bool:
 
     Where a run does not tell hashes of its data, its title is to be that of the others.
     """
-    titled = not all(_data(run) for run in runs)
+    titled = not all(_read_hashes(run) for run in runs)
 
-    def compared(run: Run) -> tuple[object, ...]:
-        return run.kind, {**run.settings, "seed": None}, run.facts.get("title") if titled else None
-
-    return all(compared(run) == compared(runs[0]) for run in runs) and not _data_rows(runs, DATA, [""] * len(runs))
+    each = [(run.kind, {**run.settings, "seed": None}, run.facts.get("title") if titled else None) for run in runs]
+    return all(one == each[0] for one in each) and not _make_data_rows(runs, DATA, [""] * len(runs))
 
 
 def find_doubles(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
@@ -39,10 +37,10 @@ def find_doubles(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
             groups.append([place])
         else:
             alike.append(place)
-    return [_double([names[place] for place in group]) for group in groups if len(group) > 1]
+    return [_describe_double([names[place] for place in group]) for group in groups if len(group) > 1]
 
 
-def _double(names: Sequence[str]) -> str:
+def _describe_double(names: Sequence[str]) -> str:
     times = "twice" if len(names) == 2 else f"{len(names)} times"
     return (
         f"{', '.join(names[:-1])} and {names[-1]} are one run {times}, with the same seed, settings and data: "
@@ -54,33 +52,33 @@ def _is_same(one: Run, other: Run) -> bool:
     """Of repeats: whether the seed is the same, and the data, given labels and all, as far as both tell."""
     if one.settings.get("seed") != other.settings.get("seed"):
         return False
-    mine, its = _data(one), _data(other)
-    return mine == its if mine and its else _inputs(one) == _inputs(other)
+    mine, its = _read_hashes(one), _read_hashes(other)
+    return mine == its if mine and its else _list_inputs(one) == _list_inputs(other)
 
 
 def find_differences(runs: Sequence[Run], names: Sequence[str]) -> list[list[str]]:
     """Inputs, data and settings that are not equal in all runs, seeds left out: header, then a row for each."""
-    titled = not all(_data(run) for run in runs)
-    each = [_inputs(run, titled=titled) | dict(_leaves(run.settings)) for run in runs]
+    titled = not all(_read_hashes(run) for run in runs)
+    each = [_list_inputs(run, titled=titled) | dict(_flatten(run.settings)) for run in runs]
     keys = dict.fromkeys(key for values in each for key in values if key != "seed")
     unequal = [key for key in keys if any(key not in values or values[key] != each[0].get(key) for values in each)]
     rows = [[key, *(str(values.get(key, "-")) for values in each)] for key in unequal]
-    return [["what", *names], *_data_rows(runs, DATA | DRAWN, names), *rows]
+    return [["what", *names], *_make_data_rows(runs, DATA | DRAWN, names), *rows]
 
 
-def _data(run: Run) -> dict[str, Any]:
+def _read_hashes(run: Run) -> dict[str, Any]:
     """Hashes of the data; none where run.json does not have them."""
     return dict((run.facts.get("identity") or {}).get("data") or {})
 
 
-def _data_rows(runs: Sequence[Run], parts: Mapping[str, str], names: Sequence[str]) -> list[list[str]]:
+def _make_data_rows(runs: Sequence[Run], parts: Mapping[str, str], names: Sequence[str]) -> list[list[str]]:
     """A row for each part of the data that is known not to be the same in all runs."""
-    each = [_data(run) for run in runs]
+    each = [_read_hashes(run) for run in runs]
     unequal = [key for key in parts if len({values[key] for values in each if key in values}) > 1]
-    return [[f"data: {parts[key]}", *_same_or_other([one.get(key, "") for one in each], names)] for key in unequal]
+    return [[f"data: {parts[key]}", *_describe_hashes([one.get(key, "") for one in each], names)] for key in unequal]
 
 
-def _same_or_other(hashes: Sequence[str | None], names: Sequence[str]) -> list[str]:
+def _describe_hashes(hashes: Sequence[str | None], names: Sequence[str]) -> list[str]:
     """In words: a hash says nothing to a reader. None: there is no such data. "": it is not known."""
     words = []
     for place, value in enumerate(hashes):
@@ -93,7 +91,7 @@ def _same_or_other(hashes: Sequence[str | None], names: Sequence[str]) -> list[s
     return words
 
 
-def _inputs(run: Run, *, titled: bool = False) -> dict[str, object]:
+def _list_inputs(run: Run, *, titled: bool = False) -> dict[str, object]:
     source, start = run.facts.get("source") or {}, run.facts.get("continued_from") or {}
     named = {"kind": run.kind, "title": run.facts.get("title") if titled else None, "data": source.get("path")}
     named |= {"labels": source.get("labels"), "continued from": start.get("run")}
@@ -102,7 +100,7 @@ def _inputs(run: Run, *, titled: bool = False) -> dict[str, object]:
 
 def merge_settings(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> tuple[str, list[tuple[str, str]]]:
     """A heading that says whose they are, and the settings of the first run, with the seeds of all."""
-    rows = [(name, str(value)) for name, value in _leaves(runs[0].settings)]
+    rows = [(name, str(value)) for name, value in _flatten(runs[0].settings)]
     if len(runs) == 1:
         return "Settings", rows
     seeds = [str(run.settings.get("seed")) for run in runs]
@@ -126,14 +124,14 @@ def _of_each(values: Sequence[str], names: Sequence[str]) -> str:
     return ", ".join(f"{value} ({name})" for value, name in zip(values, names, strict=True))
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
     """Nested settings as (dotted name, value)."""
     rows: list[tuple[str, object]] = []
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            rows += _leaves(value, f"{prefix}{key}.")
+            rows += _flatten(value, f"{prefix}{key}.")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            rows += [row for place, item in enumerate(value) for row in _leaves(item, f"{prefix}{key}[{place}].")]
+            rows += [row for place, item in enumerate(value) for row in _flatten(item, f"{prefix}{key}[{place}].")]
         else:
             rows.append((prefix + key, value))
     return rows

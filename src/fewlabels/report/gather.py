@@ -18,8 +18,8 @@ from .words import (
     describe_length,
     describe_phases,
     distinct_names,
+    format_number,
     list_warnings,
-    number,
     summarize,
     write_sentence,
 )
@@ -78,7 +78,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
     given = [read_run(folder) for folder in folders]
     runs = [run for one in given for run in _expand_seeds(one)]
     alone = runs[0] if len(runs) == 1 else None
-    given_names, names = _names(given), _names(runs)
+    given_names, names = _name_runs(given), _name_runs(runs)
     classes = [shown(name) for name in runs[0].facts.get("class_names", [])]
     repeats = are_repeats(runs)
     curves = [curve for run, name in zip(runs, names, strict=True) if (curve := read_curve(run, name)).phase]
@@ -86,11 +86,11 @@ def gather(folders: Sequence[str | Path]) -> Report:
     settings_title, settings = merge_settings(runs, names, repeats)
     cards, more = make_cards(alone.results, insights.suspicious) if alone else ([], [])
     return Report(
-        title=_title(given, given_names, repeats),
+        title=_choose_title(given, given_names, repeats),
         sentence=write_sentence(runs, repeats),
         finished=all(run.results for run in [*given, *runs]),
-        warnings=_warnings(runs, names, repeats),
-        notes=_notes(runs, names, repeats),
+        warnings=_list_warnings(runs, names, repeats),
+        notes=_list_notes(runs, names, repeats),
         cards=cards,
         more=[["number", "value", "what it means"], *([card.name, card.value, card.meaning] for card in more)],
         curves=curves,
@@ -99,17 +99,17 @@ def gather(folders: Sequence[str | Path]) -> Report:
         histogram=alone.results.get("certainty_histogram") if alone else None,
         class_names=classes,
         class_counts=alone.results.get("class_counts") if alone else None,
-        table=[] if alone else _comparison(runs, names, repeats),
+        table=[] if alone else _compare_results(runs, names, repeats),
         differences=[] if repeats else find_differences(runs, names),
-        health=_health(alone) if alone else [],
-        solver=_solver(alone) if alone else [],
+        health=_make_health_rows(alone) if alone else [],
+        solver=_make_solver_rows(alone) if alone else [],
         insights=insights,
         galleries=read_galleries(alone, classes) if alone else None,
         learning=make_curve_rows(curves[0]) if alone and curves else [],
         settings_title=settings_title,
         settings=settings,
         versions=merge_versions(given, given_names),
-        origin=[pair for run, name in zip(given, given_names, strict=True) for pair in _origin(run, name, len(given))],
+        origin=[row for at, run in enumerate(given) for row in _list_origin(run, given_names[at], len(given))],
     )
 
 
@@ -126,34 +126,34 @@ def make_cards(results: Mapping[str, Any], suspicious: Mapping[str, int] | None)
     """At most MOST_CARDS for the top, and the rest. suspicious: labels checked and contradicted, if they were."""
     hidden = {"certainty"} if results.get("certainty_right") is not None else set()
     cards = {
-        key: Card(name, number(results[key], unit), meaning)
+        key: Card(name, format_number(results[key], unit), meaning)
         for key, (name, unit, meaning) in MEANINGS.items()
         if results.get(key) is not None and key not in hidden and not (key == "unreached" and results[key] == 0)
     }
     if suspicious and suspicious["num_checked"]:
         errors = {key: card for key, card in cards.items() if key.endswith("_error")}
-        cards = errors | {"contradicted": _contradicted(suspicious)} | cards
+        cards = errors | {"contradicted": _make_contradicted_card(suspicious)} | cards
     if len(cards) <= MOST_CARDS:
         return list(cards.values()), []
     top = [key for key in cards if key not in FOLDED][:MOST_CARDS]
     return [cards[key] for key in top], [card for key, card in cards.items() if key not in top]
 
 
-def _contradicted(suspicious: Mapping[str, int]) -> Card:
+def _make_contradicted_card(suspicious: Mapping[str, int]) -> Card:
     number_of = f"{suspicious['num_contradicted']:,} of {suspicious['num_checked']:,}"
     return Card("Given labels contradicted", number_of, "Each was left out in turn, and the others asked.")
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
+def _name_runs(runs: Sequence[Run]) -> list[str]:
     return distinct_names([Path(os.path.abspath(run.folder)) for run in runs])
 
 
-def _warnings(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[str]:
+def _list_warnings(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[str]:
     lines = [line for run, name in zip(runs, names, strict=True) for line in list_warnings(run, name)]
     return [*find_doubles(runs, names), *lines] if repeats else lines
 
 
-def _notes(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[str]:
+def _list_notes(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[str]:
     """Of repeats one stands for all: they have the same schedule. Of runs that have not ended none."""
     named = [
         (name, describe_length(read_curve(run, name))) for run, name in zip(runs, names, strict=True) if run.results
@@ -162,7 +162,7 @@ def _notes(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[str
     return [note for _, note in notes[:1]] if repeats else [f"{name}: {note}" for name, note in notes]
 
 
-def _title(given: Sequence[Run], names: Sequence[str], repeats: bool) -> str:
+def _choose_title(given: Sequence[Run], names: Sequence[str], repeats: bool) -> str:
     """That of the first run; of runs that are not the same but for the seed, the names of their folders."""
     if len(given) > 1 and not repeats:
         return " beside ".join(names)
@@ -179,17 +179,17 @@ def _expand_seeds(run: Run) -> list[Run]:
     return runs or [run]
 
 
-def _comparison(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[list[str]]:
+def _compare_results(runs: Sequence[Run], names: Sequence[str], repeats: bool) -> list[list[str]]:
     rows = [["result", *names, *(["mean", "std"] if repeats else [])]]
     for key, (name, unit, _) in MEANINGS.items():
         found = summarize([run.results.get(key) for run in runs])
         if any(value is not None for value in found.values):
             over_all = [found.mean, found.std] if repeats else []
-            rows.append([f"{name} ({unit})" if unit else name, *map(number, [*found.values, *over_all])])
+            rows.append([f"{name} ({unit})" if unit else name, *map(format_number, [*found.values, *over_all])])
     return rows
 
 
-def _health(run: Run) -> list[tuple[str, str]]:
+def _make_health_rows(run: Run) -> list[tuple[str, str]]:
     results = run.results
     graph = results.get("graph", {})
     names = {
@@ -208,7 +208,7 @@ def _health(run: Run) -> list[tuple[str, str]]:
     return known_rows + make_component_rows(run.insights.get("components"))
 
 
-def _solver(run: Run) -> list[list[str]]:
+def _make_solver_rows(run: Run) -> list[list[str]]:
     solver = run.results.get("solver")
     if not solver:
         return []
@@ -220,7 +220,7 @@ def _solver(run: Run) -> list[list[str]]:
     ]
 
 
-def _origin(run: Run, called: str, num_runs: int) -> list[tuple[str, str]]:
+def _list_origin(run: Run, called: str, num_runs: int) -> list[tuple[str, str]]:
     facts, names = run.facts, ("seed", "seeds", "device", "threads", "processes", "speed", "precision")
     rows = [("command", " ".join(str(word) for word in facts["command"])), ("started", str(facts["started"]))]
     rows += [(name, str(facts[name])) for name in names if name in facts]

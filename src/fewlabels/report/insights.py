@@ -86,7 +86,7 @@ def read_insights(run: Run, class_names: Sequence[str]) -> Insights:
     shown = values.get("map")
     return Insights(
         reliability=Reliability(**values["reliability"]) if values.get("reliability") else None,
-        confusion=_confusion(values["confusion"], class_names) if values.get("confusion") else None,
+        confusion=_read_confusion(values["confusion"], class_names) if values.get("confusion") else None,
         degrees=values.get("degrees"),
         components=values.get("components"),
         suspicious=values.get("suspicious"),
@@ -94,7 +94,7 @@ def read_insights(run: Run, class_names: Sequence[str]) -> Insights:
     )
 
 
-def _confusion(values: dict[str, Any], class_names: Sequence[str]) -> Confusion:
+def _read_confusion(values: dict[str, Any], class_names: Sequence[str]) -> Confusion:
     named = [*class_names, "no label"]  # number -1 is the last
     pairs = [[named[true], named[said], f"{count:,}"] for true, said, count in values["pairs"][:MOST_PAIRS]]
     header = ["true class", "pseudo-label", "rows"]
@@ -174,25 +174,19 @@ def read_galleries(run: Run, class_names: Sequence[str]) -> Galleries | None:
     if not tiles:
         return None
     names = [*class_names, "none"]  # number -1 is the last
-    classes = [_class_rows(number, tiles, names) for number in dict.fromkeys(_numbers(tiles))]
-    doubted = [_describe(tile, names) for tile in tiles if tile.group == SUSPICIOUS]
-    pictures = any(tile.image is not None for tile in tiles)
+    numbers = dict.fromkeys(tile.class_number for tile in tiles if tile.group != SUSPICIOUS)
+    classes = [_describe_class(number, tiles, names) for number in numbers]
     least = sorted((tile for tile in tiles if tile.group == DOUBTFUL), key=lambda tile: tile.certainty)[:OPEN_ROWS]
-    doubtful = [_describe(tile, names) for tile in least]
     return Galleries(
         open=classes[:OPEN_CLASSES],
         folded=classes[OPEN_CLASSES:],
-        suspicious=doubted,
-        pictures=pictures,
-        doubtful=doubtful,
+        suspicious=[_describe(tile, names) for tile in tiles if tile.group == SUSPICIOUS],
+        pictures=any(tile.image is not None for tile in tiles),
+        doubtful=[_describe(tile, names) for tile in least],
     )
 
 
-def _numbers(tiles: Sequence[Tile]) -> list[int]:
-    return [tile.class_number for tile in tiles if tile.group != SUSPICIOUS]
-
-
-def _class_rows(number: int, tiles: Sequence[Tile], names: Sequence[str]) -> ClassRows:
+def _describe_class(number: int, tiles: Sequence[Tile], names: Sequence[str]) -> ClassRows:
     def of(group: str) -> list[TileText]:
         return [_describe(tile, names) for tile in tiles if tile.group == group and tile.class_number == number]
 

@@ -83,7 +83,7 @@ def error_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
 
     Where a teacher averages, the error is the teacher's; for repeats the student's is drawn beside it.
     """
-    figure, axes = panel("Test error, %", "training steps")
+    figure, axes = make_panel("Test error, %", "training steps")
     known = [curve for curve in curves if curve.measured]
     points = [np.array(curve.measured, float) for curve in known]
     lines = Lines([at[:, 0] for at in points], [at[:, 1] for at in points], [curve.name for curve in known], repeats)
@@ -125,11 +125,11 @@ def pseudo_labels_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Fi
     For others it is the certainty alone where not all know which ones are right.
     """
     names = [curve.name for curve in curves]
-    shown = _of_pseudo_labels(curves)
+    shown = _list_label_lines(curves)
     if not repeats:
         shown = [one for one in shown if not any(np.isnan(line).all() for line in one[2])][:1]
     title = "Pseudo-labels, %" if repeats or not shown else f"Pseudo-labels, %: {shown[0][0]}"
-    figure, axes = panel(title, "epoch with pseudo-labels")
+    figure, axes = make_panel(title, "epoch with pseudo-labels")
     for words, color, values in shown:
         if np.isnan(np.concatenate(values)).all():
             continue
@@ -143,12 +143,12 @@ def pseudo_labels_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Fi
     return figure
 
 
-def _of_pseudo_labels(curves: Sequence[Curve]) -> list[tuple[str, str, list[np.ndarray]]]:
+def _list_label_lines(curves: Sequence[Curve]) -> list[tuple[str, str, list[np.ndarray]]]:
     """(what, colour, percent for each curve): certainty of right and wrong ones apart where the truth is known."""
     some = [[value is not None for value in curve.certainty] for curve in curves]
 
     def each(name: str, scale: float) -> list[np.ndarray]:
-        return [scale * _numbers(getattr(curve, name))[at] for curve, at in zip(curves, some, strict=True)]
+        return [scale * _to_numbers(getattr(curve, name))[at] for curve, at in zip(curves, some, strict=True)]
 
     right = ("right", GREEN, each("accuracy", 1))
     if not all(is_known(curve.certainty_right) for curve in curves):
@@ -159,8 +159,8 @@ def _of_pseudo_labels(curves: Sequence[Curve]) -> list[tuple[str, str, list[np.n
 
 def loss_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
     """Mean loss of each epoch over all training steps, as error_figure. Losses of two phases are not of one kind."""
-    figure, axes = panel("Loss, mean of each epoch", "training steps")
-    y = [_numbers(curve.loss) for curve in curves]
+    figure, axes = make_panel("Loss, mean of each epoch", "training steps")
+    y = [_to_numbers(curve.loss) for curve in curves]
     lines = Lines([np.array(curve.at) for curve in curves], y, [curve.name for curve in curves], repeats)
     _draw(axes, lines, PALETTE)
     axes.set_ylim(0, 1.15 * float(np.nanmax(np.concatenate(y))))
@@ -170,10 +170,10 @@ def loss_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Figure:
 
 def schedule_figure(curve: Curve) -> Figure:
     """Learning rate and, where there is one, weight of the teacher's word, each as a share of its maximum."""
-    figure, axes = panel("Schedule, % of the maximum", "training steps")
+    figure, axes = make_panel("Schedule, % of the maximum", "training steps")
     named = (("learning rate", GREEN, curve.rate), ("weight of the teacher", ORANGE, curve.weight))
     for name, color, values in named:
-        y = np.nan_to_num(_numbers(values))
+        y = np.nan_to_num(_to_numbers(values))
         if y.any():
             axes.plot(curve.at, 100 * y / y.max(), color=color, linewidth=1.5, label=f"{name}, at most {y.max():.3g}")
     axes.set_ylim(0, 130)
@@ -214,7 +214,7 @@ def _name_phase(axes: Axes, x: float, words: str, side: str, height: float = 1.0
     axes.set_title(axes.get_title(loc="left"), loc="left", fontsize=10, pad=18)
 
 
-def panel(title: str, x_label: str, size: tuple[float, float] = (4.7, 3.1)) -> tuple[Figure, Axes]:
+def make_panel(title: str, x_label: str, size: tuple[float, float] = (4.7, 3.1)) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -248,13 +248,13 @@ def _draw(axes: Axes, lines: Lines, colors: Sequence[str]) -> None:
         axes.legend(frameon=False, fontsize=8)
 
 
-def _numbers(values: Sequence[float | None]) -> np.ndarray:
+def _to_numbers(values: Sequence[float | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values], float)
 
 
 def histogram_figure(histogram: Mapping[str, Any]) -> Figure:
     """How many pseudo-labels have which certainty: right and wrong ones, or all where truth is unknown."""
-    figure, axes = panel("Number of pseudo-labels by certainty", "certainty")
+    figure, axes = make_panel("Number of pseudo-labels by certainty", "certainty")
     edges = np.array(histogram["edges"])
     width = np.diff(edges)
     if histogram.get("right") is not None:
@@ -274,7 +274,7 @@ def classes_figure(class_names: Sequence[str], counts: Mapping[str, Sequence[int
     """Rows of each class, given and propagated; the first 40 classes."""
     names = [shorten(name) for name in class_names[:MOST_BARS]]
     given, spread = np.array(counts["given"][:MOST_BARS]), np.array(counts["propagated"][:MOST_BARS])
-    figure, axes = panel("Rows of each class", "rows", (4.7, max(3.1, 0.9 + 0.24 * len(names))))
+    figure, axes = make_panel("Rows of each class", "rows", (4.7, max(3.1, 0.9 + 0.24 * len(names))))
     places = np.arange(len(names))
     axes.barh(places, given, color=GREY, label="given")
     axes.barh(places, spread, left=given, color=BLUE, label="propagated")
@@ -322,7 +322,7 @@ LARGE, LARGEST = 20, 50  # classes: more have a matrix as wide as the page; more
 
 def reliability_figure(found: Reliability) -> Figure:
     """Share of right pseudo-labels over their certainty, the rows of each bin as bars; the diagonal for comparison."""
-    figure, axes = panel("Right pseudo-labels by certainty", "certainty")
+    figure, axes = make_panel("Right pseudo-labels by certainty", "certainty")
     edges, share = np.array(found.edges), np.array(found.count) / max(found.count)
     style: dict[str, Any] = {"color": "#dde3ea", "edgecolor": GREY, "linewidth": 0.6}
     axes.bar(edges[:-1], share, np.diff(edges), align="edge", label="rows (share of the fullest bin)", **style)
@@ -343,7 +343,7 @@ def confusion_figure(found: Confusion, class_names: Sequence[str]) -> Figure:
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     numbered, large = len(counts) <= NUMBERED_CLASSES, len(counts) > LARGE
     size = (8.6, 8.0) if large else (4.7, 4.7)
-    figure, axes = panel("Rows of a true class by pseudo-label, %", "pseudo-label", size)
+    figure, axes = make_panel("Rows of a true class by pseudo-label, %", "pseudo-label", size)
     # Without numbers a few per cent must show as well: the square root of the share is what is coloured.
     scale = Normalize(0, 100) if numbered else PowerNorm(0.5, 0, 100)
     shades = PALE_SHARES if numbered else SHARES
@@ -378,19 +378,19 @@ def _name_classes(axes: Axes, names: Sequence[str], num_classes: int) -> None:
 
 def map_by_label(found: MapOfRows, class_names: Sequence[str]) -> Figure:
     """The rows coloured by label, labelled ones as stars, up to 20 classes named where their rows are densest."""
-    figure, axes = _plane("Coloured by label")
+    figure, axes = _make_plane("Coloured by label")
     points = found.points
     _scatter(axes, found, colour_labels(points.label))
     if len(class_names) <= NAMED_CLASSES:
         for number in np.unique(points.label[points.label >= 0]).tolist():
             own = points.label == number
-            x, y = _densest(points.x[own], points.y[own])
+            x, y = _find_densest(points.x[own], points.y[own])
             name = shorten(class_names[number])
             axes.text(x, y, name, ha="center", va="center", fontsize=9, weight="bold", bbox=BACKING, zorder=4)
     return figure
 
 
-def _densest(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def _find_densest(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """The one of these points that has most others near it: within a tenth of their extent."""
     distance = np.hypot(x[:, None] - x, y[:, None] - y)
     at = int((distance <= 0.1 * distance.max()).sum(axis=1).argmax())
@@ -399,7 +399,7 @@ def _densest(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 def map_by_certainty(found: MapOfRows) -> Figure:
     """The same rows coloured by certainty, the doubtful ones on top."""
-    figure, axes = _plane("Coloured by certainty")
+    figure, axes = _make_plane("Coloured by certainty")
     _scatter(axes, found, CERTAINTY(found.points.certainty), np.argsort(-found.points.certainty, kind="stable"))
     dots = axes.collections[0]
     dots.set(cmap=CERTAINTY, clim=(0, 1))
@@ -409,8 +409,8 @@ def map_by_certainty(found: MapOfRows) -> Figure:
     return figure
 
 
-def _plane(title: str) -> tuple[Figure, Axes]:
-    figure, axes = panel(title, "", (4.7, 4.1))
+def _make_plane(title: str) -> tuple[Figure, Axes]:
+    figure, axes = make_panel(title, "", (4.7, 4.1))
     axes.grid(visible=False)
     axes.set(xticks=[], yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)

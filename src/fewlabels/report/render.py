@@ -70,7 +70,7 @@ def _draw(report: Report) -> Drawn:
     found: Drawn = {}
     if any(curve.measured for curve in report.curves):
         found["error"] = (error_figure(report.curves, repeats=report.repeats), _describe_error(report))
-    propagating = [curve for curve in report.curves if any(value is not None for value in curve.certainty)]
+    propagating = [curve for curve in report.curves if is_known(curve.certainty)]
     if propagating:
         found["pseudo_labels"] = (pseudo_labels_figure(propagating, repeats=report.repeats), _describe_labels(report))
     if report.curves and all(is_known(curve.loss) for curve in report.curves):

@@ -38,7 +38,7 @@ def summarize(values: Sequence[float | None]) -> Summary:
     return Summary(list(values), mean, variance**0.5)
 
 
-def number(value: float | None, unit: str = "") -> str:
+def format_number(value: float | None, unit: str = "") -> str:
     """Counts with separators, seconds from ten up whole, other numbers with two places, "-" for none."""
     if value is None:
         return "-"
@@ -66,29 +66,29 @@ def distinct_names(paths: Sequence[PurePath]) -> list[str]:
 
 def shorten(name: str) -> str:
     """A name as charts show it: printable, cut, never read as a formula."""
-    return _begin(_plain(name), LONGEST_NAME)
+    return _keep_begin(_make_printable(name), LONGEST_NAME)
 
 
 def shorten_names(names: Sequence[str]) -> list[str]:
     """Names as a legend shows them: those that differ still do. Where that would be too long they are numbered."""
-    plain, wanted = [_plain(name) for name in names], len(set(names))
+    plain, wanted = [_make_printable(name) for name in names], len(set(names))
     for length in range(LONGEST_NAME, LONGEST_LINE + 1):
-        for cut in (_begin, _end):
+        for cut in (_keep_begin, _keep_end):
             found = [cut(name, length) for name in plain]
             if len(set(found)) == wanted:
                 return found
     return [f"{place}: {shorten(name)}" for place, name in enumerate(names, 1)]
 
 
-def _plain(name: str) -> str:
+def _make_printable(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$")
 
 
-def _begin(name: str, length: int) -> str:
+def _keep_begin(name: str, length: int) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
-def _end(name: str, length: int) -> str:
+def _keep_end(name: str, length: int) -> str:
     return name if len(name) <= length else "…" + name[1 - length :]
 
 
@@ -211,11 +211,11 @@ def describe_phases(curve: Curve) -> list[str]:
     notes = []
     for number, (method, begin) in enumerate(zip(curve.methods, curve.begins, strict=True)):
         if known := BY_NAME.get(method):
-            notes.append(f"Phase {number + 1}, {known.phrase}: {known.does}{_jump(curve, begin)}")
+            notes.append(f"Phase {number + 1}, {known.phrase}: {known.does}{_explain_jump(curve, begin)}")
     return notes
 
 
-def _jump(curve: Curve, begin: int) -> str:
+def _explain_jump(curve: Curve, begin: int) -> str:
     """Why the error may rise where a phase begins; nothing if the learning rate does not."""
     before, now = (curve.rate[begin - 1], curve.rate[begin]) if begin and curve.rate else (None, None)
     if before is None or now is None or now < UP_AGAIN * before:

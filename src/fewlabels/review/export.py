@@ -53,7 +53,7 @@ def find_kind(out: Path) -> str:
     kind = ENDINGS.get(out.suffix.lower())
     if kind is None:
         do = "give the output such a name"
-        raise ConfigError("C16", "labels are export_labels to .csv, .parquet or .json (Label Studio)", where=out, do=do)
+        raise ConfigError("C16", "labels are exported to .csv, .parquet or .json (Label Studio)", where=out, do=do)
     return kind
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from pathlib import Path
 
-from ..errors import InputWarning
+from ..errors import InputWarning, warn
 
 MOUNTS = Path("/proc/mounts")  # Linux; elsewhere nothing is known, so nothing is warned of or refused
 NETWORK = {  # types as the kernel names them; those of FUSE with "fuse." before them or, as some drivers do, without
@@ -21,7 +20,7 @@ def warn_of_network(folder: str | os.PathLike[str]) -> None:
     """InputWarning (D8) where the folder of a run is on a network file system."""
     if kind := network_file_system(folder):
         what = f"FL-D8 {folder} is on a network file system ({kind}): what was flushed may get lost with it"
-        warnings.warn(InputWarning(f"{what}, and locks may not hold: keep the run on a local disk"), stacklevel=3)
+        warn(InputWarning(f"{what}, and locks may not hold: keep the run on a local disk"))
 
 
 def network_file_system(path: str | os.PathLike[str]) -> str | None:

@@ -8,7 +8,6 @@ import math
 import os
 import re
 import stat
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ..errors import CheckpointWarning, NumericsError, RunError, StorageError
+from ..errors import CheckpointWarning, NumericsError, RunError, StorageError, warn
 from ..storage import durable
 from ..storage.folders import remove_folder, rename, write_folder
 from .identity import Difference, check_differences, run_id, to_plain, walk_leaves
@@ -62,7 +61,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     Raises NumericsError (K9) for NaN or infinity, TypeError for values that JSON would change, StorageError where the
     folder exists or cannot be written. Nothing is left behind then.
     """
-    tensors = {name: _copy_alone(tensor) for name, tensor in checkpoint.snapshot.tensors.items()}
+    # Copies in memory of their own: safetensors refuses tensors that share theirs.
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in checkpoint.snapshot.tensors.items()}
     if strange := _find_not_finite(tensors):
         what = f"NaN or infinity in the state after step {checkpoint.step}"
         raise NumericsError("K9", what, rows=strange, do="no checkpoint was written; the ones before are untouched")
@@ -128,11 +128,6 @@ def demand_tensors(
             other.append(f"{name}: {there[0]} {there[1]} there, {now[0]} {now[1]} now")
     if other:
         raise RunError("K7", "the checkpoint is of another network or method", where=where, rows=other)
-
-
-def _copy_alone(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in memory of its own: safetensors refuses tensors that share theirs."""
-    return tensor.detach().cpu().contiguous().clone()
 
 
 def _find_not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
@@ -310,7 +305,8 @@ class Checkpoints:
             except RunError as error:
                 if error.code == "FL-K6":
                     raise
-                damaged.append(f"{folder.name} ({_shorten(error, self.folder)})")
+                reason = str(error).replace(f"{self.folder}{os.sep}", "")  # which the reader is told anyway
+                damaged.append(f"{folder.name} ({reason})")
                 continue
             if checkpoint.run != self._run:
                 foreign.append((folder, checkpoint.identity))
@@ -374,8 +370,7 @@ class Checkpoints:
 
     def _remove_old(self, saved: int) -> None:
         """Remove hidden leftovers, and what is older than `keep` good ones. The one just saved is one of these."""
-        good = 0
-        old = []
+        good, old = 0, []
         for step, folder in self._list_found():
             if step <= saved and good >= self._keep:
                 old.append(folder)
@@ -387,13 +382,7 @@ class Checkpoints:
             try:
                 remove_folder(folder)
             except StorageError as error:  # the new one is safe: no reason to stop
-                text = f"FL-K13 an old checkpoint could not be removed ({error})"
-                warnings.warn(text, CheckpointWarning, stacklevel=3)
-
-
-def _shorten(error: RunError, folder: Path) -> str:
-    """The error with paths relative to the folder of all checkpoints, which its reader is told anyway."""
-    return str(error).replace(f"{folder}{os.sep}", "")
+                warn(CheckpointWarning(f"FL-K13 an old checkpoint could not be removed ({error})"))
 
 
 def _has_only_ours(folder: Path) -> bool:
@@ -412,4 +401,4 @@ def _free_name_aside(folder: Path) -> Path:
 def _warn_of_damage(passed_over: list[str], instead: str) -> None:
     for one in passed_over:
         text = f"FL-K1 a checkpoint was passed over: {one}; the run goes on from {instead}, nothing was removed"
-        warnings.warn(text, CheckpointWarning, stacklevel=4)
+        warn(CheckpointWarning(text))

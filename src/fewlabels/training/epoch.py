@@ -53,12 +53,8 @@ def draw_two_stream_batches(
     passes = -(-num_steps * num_labeled // len(labeled))
     repeated = np.concatenate([rng.permutation(labeled) for _ in range(passes)])
     for step in range(num_steps):
-        yield np.concatenate(
-            [
-                repeated[step * num_labeled : (step + 1) * num_labeled],
-                order[step * num_unlabeled : (step + 1) * num_unlabeled],
-            ]
-        )
+        own = repeated[step * num_labeled : (step + 1) * num_labeled]
+        yield np.concatenate([own, order[step * num_unlabeled : (step + 1) * num_unlabeled]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +103,7 @@ def plan_epoch(
     mine = group.share(size)
     counter = (epoch.phase, epoch.number)
     rng = [generator(epoch.seed, f"view {number}", *counter) for number in range(num_views)]
-    views = tuple(draw_changes(settings.augment, one, (steps, size)) for one in rng)
+    views = [draw_changes(settings.augment, one, (steps, size)) for one in rng]
     moments = [epoch.number + step / steps for step in range(steps)]
     behind = steps_before + epoch.number * steps
     decay = [ema_decay(behind + step + 1, settings.consistency.ema_decay) for step in range(steps)]
@@ -135,14 +131,18 @@ def draw_batches(phase: Phase, labels: np.ndarray, epoch: Epoch) -> list[np.ndar
 
 def count_steps(phase: Phase, labels: np.ndarray) -> int:
     """Steps of one epoch of the phase. labels: (n,) int64, -1 where unlabelled."""
-    num_labeled = int((labels != UNLABELED).sum())
-    return phase.count_steps(num_labeled, len(labels) - num_labeled)
+    return phase.count_steps(*_count_rows(labels))
 
 
 def batch_size(phase: Phase, labels: np.ndarray) -> int:
     """Rows in a step of the phase. labels: (n,) int64, -1 where unlabelled."""
+    return phase.batch_size(*_count_rows(labels))
+
+
+def _count_rows(labels: np.ndarray) -> tuple[int, int]:
+    """How many rows are labelled, and how many are not."""
     num_labeled = int((labels != UNLABELED).sum())
-    return phase.batch_size(num_labeled, len(labels) - num_labeled)
+    return num_labeled, len(labels) - num_labeled
 
 
 def cosine(progress: float, stretch: float) -> float:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import CheckpointWarning, ConfigError, shown
+from ..errors import CheckpointWarning, ConfigError, shown, warn
 
 SOFT = ("versions", "threads", "world_size", "device", "code")  # may differ where the user allows it
 SHOWN_DIFFERENCES = 20
@@ -89,7 +88,7 @@ def check_differences(
             "(allow_inexact=True), which is written into the run",
         )
     if found:
-        warnings.warn(f"FL-C12 the run goes on, but not to the same bytes: {text}", CheckpointWarning, stacklevel=3)
+        warn(CheckpointWarning(f"FL-C12 the run goes on, but not to the same bytes: {text}"))
     return found
 
 

@@ -52,7 +52,7 @@ def supervised(settings: TrainSettings) -> Method:
 
 def pi_model(settings: TrainSettings) -> Method:
     """The network is to say the same of two views of an image. Laine and Aila, 2017."""
-    taught = (weighted_cross_entropy, consistency, *_between_heads(settings))
+    taught = (weighted_cross_entropy, consistency, *_tie_heads(settings))
     return replace(supervised(settings), teacher=lambda pupil: pi_teacher(pupil.student), terms=taught)
 
 
@@ -72,7 +72,6 @@ def mean_teacher(settings: TrainSettings) -> Method:
 
 def lp(settings: TrainSettings) -> Method:
     """Label propagation: before every epoch, labels spread over the graph of the network's own descriptors."""
-
     return Method(lambda describe, labels, propagate: propagate(describe(), labels))
 
 
@@ -81,7 +80,7 @@ def mt_lp(settings: TrainSettings) -> Method:
     return replace(mean_teacher(settings), targets=lp(settings).targets)
 
 
-def _between_heads(settings: TrainSettings) -> tuple[Term, ...]:
+def _tie_heads(settings: TrainSettings) -> tuple[Term, ...]:
     """The loss that keeps two heads together; none for one head."""
     weight = settings.consistency.logit_distance
     return (lambda inputs: weight * logit_distance(inputs),) if settings.network.heads == 2 else ()

@@ -45,7 +45,7 @@ def make_snapshot(state: State) -> Snapshot:
     tensors = {f"network/{name}": value for name, value in state.learner.network.state_dict().items()}
     if state.learner.teacher is not None:
         tensors |= {f"teacher/{name}": value for name, value in state.learner.teacher.state.state_dict().items()}
-    for number, parameter in enumerate(_parameters(state.learner)):
+    for number, parameter in enumerate(_list_parameters(state.learner)):
         found = state.learner.optimizer.state.get(parameter, {})
         tensors |= {f"optimizer/{number}/{name}": value for name, value in found.items()}
     if state.targets is not None:
@@ -64,31 +64,25 @@ def restore(state: State, saved: Snapshot) -> None:
     """
     if lacking := sorted(set(saved.values["parts"]) - set(saved.tensors)):
         raise RunError("K10", f"the checkpoint lacks {lacking[0]}", rows=lacking)
-    parts = _Parts(saved.tensors)
-    _load(state.learner.network, parts.of("network"))
+    _load(state.learner.network, _select_parts(saved.tensors, "network"))
     if state.learner.teacher is not None:
-        _load(state.learner.teacher.state, parts.of("teacher"))
-    for number, parameter in enumerate(_parameters(state.learner)):
-        if found := parts.of(f"optimizer/{number}"):
+        _load(state.learner.teacher.state, _select_parts(saved.tensors, "teacher"))
+    for number, parameter in enumerate(_list_parameters(state.learner)):
+        if found := _select_parts(saved.tensors, f"optimizer/{number}"):
             state.learner.optimizer.state[parameter] = {
                 name: _copy_like(parameter, value) for name, value in found.items()
             }
-    if found := parts.of("targets"):
+    if found := _select_parts(saved.tensors, "targets"):
         state.targets = Targets(found["label"].numpy(), found["weight"].numpy(), found["class_weight"].numpy())
     if "losses" in saved.tensors:
         state.losses = saved.tensors["losses"].to(state.learner.execution.device)
     state.position, state.facts = Position(**saved.values["place"]), saved.values["facts"]
 
 
-class _Parts:
-    """Tensors by the first parts of their names."""
-
-    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        self.tensors = tensors
-
-    def of(self, prefix: str) -> dict[str, torch.Tensor]:
-        start = prefix + "/"
-        return {name[len(start) :]: value for name, value in self.tensors.items() if name.startswith(start)}
+def _select_parts(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors below a prefix, without it."""
+    start = prefix + "/"
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
 def _load(module: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
@@ -108,7 +102,7 @@ def _copy_like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
-def _parameters(learner: Learner) -> list[torch.Tensor]:
+def _list_parameters(learner: Learner) -> list[torch.Tensor]:
     return [value for group in learner.optimizer.param_groups for value in group["params"]]
 
 

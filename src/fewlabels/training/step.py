@@ -99,7 +99,7 @@ def update(learner: Learner, plan: Plan, index: torch.Tensor, loss: torch.Tensor
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     mean = loss.detach()[None]
-    learner.execution.group.average([mean, *_averaged_tensors(learner)])
+    learner.execution.group.average([mean, *_list_averaged(learner)])
     _write_loss(losses, index, mean)
     if not learner.execution.on_gpu:
         demand_finite(losses, range(int(index), int(index) + 1))
@@ -123,7 +123,7 @@ def _write_loss(losses: torch.Tensor, index: torch.Tensor, loss: torch.Tensor) -
     losses.copy_(torch.where(number == index, loss, losses))
 
 
-def _averaged_tensors(learner: Learner) -> list[torch.Tensor]:
+def _list_averaged(learner: Learner) -> list[torch.Tensor]:
     """Gradients, and batch norm's running statistics: with them the same, the processes stay the same."""
     gradients = [value.grad for value in learner.network.parameters() if value.grad is not None]
     networks = [learner.network, *([learner.teacher.network] if learner.teacher and learner.teacher.network else [])]

@@ -126,13 +126,9 @@ class _WarmStart:
         previous = None if self.last is None else self.last.graph
         graph = build_graph(descriptors.cpu().numpy(), self.settings, previous=previous, on_progress=self.on_progress)
         start = None if self.last is None else _carry_over(self.last, graph.node, graph.affinity.shape[0])
+        names = labels.class_names
         self.last = spread(
-            graph,
-            labels.label,
-            self.settings,
-            class_names=labels.class_names,
-            start=start,
-            on_progress=self.on_progress,
+            graph, labels.label, self.settings, class_names=names, start=start, on_progress=self.on_progress
         )
         return self.last
 
@@ -151,9 +147,8 @@ def _propagate_in_leader(
     group, num_rows = execution.group, len(labels.label)
     found = group.run_in_leader(lambda: make(descriptors, labels), execution.device)
     targets = found or Targets(np.empty(num_rows, np.int64), np.empty(num_rows), np.empty(len(labels.class_names)))
-    arrays = (targets.label, targets.weight, targets.class_weight)
-    shared = [
+    label, weight, class_weight = (
         group.broadcast(torch.from_numpy(np.ascontiguousarray(array)).to(execution.device)).cpu().numpy()
-        for array in arrays
-    ]
-    return Targets(shared[0], shared[1], shared[2], targets.propagation)
+        for array in (targets.label, targets.weight, targets.class_weight)
+    )
+    return Targets(label, weight, class_weight, targets.propagation)

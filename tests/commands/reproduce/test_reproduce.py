@@ -292,7 +292,7 @@ def test_the_command_trains_and_prints_and_does_not_train_again(words, monkeypat
 
 def test_the_command_stops_at_a_collapse_if_told_and_goes_on_if_told(words, monkeypatch, capsys):
     alarms = [Alarm(name, f"{name}!", {}) for name in ("loss", "certainty")]
-    monkeypatch.setattr(watching, "new_alarms", lambda events, known: alarms if events[-1]["phase_index"] == 1 else [])
+    monkeypatch.setattr(watching, "find_alarms", lambda events, known: alarms if events[-1]["phase_index"] == 1 else [])
     assert run_command([*words, "--on-collapse", "stop"]) == 5
     said = capsys.readouterr().err
     assert "FL-P23" in said

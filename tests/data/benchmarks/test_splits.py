@@ -9,7 +9,7 @@ import pytest
 
 from fewlabels.data.benchmarks.datasets import load_dataset
 from fewlabels.data.benchmarks.facts import BENCHMARKS
-from fewlabels.data.benchmarks.splits import few_labels, split_file
+from fewlabels.data.benchmarks.splits import few_labels, find_split_file
 from fewlabels.errors import FewlabelsError, InputWarning
 from tests.data.dataset_files import TINY10, TINY_MINI, hub_folder, image_folders
 
@@ -59,8 +59,8 @@ def test_a_released_split_is_preferred_by_its_number(folder, name):
 
 def test_the_first_ten_files_of_the_released_code_have_two_digits(tmp_path):
     path = written(tmp_path, "10_balanced_labels/07.txt", [])
-    assert split_file(tmp_path, 10, 7) == path
-    assert split_file(tmp_path, 10, 8) is None
+    assert find_split_file(tmp_path, 10, 7) == path
+    assert find_split_file(tmp_path, 10, 8) is None
 
 
 def test_lines_of_the_released_code_name_row_and_class(folder):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fewlabels.errors import GraphError, InputWarning
-from fewlabels.graph import Neighbors, affinity, normalize, threads, unit_rows
+from fewlabels.graph import Neighbors, affinity, comparable_rows, normalize, threads
 from fewlabels.graph.compiled import instructions
 from fewlabels.graph.neighbors import search_neighbors
 from fewlabels.graph.types import ClusteredNeighbors
@@ -45,12 +45,12 @@ def same(fast, plain):
 @pytest.mark.parametrize("gamma", [1.0, 2.5, 3.0])
 def test_every_case_gives_the_same_matrix(name, gamma):
     rows, *_, k = CASES[name]
-    units = unit_rows(rows)
+    units = comparable_rows(rows)
     same(*both(search_neighbors(units, np.flatnonzero(units.any(axis=1)), k, recall="exact", seed=0), gamma))
 
 
 def test_with_negative_similarities_kept():
-    found = search_neighbors(unit_rows(ROWS), np.arange(90), 40, recall="exact", seed=0)
+    found = search_neighbors(comparable_rows(ROWS), np.arange(90), 40, recall="exact", seed=0)
     same(*both(found, 3.0, clip=False))
 
 
@@ -82,7 +82,7 @@ def test_a_negative_degree_is_an_error_that_names_the_rows():
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_threads_do_not_matter(monkeypatch, count):
-    found = search_neighbors(unit_rows(ROWS), np.arange(90), 7, recall="exact", seed=0)
+    found = search_neighbors(comparable_rows(ROWS), np.arange(90), 7, recall="exact", seed=0)
     one, _ = make_affinity(found, 3.0, clip_negative=True)
     monkeypatch.setattr(threads, "num_threads", lambda: count)
     other, _ = make_affinity(found, 3.0, clip_negative=True)

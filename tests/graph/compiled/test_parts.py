@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fewlabels.graph import threads, unit_rows
+from fewlabels.graph import comparable_rows, threads
 from fewlabels.graph.compiled import SWITCH, instructions
 
 if instructions() is None:
@@ -201,7 +201,7 @@ def test_rows_are_scaled_and_hashed_without_the_others(isa):
         assert np.array_equal(some[0], largest[part])
         assert np.array_equal(some[1], scaled[part])
         assert np.array_equal(some[2], hashes[part])
-    assert np.array_equal(scaled, unit_rows(rows))
+    assert np.array_equal(scaled, comparable_rows(rows))
 
 
 def scale_and_hash(rows):

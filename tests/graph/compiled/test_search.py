@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fewlabels.errors import ConfigError
-from fewlabels.graph import GraphSettings, build_graph, nearest_neighbors, threads, unit_rows
+from fewlabels.graph import GraphSettings, build_graph, comparable_rows, nearest_neighbors, threads
 from fewlabels.graph.compiled import SWITCH, instructions
 
 if instructions():
@@ -37,7 +37,7 @@ def isa(request, monkeypatch):
 def bent(n, d=24, seed=0, blobs=30):
     rng = np.random.default_rng(seed)
     centre = rng.normal(size=(blobs, 6))[rng.integers(blobs, size=n)] + 0.5 * rng.normal(size=(n, 6))
-    return unit_rows(np.tanh(centre @ rng.normal(size=(6, d))) + 0.1 * rng.normal(size=(n, d)))
+    return comparable_rows(np.tanh(centre @ rng.normal(size=(6, d))) + 0.1 * rng.normal(size=(n, d)))
 
 
 def brute(rows, k):
@@ -55,7 +55,7 @@ def nearest(rows, k, recall="exact", members=None, seed=0):
     ("n", "d", "k"), [(2, 1, 1), (17, 3, 5), (100, 24, 99), (700, 5, 1), (900, 33, 50), (500, 300, 70), (700, 8, 400)]
 )
 def test_all_pairs_give_the_nearest_in_order(isa, n, d, k):
-    rows = unit_rows(np.random.default_rng(n).normal(size=(n, d)))
+    rows = comparable_rows(np.random.default_rng(n).normal(size=(n, d)))
     found = nearest(rows, k)
     near, best = brute(rows, k)
     assert np.allclose(found.similarity, best, atol=1e-6)
@@ -66,7 +66,7 @@ def test_all_pairs_give_the_nearest_in_order(isa, n, d, k):
 
 
 def test_equal_similarities_go_to_the_smaller_place(isa):
-    rows = unit_rows(np.repeat(np.eye(3), 40, axis=0))
+    rows = comparable_rows(np.repeat(np.eye(3), 40, axis=0))
     found = nearest(rows, 5)
     for i, row in enumerate(found.index.tolist()):
         start = i // 40 * 40
@@ -283,7 +283,7 @@ def test_by_inner_product_some_rows_may_be_shorter_by_far(small_clusters, scale)
 
 
 def test_where_clusters_say_nothing_all_pairs_are_compared(small_clusters):
-    rows = unit_rows(np.random.default_rng(0).normal(size=(1500, 200)))
+    rows = comparable_rows(np.random.default_rng(0).normal(size=(1500, 200)))
     found = nearest(rows, 10, 0.999)
     assert (found.recall, found.num_probes) == (1, 0)
     exact = nearest(rows, 10)

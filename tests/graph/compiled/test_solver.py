@@ -38,7 +38,7 @@ def dense(system, y):
 
 
 def with_coarse(graph, system):
-    return CompiledOperator(system.rows.w, ALPHA, system.rows.groups, graph.layout.root_degree)
+    return CompiledOperator(system.rows.w, ALPHA, system.rows.groups, graph.root_degree)
 
 
 @pytest.mark.parametrize("classes", [1, 5, 8, 9, 17, 30, 32, 33, 70])

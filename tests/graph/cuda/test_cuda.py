@@ -20,7 +20,7 @@ from fewlabels.errors import (
     StorageError,
     UnreachedWarning,
 )
-from fewlabels.graph import GraphSettings, comparable_rows, unit_rows
+from fewlabels.graph import GraphSettings, comparable_rows
 from fewlabels.graph.rows import distinct_rows
 from tests.graph import reference
 from tests.graph.cases import CASES, LABELS, ROWS, clusters, island, path
@@ -68,7 +68,7 @@ def agree(found, expected, tolerance=1e-5):
 @pytest.mark.parametrize("name", ENOUGH)
 def test_the_neighbours_are_those_of_the_definition(name, device):
     rows, *_, k = CASES[name]
-    units = unit_rows(rows)
+    units = comparable_rows(rows)
     found = cuda.nearest_neighbors(units, k, device=device)
     assert (found.index == reference.neighbours(units, k)).all()
     assert (found.index == host.nearest_neighbors(units, k).index).all()
@@ -95,7 +95,7 @@ def test_many_rows_have_the_neighbours_of_the_definition(kind, metric, device):
 
 
 def test_long_input_goes_in_blocks_and_by_groups_of_columns(device, monkeypatch):
-    rows = unit_rows(np.random.default_rng(1).normal(size=(2500, 8)))
+    rows = comparable_rows(np.random.default_rng(1).normal(size=(2500, 8)))
     whole = cuda.nearest_neighbors(rows, 5, device=device)
     for name in (cuda_rows, cuda_neighbors):
         monkeypatch.setattr(name, "block_bytes", lambda device: 2_000_000)
@@ -110,13 +110,13 @@ def test_long_input_goes_in_blocks_and_by_groups_of_columns(device, monkeypatch)
 @pytest.mark.parametrize(("n", "k"), [(1, 0), (2, 1), (5, 4)])
 def test_with_too_few_rows_all_others_are_neighbours_and_a_warning_says_so(n, k, device):
     with pytest.warns(InputWarning, match=f"FL-E7 n_neighbors is 50, and a row has only {k} others"):
-        assert cuda.nearest_neighbors(unit_rows(ROWS[:n]), 50, device=device).index.shape == (n, k)
+        assert cuda.nearest_neighbors(comparable_rows(ROWS[:n]), 50, device=device).index.shape == (n, k)
 
 
 def test_a_zero_row_has_no_neighbours_and_is_nobodys(device):
     rows = ROWS.copy()
     rows[[3, 50]] = 0
-    found = cuda.nearest_neighbors(unit_rows(rows), 10, device=device)
+    found = cuda.nearest_neighbors(comparable_rows(rows), 10, device=device)
     assert (found.index[[3, 50]] == -1).all()
     assert not np.isin(np.delete(found.index, [3, 50], axis=0), [-1, 3, 50]).any()
 
@@ -236,7 +236,7 @@ def test_equal_rows_are_found_whatever_their_hashes(device, monkeypatch):
     rows = torch.tensor(values, device=device)  # with negative zeros and all-zero rows
     by_hash = [part.cpu().numpy() for part in cuda_rows.find_distinct(rows)]
     expected = distinct_rows(values, values.any(axis=1))
-    monkeypatch.setattr(cuda_rows, "_hashes", lambda rows: torch.zeros(300, dtype=torch.int64, device=device))
+    monkeypatch.setattr(cuda_rows, "_hash_rows", lambda rows: torch.zeros(300, dtype=torch.int64, device=device))
     all_collide = [part.cpu().numpy() for part in cuda_rows.find_distinct(rows)]
     for found in (by_hash, all_collide):
         assert (found[0] == expected[0]).all()
@@ -430,7 +430,7 @@ def test_the_arguments_are_not_changed_and_may_be_read_only(device):
     settings = GraphSettings(n_neighbors=10)
     graph = cuda.build_graph(rows, settings, device=device)
     start = np.zeros((90, 3))
-    units = unit_rows(rows)
+    units = comparable_rows(rows)
     kept = (rows, labels, start, units, graph.node, graph.affinity.data)
     before = [array.copy() for array in kept]
     for array in kept:

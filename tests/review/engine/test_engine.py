@@ -7,7 +7,8 @@ import pytest
 
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings, Refinement, explain, propagate
-from fewlabels.review.engine.engine import SOURCES, Engine, RowQuery
+from fewlabels.review.engine.engine import Engine
+from fewlabels.review.engine.state import SOURCES, RowQuery
 from fewlabels.review.items import Items
 from tests.graph.cases import path
 from tests.review.review_items import NAMES, items_of
@@ -68,7 +69,7 @@ def test_moved_names_the_rows_whose_label_changed():
     moved = engine.answer({30: (before.label[30] + 1) % 3}, 7)
     changed = np.flatnonzero(before.label != engine.state.label)
     assert sorted(moved.rows) == changed.tolist()
-    assert moved.count == changed.size > 0
+    assert moved.rows.size == changed.size > 0
     np.testing.assert_array_equal(moved.before, before.label[moved.rows])
     np.testing.assert_array_equal(moved.after, engine.state.label[moved.rows])
     assert (moved.version, engine.state.version, moved.seconds > 0) == (7, 7, True)

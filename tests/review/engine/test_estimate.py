@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from fewlabels.graph import GraphSettings, build_graph
-from fewlabels.review.engine.engine import Engine, RowQuery
+from fewlabels.review.engine.engine import Engine
 from fewlabels.review.engine.estimate import SLOT, draw_order, estimate_share, find_sample, interleave, wilson_interval
+from fewlabels.review.engine.state import RowQuery
 from fewlabels.review.items import Items
 from tests.review.review_items import NAMES, items_of
 

@@ -138,8 +138,8 @@ def describe_row(row: Row, variant: Variant) -> dict[str, Any]:
         "paper": None if row.paper is None else asdict(row.paper),
         "paper_top5": None if row.paper_top5 is None else asdict(row.paper_top5),
         "rerun": None if row.rerun is None else asdict(row.rerun),
-        "student": _known(row.student),
-        "teacher": _known(row.teacher),
+        "student": _describe_summary(row.student),
+        "teacher": _describe_summary(row.teacher),
         "splits": row.splits,
         "departures": row.cell.departures(variant),
         "runs": [str(one.folder) for one in row.outcomes],
@@ -150,7 +150,7 @@ def describe_row(row: Row, variant: Variant) -> dict[str, Any]:
     }
 
 
-def _known(found: Summary) -> dict[str, Any] | None:
+def _describe_summary(found: Summary) -> dict[str, Any] | None:
     return None if found.mean is None else asdict(found)
 
 

@@ -18,7 +18,7 @@ from ..progress import track_progress
 from ..resuming import demand_same_machine
 from ..task import Task
 from ..training import RunOptions, run_training
-from ..watching import need_tensorboard
+from ..watching import demand_tensorboard
 from .cells import Cell, Variant, drop_parts
 from .outcomes import read_outcome, split_folder
 
@@ -58,16 +58,15 @@ def reproduce_from(request: Request, source: str | Path | None, how: RunOptions)
     """`reproduce` with the images of a folder, or "hub"; None: where FEWLABELS_DATA says. Raises ConfigError C66
     without TensorBoard, before anything is read."""
     if how.tensorboard:
-        need_tensorboard()
+        demand_tensorboard()
     follow = track_progress("reading images", quiet=how.quiet)
     benchmark = request.cells[0].benchmark
     reproduce(request, lambda: load_dataset(benchmark, source, progress=follow), replace(how, resume=True))
 
 
 def _is_known(cell: Cell, split: int, request: Request) -> bool:
-    _refuse_other_settings(
-        split_folder(request.out, cell, request.variant, split), cell.settings(request.variant, split)
-    )
+    folder = split_folder(request.out, cell, request.variant, split)
+    _refuse_other_settings(folder, cell.settings(request.variant, split))
     found = read_outcome(cell, split, request.variant, request.out)
     return found is not None and (found.finished or found.cell != cell)
 

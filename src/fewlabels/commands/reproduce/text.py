@@ -29,89 +29,82 @@ def format_tables(cells: Sequence[Cell], variant: Variant, out: Path) -> str:
     """Tables of all label counts among the cells, each with what to know about it."""
     counts = list(dict.fromkeys(cell.num_labels for cell in cells))
     each = [[read_row(cell, variant, out) for cell in select_cells(cells, count)] for count in counts]
-    return "\n\n".join(_section(rows, variant) for rows in each)
+    return "\n\n".join(_format_section(rows, variant) for rows in each)
 
 
-def _section(rows: Sequence[Row], variant: Variant) -> str:
+def _format_section(rows: Sequence[Row], variant: Variant) -> str:
     cell = rows[0].cell
     head = f"{cell.benchmark.name}, {cell.num_labels} labels: test error in percent after the last epoch"
-    lines = [head, *_departures(rows, variant), "", _table(rows, variant), "", *_notes(rows, variant)]
+    lines = [head, *_list_departures(rows, variant), "", _format_table(rows, variant), "", *_list_notes(rows, variant)]
     return "\n".join(lines)
 
 
-def _departures(rows: Sequence[Row], variant: Variant) -> list[str]:
+def _list_departures(rows: Sequence[Row], variant: Variant) -> list[str]:
     found = list(dict.fromkeys(text for one in rows for text in one.cell.departures(variant)))
     return [f"NOT THE PAPER'S PROTOCOL: {', '.join(found)}. Published numbers are for orientation."] if found else []
 
 
-def _table(rows: Sequence[Row], variant: Variant) -> str:
+def _format_table(rows: Sequence[Row], variant: Variant) -> str:
     aside = " (for orientation)" if any(one.cell.departures(variant) for one in rows) else ""
     head = ["", f"paper{aside}", f"released code, rerun{aside}", "ours, student", "ours, teacher", "splits done"]
-    return align([head, *(_cells(one) for one in rows)])
+    return align([head, *(_format_cells(one) for one in rows)])
 
 
-def _cells(row: Row) -> list[str]:
+def _format_cells(row: Row) -> list[str]:
     rerun = "-"
     if row.rerun is not None:
         teacher = "" if row.rerun.teacher is None else f" (teacher {row.rerun.teacher:.2f})"
         rerun = f"{row.rerun.student:.2f}{teacher}"
     splits = ", ".join(map(str, row.splits)) or "-"
     paper = "-" if row.paper is None else str(row.paper)
-    return [BY_WORD[row.cell.method].title, paper, rerun, _mean(row.student), _mean(row.teacher), splits]
+    return [BY_WORD[row.cell.method].title, paper, rerun, _format_mean(row.student), _format_mean(row.teacher), splits]
 
 
-def _mean(found: Summary) -> str:
+def _format_mean(found: Summary) -> str:
     if found.mean is None:
         return "-"
     spread = "" if found.std is None else f" +- {found.std:.2f}"
     return f"{found.mean:.2f}{spread} (n={len(found.values)})"
 
 
-def _notes(rows: Sequence[Row], variant: Variant) -> list[str]:
+def _list_notes(rows: Sequence[Row], variant: Variant) -> list[str]:
     name, methods = rows[0].cell.benchmark.name, [one.cell.method for one in rows]
-    notes = [_grades([one.paper for one in rows if one.paper is not None])]
+    notes = [_explain_grades([one.paper for one in rows if one.paper is not None])]
     if any(one.rerun for one in rows):
-        notes.append(
-            f"rerun: one run of the released code by somebody else (B); compare it with our split {RERUN_SPLIT}."
-        )
-    notes += _origins([one for row in rows for one in row.outcomes], variant)
-    notes += [line for one in rows if len(BY_WORD[one.cell.method].phases) == 2 for line in _curve(one, variant)]
+        rerun = "rerun: one run of the released code by somebody else (B); compare it with our split"
+        notes.append(f"{rerun} {RERUN_SPLIT}.")
+    notes += _list_origins([one for row in rows for one in row.outcomes], variant)
+    notes += [line for one in rows if len(BY_WORD[one.cell.method].phases) == 2 for line in _tell_curve(one, variant)]
     if name == "cifar100" and "mt+lp" in methods:
         notes.append(CIFAR100_OPEN)
-    notes += [_top5(one.cell, one.paper_top5) for one in rows if one.paper_top5 is not None]
+    notes += [_note_top5(one.cell, one.paper_top5) for one in rows if one.paper_top5 is not None]
     return [note for note in notes if note]
 
 
-def _grades(numbers: Sequence[Number]) -> str:
-    grades = sorted({number.grade for number in numbers})
-    return (
-        "paper: mean +- std of its splits, and the evidence for the mean: "
-        + "; ".join(f"{grade} {GRADES[grade]}" for grade in grades)
-        + "."
-        if grades
-        else ""
-    )
+def _explain_grades(numbers: Sequence[Number]) -> str:
+    evidence = "; ".join(f"{grade} {GRADES[grade]}" for grade in sorted({number.grade for number in numbers}))
+    return f"paper: mean +- std of its splits, and the evidence for the mean: {evidence}." if evidence else ""
 
 
-def _origins(found: Sequence[Outcome], variant: Variant) -> list[str]:
+def _list_origins(found: Sequence[Outcome], variant: Variant) -> list[str]:
     """What our numbers were made with."""
     if not found:
         return []
     facts = [one.facts for one in found]
     drawn = [one for one in facts if one["reproduces"]["split_origin"] == "drawn"]
     line = (
-        f"ours: mode {variant.mode}, speed {_all(one['speed'] for one in facts)}, "
-        f"device {_all(one['reproduces']['accelerator'] or one['device'] for one in facts)}, "
-        f"commit {_all(one['versions']['commit'] for one in facts)}; the seed is the number of the split."
+        f"ours: mode {variant.mode}, speed {_join_values(one['speed'] for one in facts)}, "
+        f"device {_join_values(one['reproduces']['accelerator'] or one['device'] for one in facts)}, "
+        f"commit {_join_values(one['versions']['commit'] for one in facts)}; the seed is the number of the split."
     )
     return [line, *(["Some of our splits were drawn by seed: they are not the paper's label files."] if drawn else [])]
 
 
-def _all(values: Iterable[object]) -> str:
+def _join_values(values: Iterable[object]) -> str:
     return ", ".join(sorted({str(value) for value in values}))
 
 
-def _curve(row: Row, variant: Variant) -> list[str]:
+def _tell_curve(row: Row, variant: Variant) -> list[str]:
     """What the start of the second phase is expected to do, and what it did in our runs."""
     momentum = " and the momentum is kept" if variant.mode == "released" else ""
     lines = [f"{BY_WORD[row.cell.method].title}: {DIP.format(momentum=momentum)}"]
@@ -120,12 +113,12 @@ def _curve(row: Row, variant: Variant) -> list[str]:
             first, error = one.first
             lines.append(
                 f"  split {one.split}: {one.before:.2f} at the end of phase 1; {error:.2f} after epoch {first + 1} of "
-                f"phase 2. Measured: it {_course(one.before, one)}."
+                f"phase 2. Measured: it {_describe_course(one.before, one)}."
             )
     return lines
 
 
-def _course(before: float, one: Outcome) -> str:
+def _describe_course(before: float, one: Outcome) -> str:
     """How the error went in the last phase, in the epochs where it was measured. before: as the phase began."""
     (worst, most), end = one.worst, one.student
     if most <= before:
@@ -138,7 +131,7 @@ def _course(before: float, one: Outcome) -> str:
     return f"{rose} and ended at {end:.2f}, {'above' if end > before else 'no lower than'} where it began"
 
 
-def _top5(cell: Cell, number: Number) -> str:
+def _note_top5(cell: Cell, number: Number) -> str:
     return f"{BY_WORD[cell.method].title}: ours is top-1; the paper's top-5 error is {number}."
 
 

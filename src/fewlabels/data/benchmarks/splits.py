@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from ...conventions import UNLABELED
-from ...errors import ConfigError, InputWarning, LabelError
+from ...errors import ConfigError, InputWarning, LabelError, warn
 from ...randomness import generator
 from ..paths import first_bytes
 from .datasets import Dataset
@@ -39,7 +38,7 @@ def few_labels(dataset: Dataset, num_labels: int, split: int) -> Split:
     """
     if num_labels < 1 or split < 0:
         raise ConfigError("C57", f"{num_labels} labels of split {split}; expected at least 1, and a split from 0 up")
-    if dataset.splits is not None and (file := split_file(dataset.splits, num_labels, split)):
+    if dataset.splits is not None and (file := find_split_file(dataset.splits, num_labels, split)):
         return Split(read_split(file, dataset, num_labels), "released", split, file)
     each, rest = divmod(num_labels, len(dataset.class_names))
     if rest:
@@ -48,14 +47,11 @@ def few_labels(dataset: Dataset, num_labels: int, split: int) -> Split:
     return Split(draw_split(dataset.truth, each, generator(split, "few labels", num_labels)), "drawn", split)
 
 
-def split_file(folder: Path, num_labels: int, split: int) -> Path | None:
+def find_split_file(folder: Path, num_labels: int, split: int) -> Path | None:
     """The file of a split: 500/10.txt, or, as in the released code, 500_balanced_labels/10.txt (00.txt to 09.txt)."""
-    places = (folder / name / f"{number}.txt" for name in _folders(num_labels) for number in (split, f"{split:02}"))
+    names = (str(num_labels), f"{num_labels}_balanced_labels")
+    places = (folder / name / f"{number}.txt" for name in names for number in (split, f"{split:02}"))
     return next((place for place in places if place.is_file()), None)
-
-
-def _folders(num_labels: int) -> tuple[str, str]:
-    return str(num_labels), f"{num_labels}_balanced_labels"
 
 
 def read_split(file: Path, dataset: Dataset, num_labels: int) -> np.ndarray:
@@ -66,7 +62,7 @@ def read_split(file: Path, dataset: Dataset, num_labels: int) -> np.ndarray:
     Raises LabelError L50 for a line that names no image, or one twice, or not its class; L51 unless there are
     num_labels; L18 where a class has none. Warns (L52) where some classes have more than others.
     """
-    rows = np.array(_rows(file, dataset), np.int64)
+    rows = np.array(_read_rows(file, dataset), np.int64)
     repeated, counts = np.unique(rows, return_counts=True)
     if twice := [f"row {row}" for row in repeated[counts > 1]]:
         raise LabelError("L50", "images that occur twice", where=file, rows=twice, do="each once")
@@ -85,17 +81,17 @@ def _check_classes(counts: np.ndarray, file: Path, dataset: Dataset) -> None:
         raise LabelError("L18", "classes without a labelled image", where=file, rows=empty, do=doubt)
     if counts.min() < counts.max():
         what = f"FL-L52 {counts.min()} to {counts.max()} labels in each class at {file}; expected as many of each"
-        warnings.warn(InputWarning(f"{what}; {doubt}"), stacklevel=4)
+        warn(InputWarning(f"{what}; {doubt}"))
 
 
-def _rows(file: Path, dataset: Dataset) -> list[int]:
+def _read_rows(file: Path, dataset: Dataset) -> list[int]:
     place = {id: row for row, id in enumerate(dataset.ids)}
     rows: list[int] = []
-    for number, line in enumerate(_lines(file), 1):
+    for number, line in enumerate(_read_lines(file), 1):
         words = line.split()
         if not words:
             continue
-        row = _row(words, place)
+        row = _parse_row(words, place)
         if row is None or row >= len(dataset.truth) or len(words) > 2:
             what = f"{line.strip()!r} names none of the {len(dataset.truth):,} images"
             raise LabelError("L50", what, where=f"{file}:{number}", do="a row number from 0, or 'file class'")
@@ -107,7 +103,7 @@ def _rows(file: Path, dataset: Dataset) -> list[int]:
     return rows
 
 
-def _row(words: list[str], place: dict[str, int]) -> int | None:
+def _parse_row(words: list[str], place: dict[str, int]) -> int | None:
     if ROW.fullmatch(words[0]):
         return int(words[0])
     if len(words) < 2:
@@ -118,7 +114,7 @@ def _row(words: list[str], place: dict[str, int]) -> int | None:
     return int(named[1]) if named else None
 
 
-def _lines(file: Path) -> list[str]:
+def _read_lines(file: Path) -> list[str]:
     content = first_bytes(file, LARGEST_SPLIT + 1)
     if len(content) > LARGEST_SPLIT:
         raise LabelError("L50", f"more than {LARGEST_SPLIT:,} bytes", where=file, do="is it a split file?")

@@ -311,7 +311,7 @@ def can_reuse(previous: Graph, points: Points) -> bool:
     """Whether the graph is of as many rows, has clusters that the kernels can read, and every point had neighbours."""
     edges = previous.affinity
     readable = previous.node.size == len(points.rows) and edges.indices.dtype == edges.indptr.dtype == np.int32
-    if previous.layout is None or not readable:
+    if previous.groups is None or not readable:
         return False
     return bool(np.diff(edges.indptr)[previous.node[points.members]].all())
 
@@ -348,10 +348,10 @@ def reuse_clusters(previous: Graph, points: Points) -> tuple[NDArray[np.int64], 
 
     Returns (n,) places in `points`, and (g + 1,) the first of each cluster.
     """
-    assert previous.layout is not None  # as can_reuse has seen
+    assert previous.groups is not None  # as can_reuse has seen
     node = previous.node[points.members]
     order = np.argsort(node, kind="stable")
-    return order, np.searchsorted(node[order], previous.layout.groups)
+    return order, np.searchsorted(node[order], previous.groups)
 
 
 def reuse_probes(previous: Graph, points: Points, home: NDArray[np.int32], team: Team) -> NDArray[np.int32]:

@@ -27,8 +27,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...errors import NumericsError
-from ..solver import Report, Solution, demand_finite, not_positive_definite, report_nothing
+from ..solver import Solution, demand_finite, not_positive_definite
 from ..threads import Range, Team, even_ranges, weighted_ranges
+from ..types import StageProgress, no_stage_progress
 from . import _kernels
 
 Float = NDArray[np.float32]
@@ -119,7 +120,7 @@ class CompiledOperator:
         tol: float,
         max_steps: int,
         start: NDArray[np.floating] | None = None,
-        on_progress: Report = report_nothing,
+        on_progress: StageProgress = no_stage_progress,
     ) -> Solution:
         with Team() as team:
 
@@ -169,7 +170,7 @@ def solve_blocks(
     tol: float,
     max_steps: int,
     start: NDArray[np.floating] | None = None,
-    on_progress: Report = report_nothing,
+    on_progress: StageProgress = no_stage_progress,
 ) -> Solution:
     """Z with (I - alpha W) Z = Y, float32. y: (m, c) sparse. start: (m, c) first guess, zeros if None.
 

@@ -54,7 +54,8 @@ def build_graph(
     settings = settings or GraphSettings()
     where = choose_device(device, descriptors)
     with full_precision(where):
-        graph = graph_of_rows(_rows(descriptors, settings, where), settings, on_progress=on_progress).to_host()
+        rows = _make_comparable(descriptors, settings, where)
+        graph = graph_of_rows(rows, settings, on_progress=on_progress).to_host()
     _warn_of_rounding(descriptors, graph.node, settings)
     return graph
 
@@ -80,11 +81,11 @@ def propagate(
     settings = settings or GraphSettings()
     where = choose_device(device, descriptors)
     with full_precision(where):
-        rows = _rows(descriptors, settings, where)
-        checked = check_labels(_array(labels), rows.shape[0], settings, class_names)
+        rows = _make_comparable(descriptors, settings, where)
+        checked = check_labels(_to_array(labels), rows.shape[0], settings, class_names)
         graph = graph_of_rows(rows, settings, on_progress=on_progress)
         del rows
-        found = _system(graph, graph.to_host(), settings).spread_checked(checked, None, on_progress)
+        found = _make_system(graph, graph.to_host(), settings).spread_checked(checked, None, on_progress)
     _warn_of_rounding(descriptors, found.graph.node, settings)
     return found
 
@@ -105,20 +106,20 @@ def spread(  # noqa: PLR0913  as graph.spread, and where
     where = choose_device(device)
     with full_precision(where):
         there = to_device(graph, where, DTYPES[settings.dtype(graph.affinity.shape[0])])
-        system = _system(there, graph, settings)
+        system = _make_system(there, graph, settings)
         return system.spread(
-            _array(labels), class_names=class_names, weight=weight, start=start, on_progress=on_progress
+            _to_array(labels), class_names=class_names, weight=weight, start=start, on_progress=on_progress
         )
 
 
-def _system(there: DeviceGraph, on_host: Graph, settings: GraphSettings) -> PropagationSystem:
+def _make_system(there: DeviceGraph, on_host: Graph, settings: GraphSettings) -> PropagationSystem:
     """The propagation system of a graph whose W is on a device."""
     if settings.refinement != Refinement():
         raise ConfigError("C35", "a refinement on a device, which has none", do="use fewlabels.graph.spread")
     return PropagationSystem(on_host, settings, operator=DeviceOperator(there.affinity, settings.alpha))
 
 
-def _rows(descriptors: Descriptors, settings: GraphSettings, device: torch.device) -> Tensor:
+def _make_comparable(descriptors: Descriptors, settings: GraphSettings, device: torch.device) -> Tensor:
     if settings.drop_bad_rows:
         raise ConfigError("C35", "drop_bad_rows on a device, which refuses such rows", do="use fewlabels.propagate")
     return comparable_rows(descriptors, settings.metric, device)
@@ -132,5 +133,5 @@ def _warn_of_rounding(descriptors: Descriptors, node: NDArray[np.int64], setting
     warn_of_rounding(descriptors, node, settings)
 
 
-def _array(labels: Labels) -> NDArray[np.integer]:
+def _to_array(labels: Labels) -> NDArray[np.integer]:
     return labels.cpu().numpy() if isinstance(labels, Tensor) else labels

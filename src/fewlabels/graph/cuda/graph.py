@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from ...errors import GraphError, InputWarning, warn
+from ..affinity import negative_degree, warn_of_lost_rows
 from ..build import refuse_many_zeros
 from ..settings import GraphSettings
 from ..types import MISSING, Graph, Progress, no_progress
@@ -44,7 +44,7 @@ def to_device(graph: Graph, device: torch.device, dtype: torch.dtype) -> DeviceG
 
 
 def graph_of_rows(rows: Tensor, settings: GraphSettings, *, on_progress: Progress = no_progress) -> DeviceGraph:
-    """graph.graph_of_rows on the device of the rows. rows: (n, d) float32 from rows.comparable_rows."""
+    """graph.build_graph on the device of the rows. rows: (n, d) float32 from rows.comparable_rows."""
     zero = (~rows.any(1)).nonzero()[:, 0].cpu().numpy()
     refuse_many_zeros(zero, rows.shape[0], settings)
     on_progress("neighbors", 0.0)
@@ -85,10 +85,7 @@ def affinity(index: Tensor, similarity: Tensor, gamma: float, *, clip_negative: 
     place, weight = place[kept], weight[kept]
     row = torch.div(place, n, rounding_mode="floor")
     had_edges[row] = False
-    lost = int(had_edges.sum())
-    if lost:
-        what = f"FL-G14 {lost} rows have neighbours, but similarity to the power of {gamma:g} is zero: they are cut "
-        warn(InputWarning(what + "off; use a smaller gamma"))
+    warn_of_lost_rows(int(had_edges.sum()), gamma)
     return row, place - row * n, weight
 
 
@@ -103,12 +100,7 @@ def normalize(row: Tensor, column: Tensor, weight: Tensor, n: int, dtype: torch.
     columns = column.to(small)
     degree = (_csr(row_ends, columns, weight) @ torch.ones((n, 1), dtype=torch.float64, device=row.device))[:, 0]
     if (degree < 0).any():
-        raise GraphError(
-            "G4",
-            "negative degree: negative similarities outweigh the positive ones",
-            rows=(degree < 0).nonzero()[:, 0].tolist(),
-            do="released mode keeps negative similarities, as the authors' code does; use mode='paper'",
-        )
+        raise negative_degree((degree < 0).nonzero()[:, 0].tolist())
     scale = torch.where(degree > 0, 1 / degree.sqrt(), 0)
     # row by row then column by column: the product of two large factors could overflow, an edge times one cannot
     scaled = weight * scale[row] * scale[column]

@@ -11,13 +11,11 @@ import math
 import torch
 from torch import Tensor
 
-from ...errors import InputWarning, warn
-from ..neighbors import GRID
+from ..neighbors import GRID, count_neighbors
 from ..types import MISSING
 from .rows import block_bytes
 
 SPARE = 8  # neighbours fetched beyond k, to see whether the k-th is tied
-
 GROUP = 32  # columns of which only the largest entry is looked at first
 EPS = 2.0**-23
 
@@ -29,10 +27,7 @@ def search(rows: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
     """
     alive = rows.any(1).nonzero()[:, 0]
     n = alive.numel()
-    k = min(n_neighbors, max(n - 1, 0))
-    if k < n_neighbors:
-        what = f"FL-E7 n_neighbors is {n_neighbors}, and a row has only {k} others (without all-zero and repeated "
-        warn(InputWarning(what + "ones): it gets them all"))
+    k = count_neighbors(n_neighbors, n)
     if n == rows.shape[0] and k > 0:
         return _search(rows, k)
     index = torch.full((rows.shape[0], k), MISSING, device=rows.device)
@@ -58,9 +53,9 @@ def _search(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
         near = rows[part] @ padded.T
         near[:, n:] = -math.inf
         near.diagonal(start).fill_(-math.inf)  # self, by number
-        ids, least = _candidates(near, fetched)
+        ids, least = _find_candidates(near, fetched)
         del near
-        values = _exact(rows[part], rows, ids)
+        values = _multiply_exactly(rows[part], rows, ids)
         order = values.sort(dim=1, descending=True, stable=True).indices[:, :k]
         index[part], values = ids.gather(1, order), values.gather(1, order)
         similarity[part] = values
@@ -68,11 +63,11 @@ def _search(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
             settled[part] = values[:, -1] > least + error[part]
     unsettled = (~settled).nonzero()[:, 0]
     if unsettled.numel():
-        index[unsettled], similarity[unsettled] = _by_product(rows, unsettled, k)
+        index[unsettled], similarity[unsettled] = _search_by_product(rows, unsettled, k)
     return index, similarity
 
 
-def _candidates(near: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _find_candidates(near: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Columns of the `count` largest entries of each row of near, (q, n), ascending, and the smallest of these entries.
 
     They lie in the `count` groups of columns with the largest maxima, so that long rows are read once, by a maximum.
@@ -90,13 +85,13 @@ def _candidates(near: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return columns.gather(1, top.indices).sort(1).values, top.values.amin(1).double()
 
 
-def _exact(queries: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
+def _multiply_exactly(queries: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
     """(q, f) float64 inner products of queries (q, d) with rows[ids], on the grid of neighbors.py."""
     others = rows[ids].double()
     return torch.round(torch.bmm(others, queries.double()[:, :, None])[:, :, 0] * GRID) / GRID
 
 
-def _by_product(rows: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _search_by_product(rows: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Neighbours of rows[queries] by float64 products with all rows: the definition of the order."""
     wide = rows.double()
     step = max(1, block_bytes(rows.device) // (40 * rows.shape[0]))

@@ -79,7 +79,7 @@ def comparable_rows(descriptors: NDArray[np.generic] | Tensor, metric: Metric, d
     """
     if not isinstance(descriptors, Tensor):
         return torch.from_numpy(comparable_on_host(descriptors, metric)).to(device)
-    table = _checked_table(descriptors).to(device)
+    table = _check_tensor(descriptors).to(device)
     rows = torch.empty(table.shape, dtype=torch.float32, device=device)
     largest = torch.cat([table[part].double().abs().amax(1) for part in blocks(table, 16)])
     bad = (~largest.isfinite()).nonzero()[:, 0]
@@ -111,7 +111,7 @@ def _row_sums(numbers: Tensor) -> Tensor:
     return numbers[:, 0]
 
 
-def _checked_table(descriptors: Tensor) -> Tensor:
+def _check_tensor(descriptors: Tensor) -> Tensor:
     shape = tuple(descriptors.shape)
     if len(shape) != 2:
         raise EmbeddingError("E9", f"descriptors have shape {shape}, expected two dimensions (rows, features)")
@@ -133,7 +133,7 @@ def find_distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
     compared with the first of its hash; should one differ, the CPU's way takes over.
     """
     everyone = torch.arange(rows.shape[0], device=rows.device)
-    hashes = _hashes(rows)
+    hashes = _hash_rows(rows)
     ordered, order = hashes.sort(stable=True)  # stable: the first of equal hashes has the smallest row number
     new = torch.ones_like(ordered, dtype=torch.bool)
     new[1:] = ordered[1:] != ordered[:-1]
@@ -152,7 +152,7 @@ def find_distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
     return leaders, number[first]
 
 
-def _hashes(rows: Tensor) -> Tensor:
+def _hash_rows(rows: Tensor) -> Tensor:
     """(n,) int64, equal for equal rows. Whole numbers: the order in which they are added does not matter."""
     odd = np.random.default_rng(HASH_FACTORS).integers(-(2**62), 2**62, rows.shape[1]) * 2 + 1
     factors = torch.from_numpy(odd).to(rows.device)

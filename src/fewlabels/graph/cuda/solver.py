@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import NumericsError
-from ..solver import Report, Solution, not_positive_definite, report_nothing
+from ..solver import Solution, not_positive_definite
+from ..types import StageProgress, no_stage_progress
 from .rows import block_bytes
 
 WORKING = 8  # blocks of (m, c) that the solver holds at a time
@@ -47,7 +48,7 @@ class DeviceOperator:
         tol: float,
         max_steps: int,
         start: NDArray[np.floating] | None = None,
-        on_progress: Report = report_nothing,
+        on_progress: StageProgress = no_stage_progress,
     ) -> Solution:
         """As solver.Operator says; some classes at a time where all would take too much memory.
 

@@ -18,8 +18,6 @@ from .estimate import Estimate, draw_order, estimate_share, find_sample, interle
 from .incremental import Spreading
 from .state import SOURCES, Moved, RowQuery, State, Texts, filter_rows, is_plain
 
-__all__ = ["SOURCES", "Engine", "Estimate", "Moved", "RowQuery", "State"]
-
 SUSPECTS = 256  # given labels that are looked at, those with the least share first: each is a solve, once
 
 
@@ -27,6 +25,7 @@ class Engine:
     """One review's graph. One thread at a time may use it; `state` is a snapshot that anybody may read.
 
     An answered row counts as labelled by the person, also where it had a given label.
+    propagation: what the graph says now, with the distributions.
     """
 
     def __init__(self, items: Items, answers: Mapping[int, int] | None = None, graph: Graph | None = None) -> None:
@@ -52,7 +51,7 @@ class Engine:
         rows = np.flatnonzero(before.label != self.state.label)
         rows = rows[np.argsort(-self.state.certainty[rows], kind="stable")]
         seconds = time.perf_counter() - start
-        return Moved(version, rows, before.label[rows], self.state.label[rows], rows.size, seconds)
+        return Moved(version, rows, before.label[rows], self.state.label[rows], seconds)
 
     def select(self, wanted: RowQuery, first: int = 0, count: int = 60) -> tuple[NDArray[np.int64], int]:
         """Rows `first` to `first + count` in the order that is wanted, and how many there are in all.
@@ -77,7 +76,7 @@ class Engine:
         if not 0 <= row < len(self.items.ids):
             raise ConfigError("C87", f"there is no row {row}; rows are 0 to {len(self.items.ids) - 1}")
         spreading = self._spreading
-        return explain_rows(self._propagation, spreading.label, [row], spreading.settings, system=spreading.system)[0]
+        return explain_rows(self.propagation, spreading.label, [row], spreading.settings, system=spreading.system)[0]
 
     def estimate(self) -> Estimate:
         """How many pseudo-labels are right, by the sampled answers."""
@@ -87,11 +86,6 @@ class Engine:
         masses = self._spreading.leave_own_out(rows)
         says = np.where(masses.any(axis=1), masses.argmax(axis=1), UNLABELED)
         return estimate_share(says == self._answers[rows])
-
-    @property
-    def propagation(self) -> Propagation:
-        """What the graph says now, with the distributions."""
-        return self._propagation
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -113,8 +107,8 @@ class Engine:
 
     def _solve(self, version: int) -> State:
         labels = self.labels
-        self._propagation: Propagation = self._spreading.change(labels, known=self._sample().tolist())
-        found = self._propagation.pseudo_labels
+        self.propagation: Propagation = self._spreading.change(labels, known=self._sample().tolist())
+        found = self.propagation.pseudo_labels
         source = np.where(labels != UNLABELED, SOURCES.index("given"), SOURCES.index("propagated"))
         source[~found.reached] = SOURCES.index("none")
         source[self._answers != UNLABELED] = SOURCES.index("answered")
@@ -134,7 +128,7 @@ class Engine:
         """Rows whose label is given or answered, by how much more another class got from all other labels."""
         label = self._spreading.label
         rows = rows[label[rows] != UNLABELED]
-        share = self._propagation.pseudo_labels.distribution[rows, label[rows]]
+        share = self.propagation.pseudo_labels.distribution[rows, label[rows]]
         looked = np.sort(rows[np.argsort(share, kind="stable")[:SUSPECTS]])
         count = np.bincount(label[label != UNLABELED], minlength=len(self.items.class_names))
         divided = self._spreading.settings.rules.divide_by_class_size

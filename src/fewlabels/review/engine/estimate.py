@@ -19,10 +19,6 @@ from numpy.typing import NDArray
 Z = 1.959963984540054  # of the normal distribution, for 95 %
 SLOT = 5
 MIXED = 1000  # places of the queue; nobody gets further before the next solution
-MEANING = (
-    "of the labels that the graph gives without a row's own answer, the share that agrees with the answer, over a "
-    "random sample of the rows without a given label; with the interval that covers the true share in 95 of 100 cases"
-)
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class Estimate:
     """The share of right pseudo-labels.
 
     num: sampled rows answered so far. right: those whose label was right. percent, low, high: None while num is 0; low
-    and high are the ends of the 95 % interval (Wilson). meaning: in words.
+    and high are the ends of the 95 % interval (Wilson).
     """
 
     num: int
@@ -38,7 +34,6 @@ class Estimate:
     percent: float | None
     low: float | None
     high: float | None
-    meaning: str = MEANING
 
 
 def estimate_share(right: NDArray[np.bool_]) -> Estimate:

@@ -48,7 +48,7 @@ class Spreading:
 
     def change(self, label: NDArray[np.int64], known: Sequence[int] = ()) -> Propagation:
         """label: (n,) class numbers, -1 for none. known: rows whose own mass is found along the way, at no cost."""
-        touched = self._touched(label)
+        touched = self._find_touched(label)
         before, self.label = self.label, label.copy()
         labels = CheckedLabels(label, self.num_classes)
         if self.settings.refinement != Refinement() and (label != UNLABELED).any():
@@ -94,7 +94,7 @@ class Spreading:
             masses[at] -= own
         return np.asarray(np.where(masses > LEAST_ARRIVING, masses, 0))
 
-    def _touched(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _find_touched(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
         """The classes that gain or lose a label."""
         rows = np.flatnonzero(self.label != label)
         classes = np.unique(np.concatenate([self.label[rows], label[rows]]))

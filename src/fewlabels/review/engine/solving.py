@@ -117,4 +117,4 @@ class EngineThread:
         certainty = self._engine.state.certainty
         first = zip(moved.rows[:SHOWN], moved.before[:SHOWN], moved.after[:SHOWN], strict=True)
         shown = tuple((int(row), int(before), int(after), float(certainty[row])) for row, before, after in first)
-        return Snapshot(event, float(moved.seconds), int(moved.count), shown, self._engine.estimate())
+        return Snapshot(event, float(moved.seconds), moved.rows.size, shown, self._engine.estimate())

@@ -63,15 +63,14 @@ def make_unsolved_state(given: NDArray[np.int64]) -> State:
 class Moved:
     """What the last answers changed.
 
-    rows: whose label is another now, the most certain first; before, after: their class numbers, -1 for none. count:
-    how many. seconds: of solving and scoring.
+    rows: whose label is another now, the most certain first; before, after: their class numbers, -1 for none.
+    seconds: of solving and scoring.
     """
 
     version: int
     rows: NDArray[np.int64]
     before: NDArray[np.int64]
     after: NDArray[np.int64]
-    count: int
     seconds: float
 
 

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import threading
-import warnings
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +19,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ...errors import ConfigError, InputWarning, shown
+from ...errors import ConfigError, InputWarning, shown, warn
 from .security import Access, App
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -58,7 +57,7 @@ def check_host(endpoint: Endpoint, *, understood: bool) -> None:
     )
     if not understood:
         raise ConfigError("C80", what, do="leave --host out and use an SSH tunnel, or add --i-understand")
-    warnings.warn(InputWarning(f"FL-C80 {what}"), stacklevel=3)
+    warn(InputWarning(f"FL-C80 {what}"))
 
 
 def listen(endpoint: Endpoint) -> socket.socket:
