@@ -56,7 +56,7 @@ def noted():
     def digest(tensors):
         return hashlib.sha256(b"".join(one.numpy().tobytes() for one in tensors)).hexdigest()
 
-    epoch, make_targets = Watcher._epoch, loop._make_targets
+    epoch, make_targets = Watcher._measure_epoch, loop._make_targets
 
     def noting(self, report):
         networks = [one for one in (report.network, report.teacher) if one is not None]
@@ -68,7 +68,7 @@ def noted():
         make_targets(run, state)
         print(json.dumps({"targets": digest(state.targets.on("cpu"))}), file=sys.stderr)
 
-    Watcher._epoch, loop._make_targets = noting, noting_targets
+    Watcher._measure_epoch, loop._make_targets = noting, noting_targets
 
 
 def plain_network():

@@ -1,4 +1,4 @@
-"""The app, and what its commands do alike."""
+"""The typer app of the `fewlabels` command, and the steps that its commands share: JSON, threads, run folders."""
 
 from __future__ import annotations
 

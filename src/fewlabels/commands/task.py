@@ -1,4 +1,4 @@
-"""What a run learns from, and how its images get to the device."""
+"""The data of a training run: images, the few labels, test images; and how the images get to the device."""
 
 from __future__ import annotations
 

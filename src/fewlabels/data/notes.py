@@ -1,4 +1,4 @@
-"""What was odd in the input and was used all the same, or left out because that was asked for: a run lists it."""
+"""Notes on odd input that was used all the same, or left out because that was asked for: lines of notes.csv."""
 
 from __future__ import annotations
 

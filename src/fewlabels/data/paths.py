@@ -1,4 +1,4 @@
-"""What a path that a user handed in really is, told before anything is read from it."""
+"""Checks of a path that a user handed in: missing, an address, an archive or a pipe is told before anything is read."""
 
 from __future__ import annotations
 

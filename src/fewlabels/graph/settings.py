@@ -1,4 +1,4 @@
-"""What the graph is built and solved with."""
+"""Settings of the graph, the solver and the pseudo-labels, and the rules of "paper" and "released" mode."""
 
 from __future__ import annotations
 

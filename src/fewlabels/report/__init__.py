@@ -1,4 +1,4 @@
-"""Run folders -> values -> one HTML page that people look at."""
+"""The HTML report of one run folder, or of several side by side."""
 
 from .gather import Report, gather
 from .pictures import error_figure, png, pseudo_labels_figure, spreading_figure

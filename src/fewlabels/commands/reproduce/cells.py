@@ -1,4 +1,4 @@
-"""A cell of the paper's tables: its settings, its folder, its name."""
+"""A cell of the paper's tables (data set, number of labels, method): its settings, its folder, its name."""
 
 from __future__ import annotations
 
