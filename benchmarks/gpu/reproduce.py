@@ -114,7 +114,15 @@ def made_up() -> Dataset:
     pixels = (rng.integers(0, 60, (150, 12, 12, 3)) + shades).astype(np.uint8)
     tiny = replace(CIFAR10, side=12, num_train=120, num_test=30)
     names, ids = [f"class {code}" for code in range(10)], [str(row) for row in range(120)]
-    return Dataset(tiny, pixels[:120], truth, pixels[120:], test, names, ids)
+    return Dataset(
+        benchmark=tiny,
+        pixels=pixels[:120],
+        truth=truth,
+        test_pixels=pixels[120:],
+        test_truth=test,
+        class_names=names,
+        ids=ids,
+    )
 
 
 def table(records: list[dict[str, object]]) -> list[str]:

@@ -188,7 +188,7 @@ def test_sparse_rows_are_rows():
         model = LabelPropagationClassifier(n_neighbors=10).fit(sparse, few_of(truth))
         assert np.array_equal(model.label_distributions_, dense.label_distributions_)
         assert np.array_equal(model.predict_proba(sparse), dense.predict_proba(X))
-        found = propagate(sparse, few_of(truth), GraphSettings(10))
+        found = propagate(sparse, few_of(truth), GraphSettings(n_neighbors=10))
         assert np.array_equal(found.pseudo_labels.distribution, dense.label_distributions_)
         assert np.array_equal(extend(found, sparse, sparse).distribution, extend(found, X, X).distribution)
 

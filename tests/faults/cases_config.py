@@ -242,7 +242,7 @@ def _(work):
 
 @cases.accepted("C15", "a clock that jumps back, another time zone")
 def _(work):
-    before = propagate(work.rows, work.codes, GraphSettings(5)).pseudo_labels
+    before = propagate(work.rows, work.codes, GraphSettings(n_neighbors=5)).pseudo_labels
     times = iter(range(10**9, 0, -1000))
     work.monkeypatch.setattr("time.time", lambda: float(next(times)))
     work.monkeypatch.setenv("TZ", "Pacific/Kiritimati")

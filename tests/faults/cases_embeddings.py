@@ -30,7 +30,7 @@ def spoiled(rows, value, at=17):
 
 
 def settings(k=5):
-    return GraphSettings(k)
+    return GraphSettings(n_neighbors=k)
 
 
 for id, value in (("E1", np.nan), ("E2", np.inf), ("E2", -np.inf)):
@@ -103,7 +103,7 @@ def _(work):
     kept = np.delete(np.arange(30), [17, 18])
     for metric, dtype in (("cosine", np.float32), ("cosine", np.float64), ("inner_product", np.float32)):
         rows = spoiled(spoiled(work.rows, np.inf), np.nan, 18).astype(dtype)
-        chosen = GraphSettings(5, metric=metric, drop_bad_rows=True)
+        chosen = GraphSettings(n_neighbors=5, metric=metric, drop_bad_rows=True)
         found = work.call(lambda rows=rows, chosen=chosen: propagate(rows, work.codes, chosen)).pseudo_labels
         alone = propagate(rows[kept], work.codes[kept], chosen).pseudo_labels
         assert (found.label[[17, 18]].tolist(), found.certainty[[17, 18]].tolist()) == ([-1, -1], [0, 0])
@@ -116,7 +116,7 @@ def _(work):
 def _(work):
     rows = np.vstack([work.rows, np.full((12, 8), np.nan)])
     codes = np.append(work.codes, np.full(12, -1))
-    found = work.call(lambda: propagate(rows, codes, GraphSettings(5, drop_bad_rows=True))).pseudo_labels
+    found = work.call(lambda: propagate(rows, codes, GraphSettings(n_neighbors=5, drop_bad_rows=True))).pseudo_labels
     assert np.flatnonzero(found.label == -1).tolist() == list(range(30, 42))
 
 
@@ -138,7 +138,7 @@ def _(work):
 
 @cases.refused("E1", "every row of an array is bad", place="30 such rows")
 def _(work):
-    return lambda: propagate(np.full((30, 8), np.nan), work.codes, GraphSettings(5, drop_bad_rows=True))
+    return lambda: propagate(np.full((30, 8), np.nan), work.codes, GraphSettings(n_neighbors=5, drop_bad_rows=True))
 
 
 @cases.accepted("E3", "values whose squares overflow or vanish")

@@ -73,7 +73,7 @@ def _(work):
 @cases.refused("G4", "negative similarities that outweigh the others", place="use mode='paper'")
 def _(work):
     rows = np.vstack([np.ones((1, 2)), -np.ones((3, 2)) + np.array([[0, 0.1], [0.1, 0], [0, 0]])])
-    return lambda: propagate(rows, np.array([0, 1, -1, -1]), GraphSettings(3, mode="released"))
+    return lambda: propagate(rows, np.array([0, 1, -1, -1]), GraphSettings(n_neighbors=3, mode="released"))
 
 
 @cases.accepted("G5", "copies that come before the row itself")

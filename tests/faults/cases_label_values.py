@@ -28,7 +28,9 @@ def _(work):
 
 @cases.accepted("L17", "one class only", warns=["L17"])
 def _(work):
-    found = work.call(lambda: propagate(work.rows, np.where(work.codes == 0, 0, -1), GraphSettings(9))).pseudo_labels
+    found = work.call(
+        lambda: propagate(work.rows, np.where(work.codes == 0, 0, -1), GraphSettings(n_neighbors=9))
+    ).pseudo_labels
     assert set(found.label[found.reached]) == {0}
     assert set(found.certainty[found.reached]) == {1}
     work.caught = [one for one in work.caught if "FL-G1 " not in str(one.message)]  # whatever is reached
@@ -36,13 +38,15 @@ def _(work):
 
 @cases.refused("L18", "a declared class without a label", place="class 3 ('dog') has no labelled row")
 def _(work):
-    return lambda: propagate(work.rows, work.codes, GraphSettings(5), class_names=["ant", "bee", "cat", "dog"])
+    return lambda: propagate(
+        work.rows, work.codes, GraphSettings(n_neighbors=5), class_names=["ant", "bee", "cat", "dog"]
+    )
 
 
 @cases.accepted("L18", "a class without a label that is allowed")
 def _(work):
     names = ["ant", "bee", "cat", "dog"]
-    settings = GraphSettings(12, allow_empty_classes=True)
+    settings = GraphSettings(n_neighbors=12, allow_empty_classes=True)
     found = work.call(lambda: propagate(work.rows, work.codes, settings, class_names=names)).pseudo_labels
     assert np.isfinite(found.distribution).all()
     assert (found.distribution[found.reached, 3] == 0).all()
@@ -125,7 +129,7 @@ def _(work):
 def _(work):
     np.save("wide.npy", np.zeros((20_000, 2), np.float32))
     work.write("labels.csv", "id,label\n" + "".join(f"{row},{row}\n" for row in range(20_000)))
-    assert estimate(20_000, 2, 2, GraphSettings(5)).bytes < 2**29  # it is the classes
+    assert estimate(20_000, 2, 2, GraphSettings(n_neighbors=5)).bytes < 2**29  # it is the classes
     return work.propagate("wide.npy", "--memory-limit", "1")
 
 

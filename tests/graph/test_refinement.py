@@ -49,7 +49,9 @@ def wheel():
 
 
 def hand_made(a):
-    return Graph(np.arange(len(a)), sp.csr_array(reference.normalized(a)), np.zeros(len(a), np.int64))
+    return Graph(
+        node=np.arange(len(a)), affinity=sp.csr_array(reference.normalized(a)), component=np.zeros(len(a), np.int64)
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.99, 0.9999])

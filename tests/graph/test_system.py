@@ -144,7 +144,7 @@ def chain(length, width, dtype):
     noise = np.zeros(n)
     noise[[1, 15]] = 1  # a labelled and an unlabelled one that are noise though not zero
     solution = Solution(x, np.ones(3, np.int64), np.zeros(3), np.ones(3, bool), noise)
-    return Graph(np.arange(n), w, np.zeros(n, np.int64)), solution, y
+    return Graph(node=np.arange(n), affinity=w, component=np.zeros(n, np.int64)), solution, y
 
 
 def fill(graph, solution, y):
@@ -184,7 +184,7 @@ def test_the_work_grows_with_the_nodes_and_not_with_the_rings_times_the_nodes(mo
 def test_a_component_without_a_label_stays_empty():
     graph, solution, y = chain(100, 1, np.float64)
     apart = sp.block_diag([graph.affinity, graph.affinity], format="csr")
-    both = Graph(np.arange(200), sp.csr_array(apart), np.repeat([0, 1], 100))
+    both = Graph(node=np.arange(200), affinity=sp.csr_array(apart), component=np.repeat([0, 1], 100))
     x = np.concatenate([solution.x, solution.x])
     noise = np.tile(solution.row_residual, 2)
     twice = Solution(x, solution.num_steps, solution.residual, solution.converged, noise)

@@ -103,7 +103,17 @@ class FakeEngine:
             certainty=self.state.certainty[row],
             distribution=np.array([0.75, 0.25, 0]),
             influences=[Influence(0, 0, 0.5)],
-            edges=[Edge((row + 1) % self.num_rows, 1, 0.1, 0.25, None, 1, 0.5)],
+            edges=[
+                Edge(
+                    row=(row + 1) % self.num_rows,
+                    copies=1,
+                    weight=0.1,
+                    share=0.25,
+                    similarity=None,
+                    label=1,
+                    certainty=0.5,
+                )
+            ],
         )
 
     def estimate(self):

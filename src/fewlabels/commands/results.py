@@ -76,7 +76,14 @@ def _list_errors(epochs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 def make_table(propagation: Propagation, given: np.ndarray, ids: Ids, class_names: Sequence[str]) -> PseudoLabelTable:
     """The pseudo-labels of all rows, with their ids. given: (n,) int64, -1 where the label is not the user's."""
     found = propagation.pseudo_labels
-    return PseudoLabelTable(ids, found.label, found.certainty, given != UNLABELED, found.reached, class_names)
+    return PseudoLabelTable(
+        id=ids,
+        label=found.label,
+        certainty=found.certainty,
+        given=given != UNLABELED,
+        reached=found.reached,
+        class_names=class_names,
+    )
 
 
 def accuracy_percent(label: np.ndarray, given: np.ndarray, truth: np.ndarray | None) -> float | None:

@@ -141,4 +141,9 @@ def _restore_propagation(facts: dict[str, Any], stored: dict[str, NDArray[Any]])
     affinity = sp.csr_array((stored["w_data"], stored["w_indices"], stored["w_indptr"]), (size, size))
     result = PseudoLabels(**{name: stored[name] for name in RESULT}, num_tied=facts["num_tied"])
     solution = Solution(**{name: stored[name] for name in SOLUTION})
-    return Propagation(result, Graph(stored["node"], affinity, stored["component"]), stored["z"], solution)
+    return Propagation(
+        pseudo_labels=result,
+        graph=Graph(node=stored["node"], affinity=affinity, component=stored["component"]),
+        z=stored["z"],
+        solution=solution,
+    )

@@ -109,7 +109,9 @@ def assemble_graph(
         num_clusters=found.groups.size - 1,
     )
     w, root_degree = _make_affinity(found, settings, lambda fraction: on_progress("affinity", fraction))
-    graph = Graph(node, w, find_components(w), search, found.groups, root_degree)
+    graph = Graph(
+        node=node, affinity=w, component=find_components(w), search=search, groups=found.groups, root_degree=root_degree
+    )
     return add_lone_nodes(graph, int(node.max()) + 1 - w.shape[0])
 
 

@@ -22,7 +22,7 @@ NOT_JUDGED = -1.0
 Float = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Edge:
     """An edge of the row's node.
 
@@ -49,7 +49,7 @@ class Influence:
     share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
     """Why row `row` got `label` (-1: no label reaches it) with `certainty`.
 
@@ -216,7 +216,7 @@ def _similarities(
     return [float(similarity) for similarity in wide[1:] @ wide[0]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LeaveOneOut:
     """What the labels of all other rows say of some labelled rows.
 

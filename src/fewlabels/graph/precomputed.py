@@ -37,7 +37,7 @@ def graph_from_affinity(weights: Any, *, normalized: bool = False, repair: bool 
     w = _make_symmetric(_drop_loops(_check(weights), repair), normalized, repair)
     if normalized:
         _refuse_large_eigenvalue(w)
-        return Graph(np.arange(w.shape[0]), w, find_components(w))
+        return Graph(node=np.arange(w.shape[0]), affinity=w, component=find_components(w))
     w.data /= w.data.max(initial=np.finfo(np.float64).tiny)  # a common factor cancels, and a sum may overflow
     w.eliminate_zeros()
     return _assemble(w)
@@ -59,7 +59,9 @@ def graph_from_neighbors(index: ArrayLike, similarity: ArrayLike, settings: Grap
 
 def _assemble(weights: sp.csr_array) -> Graph:
     w = normalize(weights)
-    return Graph(np.arange(w.shape[0]), w, find_components(w), root_degree=np.sqrt(weights.sum(axis=1)))
+    return Graph(
+        node=np.arange(w.shape[0]), affinity=w, component=find_components(w), root_degree=np.sqrt(weights.sum(axis=1))
+    )
 
 
 def edge_weights(weights: Any) -> sp.csr_array:

@@ -12,7 +12,7 @@ from .rows import blocks
 from .settings import Rules
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PseudoLabels:
     """What propagation says of each of n rows, over c classes.
 
@@ -98,4 +98,11 @@ def pseudo_labels(z: NDArray[np.floating], labels: NDArray[np.int64], rules: Rul
     label = np.where(has_mass, distribution.argmax(axis=1), UNLABELED)
     num_tied = int((_tied(distribution) & has_mass & ~given).sum())
     label[given], certainty[given] = labels[given], 1
-    return PseudoLabels(label, certainty, distribution, class_weights(label, z.shape[1], rules), reached, num_tied)
+    return PseudoLabels(
+        label=label,
+        certainty=certainty,
+        distribution=distribution,
+        class_weight=class_weights(label, z.shape[1], rules),
+        reached=reached,
+        num_tied=num_tied,
+    )

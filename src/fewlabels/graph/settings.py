@@ -97,7 +97,7 @@ def _check_prior(prior: object) -> Any:
     return tuple(values.tolist())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GraphSettings:
     """Settings of the graph, the solver and the pseudo-labels. Defaults: the paper's values.
 

@@ -36,7 +36,7 @@ NOTHING = 1e-8  # less is nothing, even so
 UNRESOLVED = 0.01  # share of a node's largest entry that its residual may have; above, the solver did not resolve it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Propagation:
     """The result of `propagate`, with all that it came from.
 
@@ -227,7 +227,14 @@ class PropagationSystem:
         on_progress("pseudo_labels", 0.0)
         result = pseudo_labels(answer.z[graph.node], labels.label, settings.rules)
         labeled = labels.label != UNLABELED
-        found = Propagation(result, graph, answer.z, answer.solution, answer.refined, labeled=labeled)
+        found = Propagation(
+            pseudo_labels=result,
+            graph=graph,
+            z=answer.z,
+            solution=answer.solution,
+            refined=answer.refined,
+            labeled=labeled,
+        )
         return found, answer.filled
 
     def fill_unresolved(self, solution: Solution, label_matrix: sp.csc_array) -> NDArray[np.floating]:

@@ -89,7 +89,7 @@ def even_groups(num_nodes: int) -> NDArray[np.int64]:
     return np.append(np.arange(0, num_nodes, GROUP), num_nodes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Graph:
     """The nearest-neighbour graph of n rows, with m <= n nodes.
 

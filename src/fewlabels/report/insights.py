@@ -16,7 +16,7 @@ OPEN_ROWS = 12  # of rows without pictures
 LONGEST_ID = 40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reliability:
     """Bins of certainty: edges (b + 1), and for each the rows, their share of right ones and mean certainty, 0 to 1.
 

@@ -22,7 +22,7 @@ GIVEN, PROPAGATED, NONE = "given", "propagated", "none"
 Ids: TypeAlias = Sequence[str] | pa.ChunkedArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PseudoLabelTable:
     """One row for every row of the input, in its order.
 

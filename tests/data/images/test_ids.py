@@ -13,7 +13,7 @@ COMPOSED, DECOMPOSED = "v\xf6gel/\xe9 1.PNG", unicodedata.normalize("NFD", "v\xf
 
 
 def labels(*ids):
-    return LabelFile(list(ids), ["bird"] * len(ids), "labels.csv", list(range(2, len(ids) + 2)))
+    return LabelFile(ids=list(ids), labels=["bird"] * len(ids), source="labels.csv", lines=list(range(2, len(ids) + 2)))
 
 
 @pytest.mark.parametrize(("given", "image"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])

@@ -12,7 +12,9 @@ from fewlabels.errors import InputWarning, LabelError
 
 
 def given(pairs: dict[str, str | None]) -> LabelFile:
-    return LabelFile(list(pairs), list(pairs.values()), "labels.csv", list(range(2, 2 + len(pairs))))
+    return LabelFile(
+        ids=list(pairs), labels=list(pairs.values()), source="labels.csv", lines=list(range(2, 2 + len(pairs)))
+    )
 
 
 def test_joins_by_id_and_never_by_position():

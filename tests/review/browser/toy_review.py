@@ -108,7 +108,17 @@ class ToyEngine:
         label, beside = self.state.label, (row + 1) % len(self.items.ids)
         distribution = np.zeros(len(self.items.class_names))
         np.add.at(distribution, [label[row], label[beside]], [0.7, 0.3])
-        edges = [Edge(beside, 1, 0.1, 0.25, None, int(label[beside]), float(self.state.certainty[beside]))]
+        edges = [
+            Edge(
+                row=beside,
+                copies=1,
+                weight=0.1,
+                share=0.25,
+                similarity=None,
+                label=int(label[beside]),
+                certainty=float(self.state.certainty[beside]),
+            )
+        ]
         influences = [Influence(beside, int(label[beside]), 0.6)]
         return SimpleNamespace(
             label=label[row], certainty=0.7, distribution=distribution, influences=influences, edges=edges

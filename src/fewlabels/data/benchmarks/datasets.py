@@ -28,7 +28,7 @@ SPLITS = ("splits", "labels")  # folders beside the images that may hold release
 TRAIN_FOLDERS = ("train", "train+val")  # the second: the released code's own layout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Images with their truth. Training gets no more of it than the labels that `few_labels` chooses.
 
@@ -219,7 +219,16 @@ def _check_whole(train: Part, test: Part, benchmark: Benchmark, where: object, s
             expected = f"{benchmark.name} has {each:,} in each of {benchmark.num_classes}"
             do = "is it whole, and the right data set?"
             raise ImageError("I42", f"{what}; {expected}", where=where, do=do)
-    return Dataset(benchmark, train.pixels, train.truth, test.pixels, test.truth, train.class_names, train.ids, splits)
+    return Dataset(
+        benchmark=benchmark,
+        pixels=train.pixels,
+        truth=train.truth,
+        test_pixels=test.pixels,
+        test_truth=test.truth,
+        class_names=train.class_names,
+        ids=train.ids,
+        splits=splits,
+    )
 
 
 FORMAT = 1

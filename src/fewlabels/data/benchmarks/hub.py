@@ -70,10 +70,10 @@ def _make_source(part: Any, repository: str) -> Source:
     labels = [names[code] if code is not None and code >= 0 else None for code in encoded[label]]
     ids = [str(row) for row in range(len(labels))]
     return Source(
-        ids,
-        labels,
-        lambda: _walk_files(encoded, image),
-        names,
+        ids=ids,
+        names=labels,
+        files=lambda: _walk_files(encoded, image),
+        class_names=names,
         file=lambda at: (encoded[at][image] or {}).get("bytes"),
     )
 

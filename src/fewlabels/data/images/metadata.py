@@ -66,7 +66,9 @@ def read_metadata(root: Path, ids: Sequence[str]) -> Metadata | None:
     labels = [row.label for row in kept]
     lines = [row.place for row in kept]
     said = f"labels come from {there} (column {columns[0]!r}), and not from the names of folders"
-    return Metadata(LabelFile([row.id for row in kept], labels, where, lines, left_out=left_out), said)
+    return Metadata(
+        LabelFile(ids=[row.id for row in kept], labels=labels, source=where, lines=lines, left_out=left_out), said
+    )
 
 
 def _label_column(names: Sequence[str]) -> str | None:

@@ -36,7 +36,7 @@ ODD = {
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Images:
     """pixels: (n, size, size, 3) uint8 RGB, or (n, size, size, 1) if every image is grey.
 
@@ -108,14 +108,14 @@ def read_images(  # noqa: PLR0913  a door of keywords
         found = _decode_all(source, rejected, squares, (size, size, 1 if grey else 3), progress)
     _check_rejected(source, rejected, on_bad_image, path)
     return Images(
-        found.pixels,
-        [source.ids[at] for at in found.kept],
-        [source.names[at] for at in found.kept],
-        source.class_names,
-        [(source.ids[at], rejected[at]) for at in sorted(rejected)],
-        [*source.notes, *_note_oddities(source, headers, found, os.fspath(path))],
-        used,
-        source.labels,
+        pixels=found.pixels,
+        ids=[source.ids[at] for at in found.kept],
+        names=[source.names[at] for at in found.kept],
+        class_names=source.class_names,
+        rejected=[(source.ids[at], rejected[at]) for at in sorted(rejected)],
+        notes=[*source.notes, *_note_oddities(source, headers, found, os.fspath(path))],
+        pixel_range=used,
+        labels=source.labels,
     )
 
 
@@ -130,7 +130,7 @@ def read_colour(source: Source, size: int, progress: Progress | None, where: obj
         squares = decoders.answers(source.files(), size)
         found = _decode_all(source, rejected, squares, (size, size, 3), progress)
     _check_rejected(source, rejected, "fail", where)
-    return Images(found.pixels, source.ids, source.names, source.class_names, [])
+    return Images(pixels=found.pixels, ids=source.ids, names=source.names, class_names=source.class_names, rejected=[])
 
 
 def _check_options(image_size: int | None, on_bad_image: str, max_pixels: int, pixel_range: PixelRange | None) -> None:

@@ -27,7 +27,7 @@ BESIDE = "beside Parquet files with a column of images"
 BATCH_ROWS = 64  # images of a Parquet file held in memory at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """Images that can be walked through more than once.
 
@@ -108,7 +108,7 @@ def pixel_source(pixels: np.ndarray, ids: list[str]) -> Source:
     def file(at: int) -> ImageFile:
         return png(pixels[at])
 
-    return Source(ids, [None] * len(ids), lambda: map(file, range(len(ids))), file=file)
+    return Source(ids=ids, names=[None] * len(ids), files=lambda: map(file, range(len(ids))), file=file)
 
 
 def _folder_source(root: Path, found: Found, folder_labels: bool, roles: Mapping[str, FolderRole]) -> Source:
@@ -135,9 +135,9 @@ def _folder_source(root: Path, found: Found, folder_labels: bool, roles: Mapping
         if deeper := say_deeper(found, names):
             told["I47"] = deeper
     return Source(
-        [file.id for file in files],
-        names,
-        lambda: (file.path for file in files),
+        ids=[file.id for file in files],
+        names=names,
+        files=lambda: (file.path for file in files),
         refused={at: file.refused for at, file in enumerate(files) if file.refused},
         file=lambda at: _path_below(root.resolve(), files[at]),
         are_files=True,
@@ -173,7 +173,13 @@ def _parquet_source(files: list[Path]) -> Source:
     if label is not None:
         names, class_names = read_label_column(table, label)
     rows = ParquetRows(table.files, image)
-    return Source(_ids(table, image, kind), names, lambda: _parquet_images(table, image), class_names, file=rows.file)
+    return Source(
+        ids=_ids(table, image, kind),
+        names=names,
+        files=lambda: _parquet_images(table, image),
+        class_names=class_names,
+        file=rows.file,
+    )
 
 
 def _is_binary(kind: pa.DataType) -> bool:

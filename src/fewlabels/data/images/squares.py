@@ -100,7 +100,7 @@ def _file_source(paths: list[Path]) -> Source:
     def files() -> Iterator[ImageFile]:
         return (os.path.realpath(os.fspath(path)) for path in paths)
 
-    return Source([os.fspath(path) for path in paths], [None] * len(paths), files, are_files=True)
+    return Source(ids=[os.fspath(path) for path in paths], names=[None] * len(paths), files=files, are_files=True)
 
 
 def _decode_files(

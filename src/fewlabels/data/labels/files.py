@@ -41,7 +41,7 @@ from .words import settle
 PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}", re.ASCII)  # "007" and "+1" are names, not numbers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelFile:
     """What a label file says. labels: None = unlabelled. lines: 1-based line (CSV) or row (Parquet) of each id.
 
@@ -104,7 +104,14 @@ def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = Non
     ]
     rows, unused = merge_repeats(given, str(file), options.on_conflict)
     ids, labels, lines = [row.id for row in rows], [row.label for row in rows], [row.place for row in rows]
-    return LabelFile(ids, labels, str(file), lines, options, [*found.left_out, *words, *unused])
+    return LabelFile(
+        ids=ids,
+        labels=labels,
+        source=str(file),
+        lines=lines,
+        options=options,
+        left_out=[*found.left_out, *words, *unused],
+    )
 
 
 def labels_from_mapping(labels: Mapping[str, str | None]) -> LabelFile:
@@ -118,7 +125,13 @@ def labels_from_mapping(labels: Mapping[str, str | None]) -> LabelFile:
         raise LabelError("L19", "a label of blanks", where="labels", rows=blank, do=do)
     digest = hashlib.sha256(json.dumps(sorted(labels.items())).encode()).hexdigest()[:16]
     source = f"{len(labels)} labels from Python, sha256 {digest}"
-    return LabelFile(list(labels), list(labels.values()), source, list(range(1, len(labels) + 1)), is_file=False)
+    return LabelFile(
+        ids=list(labels),
+        labels=list(labels.values()),
+        source=source,
+        lines=list(range(1, len(labels) + 1)),
+        is_file=False,
+    )
 
 
 def check_label_file(path: str | os.PathLike[str]) -> Path:

@@ -57,7 +57,7 @@ class Embeddings:
     names: pa.ChunkedArray | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EmbeddingSource:
     """A file or folder of embeddings that is known to be one, and whose numbers are not read yet.
 
@@ -164,7 +164,7 @@ def open_embeddings(path: str | os.PathLike[str], columns: Columns | None = None
     held = 0 if stays_on_disk(stored) else stored.size * working_dtype(stored.dtype, str(source)).itemsize
     start = asked.rows_from or 0
     ids = Ids(row_numbers(len(stored), start), f"row numbers from {start}", are_counted=asked.rows_from is None)
-    return EmbeddingSource(source, ids, stored.shape, held, None, stored)
+    return EmbeddingSource(path=source, named=ids, shape=stored.shape, held_bytes=held, features=None, _stored=stored)
 
 
 def read_embeddings(
@@ -268,7 +268,15 @@ def _open_source(path: Path, table: Table, asked: Columns) -> EmbeddingSource:
     held = table.num_rows * found.width * found.dtype.itemsize
     label = find_label_column(table, asked.label)
     label = None if label in features.columns else label
-    return EmbeddingSource(path, ids, (table.num_rows, found.width), held, features, (table, found), label)
+    return EmbeddingSource(
+        path=path,
+        named=ids,
+        shape=(table.num_rows, found.width),
+        held_bytes=held,
+        features=features,
+        _stored=(table, found),
+        label=label,
+    )
 
 
 def find_unusable_rows(values: np.ndarray, on_share: Callable[[float], None] = lambda share: None) -> np.ndarray:

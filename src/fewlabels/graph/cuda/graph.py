@@ -32,7 +32,11 @@ class DeviceGraph:
     def to_host(self) -> Graph:
         w = self.affinity
         parts = (w.values().cpu().numpy(), w.col_indices().cpu().numpy(), w.crow_indices().cpu().numpy())
-        return Graph(self.node.cpu().numpy(), sp.csr_array(parts, shape=tuple(w.shape)), self.component.cpu().numpy())
+        return Graph(
+            node=self.node.cpu().numpy(),
+            affinity=sp.csr_array(parts, shape=tuple(w.shape)),
+            component=self.component.cpu().numpy(),
+        )
 
 
 def to_device(graph: Graph, device: torch.device, dtype: torch.dtype) -> DeviceGraph:

@@ -21,7 +21,7 @@ SLOT = 5
 MIXED = 1000  # places of the queue; nobody gets further before the next solution
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """The share of right pseudo-labels.
 
@@ -40,9 +40,9 @@ def estimate_share(right: NDArray[np.bool_]) -> Estimate:
     """Estimate the share of right labels. right: (num,) whether the label of each sampled row was right."""
     num, count = right.size, int(right.sum())
     if num == 0:
-        return Estimate(0, 0, None, None, None)
+        return Estimate(num=0, right=0, percent=None, low=None, high=None)
     low, high = wilson_interval(count, num)
-    return Estimate(num, count, 100 * count / num, 100 * low, 100 * high)
+    return Estimate(num=num, right=count, percent=100 * count / num, low=100 * low, high=100 * high)
 
 
 def wilson_interval(count: int, num: int) -> tuple[float, float]:

@@ -18,7 +18,7 @@ SOURCES = ("given", "propagated", "none", "answered")  # where a row's label com
 ORDERS = ("queue", "doubtful", "certain", "row", "suspicious")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowQuery:
     """Which rows a page asks for: an order of ORDERS, and filters that a row must all pass.
 
