@@ -104,6 +104,7 @@ def test_new_rows_of_the_same_clusters_get_their_labels(metric, refinement):
     assert ((found.certainty >= 0) & (found.certainty <= 1)).all()
 
 
+@pytest.mark.filterwarnings("ignore:FL-G24")  # 10 neighbours, where each class has 6 rows
 def test_digits_with_sixty_fitted_rows_are_no_worse_than_the_labels_alone_would_be():
     """At alpha = 0.99 the distributions of so small a graph say next to nothing: the labelled neighbours decide."""
     digits, truth = load_digits(return_X_y=True)
