@@ -17,7 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
 from sklearn.semi_supervised import LabelSpreading
 
 from benchmarks.accuracy.sets import Set
-from fewlabels.graph import Graph, GraphSettings, Refinement, build_graph, spread, unit_rows
+from fewlabels.graph import Graph, GraphSettings, Refinement, build_graph, comparable_rows, spread
 
 SPREADING = {"n_neighbors": 20, "alpha": 0.9}
 VOTERS, PENALTY = 3, 10.0
@@ -37,7 +37,7 @@ class Ready:
 
     @property
     def units(self) -> np.ndarray:
-        return self.get("units", lambda: unit_rows(self.data.rows))  # type: ignore[no-any-return]
+        return self.get("units", lambda: comparable_rows(self.data.rows))  # type: ignore[no-any-return]
 
     @property
     def graph(self) -> Graph:
