@@ -15,10 +15,9 @@ from fewlabels.cli.main import COMMANDS
 from fewlabels.cli.main import run as run_command
 from fewlabels.data.benchmarks.digits import load_digits
 from fewlabels.estimator import LabelPropagationClassifier
-from fewlabels.nets import NetworkSettings, build_network
+from fewlabels.nets import NetworkSettings, build_network, count_parameters
 from fewlabels.recipes.images import digits_lp
 from fewlabels.training.settings import Phase
-from tests.nets.parameters import count_parameters
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("src/fewlabels/recipes/*.md")])

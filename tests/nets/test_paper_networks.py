@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from fewlabels.nets import ImageInput, NetworkSettings, build_network
+from fewlabels.nets import ImageInput, NetworkSettings, build_network, count_parameters
 from fewlabels.nets.networks import NormedConv2d, NormedLinear
-from tests.nets.parameters import count_parameters
 
 CIFAR = ImageInput(3, 32, (125.3, 123.0, 113.9), (63.0, 62.1, 66.7))
 

@@ -7,12 +7,11 @@ import pytest
 
 from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
 from fewlabels.errors import ConfigError
-from fewlabels.nets import ImageInput, build_network
+from fewlabels.nets import ImageInput, build_network, count_parameters
 from fewlabels.recipes.paper import PROTOCOLS, paper_settings, petaflops, scale_schedule
 from fewlabels.training.epoch import adam_beta1, batch_size, consistency_weight, count_steps, ema_decay, learning_rate
 from fewlabels.training.method_table import BY_WORD
 from fewlabels.training.methods import METHODS
-from tests.nets.parameters import count_parameters
 
 OWN = ("supervised", "lp", "mt", "mt+lp")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .backbone import bring_network
-    from .builders import build_network
+    from .builders import build_network, count_parameters
     from .contract import Output, check_network
     from .settings import ImageInput, NetworkSettings, source_digest
 
@@ -19,6 +19,7 @@ __all__ = [
     "bring_network",
     "build_network",
     "check_network",
+    "count_parameters",
     "source_digest",
 ]
 
@@ -29,6 +30,7 @@ _HOME = {
     "bring_network": ".backbone",
     "build_network": ".builders",
     "check_network": ".contract",
+    "count_parameters": ".builders",
     "source_digest": ".settings",
 }
 

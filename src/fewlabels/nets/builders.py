@@ -33,3 +33,8 @@ def build_network(settings: NetworkSettings, image_input: ImageInput, num_classe
     if settings.kind == "module":  # the memory format of a user's weights is the user's
         return network
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trainable parameters; running statistics of batch norm are not among them."""
+    return sum(parameter.numel() for parameter in network.parameters())
