@@ -41,6 +41,7 @@ def rows_of(thing):
     return Cells(thing._repr_html_()).rows()
 
 
+@pytest.mark.filterwarnings("ignore:FL-G24")  # 30 rows a class, and 50 neighbours
 def test_a_propagation_shows_its_labels_its_graph_and_its_solver():
     shown = rows_of(fewlabels.propagate(ROWS, LABELS, class_names=["ant", "bee", HOSTILE]))
     assert shown["rows"] == "90, 9 of them labelled"

@@ -126,6 +126,8 @@ class Lane:
         chance = random.Random(f"{self.plan.seed} {name}")
         async with httpx2.AsyncClient(timeout=30) as http:
             for seq in range(1, 10**9):
+                if self.is_over:
+                    return
                 if self.left <= 0 and self.seen.kills >= self.plan.least_kills and self.is_up.is_set():
                     return
                 self.left -= 1

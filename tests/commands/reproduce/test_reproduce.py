@@ -127,6 +127,7 @@ def colours(dataset):
     return replace(dataset, pixels=pixels[:120], test_pixels=pixels[120:])
 
 
+@pytest.mark.filterwarnings("ignore:FL-G24")  # 12 rows a class, and the paper's 50 neighbours
 def test_hidden_labels_never_reach_training(colours, tmp_path):
     """With another truth for all unlabelled and all test images, what is learned stays the same to the bit.
 
