@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -178,3 +182,12 @@ def test_a_folder_without_parquet_says_so(tmp_path):
     (tmp_path / "_SUCCESS").touch()
     with pytest.raises(EmbeddingError, match="FL-E23 a folder without Parquet or Arrow files"):
         read_embeddings(tmp_path)
+
+
+def test_a_footer_whose_columns_cannot_be_asked_about_ends_no_process():
+    """Found by the fuzz lane: one byte of a size statistic is wrong, and pyarrow aborts when that column is described."""
+    code = "import sys; from fewlabels.data.tables.embeddings import read_embeddings; read_embeddings(sys.argv[1])"
+    damaged = Path(__file__).parents[2] / "fixtures" / "damaged" / "footer.parquet"
+    done = subprocess.run([sys.executable, "-c", code, str(damaged)], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr  # an exception, and no signal
+    assert "FL-E21" in done.stderr

@@ -162,7 +162,7 @@ class Table:
         chunks, held = [], 0
         with read_errors(self.files[0], self.error):
             for path in self.files:
-                if part_kind(path) == "Parquet" and _count_stored_bytes(path, name) > most:
+                if part_kind(path) == "Parquet" and _is_larger(path, name, most):
                     raise self._too_large(name, f"a column of more than {most:,} bytes")
                 for batch in read_batches(path, [name], BATCH_ROWS, self.error, [name] if is_bytes else []):
                     longest, size = _measure_texts(batch.column(0)) if is_bytes else (0, 8 * len(batch))
@@ -193,12 +193,17 @@ class Table:
             yield from read_batches(path, columns, size, self.error)
 
 
-def _count_stored_bytes(path: Path, name: str) -> int:
-    """Bytes of a column of a Parquet file without compression, as its footer says; 0 where it does not say."""
+def _is_larger(path: Path, name: str, most: int) -> bool:
+    """Whether a column of a Parquet file has more bytes without compression, as its footer says.
+
+    Single columns are asked about only where all together have more: of a damaged footer that would end the process.
+    """
     with pq.ParquetFile(path) as part:
         groups = [part.metadata.row_group(number) for number in range(part.metadata.num_row_groups)]
+        if sum(group.total_byte_size for group in groups) <= most:
+            return False
         columns = [group.column(at) for group in groups for at in range(group.num_columns)]
-        return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == name)
+        return bool(sum(column.total_uncompressed_size for column in columns if column.path_in_schema == name) > most)
 
 
 def _measure_texts(array: pa.Array) -> tuple[int, int]:
