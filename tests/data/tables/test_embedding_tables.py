@@ -185,7 +185,7 @@ def test_a_folder_without_parquet_says_so(tmp_path):
 
 
 def test_a_footer_whose_columns_cannot_be_asked_about_ends_no_process():
-    """Found by the fuzz lane: one byte of a size statistic is wrong, and pyarrow aborts when that column is described."""
+    """Found by the fuzz lane: a size statistic is wrong, and pyarrow aborts where that column is described."""
     code = "import sys; from fewlabels.data.tables.embeddings import read_embeddings; read_embeddings(sys.argv[1])"
     damaged = Path(__file__).parents[2] / "fixtures" / "damaged" / "footer.parquet"
     done = subprocess.run([sys.executable, "-c", code, str(damaged)], capture_output=True, text=True)
