@@ -27,6 +27,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 SHOWN_ROWS = 5
 SHOWN_CHARACTERS = 200  # of one value; a message has several
@@ -147,6 +148,13 @@ class CheckpointWarning(FewlabelsWarning):
 
 class CollapseWarning(FewlabelsWarning):
     """A guard of the training saw what healthy runs do not show."""
+
+
+def demand_packages(purpose: str, *names: str) -> None:
+    """Raise ConfigError (C23) where packages are missing. purpose: such as "training needs"; nothing is imported."""
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise ConfigError("C23", f"{purpose} {', '.join(missing)}", do="pip install 'fewlabels[train]'")
 
 
 def warn(warning: FewlabelsWarning) -> None:

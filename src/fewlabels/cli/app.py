@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import ConfigError
+from ..errors import ConfigError, demand_packages
 
 MOST_THREADS = 4096  # that a run is believed
 THREADS = re.compile("[1-9][0-9]*(,[1-9][0-9]*)*")  # of OpenMP: one number for each level of nesting
@@ -83,11 +83,7 @@ def speaks() -> bool:
 
 
 def need_training_packages() -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in ("torch", "safetensors", "PIL", "sklearn") if find_spec(name) is None]
-    if missing:
-        raise ConfigError("C23", f"training needs {', '.join(missing)}", do="pip install 'fewlabels[train]'")
+    demand_packages("training needs", "torch", "safetensors", "PIL", "sklearn")
 
 
 def begin_training(out: Path | None, *, resume: bool, allow_inexact: bool, quiet: bool) -> bool:

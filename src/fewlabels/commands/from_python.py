@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from ..data.labels.csv import LabelOptions, OnConflict
 from ..data.labels.files import LabelFile, labels_from_mapping, read_labels
-from ..errors import ConfigError, LabelError
+from ..errors import ConfigError, LabelError, demand_packages
 from ..graph.settings import GraphSettings, Mode
-from ..nets.model import choose_device, demand_packages
+from ..nets.model import choose_device
 from ..recipes.images import LEARNING_RATE, ImageOptions
 from ..runs import Run, free_name, read_run
 from ..training.method_table import BY_WORD, MethodWord
@@ -97,7 +97,7 @@ def train(
     Raises ConfigError, LabelError, ImageError, StorageError and NumericsError as the command tells them, such as
     ConfigError for `graph` beside one of its settings (C90), resume without out (C6), or missing packages (C23).
     """
-    demand_packages("torch", "safetensors", "PIL", "sklearn")
+    demand_packages("networks need", "torch", "safetensors", "PIL", "sklearn")
     _check_choices(method, epochs, speed, save_every)
     if resume and out is None:
         raise ConfigError("C6", "resume without out", do="name the run folder to go on with")

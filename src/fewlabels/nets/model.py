@@ -8,14 +8,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, NumericsError, RunError, shown, warn
+from ..errors import (
+    SHOWN_ROWS,
+    ConfigError,
+    ImageError,
+    InputWarning,
+    NumericsError,
+    RunError,
+    demand_packages,
+    shown,
+    warn,
+)
 from ..runs import Run, checks, demand_whole, is_finished, read_facts, read_run, schema
 from .settings import NAMED, ImageInput, NetworkSettings
 
@@ -98,7 +107,7 @@ def load_model(run: str | Path | Run, *, teacher: bool | None = None, device: st
     there (C7) or packages are missing (C23); RunError for what is no run (K4), a damaged file (K2), and weights that do
     not fit the network as it is built now (K7).
     """
-    demand_packages("torch", "safetensors", "PIL")
+    demand_packages("networks need", "torch", "safetensors", "PIL")
     stored = read_model(run, teacher=teacher)
     source = read_facts(stored.folder).get("source", {})
     reading = {name: source[name] for name in ("accept_truncated", "max_pixels") if name in source}
@@ -327,10 +336,3 @@ def choose_device(name: str) -> str:
                 return name
     here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     raise ConfigError("C7", f"device {name!r} is not on this machine", do=f"it has: {', '.join(here)}")
-
-
-def demand_packages(*names: str) -> None:
-    """Raise ConfigError (C23) where packages are missing that networks need."""
-    missing = [name for name in names if find_spec(name) is None]
-    if missing:
-        raise ConfigError("C23", f"networks need {', '.join(missing)}", do="pip install 'fewlabels[train]'")

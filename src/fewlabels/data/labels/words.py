@@ -29,7 +29,6 @@ UNSURE = {
 }
 WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]{0,99}))(?:[.]0+|,0{1,2})?", re.ASCII)
 SCIENTIFIC = re.compile(r"[+-]?[0-9]\.[0-9]+[eE][+-]?[0-9]{1,3}", re.ASCII)  # as numpy.savetxt writes whole numbers
-FRACTION = re.compile(r"[+-]?[0-9]+[.,][0-9]+([eE][+-]?[0-9]{1,3})?", re.ASCII)
 WRAPPED = {str(2**bits - 1) for bits in (8, 16, 32, 64)}  # what -1 becomes in an unsigned number
 SEPARATORS = re.compile(r"\s*[;|]\s*|\s*[,/+&\n\t]\s*")
 
