@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
@@ -21,7 +20,7 @@ from ..data.images.read import Images, read_images
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
 from ..data.notes import Note
-from ..errors import SHOWN_ROWS, ImageError, InputWarning, LabelError, listed, shown
+from ..errors import SHOWN_ROWS, ImageError, InputWarning, LabelError, listed, shown, warn
 from ..nets.model import read_model
 from ..recipes.images import ImageOptions, image_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
@@ -129,7 +128,7 @@ def run_images(
         given = reorder_classes(start, given)
     _demand_unlabelled(given, source)
     if images.rejected:
-        warnings.warn(_left_out(images, given), stacklevel=2)
+        warn(_left_out(images, given))
     task = Task(
         pixels=images.pixels,
         labels=given.codes,
@@ -235,7 +234,7 @@ def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
         what = (
             f"FL-I38 {len(images.rejected)} test images cannot be read and {(~known).sum()} have no label: the error "
         )
-        warnings.warn(InputWarning(f"{what}is measured on the other {known.sum()}"), stacklevel=2)
+        warn(InputWarning(f"{what}is measured on the other {known.sum()}"))
     if not known.any():
         raise ImageError("I37", "no test image has a label", where=source.test, do="use one sub-folder for each class")
     return replace(
@@ -277,7 +276,7 @@ def _digests(pixels: np.ndarray) -> list[bytes]:
 
 
 def _warn(what: str) -> None:
-    warnings.warn(InputWarning(f"FL-I21 {what}"), stacklevel=4)
+    warn(InputWarning(f"FL-I21 {what}"))
 
 
 def describe_plan(task: Task, settings: TrainSettings) -> str:

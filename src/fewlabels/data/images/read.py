@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import ConfigError, ImageError, InputWarning, listed
+from ...errors import ConfigError, ImageError, InputWarning, listed, warn
 from ..labels.files import LabelFile
 from ..notes import Note
 from .decode import FULL_RANGE, MAX_PIXELS, BadImage, Header, ImageFile, PixelRange
@@ -201,7 +200,7 @@ def _choose_range(source: Source, headers: Mapping[int, Header], asked: PixelRan
 
 def _warn_all(told: Mapping[str, str]) -> None:
     for code, what in told.items():
-        warnings.warn(InputWarning(f"FL-{code} {what}"), stacklevel=4)
+        warn(InputWarning(f"FL-{code} {what}"))
 
 
 def _note_oddities(source: Source, headers: Mapping[int, Header], found: _Decoded, path: str) -> list[Note]:

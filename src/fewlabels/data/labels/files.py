@@ -7,7 +7,6 @@ import json
 import os
 import re
 import unicodedata
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...conventions import UNLABELED
-from ...errors import InputWarning, LabelError, listed, shown
+from ...errors import InputWarning, LabelError, listed, shown, warn
 from ..notes import Note
 from ..paths import ARROW_FILE, ARROW_STREAM, PARQUET, first_bytes, local_path, other_format
 from ..tables.columns import find_declared_index
@@ -354,7 +353,7 @@ def _fold(name: str) -> str:
 
 
 def _warn(case: str, message: str) -> None:
-    warnings.warn(f"FL-{case} {message}", InputWarning, stacklevel=4)
+    warn(InputWarning(f"FL-{case} {message}"))
 
 
 Conflicts = Mapping[str, Sequence[Row]]  # id -> its rows, in their order
@@ -377,14 +376,14 @@ def merge_repeats(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> 
         raise _conflict_error(conflicts, source)
     if again := sum(len(same) - 1 for id, same in of_id.items() if id not in conflicts):
         told = f"{again} {'row repeats' if again == 1 else 'rows repeat'} an id with the same label at {source}"
-        warnings.warn(InputWarning(f"FL-L13 {told}"), stacklevel=3)
+        _warn("L13", told)
     kept = {id: same[0] for id, same in of_id.items()}
     takes_last = on_conflict == "last"
     kept |= {id: same[-1] if takes_last else same[0]._replace(label=None) for id, same in conflicts.items()}
     if conflicts:
         does = "the last row of each counts" if takes_last else "each stays without a label"
         told = listed([f"{id}: {', '.join(map(_describe, same))}" for id, same in conflicts.items()])
-        warnings.warn(InputWarning(f"FL-L14 ids with two different labels at {source}: {does}; {told}"), stacklevel=3)
+        _warn("L14", f"ids with two different labels at {source}: {does}; {told}")
     unused = [note for same in conflicts.values() for note in _note_unused(same, source, takes_last)]
     return list(kept.values()), unused
 

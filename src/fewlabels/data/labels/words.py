@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ...errors import InputWarning, LabelError, shown
+from ...errors import InputWarning, LabelError, shown, warn
 from ..notes import Note
 from .csv import LabelOptions
 
@@ -68,11 +67,11 @@ def _tell(meaning: Mapping[str | None, str | None], counts: Mapping[str, int], s
     if said:
         what = f"FL-L45 words that mean no label at {source}: {', '.join(said)}"
         do = f"if one is a class, say so: --real-label {shown(empty[0])!r}"
-        warnings.warn(InputWarning(f"{what}; {do}"), stacklevel=4)
+        warn(InputWarning(f"{what}; {do}"))
     if other:
         pairs = ", ".join(f"{shown(name)!r} is {meaning[name]!r} ({counts[name]:,})" for name in other[:5])
         what = f"FL-L47 numbers and truths are one class however they are written at {source}: {pairs}"
-        warnings.warn(InputWarning(what), stacklevel=4)
+        warn(InputWarning(what))
     said_of = dict.fromkeys(empty, ("L45", "means no label"))
     said_of |= {name: ("L47", f"is {meaning[name]!r}") for name in other}
     return [
