@@ -17,6 +17,7 @@ from ..conventions import UNLABELED
 from ..data.labels.by_position import read_labels_by_position
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_column, join_labels, read_labels
+from ..data.labels.ids import match_normal_forms
 from ..data.notes import Note
 from ..data.paths import demand_unchanged, file_states
 from ..data.tables.columns import Columns
@@ -239,6 +240,7 @@ def _given(source: EmbeddingSource, asked: Input) -> Labels:
     if asked.labels is not None:
         labels = read_labels(asked.labels, asked.reading)
         _demand_same_ids(source, labels)
+        labels = match_normal_forms(labels, source.ids)
         return join_labels(source.ids, labels, ignore_unknown_ids=asked.ignore_unknown_ids)
     if asked.by_position:
         raise ConfigError("C41", "labels by position, and no label file", do="name it with --labels")

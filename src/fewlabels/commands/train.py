@@ -15,10 +15,10 @@ import numpy as np
 
 from ..conventions import UNLABELED
 from ..data.images.decode import FULL_RANGE, MAX_PIXELS
-from ..data.images.ids import match_ids
 from ..data.images.read import Images, read_images
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
+from ..data.labels.ids import match_ids
 from ..data.notes import Note
 from ..errors import SHOWN_ROWS, ImageError, InputWarning, LabelError, listed, shown, warn
 from ..nets.model import read_model
@@ -50,6 +50,7 @@ class ImageSource:
     accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
     max_pixels: of an image; larger ones are not read.
     folders, pixel_range: as in read_images.
+    reading: how labels among the images are read, or the label column; a label file has its own.
     """
 
     data: Path
@@ -64,6 +65,7 @@ class ImageSource:
     max_pixels: int = MAX_PIXELS
     folders: Mapping[str, str] = field(default_factory=dict)
     pixel_range: tuple[int, int] | None = None
+    reading: LabelOptions = field(default_factory=LabelOptions)
 
     def facts(self) -> dict[str, Any]:
         """How the images and labels are opened again, for run.json."""
@@ -71,7 +73,7 @@ class ImageSource:
             "kind": "images",
             "path": os.path.abspath(self.data),
             "labels": None if self.labels is None else self.labels.address(),
-            **(self.labels.options if self.labels is not None else LabelOptions()).facts(),
+            **(self.labels.options if self.labels is not None else self.reading).facts(),
             "image_size": self.image_size,
             "accept_truncated": self.accept_truncated,
             "max_pixels": self.max_pixels,
@@ -100,6 +102,7 @@ class ImageSource:
             folder_labels=is_test or self.labels is None,
             folders={name: what for name, what in self.folders.items() if not is_test or (path / name).is_dir()},
             pixel_range=self.pixel_range,
+            reading=self.reading,
             progress=follow,
         )
 

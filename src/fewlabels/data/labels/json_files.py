@@ -9,10 +9,11 @@ from typing import Any
 
 from ...errors import LabelError, shown
 from ..paths import first_bytes, unreadable
-from .csv import Row, find_columns
+from .csv import ChooseColumns, Row, choose_columns, find_columns
 
 ENDINGS = (".json", ".jsonl", ".ndjson")
 LONGEST_JSON = 1 << 30  # bytes: it is read whole, which takes about ten times as much
+RECORD_NAMES = {"id", "label", "file_name"}
 Records = list[tuple[int, dict[str, Any]]]  # (line of JSON Lines, else number from 1; the record)
 
 
@@ -24,11 +25,11 @@ def is_json(file: Path) -> bool:
     return head.startswith((b"[{", b'{"', b"[\n", b"[\r", b"[ ", b'["'))
 
 
-def read_label_json(file: Path, *, by_position: bool = False) -> list[Row]:
+def read_label_json(file: Path, *, by_position: bool = False, choose: ChooseColumns = choose_columns) -> list[Row]:
     """The rows of a JSON file; `place` is the line of JSON Lines, else the number of the record, from 1.
 
     A file of Label Studio gives a row for each annotation that was not cancelled, and one without a label for a task
-    without any. by_position: ids are "" and need not be there.
+    without any. by_position: ids are "" and need not be there. choose: finds the columns.
     Raises LabelError L11, L22, L28, L31, L32.
     """
     value, is_lines = _parse(file)
@@ -43,7 +44,7 @@ def read_label_json(file: Path, *, by_position: bool = False) -> list[Row]:
     if all("annotations" in one and "data" in one for _, one in records):
         rows = [row for at, one in records for row in _read_task(one, at, file, by_position)]
     else:
-        rows = _read_plain_rows(records, file, by_position)
+        rows = _read_plain_rows(records, file, None if by_position else choose)
     return rows
 
 
@@ -106,7 +107,7 @@ def _find_records(value: Any, file: Path) -> Records:
     elif isinstance(value, dict) and value and all(isinstance(one, list) for one in value.values()):
         rows = zip(*value.values(), strict=False)
         records = [(at, dict(zip(value, one, strict=True))) for at, one in enumerate(rows, 1)]
-    elif isinstance(value, dict) and "id" not in value and "label" not in value:
+    elif isinstance(value, dict) and not _is_record(value, file):
         records = [(at, {"id": id, "label": label}) for at, (id, label) in enumerate(value.items(), 1)]
     else:
         records = [(1, value)]
@@ -114,6 +115,11 @@ def _find_records(value: Any, file: Path) -> Records:
         do = 'give records such as {"id": "a", "label": "cat"}'
         raise LabelError("L28", "JSON that is no table of labels", where=file, do=do)
     return records
+
+
+def _is_record(value: Mapping[str, Any], file: Path) -> bool:
+    """Whether an object of plain values is the one record of a file, and no mapping of ids to labels."""
+    return file.suffix.lower() in (".jsonl", ".ndjson") or not RECORD_NAMES.isdisjoint(map(str.casefold, value))
 
 
 def _join_mappings(value: Mapping[str, Mapping[str, Any]]) -> Records:
@@ -124,11 +130,12 @@ def _join_mappings(value: Mapping[str, Mapping[str, Any]]) -> Records:
     return [(at, {"": key} | dict(one)) for at, (key, one) in enumerate(value.items(), 1)]
 
 
-def _read_plain_rows(records: Records, file: Path, by_position: bool) -> list[Row]:
+def _read_plain_rows(records: Records, file: Path, choose: ChooseColumns | None) -> list[Row]:
+    """choose: None where labels go by position."""
     names = list(dict.fromkeys(name for _, one in records for name in one))
-    wanted = ("label",) if by_position else ("id", "label")
-    found = [names[at] for at in find_columns(names, str(file), ",", wanted)]
-    ids = [""] * len(records) if by_position else [_read_id(one.get(found[0]), file, at) for at, one in records]
+    places = choose(names, str(file), ",", ()) if choose else find_columns(names, str(file), ",", ("label",))
+    found = [names[at] for at in places]
+    ids = [_read_id(one.get(found[0]), file, at) for at, one in records] if choose else [""] * len(records)
     return [Row(at, id, _read_label(one.get(found[-1]), file, at)) for id, (at, one) in zip(ids, records, strict=True)]
 
 

@@ -88,6 +88,7 @@ def _refuse_unsure(names: Sequence[str], counts: Mapping[str, int], source: str,
         why = "; 255 is what -1 becomes in uint8" if not WRAPPED.isdisjoint(unsure) else ""
         first = shown(unsure[0])
         do = f"pass --no-label {first!r} if it means none, --real-label {first!r} if it is a class"
+        do += " (in Python no_label, real_label)"
         raise LabelError("L46", f"{said}: a class, or no label{why}?", where=source, do=do)
 
 

@@ -1,40 +1,61 @@
-"""Ids of a label file beside those of images: paths, which two systems may write in two ways."""
+"""Ids of a label file beside those of the data: text that two systems may write in two ways, and paths of images."""
 
 from __future__ import annotations
 
 import os
 import unicodedata
 import urllib.parse
-import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ...errors import InputWarning, LabelError, listed, shown
-from ..labels.files import LabelFile
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import InputWarning, LabelError, listed, shown, warn
+from ..notes import Note
+from .files import LabelFile
+
+
+def match_normal_forms(labels: LabelFile, ids: Sequence[str] | pa.ChunkedArray) -> LabelFile:
+    """The labels with ids as the data has them, where the two differ in Unicode's normal form alone. Warns (I54).
+
+    macOS writes an accented letter as two characters, most other systems as one, and both look the same.
+    ids: of the data. An id stays as it is where that would make one of two: two ids of the labels, or of the data, that
+    differ in nothing else.
+    """
+    texts = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([pa.array(ids, pa.string())])
+    is_unknown = pc.is_null(pc.index_in(pa.array(labels.ids, pa.string()), value_set=texts))
+    unknown = np.flatnonzero(is_unknown.to_numpy(zero_copy_only=False)).tolist()
+    if not unknown:
+        return labels
+    form_of = {at: _normal_form(labels.ids[at]) for at in unknown}
+    is_alike = pc.is_in(pc.utf8_normalize(texts, "NFC"), value_set=pa.array(list(form_of.values()), texts.type))
+    alike: dict[str, list[str]] = defaultdict(list)
+    for id in texts.filter(is_alike).to_pylist():
+        alike[_normal_form(id)].append(id)
+    found = {at: alike[form][0] for at, form in form_of.items() if len(alike[form]) == 1}
+    taken = Counter([*found.values(), *labels.ids])
+    found = {at: id for at, id in found.items() if taken[id] == 1}
+    if not found:
+        return labels
+    rows = listed([labels.ids[at] for at in found])
+    what = f"ids that differ from one of the data in Unicode's normal form alone are taken as the same: {rows}"
+    warn(InputWarning(f"FL-I54 {what}"))
+    why = "the same as the data has it in another normal form"
+    notes = [Note("I54", labels.source, labels.lines[at], labels.ids[at], why) for at in found]
+    matched = [found.get(at, id) for at, id in enumerate(labels.ids)]
+    return replace(labels, ids=matched, left_out=[*labels.left_out, *notes])
 
 
 def match_ids(labels: LabelFile, ids: Sequence[str], *, ignore_unknown_ids: bool = False) -> LabelFile:
-    """The labels with ids as the images have them, where the two differ in Unicode's normal form alone. Warns (I54).
+    """match_normal_forms for the ids of images, which are paths.
 
-    macOS writes an accented letter as two characters, most other systems as one, and both look the same.
-    ids: of the images. Raises LabelError (L15) where all ids that no image has would fit if written otherwise, unless
-    ignore_unknown_ids.
+    Raises LabelError (L15) where all ids that no image has would fit if written otherwise, unless ignore_unknown_ids.
     """
-    known = set(ids)
-    unknown = [at for at, id in enumerate(labels.ids) if id not in known]
-    if not unknown:
-        return labels
-    of_form = _unique_by(ids, _normal_form)
-    found = {at: of_form[form] for at in unknown if (form := _normal_form(labels.ids[at])) in of_form}
-    taken = Counter([*found.values(), *labels.ids])
-    found = {at: id for at, id in found.items() if taken[id] == 1}
-    if found:
-        rows = listed([labels.ids[at] for at in found])
-        what = f"ids that differ from an image's in Unicode's normal form alone are taken as the same: {rows}"
-        warnings.warn(InputWarning(f"FL-I54 {what}"), stacklevel=2)
-        labels = replace(labels, ids=[found.get(at, id) for at, id in enumerate(labels.ids)])
-    left = [at for at in unknown if at not in found]
+    labels, known = match_normal_forms(labels, ids), set(ids)
+    left = [at for at, id in enumerate(labels.ids) if id not in known]
     if left and not ignore_unknown_ids:
         _explain_unknown(labels, left, ids)
     return labels
