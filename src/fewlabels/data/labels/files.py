@@ -34,7 +34,7 @@ from ..tables.files import (
     repeats,
 )
 from .csv import ChooseColumns, CsvRows, LabelOptions, OnConflict, Row, choose_columns, read_label_csv
-from .json_files import is_json, read_label_json
+from .json_files import is_json, is_unicode, read_label_json
 from .words import settle
 
 PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}", re.ASCII)  # "007" and "+1" are names, not numbers
@@ -103,6 +103,9 @@ def read_label_rows(
         table = open_table([file], LabelError)
         index = find_declared_index(table)[0]
         id_at, label_at = choose(table.names, str(file), ",", index if len(index) == 1 else ())
+        if len(index) > 1 and table.names[id_at] in index:
+            do = "write one column id that names each row"
+            raise LabelError("L31", f"an index of {len(index)} columns: {', '.join(index)}", where=file, do=do)
         if table.num_rows == 0:
             raise LabelError("L11", "no data rows", where=file, do="add rows with an id and a label")
         ids = id_texts(table, table.names[id_at], unique=False)
@@ -149,7 +152,7 @@ def labels_from_mapping(labels: Mapping[Any, Any], options: LabelOptions | None 
         what = "a label that is neither text nor a whole number, or an id that is neither"
         raise LabelError("L22", what, where="labels", rows=odd, do="give ids and class names as str, None for no label")
     pairs = [(str(id), None if _is_missing(label) else _spell_label(label)) for id, label in labels.items()]
-    if blank := [id for id, label in pairs if label is not None and label.isspace()]:
+    if blank := [id for id, label in pairs if label and not _fold(label)]:
         do = "give None where there is no label"
         raise LabelError("L19", "a label of blanks", where="labels", rows=blank, do=do)
     digest = hashlib.sha256(json.dumps(sorted(pairs, key=lambda pair: pair[0])).encode()).hexdigest()[:16]
@@ -160,7 +163,9 @@ def labels_from_mapping(labels: Mapping[Any, Any], options: LabelOptions | None 
 
 
 def _is_id(id: object) -> bool:
-    return (isinstance(id, str) and id != "") or (isinstance(id, (int, np.integer)) and not isinstance(id, bool))
+    return (isinstance(id, str) and id != "" and is_unicode(id)) or (
+        isinstance(id, (int, np.integer)) and not isinstance(id, bool)
+    )
 
 
 def _is_missing(label: object) -> bool:
@@ -171,7 +176,7 @@ def _is_missing(label: object) -> bool:
 def _is_label(label: object) -> bool:
     if isinstance(label, (float, np.floating)):
         return float(label).is_integer()
-    return isinstance(label, (str, int, np.bool_, np.integer))
+    return isinstance(label, (str, int, np.bool_, np.integer)) and is_unicode(str(label))
 
 
 def _spell_label(label: Any) -> str:
@@ -260,8 +265,10 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
         lambda id: unicodedata.normalize("NFC", id)
     ),
     "only blanks around the ids differ": str.strip,
+    "only quotes around the ids differ": lambda id: re.sub(r"""^=?b?(['"])(.*)\1$""", r"\2", id).removeprefix("'"),
     "only a .0 at the end differs, which a column of floats has": lambda id: id.removesuffix(".0"),
     "only capitals differ": str.casefold,
+    "only characters that nobody sees differ": lambda id: _fold(id),
     "only zeros in front differ": lambda id: id.lstrip("0") or "0",
     "only / and \\ differ": lambda id: id.replace("\\", "/"),
     "only the folders in front differ": lambda id: re.split(r"[/\\]", id)[-1],
@@ -324,6 +331,8 @@ def settle_column(
 def encode_texts(texts: Sequence[str | None], source: str, options: LabelOptions) -> Labels:
     """encode_labels for cells as a file has them, of which `settle` says what they mean. Raises what it raises."""
     settled, notes = settle(texts, source, options)
+    if blank := [f"row {row + 1}" for row, text in enumerate(settled) if text is not None and not _fold(text)]:
+        raise LabelError("L19", "labels of blanks", where=source, rows=blank, do="leave a row empty that has no label")
     return replace(_encode(settled, None, Counter(settled)), left_out=notes)
 
 
@@ -413,7 +422,7 @@ def merge_repeats(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> 
     """
     of_id: dict[str, list[Row]] = {}
     for row in rows:
-        if row.label is not None and row.label.isspace():
+        if row.label is not None and not _fold(row.label):
             do = "leave the cell empty where there is no label"
             raise LabelError("L19", f"a label of blanks ({row.label!r})", where=f"{source}:{row.place}", do=do)
         of_id.setdefault(row.id, []).append(row)
