@@ -18,7 +18,7 @@ from ..data.images.decode import FULL_RANGE, MAX_PIXELS
 from ..data.images.read import Images, read_images
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
-from ..data.labels.ids import match_ids
+from ..data.labels.ids import demand_known, match_ids
 from ..data.notes import Note
 from ..errors import SHOWN_ROWS, ImageError, InputWarning, LabelError, listed, shown, warn
 from ..nets.model import read_model
@@ -222,6 +222,8 @@ def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
     if source.test is None:
         return task
     images = source.read(source.test, "test images", size=task.pixels.shape[1], quiet=quiet, is_test=True)
+    if images.labels is not None and not source.ignore_unknown_ids:
+        demand_known(images.labels, [*images.ids, *(name for name, _ in images.rejected)])
     strange = {name for name in images.names if name is not None} - set(task.class_names)
     if strange:
         raise LabelError(

@@ -183,17 +183,9 @@ def test_ids_that_differ_by_their_spelling_alone_are_told_how(tmp_path, of_label
 @pytest.mark.parametrize(
     "word",
     [
-        "not_labeled",
-        "Not-Labelled",
-        "<unlabeled>",
-        "__unlabeled__",
-        "(unknown)",
-        "[UNK]",
-        "\u2014",
-        "n/d",
-        "['unknown']",
-    ]
-    + ["Not available", "unsure", "Skipped", "to be labeled", "<NULL?>", "N/A?"],
+        *("not_labeled", "Not-Labelled", "<unlabeled>", "__unlabeled__", "(unknown)", "[UNK]", "\u2014", "n/d"),
+        *("['unknown']", "Not available", "unsure", "Skipped", "to be labeled", "<NULL?>", "N/A?"),
+    ],
 )
 def test_spellings_of_words_that_may_mean_no_label_stop(word):
     with pytest.raises(LabelError, match="FL-L46"):
@@ -234,8 +226,12 @@ def test_a_label_that_nobody_sees_is_refused(tmp_path, label):
 
 @pytest.mark.parametrize(
     ("given", "of_data", "said"),
-    [("'007", "007", "quotes around"), ('="007"', "007", "quotes around"), ("b'a'", "a", "quotes around")]
-    + [("\u200ba", "a", "characters that nobody sees")],
+    [
+        ("'007", "007", "quotes around"),
+        ('="007"', "007", "quotes around"),
+        ("b'a'", "a", "quotes around"),
+        ("\u200ba", "a", "characters that nobody sees"),
+    ],
 )
 def test_it_is_said_that_only_quotes_or_unseen_characters_differ(tmp_path, given, of_data, said):
     cell = given.replace('"', '""')

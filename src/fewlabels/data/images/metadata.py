@@ -34,7 +34,7 @@ class Metadata:
 
 def is_metadata(id: str) -> bool:
     """Whether a file is called like one of metadata."""
-    return PurePosixPath(id).name in METADATA
+    return PurePosixPath(id).name.casefold() in METADATA
 
 
 def read_metadata(root: Path, ids: Sequence[str], options: LabelOptions | None = None) -> Metadata | None:
@@ -86,6 +86,15 @@ class _Choice:
         places = find_columns(header, where, delimiter, (FILE_COLUMN, wanted[0] if wanted else LABEL_COLUMNS[0]))
         self.label = header[places[1]]
         return places
+
+
+def find_label_column(names: Sequence[str]) -> str | None:
+    """Which column of a table of images has the labels, in capitals too; None where there is none."""
+    for wanted in (*LABEL_COLUMNS, *OTHER_LABEL_COLUMNS):
+        if wanted in names:
+            return wanted
+    alike = {name.casefold(): name for name in reversed(names)}
+    return next((alike[one] for one in (*LABEL_COLUMNS, *OTHER_LABEL_COLUMNS) if one in alike), None)
 
 
 def read_label_column(

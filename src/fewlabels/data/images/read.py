@@ -82,7 +82,8 @@ def read_images(  # noqa: PLR0913  a door of keywords
     accept_truncated: use JPEGs that are cut off, with grey for what is missing; each is in `notes`.
     max_pixels: an image of more is unreadable, so that a small file cannot ask for all memory; a process that decodes
         may take 1 GiB and 5 s of processor time, and in proportion more where this is above 64 million.
-    folder_labels: sub-folders are classes; False where the labels come from elsewhere, and images may lie anywhere.
+    folder_labels: sub-folders, metadata or the label column give the labels; False where they come from elsewhere, and
+        images may lie anywhere.
     folders: what sub-folders are whose names say something else: "class", "unlabeled" or "skip", by name.
     pixel_range: what becomes 0 and 255 of pixels of more than 8 bits, such as those of the images that a model was
         trained on. It is for files that do not declare their depth. None: one range for all images here, from their

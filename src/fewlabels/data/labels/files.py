@@ -228,7 +228,7 @@ def join_labels(
         raise LabelError("L33", "ids of the data that occur twice", rows=repeated, do="make the ids unique")
     row = pc.fill_null(pc.index_in(pa.array(given.ids, pa.string()), value_set=texts), -1).to_numpy()
     if (row < 0).any() and not ignore_unknown_ids:
-        raise _unknown_id_error(np.flatnonzero(row < 0), given, texts)
+        raise unknown_id_error(np.flatnonzero(row < 0), given, texts)
     joined = [i for i in np.flatnonzero(row >= 0) if given.labels[i] is not None]
     names = [given.labels[i] for i in joined]
     if not names:
@@ -251,7 +251,8 @@ def join_labels(
     return Labels(codes, found.class_names, [*given.left_out, *unknown])
 
 
-def _unknown_id_error(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
+def unknown_id_error(unknown: Sequence[int] | np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
+    """The error (L15) for labels, by their places, whose ids are not among those of the data, with what differs."""
     example = f"ids of the data look like {shown(ids[0].as_py())!r}" if len(ids) else "the data has no rows"
     wanted = [given.ids[i] for i in unknown]
     hint = _find_hint(wanted, ids) or "correct the ids, or pass --ignore-unknown-ids (ignore_unknown_ids=True)"

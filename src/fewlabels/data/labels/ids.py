@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from ...errors import InputWarning, LabelError, listed, shown, warn
 from ..notes import Note
-from .files import LabelFile
+from .files import LabelFile, unknown_id_error
 
 
 def match_normal_forms(labels: LabelFile, ids: Sequence[str] | pa.ChunkedArray) -> LabelFile:
@@ -59,6 +59,14 @@ def match_ids(labels: LabelFile, ids: Sequence[str], *, ignore_unknown_ids: bool
     if left and not ignore_unknown_ids:
         _explain_unknown(labels, left, ids)
     return labels
+
+
+def demand_known(labels: LabelFile, ids: Sequence[str]) -> None:
+    """Raise LabelError (L15) where an id of the labels is not among those of the data."""
+    labels = match_ids(labels, ids)
+    known = set(ids)
+    if left := [at for at, id in enumerate(labels.ids) if id not in known]:
+        raise unknown_id_error(left, labels, pa.chunked_array([pa.array(ids, pa.string())]))
 
 
 def _normal_form(id: str) -> str:

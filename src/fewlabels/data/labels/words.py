@@ -175,7 +175,7 @@ def _unpack(name: str) -> str:
     empty list; other cells unchanged.
     """
     if found := QUOTED.fullmatch(name.strip()):
-        return next(filter(None, found.groups()))
+        return str(next(filter(None, found.groups())))
     values = _read_list(name)
     return name if values is None or len(values) > 1 else "".join(values)
 
