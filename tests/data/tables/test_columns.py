@@ -462,3 +462,18 @@ def test_numbers_that_are_called_like_labels_in_more_words_are_no_features(tmp_p
 def test_other_names_with_such_a_word_in_them_are_features(tmp_path, name):
     more = {"x": np.ones(6)} if name == "y" else {}
     assert name in open_embeddings(written(tmp_path, WIDE | more | {name: [0.0, 1, 0, 1, 1, 0]})).number_columns
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_views_of_text_beside_embeddings_are_read_in_arrow_files(tmp_path, is_packed):
+    texts = pa.array(["wren", None, "gull", "wren", None, "a b"], pa.string_view())
+    if is_packed:
+        texts = pa.DictionaryArray.from_arrays(
+            pa.array([0, None, 1, 0, None, 1]), pa.array(["a", "b"], pa.string_view())
+        )
+    table = pa.table({"embedding": list(VALUES), "label": texts, "note": texts})
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as file:
+        file.write(table)
+    found = open_embeddings(tmp_path / "x.arrow")
+    assert found.names().null_count == 2
+    np.testing.assert_array_equal(found.read(), VALUES)

@@ -22,6 +22,7 @@ from .files import (
     is_number,
     is_text,
     is_whole,
+    plain,
     plain_type,
 )
 
@@ -433,7 +434,7 @@ def _read_first_cells(table: Table, name: str) -> list[str]:
     """Up to SAMPLE cells of text that are not empty."""
     cells: list[str] = []
     for batch in table.batches([name], SAMPLE):
-        texts = batch.column(0)
+        texts = plain(batch.column(0))
         cells += [cell.strip() for cell in map(str, texts.drop_null().to_pylist()) if cell.strip()]
         if len(cells) >= SAMPLE:
             break
