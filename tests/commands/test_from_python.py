@@ -96,7 +96,7 @@ def test_progress_is_told_unless_quiet(place, capsys):
         ({"resume": True}, ConfigError, "FL-C6 "),
         ({"out": "photos/run"}, ConfigError, "FL-C10 "),
         ({"labels": ["crow"]}, LabelError, "FL-L22 .*list"),
-        ({"labels": {"crow/000.png": 1}}, LabelError, "FL-L22 .*crow/000.png"),
+        ({"labels": {"crow/000.png": 1.5}}, LabelError, "FL-L22 .*crow/000.png"),
         ({"labels": {"crow/000.png": " "}}, LabelError, "FL-L19 .*crow/000.png"),
         ({"labels": {"crow/000.png": None}}, LabelError, "FL-L16 "),
         ({"labels": {"000.png": "crow"}}, LabelError, "FL-L15 "),

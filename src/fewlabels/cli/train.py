@@ -108,6 +108,7 @@ def train(
             max_pixels=max_pixels,
             folders=_parse_folders(folder),
             pixel_range=_parse_pixel_range(pixel_range),
+            reading=reading,
         ),
         ImageOptions(
             method, network, seed=seed, epochs=epochs, flip=flip, graph=graph, scale=scale, learning_rate=learning_rate

@@ -6,7 +6,6 @@ import math
 import os
 import sys
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,11 +17,12 @@ from ..conventions import UNLABELED
 from ..data.labels.by_position import read_labels_by_position
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_column, join_labels, read_labels
+from ..data.labels.ids import match_normal_forms
 from ..data.notes import Note
 from ..data.paths import demand_unchanged, file_states
 from ..data.tables.columns import Columns
 from ..data.tables.embeddings import EmbeddingSource, find_rows, find_unusable_rows, open_embeddings
-from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarning, LabelError, listed, shown
+from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarning, LabelError, listed, shown, warn
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
 from ..graph.cost import demand_countable
 from ..graph.label_matrix import check_labels
@@ -240,6 +240,7 @@ def _given(source: EmbeddingSource, asked: Input) -> Labels:
     if asked.labels is not None:
         labels = read_labels(asked.labels, asked.reading)
         _demand_same_ids(source, labels)
+        labels = match_normal_forms(labels, source.ids)
         return join_labels(source.ids, labels, ignore_unknown_ids=asked.ignore_unknown_ids)
     if asked.by_position:
         raise ConfigError("C41", "labels by position, and no label file", do="name it with --labels")
@@ -294,7 +295,7 @@ def _without_bad_rows(given: Labels, source: EmbeddingSource, values: np.ndarray
         for row, id, code in zip(rows.tolist(), ids, given.codes[rows].tolist(), strict=True)
     ]
     what = f"FL-E1 rows with NaN, infinity or missing numbers take no part and get no label at {source.path}"
-    warnings.warn(InputWarning(f"{what}; {listed(ids)}; all are in notes.csv"), stacklevel=3)
+    warn(InputWarning(f"{what}; {listed(ids)}; all are in notes.csv"))
     return replace(given, codes=codes, left_out=[*given.left_out, *notes])
 
 

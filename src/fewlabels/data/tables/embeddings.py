@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...errors import ConfigError, EmbeddingError, InputWarning, listed
+from ...errors import ConfigError, EmbeddingError, InputWarning, listed, warn
 from ..paths import ARROW_FILE, ARROW_STREAM, FEATHER_1, PARQUET, first_bytes, known_format, local_path
 from .columns import (
     Columns,
@@ -195,7 +194,7 @@ def _find_parts(folder: Path) -> list[Path]:
     rest = [p for p in sorted(folder.iterdir()) if p not in chosen and p.name[0] not in "._" and p.is_file()]
     if rest := [p for p in rest if first_bytes(p, 8).startswith((*TABLES, MAGIC))]:
         what = f"FL-E36 files that are not read in {folder}: {listed([file.name for file in rest])}"
-        warnings.warn(InputWarning(f"{what}; parts end in {', '.join(PART_ENDINGS)}"), stacklevel=4)
+        warn(InputWarning(f"{what}; parts end in {', '.join(PART_ENDINGS)}"))
     return parquet or arrow
 
 
