@@ -32,7 +32,7 @@ from .limits import (
 
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
 ARROW_ENDINGS = (".arrow", ".arrows", ".feather", ".ipc")
-BATCH_ROWS = 16384
+BATCH_ROWS, FEW_ROWS = 16384, 1024
 
 
 def part_kind(path: Path) -> str:
@@ -89,8 +89,16 @@ def _read_pages(
     largest = max((one.largest for one in pages.values() if one.is_delta), default=0)
     size = min(size, max(1, most_bytes([path]) // max(1, largest)))  # each of those texts may be as long as its page
     options: dict[str, Any] = {"buffer_size": 1 << 20, "page_checksum_verification": True}
-    with pq.ParquetFile(path, read_dictionary=list(packed), **options) as part:
-        yield from part.iter_batches(batch_size=size, columns=columns, use_threads=True)
+    first = True
+    try:
+        with pq.ParquetFile(path, read_dictionary=[] if largest else list(packed), **options) as part:
+            for batch in part.iter_batches(batch_size=size, columns=columns, use_threads=True):
+                yield batch
+                first = False
+    except pa.ArrowNotImplementedError:  # these texts cannot stay packed (pyarrow 26, delta encoding)
+        if not (packed and first):
+            raise
+        yield from _read_pages(path, columns, min(size, FEW_ROWS), error, [])
 
 
 def _open_reader(source: pa.MemoryMappedFile, fields: list[int] | None) -> pa.ipc.RecordBatchFileReader:
@@ -179,20 +187,26 @@ class Table:
         most = most_bytes(self.files)
         chunks, held = [], 0
         with read_errors(self.files[0], self.error):
-            for path in self.files:
-                for batch in read_batches(path, [name], BATCH_ROWS, self.error, [name] if is_bytes else []):
-                    lengths = measure_texts(batch.column(0)) if is_bytes else None
-                    longest = (pc.max(lengths).as_py() or 0) if is_bytes else 0
-                    size = (pc.sum(lengths).as_py() or 0) if is_bytes else 8 * len(batch)
-                    held += size + ROW_BYTES * len(batch)
-                    if longest > LONGEST_CELL:
-                        raise self._too_large(
-                            name, f"a cell of {longest:,} bytes; an id or label has up to {LONGEST_CELL:,}"
-                        )
-                    if held > most:
-                        raise self._too_large(name, f"ids or labels that unpack to more than {most:,} bytes")
-                    chunks.append(plain(batch.column(0)).cast(kind))  # a packed large_string comes as string
+            for array in self.packed(name):
+                lengths = measure_texts(array) if is_bytes else None
+                longest = (pc.max(lengths).as_py() or 0) if is_bytes else 0
+                held += ((pc.sum(lengths).as_py() or 0) if is_bytes else 8 * len(array)) + ROW_BYTES * len(array)
+                if longest > LONGEST_CELL:
+                    what = f"a cell of {longest:,} bytes; an id or label has up to {LONGEST_CELL:,}"
+                    raise self._too_large(name, what)
+                if held > most:
+                    raise self._too_large(name, f"ids or labels that unpack to more than {most:,} bytes")
+                chunks.append(plain(array).cast(kind))  # a packed large_string comes as string
             return pa.chunked_array(chunks, type=kind)
+
+    def packed(self, name: str) -> Iterator[pa.Array]:
+        """One column of all parts, at most BATCH_ROWS at a time; texts of Parquet as dictionaries (`measure_texts`)."""
+        kind = plain_type(self.schema.field(name).type)
+        for path in self.files:
+            for batch in read_batches(
+                path, [name], BATCH_ROWS, self.error, [name] if is_text(kind) or is_binary(kind) else []
+            ):
+                yield batch.column(0)
 
     def place(self, name: str) -> str:
         """The first file and the column, for messages."""

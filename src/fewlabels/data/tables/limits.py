@@ -19,7 +19,9 @@ SMALL, MOST_UNPACKED = 512 << 20, 200  # bytes that ids and labels may take, or 
 MOST_NUMBERS = 1000  # the same of embeddings: zeros and repeated rows are packed tighter than text
 ROW_BYTES = 100  # what a row of ids and labels takes beside its text
 LEAST_ROW = 16  # what any row takes: its number as text
-SHORT_FOOTER = 1 << 17  # bytes of a footer that is walked for every file; longer ones where they say that much is packed
+SHORT_FOOTER = (
+    1 << 17
+)  # bytes of a footer that is walked for every file; longer ones where they say that much is packed
 DO = "check what wrote it; a good file that is packed so tightly is read when written without compression"
 
 
@@ -31,7 +33,9 @@ def most_bytes(files: Sequence[Path], times: int = MOST_UNPACKED) -> int:
 def demand_rows(files: Sequence[Path], num_rows: int, error: type[InputError]) -> None:
     """Raise `error` E38 for more rows than files of this size can mean: past 33 million, 12 for each byte."""
     if LEAST_ROW * num_rows > most_bytes(files):
-        raise error("E38", f"{num_rows:,} rows in {sum(f.stat().st_size for f in files):,} bytes", where=files[0], do=DO)
+        raise error(
+            "E38", f"{num_rows:,} rows in {sum(f.stat().st_size for f in files):,} bytes", where=files[0], do=DO
+        )
 
 
 def demand_numbers(files: Sequence[Path], size: int, error: type[InputError]) -> None:

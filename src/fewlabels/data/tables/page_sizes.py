@@ -1,4 +1,4 @@
-"""What a column of a Parquet file unpacks to, read off its footer and the headers of its pages; no page is decompressed.
+"""What a column of a Parquet file unpacks to, read off its footer and the headers of its pages.
 
 pyarrow ends the process where it describes a column of a damaged footer (26.0.1, seen as "terminate called after
 throwing an instance of"), so the footer is walked here. Source: parquet.thrift of Apache Parquet, and Thrift's compact
