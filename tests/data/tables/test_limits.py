@@ -367,3 +367,15 @@ def test_a_reader_that_believes_pyarrow_is_seen_to_unpack(tmp_path):
         assert pool.max_memory() > 512 << 20
     with pytest.raises(InputError, match="FL-E38"):
         next(read_batches(path, ["id"], 10, EmbeddingError))
+
+
+@pytest.mark.parametrize(("most", "said"), [(60, "FL-E38 a column of"), (1 << 29, "FL-E21")])
+def test_a_damaged_footer_that_claims_too_much_ends_no_process(most, said):
+    """With a limit of 60 bytes, the footer of the fixture is one that claims more."""
+    code = "import sys; from fewlabels.data.tables import limits; limits.most_bytes = lambda *_: int(sys.argv[2])"
+    code += "; from fewlabels.data.tables.embeddings import read_embeddings; read_embeddings(sys.argv[1])"
+    fixture = Path(__file__).parents[2] / "fixtures" / "damaged" / "footer.parquet"
+    words = [sys.executable, "-c", code, fixture, str(most)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr  # an exception, and no signal
+    assert said in done.stderr

@@ -398,14 +398,12 @@ def _find_other_reason(table: Table, name: str, kind: pa.DataType) -> str:
 def _read_first_cells(table: Table, name: str) -> list[str]:
     """Up to SAMPLE cells of text that are not empty, and no longer than an id or label may be."""
     cells: list[str] = []
-    for part in table.packed(name):
-        for start in range(0, len(part), SAMPLE):
-            few = part.slice(start, SAMPLE)
-            short = few.filter(pc.fill_null(pc.less_equal(measure_texts(few), LONGEST_CELL), False))
-            cells += [cell.strip() for cell in map(str, plain(short).to_pylist()) if cell.strip()]
-            if len(cells) >= SAMPLE:
-                return cells[:SAMPLE]
-    return cells
+    for part in table.packed(name, SAMPLE):
+        short = part.filter(pc.fill_null(pc.less_equal(measure_texts(part), LONGEST_CELL), False))
+        cells += [cell.strip() for cell in map(str, plain(short).to_pylist()) if cell.strip()]
+        if len(cells) >= SAMPLE:
+            break
+    return cells[:SAMPLE]
 
 
 def _refuse_packed(table: Table, name: str, what: str) -> None:

@@ -33,6 +33,7 @@ from .limits import (
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
 ARROW_ENDINGS = (".arrow", ".arrows", ".feather", ".ipc")
 BATCH_ROWS, FEW_ROWS = 16384, 1024
+SHORT_ROWS = 1 << 20  # of ids and labels, which are bounded: each batch of packed texts comes with its dictionary
 
 
 def part_kind(path: Path) -> str:
@@ -187,7 +188,7 @@ class Table:
         most = most_bytes(self.files)
         chunks, held = [], 0
         with read_errors(self.files[0], self.error):
-            for array in self.packed(name):
+            for array in self.packed(name, SHORT_ROWS):
                 lengths = measure_texts(array) if is_bytes else None
                 longest = (pc.max(lengths).as_py() or 0) if is_bytes else 0
                 held += ((pc.sum(lengths).as_py() or 0) if is_bytes else 8 * len(array)) + ROW_BYTES * len(array)
@@ -199,13 +200,12 @@ class Table:
                 chunks.append(plain(array).cast(kind))  # a packed large_string comes as string
             return pa.chunked_array(chunks, type=kind)
 
-    def packed(self, name: str) -> Iterator[pa.Array]:
-        """One column of all parts, at most BATCH_ROWS at a time; texts of Parquet as dictionaries (`measure_texts`)."""
+    def packed(self, name: str, size: int = BATCH_ROWS) -> Iterator[pa.Array]:
+        """One column of all parts, at most `size` rows at a time; texts of Parquet as dictionaries: `measure_texts`."""
         kind = plain_type(self.schema.field(name).type)
         for path in self.files:
-            for batch in read_batches(
-                path, [name], BATCH_ROWS, self.error, [name] if is_text(kind) or is_binary(kind) else []
-            ):
+            texts = [name] if is_text(kind) or is_binary(kind) else []
+            for batch in read_batches(path, [name], size, self.error, texts):
                 yield batch.column(0)
 
     def place(self, name: str) -> str:
