@@ -25,6 +25,7 @@ from .files import (
     plain,
     plain_type,
 )
+from .limits import LONGEST_CELL, measure_texts
 
 RULES = 2  # of the columns that nobody names; runs made before there were any have 1: see `Columns.rules`
 INDEX_NAMES = re.compile(
@@ -415,7 +416,8 @@ def _find_other_reason(table: Table, name: str, kind: pa.DataType) -> str:
     if pa.types.is_null(kind):
         return "empty"
     if is_binary(kind):
-        lengths = pc.unique(pc.binary_length(table.column(name)).drop_null())
+        every = pa.chunked_array([measure_texts(part) for part in table.packed(name)], pa.int64())
+        lengths = pc.unique(every.drop_null())
         if len(lengths) == 1 and lengths[0].as_py() >= LONG_BYTES and lengths[0].as_py() % 4 == 0:
             _refuse_packed(table, name, f"bytes, {lengths[0].as_py()} in each row, which may be a vector")
         return "bytes"
@@ -431,11 +433,11 @@ def _find_other_reason(table: Table, name: str, kind: pa.DataType) -> str:
 
 
 def _read_first_cells(table: Table, name: str) -> list[str]:
-    """Up to SAMPLE cells of text that are not empty."""
+    """Up to SAMPLE cells of text that are not empty, and no longer than an id or label may be."""
     cells: list[str] = []
-    for batch in table.batches([name], SAMPLE):
-        texts = plain(batch.column(0))
-        cells += [cell.strip() for cell in map(str, texts.drop_null().to_pylist()) if cell.strip()]
+    for part in table.packed(name, SAMPLE):
+        short = part.filter(pc.fill_null(pc.less_equal(measure_texts(part), LONGEST_CELL), False))
+        cells += [cell.strip() for cell in map(str, plain(short).drop_null().to_pylist()) if cell.strip()]
         if len(cells) >= SAMPLE:
             break
     return cells[:SAMPLE]

@@ -39,6 +39,7 @@ from .files import (
     plain,
     plain_type,
 )
+from .limits import demand_numbers
 from .npy import MAGIC, check_shape, load_npy, open_npy, rows_per_block, stays_on_disk, working_dtype
 
 DO_COMPUTE = "compute these again, leave the rows out, or let them go without a label (--drop-bad-rows)"
@@ -265,6 +266,7 @@ def _open_source(path: Path, table: Table, asked: Columns) -> EmbeddingSource:
     features = choose_features(table, asked, ids)
     found = find_layout(table, features)
     held = table.num_rows * found.width * found.dtype.itemsize
+    demand_numbers(table.files, held, EmbeddingError)
     label = find_label_column(table, asked.label)
     label = None if label in features.columns else label
     return EmbeddingSource(
