@@ -436,8 +436,10 @@ def _read_first_cells(table: Table, name: str) -> list[str]:
     """Up to SAMPLE cells of text that are not empty, and no longer than an id or label may be."""
     cells: list[str] = []
     for part in table.packed(name, SAMPLE):
-        short = part.filter(pc.fill_null(pc.less_equal(measure_texts(part), LONGEST_CELL), False))
-        cells += [cell.strip() for cell in map(str, plain(short).drop_null().to_pylist()) if cell.strip()]
+        lengths = pc.fill_null(measure_texts(part), LONGEST_CELL + 1).to_pylist()
+        short = [part.slice(at, 1) for at, length in enumerate(lengths) if length <= LONGEST_CELL]
+        texts = plain(pa.concat_arrays(short)).to_pylist() if short else []  # views of text cannot be filtered
+        cells += [cell.strip() for cell in map(str, texts) if cell.strip()]
         if len(cells) >= SAMPLE:
             break
     return cells[:SAMPLE]
