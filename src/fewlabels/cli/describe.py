@@ -65,7 +65,7 @@ def describe(
     hush(quiet)
     refuse_existing(out, force=force)
     if column is not None or data.suffix.lower() in TEXT_ENDINGS:
-        from ..commands.describe import run_describe_texts
+        from ..commands.describe_texts import run_describe_texts
 
         results = run_describe_texts(data, out, column=column or "text", quiet=quiet)
         _print(results, "texts", as_json)

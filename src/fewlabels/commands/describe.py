@@ -1,11 +1,10 @@
-"""`fewlabels describe`: from photos or texts to a table of descriptors."""
+"""`fewlabels describe`: from photos to a table of descriptors, or to rows in memory."""
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
+import os
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -15,25 +14,23 @@ import numpy as np
 
 from ..data.images.squares import GivenImages
 from ..describing.photos import Photo, Photos, open_photos
-from ..describing.settings import DescribeSettings
-from ..describing.table import DescriptorWriter, write_descriptors
+from ..describing.settings import Descriptors, DescribeSettings
+from ..describing.table import write_descriptors
 from ..errors import MESSAGE_CHARACTERS, SHOWN_ROWS, ConfigError, ImageError, InputWarning, shown, warn
-from ..runs import refuse_in_run, refuse_inside
 from ..storage import durable
-from ..storage.folders import demand_writable
+from .described import demand_place, say, write_rejected
 from .memory import peak_memory_mib
 from .progress import Pace, Progress, time_words
 
 if TYPE_CHECKING:
     from ..describing.cache import DescriptorCache
     from ..describing.network import Describer
+    from ..describing.stream import OnProgress
     from ..describing.stream import Progress as Done
 
-PARQUET = ".parquet"
 JPEG_BYTES_PER_SECOND = 60e6  # that a core decodes of photos, reduced while decoding; docs/describe.md
 SECONDS_PER_PHOTO = 0.002  # that a core takes for the rest of a photo: opening, turning, resizing
 SECONDS_BETWEEN_STEPS = 0.1
-TEXTS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -103,15 +100,17 @@ def open_all(asked: PhotosInput) -> Opened:
 
 
 def walk_described(
-    opened: Opened, *, quiet: bool, rejected: list[tuple[str, str]], done: Done | None = None
+    opened: Opened, *, quiet: bool, rejected: list[tuple[str, str]], on_progress: OnProgress | None = None
 ) -> Iterator[Photo]:
     """The photos that have a descriptor, in order; others are added to `rejected`. Shows progress.
+
+    on_progress: called besides with what is done, and once more at the end.
 
     Raises ImageError: I1 for the first bad photo where they are to fail, I35 where more than half are bad.
     """
     from ..describing.stream import describe_photos
 
-    follow = _Follow(opened.photos.count, quiet)
+    follow = _Follow(opened.photos.count, quiet, on_progress or (lambda done: None))
     count = 0
     photos = describe_photos(opened.photos, opened.describer, opened.settings, opened.cache, follow)
     for photo in photos:
@@ -124,8 +123,6 @@ def walk_described(
             row = [f"{photo.id}: {photo.reason}"]
             raise ImageError("I1", "images that cannot be used", rows=row, do="repair or remove them")
     follow.close()
-    if done is not None:
-        done.__dict__.update(follow.done.__dict__)
     if 2 * len(rejected) > count:
         rows = [f"{id}: {reason}" for id, reason in rejected]
         what = f"{len(rejected):,} of {count:,} images cannot be used; more than half"
@@ -143,17 +140,15 @@ def _warn_rejected(rejected: list[tuple[str, str]], count: int) -> None:
 class _Follow:
     """A bar over photos with their pace and the time left; known ones take none."""
 
-    def __init__(self, total: int | None, quiet: bool) -> None:
-        from ..describing.stream import Progress as Done
-
-        self.done = Done()
+    def __init__(self, total: int | None, quiet: bool, tell: OnProgress) -> None:
+        self._tell = tell
         self._total, self._shown, self._last = total, 0, 0.0
         self._bar = Progress(total or 1, "describing", unit="photo", quiet=quiet or not total)
         self._pace = Pace()
         self._pace.mark(0)
 
     def __call__(self, done: Done) -> None:
-        self.done = done
+        self._tell(done)
         now = time.monotonic()
         if now - self._last < SECONDS_BETWEEN_STEPS and done.done != self._total:
             return
@@ -179,23 +174,23 @@ def run_describe(asked: PhotosInput, out: Path, *, quiet: bool = False) -> dict[
     Raises what open_all and walk_described raise, ConfigError C9, C10, C16 and StorageError D1 for the place.
     """
     start = time.perf_counter()
-    _demand_place(out, [asked.photos] if isinstance(asked.photos, str | Path) else [])
-    from ..describing.stream import Progress as Done
-
+    demand_place(out, [asked.photos] if isinstance(asked.photos, str | Path) else [])
     opened = open_all(asked)
+    seen: deque[Done] = deque(maxlen=1)
     try:
         facts = _facts(opened, asked)
-        _say(_forecast(opened), quiet)
-        done, rejected = Done(), list[tuple[str, str]]()
+        say("" if quiet else _forecast(opened), quiet)
+        rejected: list[tuple[str, str]] = []
         has_labels = opened.photos.names is not None
         durable.make_folder(out.parent)
         with write_descriptors(out, opened.describer.width, facts, has_labels=has_labels) as table:
-            for photo in walk_described(opened, quiet=quiet, rejected=rejected, done=done):
+            for photo in walk_described(opened, quiet=quiet, rejected=rejected, on_progress=seen.append):
                 assert photo.values is not None
                 table.add(photo.id, photo.values, photo.label)
     finally:
         opened.close()
-    listing = _write_rejected(out, rejected)
+    done = seen[-1]
+    listing = write_rejected(out, rejected)
     seconds = time.perf_counter() - start
     return {
         "out": str(out),
@@ -213,60 +208,24 @@ def run_describe(asked: PhotosInput, out: Path, *, quiet: bool = False) -> dict[
     }
 
 
-def run_describe_texts(path: Path, out: Path, *, column: str = "text", quiet: bool = False) -> dict[str, Any]:
-    """Describe the texts of a file and write the table to `out`, which is there whole or not at all.
-
-    Texts without a word are in OUT.rejected.csv. Raises what read_texts and TextDescriber raise.
-    """
-    start = time.perf_counter()
-    _demand_place(out, [path])
-    from .. import __version__
-    from ..describing.texts import TextDescriber, read_texts
-
-    describer = TextDescriber()
-    found = read_texts(path, column)
-    facts = {"kind": "texts", **describer.facts(), "fewlabels": __version__}
-    _say(f"{len(found.ids):,} texts by {facts['model']}, {describer.width} numbers each", quiet)
+def describe_to_memory(
+    asked: PhotosInput, *, quiet: bool = False, on_progress: OnProgress | None = None
+) -> Descriptors:
+    """Describe photos and keep the rows. Raises what open_all and walk_described raise."""
+    opened = open_all(asked)
     rejected: list[tuple[str, str]] = []
-    durable.make_folder(out.parent)
-    with write_descriptors(out, describer.width, facts, has_labels=found.labels is not None) as table:
-        for begin in range(0, len(found.ids), TEXTS_AT_ONCE):
-            part = slice(begin, begin + TEXTS_AT_ONCE)
-            rows = describer([text or "" for text in found.texts[part]])
-            labels = found.labels[part] if found.labels is not None else [None] * len(rows)
-            for id, row, label in zip(found.ids[part], rows, labels, strict=True):
-                _add_text(table, rejected, id, row, label)
-        if 2 * len(rejected) > len(found.ids):
-            what = f"{len(rejected):,} of {len(found.ids):,} texts have no words; more than half"
-            raise ConfigError("C96", what, where=path, do="check that this is the column of texts")
-    listing = _write_rejected(out, rejected)
-    return {
-        "out": str(out),
-        "num_rows": table.num_rows,
-        "width": describer.width,
-        "num_rejected": len(rejected),
-        "rejected": None if listing is None else str(listing),
-        "made": facts,
-        "wall_seconds": time.perf_counter() - start,
-        "peak_memory_mib": peak_memory_mib(),
-    }
-
-
-def _add_text(
-    table: DescriptorWriter, rejected: list[tuple[str, str]], id: str, row: np.ndarray, label: str | None
-) -> None:
-    if row.any():
-        table.add(id, row, label)
-    else:
-        rejected.append((id, "no words"))
-
-
-def _demand_place(out: Path, inputs: list[Any]) -> None:
-    if out.suffix.lower() != PARQUET:
-        raise ConfigError("C16", "a table of descriptors ends in .parquet", where=out, do="give the output such a name")
-    refuse_inside(out, [Path(one) for one in inputs])
-    refuse_in_run(out)
-    demand_writable(out)
+    rows, ids, labels = list[np.ndarray](), list[str](), list[str | None]()
+    try:
+        say("" if quiet else _forecast(opened), quiet)
+        for photo in walk_described(opened, quiet=quiet, rejected=rejected, on_progress=on_progress):
+            assert photo.values is not None
+            rows.append(photo.values)
+            ids.append(photo.id)
+            labels.append(photo.label)
+    finally:
+        opened.close()
+    facts = _facts(opened, asked)
+    return Descriptors(values=np.stack(rows), ids=ids, labels=labels, rejected=rejected, facts=facts)
 
 
 def _facts(opened: Opened, asked: PhotosInput) -> dict[str, Any]:
@@ -309,23 +268,4 @@ def _forecast(opened: Opened) -> str:
 
 
 def _num_cores() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _write_rejected(out: Path, rejected: list[tuple[str, str]]) -> Path | None:
-    """id,reason of what was left out, beside the table; a listing of an earlier time is removed where there is none."""
-    place = out.with_name(f"{out.stem}.rejected.csv")
-    if not rejected:
-        place.unlink(missing_ok=True)
-        return None
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *rejected])
-    durable.write_text(place, text.getvalue())
-    return place
-
-
-def _say(text: str, quiet: bool) -> None:
-    if text and not quiet:
-        print(text, file=sys.stderr, flush=True)
