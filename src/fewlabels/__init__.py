@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .commands.from_python import describe, train
-    from .describing.settings import Descriptors
     from .conventions import UNLABELED
+    from .describing.settings import Descriptors
     from .errors import FewlabelsError, FewlabelsWarning
     from .estimator import LabelPropagationClassifier
     from .graph import (

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.images.squares import GivenImages
 from ..describing.photos import Photo, Photos, open_photos
-from ..describing.settings import Descriptors, DescribeSettings
+from ..describing.settings import DescribeSettings, Descriptors
 from ..describing.table import write_descriptors
 from ..errors import MESSAGE_CHARACTERS, SHOWN_ROWS, ConfigError, ImageError, InputWarning, shown, warn
 from ..storage import durable

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from ..data.labels.csv import LabelOptions, OnConflict
 from ..data.labels.files import LabelFile, labels_from_mapping, read_labels
+from ..describing.settings import DescribeSettings, Descriptors, Precision
 from ..errors import ConfigError, LabelError, demand_packages
 from ..graph.settings import GraphSettings, Mode
-from ..describing.settings import Descriptors, DescribeSettings, Precision
 from ..nets.model import choose_device
 from ..recipes.images import LEARNING_RATE, ImageOptions
 from ..runs import Run, free_name, read_run

@@ -148,4 +148,9 @@ class TextDescriber:
     def facts(self) -> dict[str, Any]:
         """How the rows are made, for the table."""
         version = metadata.version("wordllama")
-        return {"model": f"wordllama {MODEL}", "weights": self._digest, "source": f"wordllama {version}", "licence": "MIT"}
+        return {
+            "model": f"wordllama {MODEL}",
+            "weights": self._digest,
+            "source": f"wordllama {version}",
+            "licence": "MIT",
+        }

@@ -57,7 +57,10 @@ def read_squares(
     if isinstance(source, Source):
         decoders = partial(Decoders, accept_truncated=accept_truncated, max_pixels=max_pixels)
         return _decode_files(source, size, grey, used, decoders)
-    return (decode_square(str(at), one, size, grey=grey, max_pixels=max_pixels, pixel_range=used) for at, one in enumerate(source))
+    return (
+        decode_square(str(at), one, size, grey=grey, max_pixels=max_pixels, pixel_range=used)
+        for at, one in enumerate(source)
+    )
 
 
 def source_of(images: GivenImages) -> Source | Iterable[Any]:
