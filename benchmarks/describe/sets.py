@@ -4,8 +4,8 @@
 
 Describes the first 10,000 training images of each set, and the first 2,000 test images, with `fewlabels.describe`, and
 writes build/descriptors/SET-lite0-SIZE.npz: train (10000, d) float32, train_labels (10000,) int64, test (2000, d),
-test_labels (2000,), class_names, made (JSON: the model, its weights, versions). What the cache of descriptors has is not
-computed again. At 160 pixels 24,000 images take about five minutes of one core.
+test_labels (2000,), class_names, made (JSON: the model, its weights, versions). What the cache of descriptors has is
+not computed again. At 160 pixels 24,000 images take about five minutes of one core.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NUM_TRAIN, NUM_TEST = 10_000, 2_000
 
 @dataclass(frozen=True)
 class DescriptorSet:
-    """Rows of a benchmark, described. train: (n, d) float32. train_labels: (n,) int64. test: rows that are no train row."""
+    """Rows of a benchmark, described. train: (n, d) float32. train_labels: (n,) int64. test: others, likewise."""
 
     train: np.ndarray
     train_labels: np.ndarray

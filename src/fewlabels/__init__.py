@@ -3,7 +3,8 @@
 The public names are those of __all__. They are imported when first used, so that `import fewlabels` is quick and
 loads neither torch nor SciPy.
 
-Photos: describe(folder) -> Descriptors. Images: train(folder, labels=...) -> Run; load_model(run).predict(images). Embeddings: propagate(rows, labels), or
+Photos: describe(folder) -> Descriptors.
+Images: train(folder, labels=...) -> Run; load_model(run).predict(images). Embeddings: propagate(rows, labels), or
 build_graph(rows) once and spread(graph, labels) for each set of labels; extend(propagation, rows, new_rows) for more.
 """
 

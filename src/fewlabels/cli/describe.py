@@ -56,9 +56,9 @@ def describe(
 ) -> None:
     """Turn photos or texts into embeddings that `fewlabels propagate` takes.
 
-    Photos that were described before are taken from a cache, by their content. Ids are those that `train` uses: the path
-    below DATA, or the id column. Labels are those of sub-folders, of a metadata file or of the label column, where there
-    are any. Texts are described by a static embedding (the extra text), with no network and no download.
+    Photos that were described before are taken from a cache, by their content. Ids are those that `train` uses: the
+    path below DATA, or the id column. Labels are those of sub-folders, of a metadata file or of the label column, where
+    there are any. Texts are described by a static embedding (the extra text), with no network and no download.
     """
     from ..runs import refuse_existing
 

@@ -37,8 +37,8 @@ SECONDS_BETWEEN_STEPS = 0.1
 class PhotosInput:
     """What is described, and how. photos: as in read_squares, a folder or Parquet as in `train`.
 
-    backbone: a name of docs/networks.md, None for the default. weights: a file of them. size: pixels along a side of the
-    square, None for the backbone's own. cache: keep descriptors by the content of photos, and look there first.
+    backbone: a name of docs/networks.md, None for the default. weights: a file of them. size: pixels along a side of
+    the square, None for the backbone's own. cache: keep descriptors by the content of photos, and look there first.
     on_bad_image: "skip" lists unreadable photos, "fail" raises ImageError I1. folders: as in read_images.
     """
 

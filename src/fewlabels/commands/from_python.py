@@ -1,4 +1,4 @@
-"""`fewlabels.train` and `fewlabels.describe`: what the commands do, called from Python. torch is imported when called."""
+"""`fewlabels.train` and `fewlabels.describe`: what the commands do, called from Python, which then imports torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts -> descriptors by a static embedding: the mean of the vectors of a text's tokens, no network and no download."""
+"""Texts -> descriptors by a static embedding: the mean of the vectors of a text's tokens; nothing is downloaded."""
 
 from __future__ import annotations
 
