@@ -1,8 +1,5 @@
 """Networks from elsewhere: brought in, from timm, and what is said of those that do not keep the contract."""
 
-import sys
-from types import ModuleType
-
 import pytest
 import torch
 from torch import nn
@@ -130,18 +127,6 @@ def test_tensors_that_could_not_be_saved_are_refused_before_the_training():
         bring_network(module, FREE, GREY, 3)
 
 
-@pytest.fixture
-def importable(monkeypatch):
-    """A module of that name with these things in it."""
-
-    def make(name, **things):
-        module = ModuleType(name)
-        vars(module).update(things)
-        monkeypatch.setitem(sys.modules, name, module)
-
-    return make
-
-
 def test_a_module_is_found_by_its_name(importable):
     asked = []
 
@@ -208,44 +193,3 @@ def test_a_file_that_fails_when_it_is_imported_is_told(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=r"FL-C52 .*importing torn_nets raised SyntaxError"):
         build_network(NetworkSettings("module:torn_nets:wide"), GREY, 3)
-
-
-class Backbone(nn.Module):
-    """As timm's models without a classifier are: called with images, gives pooled features."""
-
-    def __init__(self, in_chans):
-        super().__init__()
-        self.conv = nn.Conv2d(in_chans, 5, 3)
-
-    def forward(self, images):
-        return self.conv(images).mean(dim=(2, 3))
-
-
-def test_a_backbone_of_timm_gets_heads(importable):
-    asked = {}
-
-    def create_model(name, **options):
-        asked.update(options, name=name)
-        return Backbone(options["in_chans"])
-
-    importable("timm", create_model=create_model)
-    network = build_network(NetworkSettings("timm:convnext_atto", heads=2, pretrained=True), GREY, 3)
-    assert asked == {"name": "convnext_atto", "pretrained": True, "in_chans": 1, "num_classes": 0}
-    output = network(pixels())
-    assert output.descriptor.shape == (2, 5)
-    assert output.logits.shape == output.consistency.shape == (2, 3)
-
-
-def test_a_backbone_that_timm_does_not_have_is_told(importable):
-    def create_model(name, **options):
-        raise RuntimeError(f"Unknown model ({name})")
-
-    importable("timm", create_model=create_model)
-    with pytest.raises(ConfigError, match=r"FL-C52 .*Unknown model \(nonesuch\).*list_models"):
-        build_network(NetworkSettings("timm:nonesuch"), GREY, 3)
-
-
-def test_without_timm_the_error_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)  # makes its import fail
-    with pytest.raises(ConfigError, match=r"FL-C52 .*needs timm.*pip install 'fewlabels\[timm\]'"):
-        build_network(NetworkSettings("timm:resnet18"), GREY, 3)
