@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "recipes/published": set(),
     "describing": SHARED | {"data", "storage", "numpy"},
     "describing/network": {"errors", "data", "nets", "numpy", "torch", "PIL"},
+    "describing/stream": SHARED | {"numpy", "queue"},
     "describing/table": SHARED | {"data", "storage", "numpy", "pyarrow"},
     "describing/texts": SHARED | {"data", "numpy", "safetensors", "tokenizers"},
     "estimator": SHARED | {"graph", "storage", "numpy", "scipy", "sklearn"},
@@ -70,7 +71,6 @@ MAY_IMPORT = {
         *("graph", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage", "describing"),
         *("numpy", "torch", "safetensors", "tqdm"),
     },
-    "commands/describe_texts": SHARED | {"describing", "storage", "numpy"},
     "commands/review": SHARED | {"data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
     "cli": {"errors", "cli", "typer", "training/method_table"}

@@ -14,6 +14,7 @@ import fewlabels
 
 NAMES = [
     "UNLABELED",
+    "Descriptors",
     "FewlabelsError",
     "FewlabelsWarning",
     "GraphSettings",
@@ -23,6 +24,7 @@ NAMES = [
     "PseudoLabels",
     "Refinement",
     "build_graph",
+    "describe",
     "extend",
     "load_model",
     "propagate",

@@ -7,7 +7,7 @@ from tests.describing.fakes import tiny
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
+def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("FEWLABELS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

@@ -106,9 +106,9 @@ def test_rows_are_written_in_groups(tmp_path, monkeypatch):
     assert found.names.to_pylist()[:3] == [None, "odd", None]
 
 
-def test_the_command_of_the_cache_says_where_and_clears(photos, tmp_path, capsys, own_cache):
+def test_the_command_of_the_cache_says_where_and_clears(photos, tmp_path, capsys, empty_cache):
     assert run(capsys, "describe", photos, "--out", tmp_path / "d.parquet", "--quiet")[0] == 0
-    assert str(own_cache) in run(capsys, "cache")[1]
+    assert str(empty_cache) in run(capsys, "cache")[1]
     assert run(capsys, "cache", "tiny0", "--clear")[1].startswith("removed ")
     assert json.loads(run(capsys, "cache", "--json")[1])["models"] == []
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fewlabels import errors
 from fewlabels.describing.texts import TextDescriber, read_texts
 from fewlabels.errors import ConfigError, EmbeddingError
 from tests.cli.typed import run
@@ -66,10 +67,8 @@ def test_files_without_texts_are_refused(tmp_path, name, content, code):
 
 
 def test_a_missing_package_is_one_line(monkeypatch):
-    from fewlabels.describing import texts
-
-    monkeypatch.setattr(texts, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"FL-C23 texts need wordllama, .*fewlabels\[text\]"):
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"FL-C23 texts need wordllama, .*\[text\]"):
         TextDescriber()
 
 

@@ -12,7 +12,7 @@ from .app import app, print_json
 
 @app.command(
     short_help="Show or clear the cache of descriptors.",
-    epilog="Example: fewlabels cache\n\nExample: fewlabels cache efficientnet_lite0-0123456789abcdef --clear",
+    epilog="Example: fewlabels cache\n\nExample: fewlabels cache efficientnet-lite0 --clear",
 )
 def cache(
     model: Annotated[

@@ -14,11 +14,9 @@ from .train import parse_folders, parse_pixel_range
 
 EXAMPLES = """Example: fewlabels describe photos/ --out descriptors.parquet
 
-Example: fewlabels describe photos/ --backbone timm:vit_small_patch14_dinov2.lvd142m --out descriptors.parquet
+Example: fewlabels describe photos/ --size 224 --mirror --out larger.parquet
 
-Example: fewlabels describe photos/ --size 224 --mirror --out descriptors.parquet
-
-Example: fewlabels describe texts.csv --column text --out descriptors.parquet"""
+Example: fewlabels describe texts.csv --column text --out texts.parquet"""
 TEXT_ENDINGS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 

@@ -17,6 +17,7 @@ from ..describing.photos import Photo, Photos, open_photos
 from ..describing.settings import DescribeSettings, Descriptors
 from ..describing.table import write_descriptors
 from ..errors import MESSAGE_CHARACTERS, SHOWN_ROWS, ConfigError, ImageError, InputWarning, shown, warn
+from ..runs.origin import versions
 from ..storage import durable
 from .described import demand_place, say, write_rejected
 from .memory import peak_memory_mib
@@ -229,8 +230,6 @@ def describe_to_memory(
 
 
 def _facts(opened: Opened, asked: PhotosInput) -> dict[str, Any]:
-    from .. import __version__
-
     backbone = opened.describer.backbone
     where = str(Path(asked.photos).resolve()) if isinstance(asked.photos, str | Path) else None
     return {
@@ -239,7 +238,7 @@ def _facts(opened: Opened, asked: PhotosInput) -> dict[str, Any]:
         "source": backbone.source,
         "licence": backbone.licence,
         "photos": where,
-        "fewlabels": __version__,
+        "fewlabels": versions()["fewlabels"],
     }
 
 
