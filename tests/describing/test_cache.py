@@ -176,7 +176,7 @@ def test_a_place_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path)
 
 def test_a_disk_that_fills_up_is_told_once_and_stops_nothing(tmp_path):
     cache = opened(tmp_path)
-    cache._connection.execute("PRAGMA max_page_count = 8")
+    cache._connection.execute("PRAGMA max_page_count = 1")
     for at in range(100):
         cache.put(bytes([at]) * 32, row(at))
     with pytest.warns(InputWarning, match=r"FL-D22 .*full"):

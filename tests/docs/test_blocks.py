@@ -166,7 +166,8 @@ def run_shell(command: str, page: str) -> None:
     words = shlex.split(command)
     assert words[0] == "fewlabels", f"{command!r} is no command of ours: NOT_RUN says why such a thing is not run"
     if page not in EMPTY_FOLDER:
-        Path("labels.csv").write_text(LABELS["embeddings" if words[1] == "propagate" and page != "describe.md" else "photos"])
+        of_rows = words[1] == "propagate" and page != "describe.md"  # there the rows are photos
+        Path("labels.csv").write_text(LABELS["embeddings" if of_rows else "photos"])
     if page == "commands.md" and "--continue-from" in words:  # as if somebody had reviewed the run
         shutil.copy("labels.csv", "reviewed.csv")
     if page == "commands.md" and "--out" in words:  # its examples stand for themselves; nothing is ever written over
