@@ -72,7 +72,7 @@ def tell(name: str, count: int, work: Callable[[], object]) -> None:
     start = time.perf_counter()
     seconds = processor_seconds(work)
     wall = time.perf_counter() - start
-    print(f"{name:<44} {count / max(seconds, 1e-9):>8,.1f} a second of a core, {wall:.2f} s of the clock", flush=True)
+    print(f"{name:<44} {count / max(seconds, 0.01):>8,.1f} a second of a core, {wall:.2f} s of the clock", flush=True)
 
 
 def main() -> None:
