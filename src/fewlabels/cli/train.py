@@ -46,7 +46,7 @@ def train(
     ] = 1.0,
     method: options.Method = "lp",
     network: Annotated[
-        str, typer.Option(help="small, cnn13, resnet18, timm:MODEL or module:IMPORT.PATH:FUNCTION.")
+        str, typer.Option(help="small, cnn13, resnet18, lite0, timm:MODEL or module:IMPORT.PATH:FUNCTION.")
     ] = "small",
     learning_rate: Annotated[
         float, typer.Option(help="At the start of each phase; lower it where training collapses.")

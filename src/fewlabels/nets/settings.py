@@ -17,19 +17,20 @@ OPTIONS: dict[str, dict[str, float]] = {
     "cnn13": {"dropout": 0.5},  # released code architectures.py:64, 73
     "resnet18": {},
     "efficientnet-lite0": {"pretrained": True},
+    "efficientnet-lite2": {"pretrained": True},
     "timm": {"pretrained": False},
     "module": {},
 }
-NAMED = ("small", "cnn13", "resnet18", "efficientnet-lite0")  # networks whose whole name is their kind
-ALIASES = {"lite0": "efficientnet-lite0"}
+NAMED = ("small", "cnn13", "resnet18", "efficientnet-lite0", "efficientnet-lite2")  # whose whole name is their kind
+ALIASES = {"lite0": "efficientnet-lite0", "lite2": "efficientnet-lite2"}
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
     """How to build a network (docs/networks.md); stored beside its weights.
 
-    name: "small", "cnn13", "resnet18", "efficientnet-lite0" (or "lite0"), "timm:MODEL", or
-        "module:IMPORT.PATH:FUNCTION" for a network of one's own.
+    name: "small", "cnn13", "resnet18", "efficientnet-lite0" or "-lite2" (or "lite0", "lite2"), "timm:MODEL",
+        or "module:IMPORT.PATH:FUNCTION" for a network of one's own.
     heads: 2 adds a second linear layer on the same descriptor, for consistency (Mean Teacher's double output).
     unit_descriptor: scale descriptors to length 1 before the linear layer. The released code's isL2: on for LP, off
         for Mean Teacher and MT + LP (its README:39-59).
@@ -37,7 +38,7 @@ class NetworkSettings:
     width: of small: channels of the first stage; each further stage has twice as many, up to 4 * width. 32.
     first_stride: of small: 2 halves the image in the first convolution, for a fraction of the work. 1.
     pretrained: start from the weights that the backbone was trained to, with its own mean and std instead of the
-        data's. efficientnet-lite0: True; timm, which downloads them: False.
+        data's. efficientnet-lite: True; timm, which downloads them: False.
 
     None leaves an option to the network. Raises ConfigError for a value out of range (C19), an unknown name (C50), and
     an option that the network does not have (C51).
