@@ -15,6 +15,7 @@ from fewlabels.errors import install_command
 
 NAMES = [
     "UNLABELED",
+    "Descriptors",
     "FewlabelsError",
     "FewlabelsWarning",
     "GraphSettings",
@@ -24,6 +25,7 @@ NAMES = [
     "PseudoLabels",
     "Refinement",
     "build_graph",
+    "describe",
     "extend",
     "load_model",
     "propagate",

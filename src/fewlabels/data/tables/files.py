@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from ...errors import InputError
+from ...errors import InputError, shown
 from ..paths import ARROW_FILE, ARROW_STREAM, FEATHER_1, PARQUET, first_bytes, unreadable
 from .ipc_sizes import measure_batches
 from .limits import (
@@ -34,6 +34,7 @@ PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
 ARROW_ENDINGS = (".arrow", ".arrows", ".feather", ".ipc")
 BATCH_ROWS, FEW_ROWS = 16384, 1024
 SHORT_ROWS = 1 << 20  # of ids and labels, which are bounded: each batch of packed texts comes with its dictionary
+ORIGIN = b"fewlabels"  # key of a file's metadata: how `describe` made the rows, in JSON
 
 
 def part_kind(path: Path) -> str:
@@ -170,6 +171,19 @@ class Table:
     @property
     def names(self) -> list[str]:
         return list(self.schema.names)
+
+    def origin(self) -> str:
+        """How `fewlabels describe` made the rows, in a few words; "" where it did not."""
+        kept, _ = self.parts[0] if self.parts else ({}, 0)
+        try:
+            facts = json.loads(kept.get(ORIGIN, b"{}"))
+            size = facts.get("preprocessing", {}).get("size")
+            model, weights = str(facts["model"]), str(facts["weights"])[:8]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return ""
+        pixels = f", {size} pixels" if isinstance(size, int) else ""
+        mirror = ", with mirror images" if facts.get("mirror") is True else ""
+        return shown(f"made by fewlabels describe: {model}{pixels}{mirror}, weights {weights}")
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of all parts, without its extension type or dictionary."""
