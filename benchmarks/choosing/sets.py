@@ -150,7 +150,7 @@ def texts(name: str) -> tuple[np.ndarray, np.ndarray]:
     if not kept_here.exists():
         rows, names = embed(name)
         np.savez(kept_here, rows=rows, names=names)
-    with np.load(kept_here) as found:
+    with np.load(kept_here, allow_pickle=False) as found:
         return found["rows"], found["names"]
 
 
@@ -178,7 +178,7 @@ def descriptors(name: str) -> tuple[np.ndarray, np.ndarray]:
         raise FileNotFoundError(
             f"{path} is not there: FEWLABELS_DESCRIPTORS names the folder with descriptors of photos"
         )
-    with np.load(path) as found:
+    with np.load(path, allow_pickle=False) as found:
         return found["x"], found["y"]
 
 
