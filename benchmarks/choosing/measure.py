@@ -86,13 +86,25 @@ def measure_set(
             figures = measure_draw(ready, per_class, seed, wanted)
             if figures:
                 count += 1
-                yield {"set": name, "per_class": per_class, "seed": seed, "methods": figures}
+                yield {"set": name, "per_class": per_class, "seed": seed, "methods": figures, "shape": shape(ready)}
         if count:
             print(
                 f"{name}, {per_class} per class: {count} draws, {time.perf_counter() - start:.0f} s",
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def shape(ready: Ready) -> dict[str, int]:
+    sizes = np.bincount(ready.data.truth)
+    rows, features = ready.data.rows.shape
+    return {
+        "rows": rows,
+        "features": features,
+        "classes": sizes.size,
+        "smallest": int(sizes.min()),
+        "largest": int(sizes.max()),
+    }
 
 
 def measure_draw(ready: Ready, per_class: int, seed: int, wanted: list[str]) -> dict[str, list[float]]:

