@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.choosing.measure import METHODS, RECIPE
-from benchmarks.choosing.peers import PEERS
+from benchmarks.choosing.peers import RIVALS
 from benchmarks.choosing.sets import NAMES
 from benchmarks.common.records import Record
 
@@ -68,9 +68,9 @@ class Figures:
         apart = np.array([one[seed][place] - two[seed][place] for seed in seeds])
         return Gap(other, float(apart.mean()), standard_error(apart), len(seeds))
 
-    def best_peer(self, cell: Cell, measure: str) -> Gap | None:
+    def best_peer(self, cell: Cell, measure: str, peers: Iterable[str] = RIVALS) -> Gap | None:
         """auto minus the peer that does best against it."""
-        gaps = [gap for peer in PEERS if (gap := self.gap(cell, OURS, peer, measure))]
+        gaps = [gap for peer in peers if (gap := self.gap(cell, OURS, peer, measure))]
         return min(gaps, key=lambda gap: gap.mean, default=None)
 
 

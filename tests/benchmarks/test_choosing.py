@@ -161,7 +161,7 @@ def test_the_table_names_losses_and_the_chart_draws(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tables", "--results", str(results)])
     tables.main()
     text = results.with_suffix(".md").read_text()
-    assert "in 1 cells: digits at 5 (-2.9, nearest mean)" in text
+    assert "beyond the standard error in 1: digits at 5 (-2.9, nearest mean)." in text
     monkeypatch.setattr(sys, "argv", ["chart", "--results", str(results), "--output", str(tmp_path)])
     chart.main()
     assert (tmp_path / "choosing.svg").stat().st_size > 0
