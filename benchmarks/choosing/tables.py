@@ -89,11 +89,9 @@ def counted(gaps: dict[Cell, Gap]) -> str:
         for (name, count), gap in gaps.items()
         if count >= FIRST_CHOSEN and is_lost(gap)
     ]
-    text = f"best or within {NEAR} of it in {near} of {len(gaps)} cells; from {FIRST_CHOSEN} labels per class up, more "
-    return (
-        text
-        + f"than {LOST:g} point below it beyond the standard error in {len(lost)}{': ' if lost else ''}{', '.join(lost)}."
-    )
+    close = f"best or within {NEAR} of it in {near} of {len(gaps)} cells"
+    below = f"more than {LOST:g} point below it beyond the standard error in {len(lost)}"
+    return f"{close}; from {FIRST_CHOSEN} labels per class up, {below}{': ' if lost else ''}{', '.join(lost)}."
 
 
 def is_lost(gap: Gap) -> bool:
