@@ -28,19 +28,27 @@ class Gap:
 
 
 class Figures:
-    """values[cell][method][seed]: accuracy, balanced accuracy, seconds; of two lines with the same, the later one."""
+    """values[cell][method][seed]: accuracy, balanced accuracy, seconds; of two lines with the same, the later one.
+
+    A cell's draws of auto are all of one commit, the last that measured it.
+    """
 
     def __init__(self, lines: Iterable[Record]) -> None:
         self.values: dict[Cell, dict[str, dict[int, list[float]]]] = {}
         self.commits: dict[str, None] = {}
         self.shapes: dict[str, dict[str, int]] = {}
+        latest: dict[Cell, str] = {}
         for line in lines:
             if line["recipe"] != RECIPE:
                 continue
             self.commits[line["commit"]] = None
             self.shapes[line["set"]] = line["shape"]
-            cell = self.values.setdefault((line["set"], line["per_class"]), {})
+            place = line["set"], line["per_class"]
+            cell = self.values.setdefault(place, {})
             for method, figures in line["methods"].items():
+                if method == OURS and latest.get(place) != line["commit"]:
+                    latest[place] = line["commit"]
+                    cell.pop(method, None)
                 cell.setdefault(method, {})[line["seed"]] = figures
 
     def sets(self) -> list[str]:

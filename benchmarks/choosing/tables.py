@@ -130,7 +130,7 @@ def sets_table(figures: Figures) -> Iterator[str]:
         source, found = SOURCES[LONG_TAILED.get(name, (name, ""))[0]], figures.shapes[name]
         classes = f"{found['classes']} ({found['smallest']} to {found['largest']})"
         size = [f"{found['rows']:,}", f"{found['features']:,}", classes]
-        yield row([name, source.about, *size, source.kind, source.package or "`make descriptors`", source.licence])
+        yield row([name, source.about, *size, source.kind, source.package or "`FEWLABELS_DESCRIPTORS`", source.licence])
     yield ""
 
 

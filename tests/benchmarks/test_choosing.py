@@ -154,6 +154,11 @@ def test_differences_are_paired_over_the_draws_that_both_have():
     assert gap.error == pytest.approx(1)
 
 
+def test_draws_of_auto_by_earlier_code_do_not_mix_with_those_of_the_last():
+    later = {**line(0, auto=70), "commit": "def"}
+    assert Figures([*LINES, later]).draws(("digits", 5), "auto", "accuracy").tolist() == [70]
+
+
 def test_the_table_names_losses_and_the_chart_draws(tmp_path, monkeypatch):
     results = tmp_path / "choosing.jsonl"
     worse = [line(seed, auto=90 + seed / 10, nearest_mean=93) for seed in range(3)]
