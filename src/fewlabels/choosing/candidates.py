@@ -14,14 +14,23 @@ from ..graph.system import PropagationSystem
 from ..graph.types import Graph
 from .choice import Member
 from .graphs import Columns, Lists, held_out_mass, solve_columns
-from .heads import Head, LinearHead, NearestHead, coordinates, fit_gaussian, fit_logistic, fit_means, log_shares
-from .heads import rotate_back
+from .heads import (
+    Head,
+    LinearHead,
+    NearestHead,
+    coordinates,
+    fit_gaussian,
+    fit_logistic,
+    fit_means,
+    log_shares,
+    rotate_back,
+)
 from .scores import fit_temperature, logs_of_shares, temper
 from .settings import ALPHAS, NEIGHBORS, PENALTIES, Auto
 
 Float = NDArray[np.float64]
 GRAPH_PENALTY = 1e-4  # of the head on all rows; rows have total variance 1
-FIRST_STEPS, FOLD_STEPS = 80, 15  # of L-BFGS: on all labels, and from there without a fold
+MOST_STEPS, FOLD_STEPS = 80, 40  # of L-BFGS; from zero without a fold, too: from the whole it would remember its labels
 HEAD_FOLDS = 3  # folds of folds that the head on a graph is compared by: each is a fit to thousands of rows
 
 
@@ -123,7 +132,7 @@ def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
     def logistic(strength: float) -> Fit:
         def fit(rows: Float, classes: NDArray[np.int64], weight: Float) -> LinearHead:
             targets = np.eye(num_classes)[classes]
-            return fit_logistic(rows, targets, 1 / (strength * len(rows)), weight=weight, most_steps=FIRST_STEPS)
+            return fit_logistic(rows, targets, 1 / (strength * len(rows)), weight=weight, most_steps=MOST_STEPS)
 
         return fit
 
@@ -162,8 +171,12 @@ def fit_head(member: Member, space: Space, labelled: Labelled, auto: Auto) -> He
     """The head of a member, fitted to all labelled rows, for comparable rows as they are."""
     fit = next(fit for one, fit in head_fits(labelled.num_classes, auto) if _same(one, member))
     if member.kind == "neighbors":
-        chosen = {"rows": space.rows[labelled.row], "classes": labelled.classes}
-        return NearestHead(**chosen, num_classes=labelled.num_classes, power=1 / space.scale**2)
+        return NearestHead(
+            rows=space.rows[labelled.row],
+            classes=labelled.classes,
+            num_classes=labelled.num_classes,
+            power=1 / space.scale**2,
+        )
     rows, axes = coordinates(space.take(labelled.row))
     head = fit(rows, labelled.classes, labelled.weight)
     assert isinstance(head, LinearHead)
@@ -186,7 +199,7 @@ def try_graph_head(
     rows = space.take(space.sample).astype(np.float32)
     place = np.searchsorted(space.sample, labelled.row)
 
-    def fit(left_out: NDArray[np.bool_], columns_in: NDArray[np.bool_], start: LinearHead | None) -> LinearHead:
+    def fit(left_out: NDArray[np.bool_], columns_in: NDArray[np.bool_], steps: int) -> LinearHead:
         table = labelled.columns.sums(labelled.num_classes, None) * columns_in[:, None]
         shares = np.exp(temper(logs_of_shares(mass @ table), temperature))
         unreached = ~(mass @ table).any(axis=1)
@@ -197,24 +210,22 @@ def try_graph_head(
         label = shares.argmax(axis=1)
         population = np.bincount(label, minlength=labelled.num_classes)
         weight = certain / population[label]
-        steps = FIRST_STEPS if start is None else FOLD_STEPS
-        return fit_logistic(rows, shares, GRAPH_PENALTY, weight=weight, start=start, most_steps=steps)
+        return fit_logistic(rows, shares, GRAPH_PENALTY, weight=weight, most_steps=steps)
 
     nothing = np.zeros(labelled.row.size, bool)
-    whole = fit(nothing, np.ones(labelled.columns.fold.size, bool), None)
+    whole = fit(nothing, np.ones(labelled.columns.fold.size, bool), MOST_STEPS)
     held_out = np.empty((labelled.row.size, labelled.num_classes))
     for turn in range(HEAD_FOLDS):
         own = labelled.fold % HEAD_FOLDS == turn
         if own.any():
-            head = fit(own, labelled.columns.fold % HEAD_FOLDS != turn, whole)
+            head = fit(own, labelled.columns.fold % HEAD_FOLDS != turn, FOLD_STEPS)
             held_out[own] = log_shares(head.scores(rows[place[own]]))
     member = Member(kind="graph_linear", n_neighbors=graph.member.n_neighbors, alpha=graph.member.alpha)
-    return Tried(member=member, held_out=held_out), rotate_back(
-        whole, np.eye(rows.shape[1]), space.centre, space.scale
-    )
+    return Tried(member=member, held_out=held_out), rotate_back(whole, np.eye(rows.shape[1]), space.centre, space.scale)
 
 
 def settings_of(member: Member, auto: Auto) -> GraphSettings:
     """The settings of the graph of a member."""
-    assert member.n_neighbors is not None and member.alpha is not None
+    assert member.n_neighbors is not None
+    assert member.alpha is not None
     return auto.graph_settings(member.n_neighbors, member.alpha)

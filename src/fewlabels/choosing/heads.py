@@ -130,16 +130,15 @@ def fit_logistic(
     penalty: float,
     *,
     weight: Float | None = None,
-    start: LinearHead | None = None,
     most_steps: int = 100,
 ) -> LinearHead:
     """Multinomial logistic regression by L-BFGS: the mean cross-entropy plus penalty / 2 times |W|^2.
 
     rows: (n, d). targets: (n, c) shares, one-hot for given labels. weight: (n,) what each row counts, 1 if None.
-    start: head to begin with. scikit-learn's C is 1 / (penalty * n) here; the bias is free, as there.
+    Begins at zero. scikit-learn's C is 1 / (penalty * n) here; the bias is free, as there.
     """
     share = np.full(len(rows), 1 / len(rows)) if weight is None else weight / weight.sum()
-    (n, d), c = rows.shape, targets.shape[1]
+    d, c = rows.shape[1], targets.shape[1]
     dtype = rows.dtype
     shared, wanted = share.astype(dtype)[:, None], targets.astype(dtype, copy=False)
 
@@ -156,9 +155,8 @@ def fit_logistic(
         gradient[d] = slope.sum(axis=0, dtype=np.float64)
         return value + 0.5 * penalty * float((table[:d] ** 2).sum()), gradient.ravel()
 
-    first = np.zeros((d + 1, c)) if start is None else np.vstack([start.weight, start.bias])
     options = {"maxiter": most_steps, "gtol": 1e-5, "ftol": 1e-9}
-    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(d + 1, c)
+    found = minimize(loss, np.zeros((d + 1) * c), jac=True, method="L-BFGS-B", options=options).x.reshape(d + 1, c)
     return LinearHead(weight=found[:d].copy(), bias=found[d].copy())
 
 

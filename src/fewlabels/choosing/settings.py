@@ -32,10 +32,11 @@ class Auto:
         regression on all rows, weighted by the graph's certainty); None: chosen, and where several are close, their
         average.
     labels_are: "balanced" where the classes are about equally large in the data, "random" where the labelled rows were
-        drawn like the data, None where nobody knows; then no class prior is used.
+        drawn like the data; the answer's class shares are then matched to equal ones, or to the labels'. None where
+        nobody knows: equal shares where the answer is so near to them that its error explains the difference.
     most_members: answers that are averaged at most; 1 chooses the best one alone.
-    base: everything else of the graph: gamma, metric, tol, recall, precision, seed, bad rows. Its n_neighbors, alpha and
-        refinement do not count.
+    base: everything else of the graph: gamma, metric, tol, recall, precision, seed, bad rows. Its n_neighbors, alpha
+        and refinement do not count.
 
     Raises ConfigError (C90) for anything else, and for mode "released", whose settings are given.
     """
@@ -45,7 +46,7 @@ class Auto:
     refinement: Refinement | None = None
     answer: Kind | None = None
     labels_are: LabelsAre | None = None
-    most_members: int = 4
+    most_members: int = 6
     base: GraphSettings = field(default_factory=GraphSettings)
 
     def __post_init__(self) -> None:
