@@ -18,7 +18,7 @@ from benchmarks.choosing.results import OURS, Figures
 from benchmarks.common.records import RESULTS, read
 from benchmarks.graph.chart import IMAGES
 
-COUNTS = (1, 5, 50)  # labels per class, a panel each; a set that has not the last shows its most
+COUNTS = (1, 5, 50)  # labels per class, a panel each
 BLUE, RED, GREY = "#0072b2", "#d55e00", "#999999"  # told apart by the colour-blind too, and by their marks
 
 
@@ -37,13 +37,13 @@ def main() -> None:
 def draw(figures: Figures) -> Figure:
     names = figures.sets()
     figure = Figure(figsize=(10, 0.8 + 0.24 * len(names)), layout="constrained")
-    panels = figure.subplots(1, len(COUNTS), sharey=True)
+    panels = figure.subplots(1, len(COUNTS), sharex=True, sharey=True)
     for axes, count in zip(panels, COUNTS, strict=True):
         panel(axes, figures, names, count)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    named = {label: mark for axes in panels for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -51,7 +51,7 @@ def panel(axes: Axes, figures: Figures, names: list[str], count: int) -> None:
     """Marks of one number of labels: where auto is left of the best other, the line between them is red."""
     auto, best, paper = [], [], []
     for place, name in enumerate(names):
-        cell = (name, min(count, max(figures.counts(name))))
+        cell = (name, count)
         gap = figures.best_peer(cell, "accuracy")
         if gap is None:
             continue
@@ -62,13 +62,13 @@ def panel(axes: Axes, figures: Figures, names: list[str], count: int) -> None:
         if (known := figures.draws(cell, "paper", "accuracy")).size:
             paper.append((known.mean(), place))
     for points, color, marker, face, label in (
-        (paper, GREY, "|", GREY, "the paper's settings"),
         (best, RED, "D", "white", "best other method of this cell, with hindsight"),
         (auto, BLUE, "o", BLUE, "auto"),
+        (paper, GREY, "|", GREY, "the paper's settings"),
     ):
         if points:
             x, y = zip(*points, strict=True)
-            axes.scatter(x, y, s=26, color=color, marker=marker, facecolor=face, label=label, zorder=2)
+            axes.scatter(x, y, s=30, color=color, marker=marker, facecolor=face, label=label, zorder=2)
     axes.set_title(f"{count} label{'s' if count > 1 else ''} per class", loc="left", fontsize=10)
     axes.set_xlabel("right labels in %", loc="left")
     axes.grid(color="#dddddd", linewidth=0.6)
