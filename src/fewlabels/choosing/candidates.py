@@ -126,7 +126,7 @@ def _restore_classes(labelled: Labelled) -> Float:
 Fit = Callable[[Float, NDArray[np.int64], Float], Head]  # rows, classes, weight
 
 
-def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
+def head_fits(num_classes: int, features: int, auto: Auto) -> list[tuple[Member, Fit]]:
     """The heads on labelled rows that are compared, and how each is fitted."""
 
     def logistic(strength: float) -> Fit:
@@ -137,7 +137,7 @@ def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
         return fit
 
     fits: list[tuple[Member, Fit]] = [
-        (Member(kind="gaussian"), lambda rows, classes, weight: fit_gaussian(rows, classes, num_classes)),
+        (Member(kind="gaussian"), lambda rows, classes, weight: fit_gaussian(rows, classes, num_classes, features)),
         *((Member(kind="linear", penalty=strength), logistic(strength)) for strength in PENALTIES),
         (Member(kind="mean"), lambda rows, classes, weight: fit_means(rows, classes, num_classes)),
         (
@@ -150,11 +150,11 @@ def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
 
 def try_heads(space: Space, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
     """Each head on labelled rows, in as few numbers as these have."""
-    if not head_fits(labelled.num_classes, auto):
+    if not head_fits(labelled.num_classes, space.rows.shape[1], auto):
         return
     rows, _ = coordinates(space.take(labelled.row))
     factor = _restore_classes(labelled)
-    for member, fit in head_fits(labelled.num_classes, auto):
+    for member, fit in head_fits(labelled.num_classes, space.rows.shape[1], auto):
         held_out = np.empty((labelled.row.size, labelled.num_classes))
         for number in np.unique(labelled.fold):
             own = labelled.fold == number
@@ -169,7 +169,7 @@ def try_heads(space: Space, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
 
 def fit_head(member: Member, space: Space, labelled: Labelled, auto: Auto) -> Head:
     """The head of a member, fitted to all labelled rows, for comparable rows as they are."""
-    fit = next(fit for one, fit in head_fits(labelled.num_classes, auto) if _same(one, member))
+    fit = next(fit for one, fit in head_fits(labelled.num_classes, space.rows.shape[1], auto) if _same(one, member))
     if member.kind == "neighbors":
         return NearestHead(
             rows=space.rows[labelled.row],

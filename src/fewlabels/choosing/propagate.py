@@ -78,7 +78,7 @@ def propagate(
     groups: (n,) such as patients, cameras or bursts: labelled rows of one group are held out together.
 
     Raises as fewlabels.graph.propagate does; LabelError (L43) for such weights, (L23) for groups of another length;
-    ConfigError (C90) for a name that is none of the three, and for weights or groups where nothing is chosen.
+    ConfigError (C120) for a name that is none of the three, and for weights or groups where nothing is chosen.
 
     >>> import numpy as np
     >>> corners = np.array([[0, 1.0], [0.1, 1], [1, 0], [1, 0.1]])
@@ -89,7 +89,7 @@ def propagate(
     if isinstance(settings, GraphSettings):
         if weight is not None or groups is not None:
             what = "weight and groups are for settings that are chosen"
-            raise ConfigError("C90", what, do="use fewlabels.build_graph and fewlabels.spread for weights")
+            raise ConfigError("C120", what, do="use fewlabels.build_graph and fewlabels.spread for weights")
         return graph_propagation.propagate(
             descriptors, labels, settings, class_names=class_names, on_progress=on_progress
         )
@@ -104,7 +104,7 @@ def _resolve(settings: Auto | GraphSettings | Named | None) -> Auto | GraphSetti
         return GraphSettings(mode=settings)
     if not isinstance(settings, (Auto, GraphSettings)):
         what = f"settings are {settings!r}, expected 'auto', 'paper', 'released', Auto(...) or GraphSettings(...)"
-        raise ConfigError("C90", what)
+        raise ConfigError("C120", what)
     return settings
 
 

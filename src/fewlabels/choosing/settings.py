@@ -38,7 +38,7 @@ class Auto:
     base: everything else of the graph: gamma, metric, tol, recall, precision, seed, bad rows. Its n_neighbors, alpha
         and refinement do not count.
 
-    Raises ConfigError (C90) for anything else, and for mode "released", whose settings are given.
+    Raises ConfigError (C120) for anything else, and for mode "released", whose settings are given.
     """
 
     n_neighbors: int | None = None
@@ -51,14 +51,14 @@ class Auto:
 
     def __post_init__(self) -> None:
         if self.answer is not None and self.answer not in KINDS:
-            raise ConfigError("C90", f"answer is {self.answer!r}, expected None or one of {', '.join(KINDS)}")
+            raise ConfigError("C120", f"answer is {self.answer!r}, expected None or one of {', '.join(KINDS)}")
         if self.labels_are is not None and self.labels_are not in get_args(LabelsAre):
-            raise ConfigError("C90", f"labels_are is {self.labels_are!r}, expected None, 'balanced' or 'random'")
+            raise ConfigError("C120", f"labels_are is {self.labels_are!r}, expected None, 'balanced' or 'random'")
         whole = isinstance(self.most_members, int) and not isinstance(self.most_members, bool)
         if not whole or self.most_members < 1:
-            raise ConfigError("C90", f"most_members is {self.most_members!r}, expected a whole number from 1 up")
+            raise ConfigError("C120", f"most_members is {self.most_members!r}, expected a whole number from 1 up")
         if self.base.mode == "released":
-            raise ConfigError("C90", "mode 'released' has all its settings given", do="hand in GraphSettings instead")
+            raise ConfigError("C120", "mode 'released' has all its settings given", do="hand in GraphSettings instead")
         self.graph_settings(self.n_neighbors or 1, self.alpha or 0.5)  # raises for values out of range
 
     @property
