@@ -25,7 +25,7 @@ from .choose import Chosen, choose, hold_out
 from .combine import rescale
 from .graphs import Lists, search_lists
 from .prior import match_classes
-from .settings import CHOICE_ROWS, HEAD_ROWS, NEIGHBORS, Auto
+from .settings import CHOICE_ROWS, HEAD_ROWS, MANY_ROWS, NEIGHBORS, NEIGHBORS_OF_MANY, Auto
 
 PRIOR_ROWS = 20_000  # rows that the shares of the classes are matched on
 STAGES = ("neighbors", "choose", "solve", "pseudo_labels")
@@ -158,7 +158,7 @@ def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
         label[usable],
         task.weight[usable],
         task.labels.num_classes,
-        lists.usual_distance() if lists is not None else 0.0,
+        lists,
         None if task.groups is None else task.groups[usable],
     )
     chosen = choose(lists, space, labelled, auto)
@@ -194,7 +194,9 @@ def make_space(values: NDArray[np.float32], labelled: NDArray[np.int64], seed: i
 def _search(rows: Comparable, auto: Auto, on_progress: Progress) -> Lists | None:
     if not {"graph", "graph_linear"} & set(auto.kinds):
         return None
-    return search_lists(rows, auto.base, auto.n_neighbors or max(NEIGHBORS), on_progress)
+    many = len(rows.values) > MANY_ROWS
+    most = auto.n_neighbors or max(NEIGHBORS_OF_MANY if many else NEIGHBORS)
+    return search_lists(rows, auto.base, most, on_progress)
 
 
 def _search_again(rows: Comparable, chosen: Chosen, auto: Auto, on_progress: Progress) -> Lists | None:

@@ -13,10 +13,13 @@ LabelsAre = Literal["balanced", "random"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NEIGHBORS = (5, 10, 20, 50)
+MANY_ROWS = 20_000  # above, fewer candidates and folds: see below
+NEIGHBORS_OF_MANY = (5, 10, 20)  # at the middle alpha; the other alphas then at the best of these alone
+COLUMNS, COLUMNS_OF_MANY = 120, 60  # that all folds of one graph are solved by; with many classes there are fewer folds
 ALPHAS = (0.5, 0.9, 0.99)
 PENALTIES = (30.0, 3.0)  # of the linear head, each as C times the number of labelled rows; rows have total variance 1
 CHOICE_ROWS = 200_000  # above, everyone chooses on the same sample of so many
-HEAD_ROWS = 20_000  # rows that a head on top of a graph is fitted to, at most
+HEAD_ROWS = 10_000  # rows that a head on top of a graph is fitted to, at most
 FIXED = ((5, 0.99), (10, 0.9), (20, 0.9))  # with fewer labels: neighbours and alpha of the graphs that are averaged
 LEAST_PER_CLASS = 3.0  # labels per class on the mean; below, the choice is fixed
 
