@@ -89,12 +89,12 @@ class Answer:
 
         new_rows: (q, d) real numbers, checked as descriptors are. rows: (n, d) that the answer was made from, where a
         graph has a part in it (`needs_rows`).
-        Raises ConfigError (C91) where rows are needed and missing; EmbeddingError (E34) for rows of another width, and
+        Raises ConfigError (C121) where rows are needed and missing; EmbeddingError (E34) for rows of another width, and
         as `propagate` does. Warns (G1) of new rows that nothing answers.
         """
         if rows is None and self.needs_rows:
             do = "hand in the rows that the answer was made from as `rows`, or choose with answer='linear'"
-            raise ConfigError("C91", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
+            raise ConfigError("C121", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
         new = make_comparable(
             np.asarray(densify(new_rows)), self.settings.metric, drop_bad_rows=self.settings.drop_bad_rows
         ).values

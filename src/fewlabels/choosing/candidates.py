@@ -25,8 +25,8 @@ from .heads import (
     log_shares,
     rotate_back,
 )
-from .scores import fit_temperature, logs_of_shares, temper
-from .settings import ALPHAS, NEIGHBORS, PENALTIES, Auto
+from .scores import fit_temperature, log_losses, logs_of_shares, temper
+from .settings import ALPHAS, MANY_ROWS, NEIGHBORS, PENALTIES, Auto
 
 Float = NDArray[np.float64]
 GRAPH_PENALTY = 1e-4  # of the head on all rows; rows have total variance 1
@@ -77,22 +77,37 @@ class Tried:
     held_out: Float
 
 
-def graph_members(auto: Auto, most: int) -> list[Member]:
-    """The graphs that are compared, where lists are `most` long: what is given is fixed."""
-    neighbors = (auto.n_neighbors,) if auto.n_neighbors is not None else NEIGHBORS
-    fitting = sorted({min(k, most) for k in neighbors if k <= most} or {max(1, most)})
-    alphas = (auto.alpha,) if auto.alpha is not None else ALPHAS
-    return [Member(kind="graph", n_neighbors=k, alpha=alpha) for k in fitting for alpha in alphas]
+def graph_grid(auto: Auto, most: int) -> tuple[list[int], list[float]]:
+    """Numbers of neighbours and alphas that are compared, where lists are `most` long: what is given is fixed."""
+    neighbors = NEIGHBORS if auto.n_neighbors is None else (auto.n_neighbors,)
+    fitting = [k for k in neighbors if k <= most] or [max(1, most)]
+    return fitting, [auto.alpha] if auto.alpha is not None else list(ALPHAS)
 
 
-def try_graphs(lists: Lists, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
-    """Each candidate graph; the graph of one number of neighbours is made once for all alphas."""
+def try_graphs(lists: Lists, labelled: Labelled, auto: Auto) -> list[Tried]:
+    """Each pair of neighbours and alpha; of many rows, the other alphas at the best number of neighbours only."""
+    neighbors, alphas = graph_grid(auto, lists.most)
+    if lists.node.size <= MANY_ROWS:
+        return [one for k in neighbors for one in _try_alphas(k, alphas, lists, labelled, auto)]
+    middle = alphas[len(alphas) // 2]
+    found = [one for k in neighbors for one in _try_alphas(k, [middle], lists, labelled, auto)]
+    best = min(found, key=lambda one: held_out_loss(one, labelled)).member.n_neighbors or 1
+    return found + list(_try_alphas(best, [alpha for alpha in alphas if alpha != middle], lists, labelled, auto))
+
+
+def held_out_loss(tried: Tried, labelled: Labelled) -> float:
+    """Mean log loss on the held-out labels, calibrated by a temperature."""
+    logs, classes = tried.held_out[labelled.scored], labelled.classes[labelled.scored]
+    return float(log_losses(temper(logs, fit_temperature(logs, classes)), classes).mean()) if classes.size else 0.0
+
+
+def _try_alphas(k: int, alphas: list[float], lists: Lists, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
+    """The graph of k neighbours, made once."""
     graph: Graph | None = None
-    last = 0
-    for member in graph_members(auto, lists.most):
+    for alpha in alphas:
+        member = Member(kind="graph", n_neighbors=k, alpha=alpha)
         settings = settings_of(member, auto)
-        graph = graph if graph is not None and settings.n_neighbors == last else lists.graph(settings)
-        last = settings.n_neighbors
+        graph = lists.graph(settings) if graph is None else graph
         yield _try_graph(member, PropagationSystem(graph, settings), labelled)
 
 
@@ -126,7 +141,7 @@ def _restore_classes(labelled: Labelled) -> Float:
 Fit = Callable[[Float, NDArray[np.int64], Float], Head]  # rows, classes, weight
 
 
-def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
+def head_fits(num_classes: int, features: int, auto: Auto) -> list[tuple[Member, Fit]]:
     """The heads on labelled rows that are compared, and how each is fitted."""
 
     def logistic(strength: float) -> Fit:
@@ -137,7 +152,7 @@ def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
         return fit
 
     fits: list[tuple[Member, Fit]] = [
-        (Member(kind="gaussian"), lambda rows, classes, weight: fit_gaussian(rows, classes, num_classes)),
+        (Member(kind="gaussian"), lambda rows, classes, weight: fit_gaussian(rows, classes, num_classes, features)),
         *((Member(kind="linear", penalty=strength), logistic(strength)) for strength in PENALTIES),
         (Member(kind="mean"), lambda rows, classes, weight: fit_means(rows, classes, num_classes)),
         (
@@ -150,11 +165,11 @@ def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
 
 def try_heads(space: Space, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
     """Each head on labelled rows, in as few numbers as these have."""
-    if not head_fits(labelled.num_classes, auto):
+    if not head_fits(labelled.num_classes, space.rows.shape[1], auto):
         return
     rows, _ = coordinates(space.take(labelled.row))
     factor = _restore_classes(labelled)
-    for member, fit in head_fits(labelled.num_classes, auto):
+    for member, fit in head_fits(labelled.num_classes, space.rows.shape[1], auto):
         held_out = np.empty((labelled.row.size, labelled.num_classes))
         for number in np.unique(labelled.fold):
             own = labelled.fold == number
@@ -169,7 +184,7 @@ def try_heads(space: Space, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
 
 def fit_head(member: Member, space: Space, labelled: Labelled, auto: Auto) -> Head:
     """The head of a member, fitted to all labelled rows, for comparable rows as they are."""
-    fit = next(fit for one, fit in head_fits(labelled.num_classes, auto) if _same(one, member))
+    fit = next(fit for one, fit in head_fits(labelled.num_classes, space.rows.shape[1], auto) if _same(one, member))
     if member.kind == "neighbors":
         return NearestHead(
             rows=space.rows[labelled.row],

@@ -14,6 +14,7 @@ from .candidates import (
     Labelled,
     Space,
     Tried,
+    held_out_loss,
     settings_of,
     try_graph,
     try_graph_head,
@@ -26,9 +27,8 @@ from .folds import MOST_FOLDS, deal_folds, group_copies
 from .graphs import Lists, share_columns
 from .heads import LinearHead
 from .scores import expected_calibration_error
-from .settings import FIXED, LEAST_PER_CLASS, Auto
+from .settings import COLUMNS, COLUMNS_OF_MANY, FIXED, LEAST_PER_CLASS, MANY_ROWS, Auto
 
-MOST_COLUMNS = 120  # that all folds of one graph are solved by; with many classes there are fewer folds
 FEWEST_FOLDS = 3
 CLOSE = 1.0  # standard errors within which two candidates are as good
 
@@ -51,12 +51,13 @@ def hold_out(
     classes: NDArray[np.int64],
     weight: NDArray[np.float64],
     num_classes: int,
-    usual: float,
+    lists: Lists | None,
     groups: NDArray[np.generic] | None = None,
 ) -> Labelled:
-    """Folds over the labelled rows. rows: (l, d) comparable ones. usual: as in `group_copies`. groups: (l,)."""
-    group = group_copies(rows, usual, groups)
-    most = max(FEWEST_FOLDS, min(MOST_FOLDS, MOST_COLUMNS // max(num_classes, 1)))
+    """Folds over the labelled rows. rows: (l, d) comparable ones. lists: of all rows; None without. groups: (l,)."""
+    group = group_copies(rows, 0.0 if lists is None else lists.usual_distance(), groups)
+    columns = COLUMNS_OF_MANY if lists is not None and lists.node.size > MANY_ROWS else COLUMNS
+    most = max(FEWEST_FOLDS, min(MOST_FOLDS, columns // max(num_classes, 1)))
     fold = deal_folds(rows, classes, group, most)
     folds_of_class = np.array([np.unique(fold[classes == number]).size for number in range(num_classes)])
     return Labelled(
@@ -119,13 +120,11 @@ def _try_all(
     lists: Lists | None, space: Space, labelled: Labelled, auto: Auto
 ) -> tuple[list[Tried], dict[str, LinearHead]]:
     """Every candidate that is allowed, and the head on the best graph under its kind, where there is one."""
-    graphs = list(try_graphs(lists, labelled, auto)) if lists is not None else []
+    graphs = try_graphs(lists, labelled, auto) if lists is not None else []
     heads = list(try_heads(space, labelled, auto))
     if "graph_linear" not in auto.kinds or lists is None:
         return [*graphs, *heads], {}
-    alone = Policy(fixed=(), only_fixed=False, most=1)
-    best = combine(graphs, labelled, labelled.scored, alone).members[0]
-    base = next(one for one in graphs if one.member.name == best.name)
+    base = min(graphs, key=lambda one: held_out_loss(one, labelled))
     settings = settings_of(base.member, auto)
     found, head = try_graph_head(base, PropagationSystem(lists.graph(settings), settings), space, labelled)
     return [*(graphs if "graph" in auto.kinds else []), *heads, found], {"graph_linear": head}

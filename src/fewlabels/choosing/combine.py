@@ -76,7 +76,8 @@ def combine(tried: Sequence[Tried], labelled: Labelled, rows: NDArray[np.bool_],
         members=members,
         temperature=temperature,
         candidates=tuple(
-            _record(tried[at], temperatures[at], calibrated[at], classes, losses[at] - losses[order[0]]) for at in order
+            _record(tried[at], temperatures[at], calibrated[at], classes, losses[at] - losses[order[0]])
+            for at in (order if classes.size else [])
         ),
     )
 

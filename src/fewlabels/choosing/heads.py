@@ -100,13 +100,13 @@ def fit_means(rows: Float, classes: NDArray[np.int64], num_classes: int) -> Line
     return _absent_last(LinearHead(weight=2 * means.T, bias=-np.einsum("cd,cd->c", means, means)), present)
 
 
-def fit_gaussian(rows: Float, classes: NDArray[np.int64], num_classes: int) -> LinearHead:
+def fit_gaussian(rows: Float, classes: NDArray[np.int64], num_classes: int, features: int | None = None) -> LinearHead:
     """One Gaussian for each class, with a shared covariance shrunk by its trace; in closed form.
 
     S = d ((n - 1) S_hat + tr(S_hat) I)^-1, S_hat the covariance of the n rows around the means of their classes;
     w_c = S mu_c, b_c = log pi_c - mu_c' S mu_c / 2 with equal pi_c. (Kubokawa and Srivastava's shrinkage; used for
     heads on frozen descriptors by Wang et al., ICLR 2024.) Where all rows stand on their class means, the nearest mean.
-    rows: (n, d); by Woodbury's identity where d > n.
+    rows: (n, d); by Woodbury's identity where d > n. features: d of the rows that these are coordinates of.
     """
     means, present = class_means(rows, classes, num_classes)
     around = rows - means[classes]
@@ -119,7 +119,7 @@ def fit_gaussian(rows: Float, classes: NDArray[np.int64], num_classes: int) -> L
         whitened = (means - cho_solve(inner, around @ means.T).T @ around) / shrink
     else:
         whitened = cho_solve(cho_factor(around.T @ around + shrink * np.eye(d)), means.T).T
-    weight = d * whitened.T
+    weight = (features or d) * whitened.T
     bias = -0.5 * np.einsum("cd,dc->c", means, weight)
     return _absent_last(LinearHead(weight=weight, bias=bias), present)
 

@@ -15,6 +15,7 @@ from .settings import Auto
 Float = NDArray[np.float64]
 Prior = Literal["uniform", "labels"]
 EXPLAINED = 0.5  # times the error: difference from equal shares that the errors alone may cause
+MOST_MOVED = 0.15  # share of the rows that the difference is, at most, however large the error
 UNKNOWN_ERROR = 0.3  # with one label per class, where none can be held out
 ROUNDS = 200
 LEAST_SCALE = 1e-4
@@ -27,7 +28,8 @@ def match_classes(
 
     distribution: (s, c) of a sample of rows. A label's class shares say nothing of the data's where n of each class
     were labelled, so equal shares are taken where the answer is nearly there by itself: its shares differ from equal
-    ones (total variation) by at most half of its cross-validated error. Never a balance that the data do not have.
+    ones (total variation) by at most half of its cross-validated error, and by 0.15. Never a balance that the data do
+    not have.
     """
     num_classes = labels.num_classes
     ones, equal = np.ones(num_classes), np.full(num_classes, 1 / num_classes)
@@ -42,7 +44,7 @@ def match_classes(
     error = chosen.measured.error
     expected = UNKNOWN_ERROR if error.value is None else (error.value * error.count + 0.5) / (error.count + 1)
     found = np.bincount(distribution[reached].argmax(axis=1), minlength=num_classes) / reached.sum()
-    if np.abs(found - equal).sum() / 2 > EXPLAINED * expected:
+    if np.abs(found - equal).sum() / 2 > min(EXPLAINED * expected, MOST_MOVED):
         return None, ones
     return "uniform", find_scale(distribution[reached], equal)
 

@@ -25,7 +25,7 @@ from .choose import Chosen, choose, hold_out
 from .combine import rescale
 from .graphs import Lists, search_lists
 from .prior import match_classes
-from .settings import CHOICE_ROWS, HEAD_ROWS, NEIGHBORS, Auto
+from .settings import CHOICE_ROWS, HEAD_ROWS, MANY_ROWS, NEIGHBORS, NEIGHBORS_OF_MANY, Auto
 
 PRIOR_ROWS = 20_000  # rows that the shares of the classes are matched on
 STAGES = ("neighbors", "choose", "solve", "pseudo_labels")
@@ -78,7 +78,7 @@ def propagate(
     groups: (n,) such as patients, cameras or bursts: labelled rows of one group are held out together.
 
     Raises as fewlabels.graph.propagate does; LabelError (L43) for such weights, (L23) for groups of another length;
-    ConfigError (C90) for a name that is none of the three, and for weights or groups where nothing is chosen.
+    ConfigError (C120) for a name that is none of the three, and for weights or groups where nothing is chosen.
 
     >>> import numpy as np
     >>> corners = np.array([[0, 1.0], [0.1, 1], [1, 0], [1, 0.1]])
@@ -89,7 +89,7 @@ def propagate(
     if isinstance(settings, GraphSettings):
         if weight is not None or groups is not None:
             what = "weight and groups are for settings that are chosen"
-            raise ConfigError("C90", what, do="use fewlabels.build_graph and fewlabels.spread for weights")
+            raise ConfigError("C120", what, do="use fewlabels.build_graph and fewlabels.spread for weights")
         return graph_propagation.propagate(
             descriptors, labels, settings, class_names=class_names, on_progress=on_progress
         )
@@ -104,7 +104,7 @@ def _resolve(settings: Auto | GraphSettings | Named | None) -> Auto | GraphSetti
         return GraphSettings(mode=settings)
     if not isinstance(settings, (Auto, GraphSettings)):
         what = f"settings are {settings!r}, expected 'auto', 'paper', 'released', Auto(...) or GraphSettings(...)"
-        raise ConfigError("C90", what)
+        raise ConfigError("C120", what)
     return settings
 
 
@@ -158,7 +158,7 @@ def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
         label[usable],
         task.weight[usable],
         task.labels.num_classes,
-        lists.usual_distance() if lists is not None else 0.0,
+        lists,
         None if task.groups is None else task.groups[usable],
     )
     chosen = choose(lists, space, labelled, auto)
@@ -194,7 +194,9 @@ def make_space(values: NDArray[np.float32], labelled: NDArray[np.int64], seed: i
 def _search(rows: Comparable, auto: Auto, on_progress: Progress) -> Lists | None:
     if not {"graph", "graph_linear"} & set(auto.kinds):
         return None
-    return search_lists(rows, auto.base, auto.n_neighbors or max(NEIGHBORS), on_progress)
+    many = len(rows.values) > MANY_ROWS
+    most = auto.n_neighbors or max(NEIGHBORS_OF_MANY if many else NEIGHBORS)
+    return search_lists(rows, auto.base, most, on_progress)
 
 
 def _search_again(rows: Comparable, chosen: Chosen, auto: Auto, on_progress: Progress) -> Lists | None:
