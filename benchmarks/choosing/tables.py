@@ -40,8 +40,8 @@ rows are a random part of them. "±" is the standard error of the mean over draw
 - Folds: three (two where no class has three labels), the same for all peers; most held-out labels right wins. With one
   label of each class nothing can be held out, and each peer's first setting is taken (`benchmarks/choosing/peers.py`).
 - Tables and time series come with standardised columns for everyone, as users are told to do.
-- "random": labels drawn like the data, at least one of each class; elsewhere as many of each class; at 1 label
-  per class both are the same. "10:1": class sizes fall in equal ratios to a tenth. "reuters" is drawn like the data too.
+- "random": labels drawn like the data, at least one of each class; elsewhere as many of each class; at 1
+  label per class both are the same. "10:1": class sizes fall in equal ratios to a tenth. "reuters" is "random".
 """
 
 
