@@ -1,0 +1,161 @@
+"""The labels choose: candidates compared by cross-validation over the given labels, and the answer made of the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph.system import PropagationSystem
+from .candidates import (
+    Labelled,
+    Space,
+    Tried,
+    held_out_loss,
+    settings_of,
+    try_graph,
+    try_graph_head,
+    try_graphs,
+    try_heads,
+)
+from .choice import Candidate, Choice, Member
+from .combine import Combined, Measured, Policy, apply, combine, measure
+from .folds import MOST_FOLDS, deal_folds, group_copies
+from .graphs import Lists, share_columns
+from .heads import LinearHead
+from .scores import expected_calibration_error
+from .settings import COLUMNS, COLUMNS_OF_MANY, FIXED, LEAST_PER_CLASS, MANY_ROWS, Auto
+
+FEWEST_FOLDS = 3
+CLOSE = 1.0  # standard errors within which two candidates are as good
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """choice: what is told. measured: held-out log-probabilities of the whole procedure.
+
+    graph_head: the head on all rows, where the answer has one.
+    """
+
+    choice: Choice
+    measured: Measured
+    graph_head: LinearHead | None = None
+
+
+def hold_out(
+    rows: NDArray[np.float32],
+    labelled: NDArray[np.int64],
+    classes: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    num_classes: int,
+    lists: Lists | None,
+    groups: NDArray[np.generic] | None = None,
+) -> Labelled:
+    """Folds over the labelled rows. rows: (l, d) comparable ones. lists: of all rows; None without. groups: (l,)."""
+    group = group_copies(rows, 0.0 if lists is None else lists.usual_distance(), groups)
+    columns = COLUMNS_OF_MANY if lists is not None and lists.node.size > MANY_ROWS else COLUMNS
+    most = max(FEWEST_FOLDS, min(MOST_FOLDS, columns // max(num_classes, 1)))
+    fold = deal_folds(rows, classes, group, most)
+    folds_of_class = np.array([np.unique(fold[classes == number]).size for number in range(num_classes)])
+    return Labelled(
+        row=labelled,
+        classes=classes,
+        weight=weight,
+        fold=fold,
+        scored=folds_of_class[classes] > 1,
+        columns=share_columns(classes, fold),
+        num_classes=num_classes,
+    )
+
+
+def choose(lists: Lists | None, space: Space, labelled: Labelled, auto: Auto) -> Chosen:
+    """What answers, by the labels; a fixed choice where there are fewer than three labels per class.
+
+    lists: of the rows of `space`; None where no graph is asked for.
+    """
+    present = np.unique(labelled.classes).size
+    few = present < 2 or labelled.scored.sum() < LEAST_PER_CLASS * present
+    fixed = fixed_members(lists.most, auto) if lists is not None and "graph" in auto.kinds else ()
+    only_fixed = few and auto.answer is None and bool(fixed)
+    heads: dict[str, LinearHead] = {}
+    if only_fixed and lists is not None:
+        tried = [try_graph(member, lists, labelled, auto) for member in fixed]
+    else:
+        tried, heads = _try_all(lists, space, labelled, auto)
+    policy = Policy(fixed=fixed, only_fixed=only_fixed, most=max(auto.most_members, len(fixed) * only_fixed))
+    combined, measured = combine(tried, labelled, labelled.scored, policy), measure(tried, labelled, policy)
+    before, _ = apply(combined, tried, calibrated=False)
+    classes = labelled.classes[labelled.scored]
+    choice = Choice(
+        asked=describe_asked(auto),
+        members=combined.members,
+        candidates=() if only_fixed else combined.candidates,
+        reason=explain_choice(combined, only_fixed, labelled),
+        num_labels=labelled.row.size,
+        num_held_out=measured.error.count,
+        num_folds=np.unique(labelled.fold).size,
+        error=measured.error,
+        balanced_error=measured.balanced_error,
+        calibration_before=expected_calibration_error(before[labelled.scored], classes),
+        calibration_after=measured.calibration,
+        temperature=combined.temperature,
+    )
+    return Chosen(choice=choice, measured=measured, graph_head=heads.get("graph_linear"))
+
+
+def fixed_members(most: int, auto: Auto) -> tuple[Member, ...]:
+    """The graphs of the fixed choice, with what is given instead of theirs. most: length of the lists."""
+    members: list[Member] = []
+    for n_neighbors, alpha in FIXED:
+        k = min(auto.n_neighbors or n_neighbors, max(1, most))
+        member = Member(kind="graph", n_neighbors=k, alpha=auto.alpha or alpha)
+        members += [member] * (member not in members)
+    return tuple(members)
+
+
+def _try_all(
+    lists: Lists | None, space: Space, labelled: Labelled, auto: Auto
+) -> tuple[list[Tried], dict[str, LinearHead]]:
+    """Every candidate that is allowed, and the head on the best graph under its kind, where there is one."""
+    graphs = try_graphs(lists, labelled, auto) if lists is not None else []
+    heads = list(try_heads(space, labelled, auto))
+    if "graph_linear" not in auto.kinds or lists is None:
+        return [*graphs, *heads], {}
+    base = min(graphs, key=lambda one: held_out_loss(one, labelled))
+    settings = settings_of(base.member, auto)
+    found, head = try_graph_head(base, PropagationSystem(lists.graph(settings), settings), space, labelled)
+    return [*(graphs if "graph" in auto.kinds else []), *heads, found], {"graph_linear": head}
+
+
+def describe_asked(auto: Auto) -> dict[str, Any]:
+    """What was given, by name."""
+    named = {name: getattr(auto, name) for name in ("n_neighbors", "alpha", "answer", "labels_are")}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def explain_choice(combined: Combined, is_fixed: bool, labelled: Labelled) -> str:
+    """One sentence: what answers, and why."""
+    members = " + ".join(f"{100 * member.share:.0f} % {member.name}" for member in combined.members)
+    if len(combined.members) == 1:
+        members = combined.members[0].name
+    if is_fixed:
+        return f"{members}: fewer than {LEAST_PER_CLASS:g} labels per class are too few to choose by"
+    if len(combined.candidates) == 1:
+        return f"{members}: as asked"
+    return f"{members}: least log loss on {int(labelled.scored.sum())} held-out labels{_compare(combined.candidates)}"
+
+
+def _compare(candidates: Sequence[Candidate]) -> str:
+    """How the best graph and the best head on single rows compare, where both were tried."""
+    graph = next((one for one in candidates if one.member.kind in ("graph", "graph_linear")), None)
+    head = next((one for one in candidates if one.member.kind not in ("graph", "graph_linear")), None)
+    if graph is None or head is None:
+        return ""
+    if max(graph.above_best, head.above_best) <= CLOSE * max(graph.spread, head.spread):
+        return f"; the graph is no clear gain: a {head.member.name} is as good"
+    better, worse = (graph, head) if graph.above_best < head.above_best else (head, graph)
+    gap = worse.above_best - better.above_best
+    return f"; {better.member.name} is ahead of {worse.member.name} by {gap:.2f} ± {worse.spread:.2f}"
