@@ -15,14 +15,15 @@ class Member:
     """One answer, alone or with a share in an average.
 
     kind: as Auto.answer. n_neighbors, alpha: of its graph; None without one. penalty: of a linear head on the labelled
-    rows, as C times their number. temperature: its probabilities were taken to the power 1 / temperature.
-    share: in the average, all sum to 1.
+    rows, as C times their number. lengths: whether a head sees rows as given, not their directions alone.
+    temperature: its probabilities were taken to the power 1 / temperature. share: in the average, all sum to 1.
     """
 
     kind: Kind
     n_neighbors: int | None = None
     alpha: float | None = None
     penalty: float | None = None
+    lengths: bool = False
     temperature: float = 1.0
     share: float = 1.0
 
@@ -34,6 +35,8 @@ class Member:
             parts.append(f"k={self.n_neighbors} alpha={self.alpha:g}")
         if self.penalty is not None:
             parts.append(f"C={self.penalty:g}/labels")
+        if self.lengths:
+            parts.append("of rows with their lengths")
         return " ".join(parts)
 
 
