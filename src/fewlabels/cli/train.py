@@ -45,17 +45,31 @@ def train(
         float, typer.Option(help="Share of the schedule of every phase, such as 0.1 for a try; the report says so.")
     ] = 1.0,
     method: options.Method = "lp",
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="Pretrained network that a head is trained on: efficientnet-lite0 (default) or another of "
+            "docs/networks.md. none: train a network from random weights."
+        ),
+    ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Describe each photo by its mirror image too; twice the time.")
+    ] = False,
     network: Annotated[
-        str, typer.Option(help="small, cnn13, resnet18, timm:MODEL or module:IMPORT.PATH:FUNCTION.")
-    ] = "small",
+        str | None,
+        typer.Option(
+            help="Train this one from random weights, without a backbone: small (default), cnn13, resnet18, timm:MODEL "
+            "or module:IMPORT.PATH:FUNCTION."
+        ),
+    ] = None,
     learning_rate: Annotated[
         float, typer.Option(help="At the start of each phase; lower it where training collapses.")
     ] = 0.05,
     seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
     flip: Annotated[bool, typer.Option(help="Mirror images left-right in training; not for text or digits.")] = True,
-    n_neighbors: options.Neighbors = 50,
+    n_neighbors: options.SomeNeighbors = None,
     gamma: options.Gamma = 3.0,
-    alpha: options.Alpha = 0.99,
+    alpha: options.SomeAlpha = None,
     mode: options.Mode = "paper",
     allow_empty_classes: options.AllowEmpty = False,
     on_bad_image: options.OnBadImage = "skip",
@@ -90,7 +104,11 @@ def train(
     place = choose_folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
     reading = options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label)
     given = _read_labels(labels, reading)  # before seconds of importing torch
-    graph = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
+    from ..recipes.photos import choose_graph, choose_start
+
+    named = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
+    pretrained, whole = choose_start(backbone, network, continues=continue_from is not None)
+    graph = choose_graph(pretrained, named | {"allow_empty_classes": allow_empty_classes})
     from ..commands.text import format_training
     from ..commands.train import ImageSource, run_images
     from ..recipes.images import ImageOptions
@@ -110,7 +128,16 @@ def train(
             pixel_range=_parse_pixel_range(pixel_range),
         ),
         ImageOptions(
-            method, network, seed=seed, epochs=epochs, flip=flip, graph=graph, scale=scale, learning_rate=learning_rate
+            method,
+            whole,
+            backbone=pretrained,
+            mirror=mirror,
+            seed=seed,
+            epochs=epochs,
+            flip=flip,
+            graph=graph,
+            scale=scale,
+            learning_rate=learning_rate,
         ),
         place,
         options.run_options(

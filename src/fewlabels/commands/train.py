@@ -22,14 +22,18 @@ from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
 from ..data.notes import Note
 from ..errors import SHOWN_ROWS, ImageError, InputWarning, LabelError, listed, shown
+from ..nets.frozen import frozen_settings
 from ..nets.model import read_model
+from ..nets.pretrained import load_backbone
 from ..recipes.images import ImageOptions, image_settings
+from ..recipes.photos import NO_BACKBONE, photo_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from ..storage.folders import demand_writable
 from ..training.epoch import count_steps
 from ..training.settings import TrainSettings
 from .progress import track_progress
 from .resuming import (
+    continue_backbone,
     continue_from,
     demand_network,
     demand_same_machine,
@@ -122,6 +126,11 @@ def run_images(
         demand_network(start, options.network, ImageOptions.network)
         pixel_range = source.pixel_range or start.image_input.pixel_range or FULL_RANGE
         source = replace(source, image_size=source.image_size or start.image_input.size, pixel_range=pixel_range)
+        options = replace(options, backbone=continue_backbone(start, options.backbone))
+    backbone = None  # loaded before any image is read, so that what is missing is told at once
+    if options.backbone != NO_BACKBONE:
+        backbone = load_backbone(options.backbone, size=source.image_size)
+        source = replace(source, image_size=backbone.preprocessing.size)
     images = source.read(source.data, "images", size=source.image_size, quiet=quiet)
     source = replace(source, labels=source.labels or images.labels, pixel_range=images.pixel_range)
     given = _given(images, source)
@@ -131,7 +140,7 @@ def run_images(
     if images.rejected:
         warnings.warn(_left_out(images, given), stacklevel=2)
     task = Task(
-        pixels=images.pixels,
+        pixels=images.pixels if backbone is None else _channels(images.pixels, 3),
         labels=given.codes,
         ids=images.ids,
         class_names=given.class_names,
@@ -140,15 +149,25 @@ def run_images(
         facts={"source": source.facts(), "options": asked["options"]},
         notes=[*given.left_out, *images.notes],
         pixel_range=images.pixel_range,
+        backbone=backbone,
     )
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
-    settings = image_settings(task.num_labeled, len(images.ids) - task.num_labeled, images.pixels.shape[1], options)
+    settings = _make_settings(task, options)
     if start is not None:
         task, settings = continue_from(task, settings, start)
         _say(describe_changes(start, settings), quiet)
     _say(describe_plan(task, settings), quiet)
     return run_training(task, settings, folder, how)
+
+
+def _make_settings(task: Task, options: ImageOptions) -> TrainSettings:
+    """Those of a head on the task's backbone, or of a whole network where there is none."""
+    num_unlabeled = len(task.labels) - task.num_labeled
+    if task.backbone is None:
+        return image_settings(task.num_labeled, num_unlabeled, task.pixels.shape[1], options)
+    network = frozen_settings(task.backbone, mirror=options.mirror)
+    return photo_settings(task.num_labeled, num_unlabeled, network, options)
 
 
 def _say(text: str, quiet: bool) -> None:

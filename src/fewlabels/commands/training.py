@@ -20,6 +20,7 @@ from ..graph import Propagation, propagate
 from ..graph.label_matrix import check_labels
 from ..insights.compute import compute_insights
 from ..nets import build_network
+from ..nets.frozen import Head
 from ..nets.model import load_weights
 from ..nets.settings import source_digest
 from ..randomness import torch_seed
@@ -33,6 +34,7 @@ from ..training.interrupt import Stopped, StopRequested, write_to_stderr
 from ..training.loop import Trained, train
 from ..training.settings import TrainSettings
 from ..training.targets import PartialLabels
+from .frozen import FollowPhotos, backbone_facts, describe_pixels, join_network
 from .guards import OnCollapse
 from .memory import peak_memory_mib
 from .progress import Progress
@@ -129,7 +131,6 @@ class _Run:
         with StopRequested(say) as stop:  # before the first event, which others may wait for to stop the run
             start = self._find_start(kept) if again else None
             writer, log = self._open(again, start, kept)
-            images = put_on_device(self.task.pixels, self.execution.device)
             earlier = 0.0 if start is None else start.values.get("seconds", 0.0)  # in sittings before
             policy = CheckpointPolicy(
                 checkpoints=kept,
@@ -142,7 +143,10 @@ class _Run:
                 step=0 if start is None else start.values["place"]["done"],
             )
             try:
-                trained = self._train(images, policy, start)
+                images = self._see(self.task.pixels, "describing photos", stop)
+                test = None if self.task.test_pixels is None else self._see(self.task.test_pixels, "test photos", stop)
+                self._standardise(images)
+                trained = self._train(images, test, policy, start)
                 descriptors = self._describe(trained.network, images)
                 labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
             except Stopped:
@@ -152,10 +156,11 @@ class _Run:
                 raise self._with_ids(error) from error
             finally:
                 log.close()
-        results = group.run_in_leader(lambda: self._write(writer, trained, labels, descriptors, policy), images.device)
+        device = self.execution.device
+        results = group.run_in_leader(lambda: self._write(writer, trained, labels, descriptors, policy), device)
         if group.leads:
             kept.remove_all()
-        found: dict[str, Any] = json.loads(group.broadcast_text(json.dumps(results), images.device))
+        found: dict[str, Any] = json.loads(group.broadcast_text(json.dumps(results), device))
         return found
 
     def _find_start(self, kept: Checkpoints) -> Snapshot | None:
@@ -231,13 +236,34 @@ class _Run:
             "image_shape": list(task.pixels.shape[1:]),
         }
 
-    def _train(self, images: torch.Tensor, policy: CheckpointPolicy, start: Snapshot | None) -> Trained:
+    def _see(self, pixels: np.ndarray, name: str, stop: StopRequested) -> torch.Tensor:
+        """The images as the trained network takes them, as in loop.train: pixels, or descriptors by a frozen trunk."""
+        backbone = self.task.backbone
+        if backbone is None:
+            return put_on_device(pixels, self.execution.device)
+        quiet = self.options.quiet or not self.execution.group.leads
+        alone = self.execution.group.size == 1  # one of several that stopped here would leave the others waiting
+        follow = FollowPhotos(len(pixels), name, quiet=quiet, stop=stop if alone else None)
+        try:
+            mirror = bool(self.settings.network.option("mirror"))
+            return describe_pixels(backbone, pixels, self.execution, mirror=mirror, on_step=follow.step)
+        finally:
+            follow.close()
+
+    def _standardise(self, images: torch.Tensor) -> None:
+        """Give a head the mean and scale of its inputs; one that goes on from another run has them."""
+        if isinstance(self.student, Head) and self.task.start_weights is None:
+            self.student.standardise(images.mean(dim=1).cpu())
+
+    def _train(
+        self, images: torch.Tensor, test: torch.Tensor | None, policy: CheckpointPolicy, start: Snapshot | None
+    ) -> Trained:
         task, settings = self.task, self.settings
         quiet = self.options.quiet or not self.execution.group.leads
         done = count_images_before(settings, task.labels, start.values["place"]) if start else 0
         progress = Progress(count_images(settings, task.labels), "training", unit="image", quiet=quiet)
         progress.step("", done)
-        watcher = Watcher(task, settings, self.execution, policy, progress)
+        watcher = Watcher(task, settings, self.execution, policy, progress, test)
         labels = PartialLabels(task.labels, task.class_names)
         try:
             return train(self._network_for, images, labels, settings, self.execution, watcher.callbacks(), start)
@@ -253,13 +279,24 @@ class _Run:
         return self.student if purpose == "student" else self._build_network(purpose)
 
     def _build_network(self, stream: str) -> nn.Module:
-        """A network with weights drawn from the seed and the stream, or those that the task starts from."""
+        """What is trained, a whole network or a head, with weights drawn from the seed and the stream, or those that
+        the task starts from.
+        """
+        settings, num_classes, backbone = self.settings.network, len(self.task.class_names), self.task.backbone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(self.settings.seed, stream))
-            network = build_network(self.settings.network, self.image_input, len(self.task.class_names))
+            if backbone is None:
+                network = build_network(settings, self.image_input, num_classes)
+            else:
+                network = Head(settings, backbone.width, num_classes)
         if self.task.start_weights is not None:
-            load_weights(network, self.task.start_weights, where="the run that is continued")
+            load_weights(self._join(network), self.task.start_weights, where="the run that is continued")
         return network
+
+    def _join(self, network: nn.Module) -> nn.Module:
+        """The whole network around what is trained."""
+        backbone = self.task.backbone
+        return network if backbone is None else join_network(backbone, network, self.settings.network)
 
     def _describe(self, network: nn.Module, images: torch.Tensor) -> np.ndarray:
         """Descriptors of all rows by the final network, (n, d) float32."""
@@ -305,14 +342,16 @@ class _Run:
         return results
 
     def _write_networks(self, writer: RunWriter, trained: Trained) -> None:
-        config = {
+        config: dict[str, Any] = {
             "network": asdict(self.settings.network),
             "image_input": self.image_input.facts(),
             "class_names": list(self.task.class_names),
         }
-        writer.model(_to_safetensors(trained.network), config)
+        if self.task.backbone is not None:
+            config["backbone"] = backbone_facts(self.task.backbone)
+        writer.model(_to_safetensors(self._join(trained.network)), config)
         if trained.teacher is not None:
-            writer.teacher(_to_safetensors(trained.teacher))
+            writer.teacher(_to_safetensors(self._join(trained.teacher)))
 
 
 def _to_safetensors(network: nn.Module) -> bytes:

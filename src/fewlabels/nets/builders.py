@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import ConfigError
 from .backbone import build_module_network, build_timm_network
+from .frozen import build_frozen_network
 from .networks import cnn13, resnet18, small
 from .settings import ImageInput, NetworkSettings
 
@@ -18,6 +19,7 @@ BUILDERS: dict[str, Callable[[NetworkSettings, ImageInput, int], nn.Module]] = {
     "resnet18": resnet18,
     "timm": build_timm_network,
     "module": build_module_network,
+    "frozen": build_frozen_network,
 }
 
 

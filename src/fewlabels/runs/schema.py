@@ -90,6 +90,7 @@ NETWORK = Record(
         "width": Maybe(POSITIVE),
         "first_stride": Maybe(POSITIVE),
         "pretrained": Maybe(BOOL),
+        "mirror": Maybe(BOOL),
     }
 )
 PHASE = Record(
@@ -328,6 +329,7 @@ MODEL = Record(
         "network": NETWORK,
         "image_input": IMAGE_INPUT,
         "class_names": CLASS_NAMES,
+        "backbone": Maybe(Record(dict.fromkeys(("name", "weights_digest", "source", "licence"), TEXT))),
     },
     needed=("network", "image_input", "class_names"),
 )
