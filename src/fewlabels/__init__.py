@@ -3,7 +3,7 @@
 The public names are those of __all__. They are imported when first used, so that `import fewlabels` is quick and
 loads neither torch nor SciPy.
 
-Images: train(folder, labels=...) -> Run; load_model(run).predict(images). Embeddings: propagate(rows, labels), or
+Photos: describe(folder) -> Descriptors. Images: train(folder, labels=...) -> Run; load_model(run).predict(images). Embeddings: propagate(rows, labels), or
 build_graph(rows) once and spread(graph, labels) for each set of labels; extend(propagation, rows, new_rows) for more.
 """
 
@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .commands.from_python import train
+    from .commands.from_python import describe, train
+    from .describing.settings import Descriptors
     from .conventions import UNLABELED
     from .errors import FewlabelsError, FewlabelsWarning
     from .estimator import LabelPropagationClassifier
@@ -33,6 +34,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "UNLABELED",
+    "Descriptors",
     "FewlabelsError",
     "FewlabelsWarning",
     "GraphSettings",
@@ -42,6 +44,7 @@ __all__ = [
     "PseudoLabels",
     "Refinement",
     "build_graph",
+    "describe",
     "extend",
     "load_model",
     "propagate",
@@ -53,6 +56,7 @@ __all__ = [
 
 _HOME = {
     "UNLABELED": ".conventions",
+    "Descriptors": ".describing.settings",
     "FewlabelsError": ".errors",
     "FewlabelsWarning": ".errors",
     "GraphSettings": ".graph",
@@ -62,6 +66,7 @@ _HOME = {
     "PseudoLabels": ".graph",
     "Refinement": ".graph",
     "build_graph": ".graph",
+    "describe": ".commands.from_python",
     "extend": ".graph",
     "load_model": ".nets.model",
     "propagate": ".graph",

@@ -124,8 +124,8 @@ def train(
             continue_from=continue_from,
             accept_truncated=accept_truncated,
             max_pixels=max_pixels,
-            folders=_parse_folders(folder),
-            pixel_range=_parse_pixel_range(pixel_range),
+            folders=parse_folders(folder),
+            pixel_range=parse_pixel_range(pixel_range),
         ),
         ImageOptions(
             method,
@@ -160,7 +160,7 @@ def _read_labels(path: Path | None, reading: LabelOptions) -> LabelFile | None:
     return read_labels(path, reading) if path else None
 
 
-def _parse_folders(texts: list[str] | None) -> dict[str, str]:
+def parse_folders(texts: list[str] | None) -> dict[str, str]:
     """NAME=WHAT by name. Raises ConfigError (C20) for a text without "=" ."""
     found: dict[str, str] = {}
     for text in texts or ():
@@ -172,7 +172,7 @@ def _parse_folders(texts: list[str] | None) -> dict[str, str]:
     return found
 
 
-def _parse_pixel_range(text: str | None) -> tuple[int, int] | None:
+def parse_pixel_range(text: str | None) -> tuple[int, int] | None:
     """LOW:HIGH as two numbers. Raises ConfigError (C20)."""
     if text is None:
         return None

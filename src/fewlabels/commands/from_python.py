@@ -1,4 +1,4 @@
-"""`fewlabels.train`: what the command does, called from Python. torch is imported when it is called."""
+"""`fewlabels.train` and `fewlabels.describe`: what the commands do, called from Python. torch is imported when called."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..data.labels.csv import LabelOptions, OnConflict
 from ..data.labels.files import LabelFile, labels_from_mapping, read_labels
 from ..errors import ConfigError, LabelError, demand_packages
 from ..graph.settings import GraphSettings, Mode
+from ..describing.settings import Descriptors, DescribeSettings, Precision
 from ..nets.model import choose_device
 from ..recipes.images import LEARNING_RATE, ImageOptions
 from ..recipes.photos import choose_graph, choose_start
@@ -18,6 +19,8 @@ from ..runs import Run, free_name, read_run
 from ..training.method_table import BY_WORD, MethodWord
 
 if TYPE_CHECKING:
+    from ..data.images.squares import GivenImages
+    from ..describing.stream import OnProgress
     from ..training.execution import Speed
     from .training import RunOptions
 
@@ -144,6 +147,64 @@ def train(
     )
     run_images(source, options, place, how)
     return read_run(place)
+
+
+def describe(
+    photos: GivenImages,
+    *,
+    backbone: str | None = None,
+    weights: PathLike | None = None,
+    size: int | None = None,
+    mirror: bool = False,
+    precision: Precision = "float32",
+    device: str = "auto",
+    cache: bool = True,
+    on_bad_image: Literal["skip", "fail"] = "skip",
+    accept_truncated: bool = False,
+    max_pixels: int = 64_000_000,
+    folder: Mapping[str, str] | None = None,
+    pixel_range: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+    quiet: bool = False,
+) -> Descriptors:
+    """Photos to descriptors by a pretrained network, ready for `propagate` or a classifier of your own.
+
+    It does what the command `fewlabels describe` does, and keeps the rows in memory.
+
+    photos: the path of a folder, of Parquet or of a photo, a list of photos' paths; or a PIL image, a uint8 array
+        (h, w, 3) or (n, h, w, 3), or an iterable of such. Ids are those of `train`; of pictures they count from 0.
+    backbone: a name of docs/networks.md; None: EfficientNet-Lite0. weights: a safetensors file for it.
+    size: pixels along a side; None: the network's own, 160 for Lite0.
+    mirror: the mean of a photo's descriptor and its mirror image's. precision: of the network's arithmetic.
+    device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+    cache: take photos that were described before from the cache, and keep new ones.
+    on_bad_image: "skip" lists it in `rejected`, "fail" stops. accept_truncated, max_pixels, folder, pixel_range: as in
+        `train`; pixel_range None takes all 16 bits.
+    on_progress: called with how many are done, computed, known and rejected. quiet: no progress and forecast on stderr.
+    Raises ConfigError (C1, C7, C20, C23, C110-C112), ImageError (I1, I20, I30-I35) and NumericsError (P30).
+    """
+    demand_packages("describing photos needs", "torch", "safetensors", "PIL")
+    from .describe import PhotosInput, describe_to_memory, find_device
+
+    settings = DescribeSettings(
+        mirror=mirror,
+        precision=precision,
+        device=find_device(device),
+        accept_truncated=accept_truncated,
+        max_pixels=max_pixels,
+        pixel_range=pixel_range,
+    )
+    asked = PhotosInput(
+        photos,
+        backbone,
+        weights=_to_path(weights),
+        size=size,
+        settings=settings,
+        cache=cache,
+        on_bad_image=on_bad_image,
+        folders=folder or {},
+    )
+    return describe_to_memory(asked, quiet=quiet, on_progress=on_progress)
 
 
 def _check_choices(method: str, epochs: int | None, speed: str, save_every: float) -> None:

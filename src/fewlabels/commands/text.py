@@ -55,6 +55,22 @@ def format_number(name: str, number: float | None) -> str:
     return f"{text} {unit}".rstrip()
 
 
+def format_description(results: dict[str, Any], noun: str) -> str:
+    """What `describe` did, and the command that goes on from there."""
+    rows, seconds = results["num_rows"], results["wall_seconds"]
+    lines = [f"{rows:,} {noun} described by {results['made']['model']}, {results['width']:,} numbers each"]
+    if results.get("known"):
+        lines.append(f"{results['known']:,} of them were known already (fewlabels cache)")
+    if results["num_rejected"]:
+        lines.append(f"{results['num_rejected']:,} cannot be used: {results['rejected']}")
+    done = results.get("computed", rows)
+    pace = f", {done / seconds:,.0f} {noun} a second" if seconds > 0 and done else ""
+    lines.append(f"wall time {seconds:.1f} s{pace}; peak memory {results['peak_memory_mib']:.0f} MiB")
+    lines += ["", f"embeddings  {results['out']}"]
+    lines.append(f"next        fewlabels propagate {results['out']} --labels labels.csv --out labelled.parquet")
+    return "\n".join(lines)
+
+
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell; the first to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

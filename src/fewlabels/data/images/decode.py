@@ -49,6 +49,18 @@ LEAST_DEVIATION = 4.0  # of 255: what has less is seen as an empty square
 
 ImageFile = str | bytes | None  # its path; or its content, None where a table has no bytes
 PixelRange = tuple[int, int]  # of values of more than 8 bits: what becomes 0 and what becomes 255
+DRAFT = 2  # times the side of the square: what a draft leaves at least, so that resizing still averages
+
+
+class Resizing(NamedTuple):
+    """How a photo becomes a square.
+
+    draft: of a JPEG decode an eighth, a quarter or a half, if that leaves DRAFT times the square: several times faster,
+        and nearly the same pixels (docs/describe.md). method: number of Pillow's Resampling.
+    """
+
+    draft: bool = False
+    method: int = RESAMPLING
 
 
 class BadImage(Exception):
@@ -95,7 +107,12 @@ def read_header(file: ImageFile, max_pixels: int = MAX_PIXELS) -> Header:
 
 
 def decode(
-    file: ImageFile, size: int, grey: bool, max_pixels: int = MAX_PIXELS, pixel_range: PixelRange = FULL_RANGE
+    file: ImageFile,
+    size: int,
+    grey: bool,
+    max_pixels: int = MAX_PIXELS,
+    pixel_range: PixelRange = FULL_RANGE,
+    resizing: Resizing = Resizing(),  # noqa: B008  frozen
 ) -> Decoded:
     """The centred square of the upright first frame, size x size, mode L if grey else RGB. Raises BadImage.
 
@@ -103,21 +120,28 @@ def decode(
     white (I48 where nothing would be left on it), CMYK and palettes become RGB.
     """
     with _open_image(file, max_pixels) as image:
-        return _cut_square(_read_picture(image, file, max_pixels, pixel_range), size, grey)
+        if resizing.draft:
+            image.draft(None, (DRAFT * size, DRAFT * size))  # nothing happens to other kinds than JPEG
+        return _cut_square(_read_picture(image, file, max_pixels, pixel_range), size, grey, resizing)
 
 
 def decode_picture(
-    image: Image.Image, size: int, grey: bool, max_pixels: int = MAX_PIXELS, pixel_range: PixelRange = FULL_RANGE
+    image: Image.Image,
+    size: int,
+    grey: bool,
+    max_pixels: int = MAX_PIXELS,
+    pixel_range: PixelRange = FULL_RANGE,
+    resizing: Resizing = Resizing(),  # noqa: B008  frozen
 ) -> Decoded:
     """`decode` of an image that Pillow holds already, which stays as it is. Raises BadImage."""
     with _name_reasons(max_pixels):
         _check_header(image, max_pixels)
-        return _cut_square(_read_picture(image.copy(), None, max_pixels, pixel_range), size, grey)
+        return _cut_square(_read_picture(image.copy(), None, max_pixels, pixel_range), size, grey, resizing)
 
 
-def _cut_square(decoded: Decoded, size: int, grey: bool) -> Decoded:
+def _cut_square(decoded: Decoded, size: int, grey: bool, resizing: Resizing) -> Decoded:
     picture = decoded.picture.convert("L" if grey else "RGB")
-    square = picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), method=RESAMPLING)
+    square = picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size), method=resizing.method)
     return Decoded(square, decoded.oddity)
 
 

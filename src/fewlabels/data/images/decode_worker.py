@@ -22,6 +22,7 @@ from .decode import (
     Header,
     ImageFile,
     PixelRange,
+    Resizing,
     add_jpeg_end,
     allow_pixels,
     decode,
@@ -34,7 +35,7 @@ if sys.platform != "win32":
 
 BUFFER = 1 << 16
 READY = b"\n"  # the first thing it says
-REQUEST = struct.Struct("<III?II")  # number of files, what is wanted of each, size, accept_truncated, pixel_range
+REQUEST = struct.Struct("<III?II?B")  # number of files; what Request says of them, in its order
 PART = struct.Struct("<cQ")  # kind and number of bytes of a file or an answer
 HEADER = struct.Struct("<II??4s?II")
 PATH, CONTENT, NOTHING = b"p", b"c", b"n"
@@ -55,6 +56,7 @@ class Request(NamedTuple):
     """size: of the squares; or the longest side of the pictures.
 
     accept_truncated: decode a JPEG that is cut off as far as it goes. pixel_range: of values of more than 8 bits.
+    resizing: of squares.
     """
 
     files: Sequence[ImageFile]
@@ -62,10 +64,11 @@ class Request(NamedTuple):
     size: int = 0
     accept_truncated: bool = False
     pixel_range: PixelRange = FULL_RANGE
+    resizing: Resizing = Resizing()
 
 
 def write_request(file: IO[bytes], request: Request) -> None:
-    asked = request.wanted, request.size, request.accept_truncated, *request.pixel_range
+    asked = request.wanted, request.size, request.accept_truncated, *request.pixel_range, *request.resizing
     parts = [REQUEST.pack(len(request.files), *asked)]
     for one in request.files:
         kind = NOTHING if one is None else CONTENT if isinstance(one, bytes) else PATH
@@ -80,13 +83,13 @@ def read_request(file: IO[bytes]) -> Request | None:
     head = file.read(REQUEST.size)
     if len(head) < REQUEST.size:
         return None
-    count, wanted, size, accept_truncated, low, high = REQUEST.unpack(head)
+    count, wanted, size, accept_truncated, low, high, *resizing = REQUEST.unpack(head)
     files: list[ImageFile] = []
     for _ in range(count):
         kind, length = PART.unpack(file.read(PART.size))
         data = file.read(length)
         files.append(None if kind == NOTHING else data if kind == CONTENT else os.fsdecode(data))
-    return Request(files, Wanted(wanted), size, accept_truncated, (low, high))
+    return Request(files, Wanted(wanted), size, accept_truncated, (low, high), Resizing(*resizing))
 
 
 def read_answer(file: IO[bytes]) -> tuple[bytes, bytes] | None:
@@ -128,7 +131,8 @@ def _decode_image(file: ImageFile, request: Request, max_pixels: int) -> tuple[b
 def _decode(file: ImageFile, request: Request, max_pixels: int, oddity: str = "") -> tuple[bytes, bytes]:
     if request.wanted == Wanted.PICTURE:
         return SMALL, small_png(file, request.size, max_pixels, request.pixel_range)
-    found = decode(file, request.size, request.wanted == Wanted.GREY, max_pixels, request.pixel_range)
+    grey = request.wanted == Wanted.GREY
+    found = decode(file, request.size, grey, max_pixels, request.pixel_range, request.resizing)
     oddity = oddity or found.oddity
     pixels = found.picture.tobytes()
     return (ODD_SQUARE, oddity.encode().ljust(CODE) + pixels) if oddity else (SQUARE, pixels)

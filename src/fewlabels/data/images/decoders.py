@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import StorageError
-from .decode import FULL_RANGE, MAX_PIXELS, BadImage, Header, ImageFile, PixelRange
+from .decode import FULL_RANGE, MAX_PIXELS, BadImage, Header, ImageFile, PixelRange, Resizing
 from .decode_worker import (
     BUFFER,
     CODE,
@@ -109,6 +109,18 @@ class Decoders:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+
+    def squares(
+        self, files: list[ImageFile], size: int, pixel_range: PixelRange, resizing: Resizing
+    ) -> Future[list[Answer]]:
+        """The (size, size, 3) uint8 squares of a few files, or BadImages; they are decoded while the caller goes on."""
+        request = Request(files, Wanted.COLOUR, size, self._accept_truncated, pixel_range, resizing)
+        return self._threads.submit(self._decode_each, request)
+
+    @property
+    def count(self) -> int:
+        """How many processes decode at a time."""
+        return self._count
 
     def small_png(self, file: ImageFile, longest: int, pixel_range: PixelRange = FULL_RANGE) -> bytes:
         """The whole image as a PNG, as decode.small_png makes it. Raises BadImage, StorageError (I14)."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ...errors import ImageError
 from ..paths import local_path
-from .decode import FULL_RANGE, MAX_PIXELS, BadImage, ImageFile, PixelRange, decode_picture
+from .decode import FULL_RANGE, MAX_PIXELS, BadImage, ImageFile, PixelRange, Resizing, decode_picture
 from .decoders import Decoders, OddSquare
 from .sources import Source, open_source
 
@@ -53,15 +53,15 @@ def read_squares(
         None: all 16 bits.
     Raises ImageError (I30-I33) where there are no images or the input is none.
     """
-    source, used = _source_of(images), pixel_range or FULL_RANGE
+    source, used = source_of(images), pixel_range or FULL_RANGE
     if isinstance(source, Source):
         decoders = partial(Decoders, accept_truncated=accept_truncated, max_pixels=max_pixels)
         return _decode_files(source, size, grey, used, decoders)
-    return (_decode_picture(str(at), picture, size, grey, max_pixels, used) for at, picture in enumerate(source))
+    return (decode_square(str(at), one, size, grey=grey, max_pixels=max_pixels, pixel_range=used) for at, one in enumerate(source))
 
 
-def _source_of(images: GivenImages) -> Source | Iterable[Any]:
-    """Files as a Source; pictures as they come."""
+def source_of(images: GivenImages) -> Source | Iterable[Any]:
+    """Files as a Source; pictures as they come. Raises ImageError (I30-I33) where it is neither."""
     if isinstance(images, str | os.PathLike):
         return _at_path(images)
     if isinstance(images, Image.Image):
@@ -81,10 +81,13 @@ def _source_of(images: GivenImages) -> Source | Iterable[Any]:
 
 
 def _at_path(path: Path) -> Source:
+    return open_source(path, folder_labels=False) if is_collection(path) else _file_source([path])
+
+
+def is_collection(path: Path) -> bool:
+    """Whether a path is a folder, Parquet or a pattern, and no image. Raises ImageError (I30) where it is nothing."""
     is_pattern = "*" in os.path.basename(os.fspath(path)) and not os.path.exists(path)
-    if is_pattern or local_path(path, ImageError, "I30").is_dir() or os.fspath(path).lower().endswith(".parquet"):
-        return open_source(path, folder_labels=False)
-    return _file_source([path])
+    return is_pattern or local_path(path, ImageError, "I30").is_dir() or os.fspath(path).lower().endswith(".parquet")
 
 
 def _demand_paths(given: Iterable[Any]) -> Iterator[Path]:
@@ -122,13 +125,23 @@ def _decode_files(
                 yield Square(id, pixels)
 
 
-def _decode_picture(id: str, picture: Any, size: int, grey: bool, max_pixels: int, pixel_range: PixelRange) -> Square:
+def decode_square(
+    id: str,
+    picture: Any,
+    size: int,
+    *,
+    grey: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    pixel_range: PixelRange = FULL_RANGE,
+    resizing: Resizing = Resizing(),  # noqa: B008  frozen
+) -> Square:
+    """The square of a PIL image or a uint8 array. Raises ImageError (I31) for what is no picture."""
     shape = (size, size, 1 if grey else 3)
     if isinstance(picture, np.ndarray) and picture.shape == shape and picture.dtype == np.uint8:
         return Square(id, picture)
     image = picture if isinstance(picture, Image.Image) else _as_image(picture)
     try:
-        decoded = decode_picture(image, size, grey, max_pixels, pixel_range)
+        decoded = decode_picture(image, size, grey, max_pixels, pixel_range, resizing)
         return Square(id, np.asarray(decoded.picture).reshape(shape))
     except BadImage as problem:
         return Square(id, None, str(problem))

@@ -25,6 +25,7 @@ ARROW_ENDINGS = (".arrow", ".arrows", ".feather", ".ipc")
 BATCH_ROWS = 16384
 LONGEST_CELL = 131_072  # bytes of an id or label, as many as a cell of a CSV may have
 SMALL_COLUMN, MOST_UNPACKED = 512 << 20, 200  # a column may take so many bytes, or so many times those of its files
+ORIGIN = b"fewlabels"  # key of a file's metadata: how `describe` made the rows, in JSON
 ROW_BYTES = 100  # what a row of ids and labels takes beside its text
 
 

@@ -1,0 +1,1 @@
+"""Photos and texts -> descriptors: streamed, cached by content, the same bytes in any batch."""
