@@ -19,9 +19,9 @@ def test_equal_rows_are_found_whatever_their_hashes(collide, monkeypatch):
     assert np.signbit(values[values == 0]).any()
     values[::3] += 0  # no negative zeros here
     if collide == "all":
-        monkeypatch.setattr(rows, "_hash_rows", lambda values: np.zeros(len(values), np.uint64))
+        monkeypatch.setattr(rows, "hash_rows", lambda values: np.zeros(len(values), np.uint64))
     if collide == "some":
-        monkeypatch.setattr(rows, "_hash_rows", lambda values: (values[:, 0] != 0).astype(np.uint64))
+        monkeypatch.setattr(rows, "hash_rows", lambda values: (values[:, 0] != 0).astype(np.uint64))
     monkeypatch.setattr(rows, "BLOCK_BYTES", 1000)
     found, expected = rows.distinct_rows(values, values.any(axis=1)), first_and_group(values)
     assert (found[0] == expected[0]).all()

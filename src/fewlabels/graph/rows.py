@@ -185,7 +185,7 @@ def _normalize_wide(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def _find_repeats(rows: NDArray[np.float32], nonzero: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows that are not the first of their hash, and for each the first one."""
     alive = np.flatnonzero(nonzero)
-    hashes = _hash_rows(rows)[alive]
+    hashes = hash_rows(rows)[alive]
     order = np.argsort(hashes, kind="stable")
     by_hash, hashes = alive[order], hashes[order]
     new = np.ones(alive.size, bool)
@@ -202,7 +202,7 @@ def _compare_pairs(rows: NDArray[np.float32], left: NDArray[np.int64], right: ND
     return equal
 
 
-def _hash_rows(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
+def hash_rows(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
     """(n,) equal for equal rows, -0 counting as 0; different ones may share one."""
     if instructions() is not None:
         from .compiled import _kernels

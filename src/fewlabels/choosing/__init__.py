@@ -1,0 +1,13 @@
+"""Settings and answers that the given labels choose: graphs, heads, their average; an honest error; abstaining.
+
+Needs NumPy and SciPy alone. `propagate` is what `fewlabels.propagate` does.
+"""
+
+from .abstain import Threshold
+from .answer import Answer, Part
+from .choice import Candidate, Choice, Member
+from .propagate import propagate
+from .scores import Interval
+from .settings import Auto
+
+__all__ = ["Answer", "Auto", "Candidate", "Choice", "Interval", "Member", "Part", "Threshold", "propagate"]

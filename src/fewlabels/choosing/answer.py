@@ -1,0 +1,147 @@
+"""The answer: labels for all rows from the members of a choice, and for rows that come later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..conventions import UNLABELED
+from ..errors import ConfigError, EmbeddingError, UnreachedWarning, listed, warn
+from ..graph.extend import Extension, extend
+from ..graph.pseudo_labels import PseudoLabels, certainties
+from ..graph.rows import densify, make_comparable
+from ..graph.settings import GraphSettings
+from ..graph.system import Propagation
+from .abstain import Threshold, find_threshold
+from .choice import Choice, Member
+from .heads import Head, LinearHead, log_shares
+from .scores import logs_of_shares, temper
+
+if TYPE_CHECKING:
+    from .combine import Measured
+
+Float = NDArray[np.float64]
+BLOCK = 16384  # rows answered at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One member with what answers for it: a propagation, or a head for comparable rows."""
+
+    member: Member
+    propagation: Propagation | None = None
+    head: Head | None = None
+
+    def logs(self, rows: NDArray[np.float32], part: slice) -> tuple[Float, NDArray[np.bool_]]:
+        """(q, c) calibrated log-probabilities of rows[part], and which of them it answers.
+
+        A graph answers rows that a label reaches; a head, rows with a direction.
+        """
+        if self.propagation is not None:
+            node = self.propagation.graph.node[part]
+            mass = self.propagation.z[node]
+            return temper(logs_of_shares(mass), self.member.temperature), mass.any(axis=1)
+        assert self.head is not None
+        values = rows[part]
+        return temper(log_shares(self.head.scores(values)), self.member.temperature), values.any(axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Labels for all rows, by settings that the labels chose.
+
+    pseudo_labels: label, certainty, distribution, class weight and reached, as of a Propagation; the certainty is
+    calibrated where labels could be held out. choice: what was chosen and why, with its cross-validated error.
+    parts: what the answer is the weighted mean of. class_scale: (c,) that every distribution is multiplied by to match
+    a prior; ones without one. measured: held-out log-probabilities that the error comes from; None of a saved choice.
+    labeled: (n,) bool. class_names: where they were named. settings: how rows are compared.
+    """
+
+    pseudo_labels: PseudoLabels
+    choice: Choice
+    parts: tuple[Part, ...]
+    class_scale: Float
+    settings: GraphSettings
+    labeled: NDArray[np.bool_]
+    measured: Measured | None = None
+    class_names: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        found = self.pseudo_labels
+        return f"Answer({found.label.size} rows, {int(found.reached.sum())} reached: {self.choice.reason})"
+
+    @property
+    def propagation(self) -> Propagation | None:
+        """Of the graph with the largest share; None where no graph answers."""
+        graphs = [part for part in self.parts if part.propagation is not None]
+        return max(graphs, key=lambda part: part.member.share).propagation if graphs else None
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether `extend` needs the old rows: a graph looks for neighbours among them, a head does not."""
+        return any(part.propagation is not None for part in self.parts)
+
+    def extend(self, new_rows: NDArray[np.generic], rows: NDArray[np.generic] | None = None) -> Extension:
+        """Labels, calibrated certainties and distributions for rows that were not there.
+
+        new_rows: (q, d) real numbers, checked as descriptors are. rows: (n, d) that the answer was made from, where a
+        graph has a part in it (`needs_rows`).
+        Raises ConfigError (C91) where rows are needed and missing; EmbeddingError (E34) for rows of another width, and
+        as `propagate` does. Warns (G1) of new rows that nothing answers.
+        """
+        if rows is None and self.needs_rows:
+            do = "hand in the rows that the answer was made from as `rows`, or choose with answer='linear'"
+            raise ConfigError("C91", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
+        new = make_comparable(
+            np.asarray(densify(new_rows)), self.settings.metric, drop_bad_rows=self.settings.drop_bad_rows
+        ).values
+        found = [self._extend_part(part, new, new_rows, rows) for part in self.parts]
+        shares = [part.member.share for part in self.parts]
+        distribution, reached = mix(found, shares, self.choice.temperature, self.class_scale)
+        label = np.where(reached, distribution.argmax(axis=1), UNLABELED)
+        certainty = np.where(reached, certainties(distribution), 0)
+        if not reached.all():
+            rows_missed = listed(np.flatnonzero(~reached).tolist())
+            what = f"FL-G1 nothing answers {(~reached).sum()} of {reached.size} new rows; they have no label "
+            warn(UnreachedWarning(f"{what}({UNLABELED}) and certainty 0; {rows_missed}"))
+        return Extension(label=label, certainty=certainty, distribution=distribution, reached=reached)
+
+    def threshold(self, error: float) -> Threshold:
+        """The certainty below which to abstain, so that the rest have this error; it says where labels cannot tell."""
+        return find_threshold(self.measured, error)
+
+    def _extend_part(
+        self, part: Part, new: NDArray[np.float32], given: NDArray[np.generic], rows: NDArray[np.generic] | None
+    ) -> tuple[Float, NDArray[np.bool_]]:
+        if part.propagation is None:
+            head = part.head
+            if isinstance(head, LinearHead) and head.weight.shape[0] != new.shape[1]:
+                what = f"new rows of width {new.shape[1]}, and the head was fitted to rows of {head.weight.shape[0]}"
+                raise EmbeddingError("E34", what, do="describe them by the same model as the old rows")
+            return part.logs(new, slice(None))
+        assert rows is not None
+        found = extend(part.propagation, rows, given)
+        return temper(logs_of_shares(found.distribution), part.member.temperature), found.reached
+
+
+def mix(
+    found: Sequence[tuple[Float, NDArray[np.bool_]]], shares: Sequence[float], temperature: float, class_scale: Float
+) -> tuple[Float, NDArray[np.bool_]]:
+    """(q, c) weighted mean of the members' distributions, calibrated and scaled; uniform where no member answers.
+
+    found: of each member log-probabilities and which rows it answers; a row is the mean of those that answer it.
+    Returns also (q,) which rows any member answers.
+    """
+    reached = np.any([answers for _, answers in found], axis=0)
+    total = np.zeros(found[0][0].shape)
+    for (logs, answers), share in zip(found, shares, strict=True):
+        total += np.where(answers[:, None], share * np.exp(logs), 0)
+    total[~reached] = 1
+    mixed = np.log(np.maximum(total / total.sum(axis=1, keepdims=True), 1e-30))
+    distribution = np.exp(log_shares(temper(mixed, temperature) + np.log(class_scale)))
+    distribution[~reached] = 1 / distribution.shape[1]
+    return distribution, reached

@@ -1,0 +1,220 @@
+"""Candidates, and what each says of every labelled row from the labels of the other folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph.pseudo_labels import certainties
+from ..graph.settings import GraphSettings
+from ..graph.system import PropagationSystem
+from ..graph.types import Graph
+from .choice import Member
+from .graphs import Columns, Lists, held_out_mass, solve_columns
+from .heads import Head, LinearHead, NearestHead, coordinates, fit_gaussian, fit_logistic, fit_means, log_shares
+from .heads import rotate_back
+from .scores import fit_temperature, logs_of_shares, temper
+from .settings import ALPHAS, NEIGHBORS, PENALTIES, Auto
+
+Float = NDArray[np.float64]
+GRAPH_PENALTY = 1e-4  # of the head on all rows; rows have total variance 1
+FIRST_STEPS, FOLD_STEPS = 80, 15  # of L-BFGS: on all labels, and from there without a fold
+HEAD_FOLDS = 3  # folds of folds that the head on a graph is compared by: each is a fit to thousands of rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """The labelled rows that count, and how they are held out.
+
+    row: (l,) their numbers. classes: (l,). weight: (l,) float64 from above 0. fold: (l,) the turn of each.
+    scored: (l,) whether its class has a label in another fold; else nothing can be said of it when it is held out.
+    """
+
+    row: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    weight: Float
+    fold: NDArray[np.int64]
+    scored: NDArray[np.bool_]
+    columns: Columns
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Rows as heads see them: (rows - centre) / scale, so that their total variance is 1.
+
+    rows: (n, d) float32 comparable rows. centre: (d,) float64.
+    sample: (s,) numbers of the rows that a head on a graph is fitted to, labelled ones among them.
+    """
+
+    rows: NDArray[np.float32]
+    centre: Float
+    scale: float
+    sample: NDArray[np.int64]
+
+    def take(self, numbers: NDArray[np.int64]) -> Float:
+        """(r, d) float64 of these rows."""
+        return np.asarray((self.rows[numbers].astype(np.float64) - self.centre) / self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """member: of the candidate. held_out: (l, c) log-probabilities, each from the labels of the other folds."""
+
+    member: Member
+    held_out: Float
+
+
+def graph_members(auto: Auto, most: int) -> list[Member]:
+    """The graphs that are compared, where lists are `most` long: what is given is fixed."""
+    neighbors = (auto.n_neighbors,) if auto.n_neighbors is not None else NEIGHBORS
+    fitting = sorted({min(k, most) for k in neighbors if k <= most} or {max(1, most)})
+    alphas = (auto.alpha,) if auto.alpha is not None else ALPHAS
+    return [Member(kind="graph", n_neighbors=k, alpha=alpha) for k in fitting for alpha in alphas]
+
+
+def try_graphs(lists: Lists, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
+    """Each candidate graph; the graph of one number of neighbours is made once for all alphas."""
+    graph: Graph | None = None
+    last = 0
+    for member in graph_members(auto, lists.most):
+        settings = settings_of(member, auto)
+        graph = graph if graph is not None and settings.n_neighbors == last else lists.graph(settings)
+        last = settings.n_neighbors
+        yield _try_graph(member, PropagationSystem(graph, settings), labelled)
+
+
+def try_graph(member: Member, lists: Lists, labelled: Labelled, auto: Auto) -> Tried:
+    """One graph."""
+    settings = settings_of(member, auto)
+    return _try_graph(member, PropagationSystem(lists.graph(settings), settings), labelled)
+
+
+def _try_graph(member: Member, system: PropagationSystem, labelled: Labelled) -> Tried:
+    mass = solve_columns(system, labelled.row, labelled.weight, labelled.columns)
+    at_labels = mass[system.graph.node[labelled.row]]
+    found = held_out_mass(at_labels, labelled.fold, labelled.columns, labelled.num_classes)
+    return Tried(member=member, held_out=logs_of_shares(found * _restore_classes(labelled)))
+
+
+def _restore_classes(labelled: Labelled) -> Float:
+    """(l, c) factors that give each class its whole weight back where some of its labels are held out.
+
+    Without them a row held out of a class with two labels would find that class at half its strength.
+    """
+    whole = np.bincount(labelled.classes, labelled.weight, labelled.num_classes)
+    factor = np.ones((labelled.row.size, labelled.num_classes))
+    for number in np.unique(labelled.fold):
+        own = labelled.fold == number
+        left = np.bincount(labelled.classes[~own], labelled.weight[~own], labelled.num_classes)
+        factor[own] = np.divide(whole, left, out=np.ones_like(whole), where=left > 0)
+    return factor
+
+
+Fit = Callable[[Float, NDArray[np.int64], Float], Head]  # rows, classes, weight
+
+
+def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
+    """The heads on labelled rows that are compared, and how each is fitted."""
+
+    def logistic(strength: float) -> Fit:
+        def fit(rows: Float, classes: NDArray[np.int64], weight: Float) -> LinearHead:
+            targets = np.eye(num_classes)[classes]
+            return fit_logistic(rows, targets, 1 / (strength * len(rows)), weight=weight, most_steps=FIRST_STEPS)
+
+        return fit
+
+    fits: list[tuple[Member, Fit]] = [
+        (Member(kind="gaussian"), lambda rows, classes, weight: fit_gaussian(rows, classes, num_classes)),
+        *((Member(kind="linear", penalty=strength), logistic(strength)) for strength in PENALTIES),
+        (Member(kind="mean"), lambda rows, classes, weight: fit_means(rows, classes, num_classes)),
+        (
+            Member(kind="neighbors"),
+            lambda rows, classes, weight: NearestHead(rows=rows, classes=classes, num_classes=num_classes),
+        ),
+    ]
+    return [(member, fit) for member, fit in fits if member.kind in auto.kinds]
+
+
+def try_heads(space: Space, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
+    """Each head on labelled rows, in as few numbers as these have."""
+    if not head_fits(labelled.num_classes, auto):
+        return
+    rows, _ = coordinates(space.take(labelled.row))
+    factor = _restore_classes(labelled)
+    for member, fit in head_fits(labelled.num_classes, auto):
+        held_out = np.empty((labelled.row.size, labelled.num_classes))
+        for number in np.unique(labelled.fold):
+            own = labelled.fold == number
+            classes = labelled.classes[~own]
+            weight = labelled.weight[~own] * factor[own][0][classes]
+            if not classes.size:
+                held_out[own] = -np.log(labelled.num_classes)
+                continue
+            held_out[own] = log_shares(fit(rows[~own], classes, weight).scores(rows[own]))
+        yield Tried(member=member, held_out=held_out)
+
+
+def fit_head(member: Member, space: Space, labelled: Labelled, auto: Auto) -> Head:
+    """The head of a member, fitted to all labelled rows, for comparable rows as they are."""
+    fit = next(fit for one, fit in head_fits(labelled.num_classes, auto) if _same(one, member))
+    if member.kind == "neighbors":
+        chosen = {"rows": space.rows[labelled.row], "classes": labelled.classes}
+        return NearestHead(**chosen, num_classes=labelled.num_classes, power=1 / space.scale**2)
+    rows, axes = coordinates(space.take(labelled.row))
+    head = fit(rows, labelled.classes, labelled.weight)
+    assert isinstance(head, LinearHead)
+    return rotate_back(head, axes, space.centre, space.scale)
+
+
+def _same(one: Member, other: Member) -> bool:
+    return (one.kind, one.penalty) == (other.kind, other.penalty)
+
+
+def try_graph_head(
+    graph: Tried, system: PropagationSystem, space: Space, labelled: Labelled
+) -> tuple[Tried, LinearHead]:
+    """A linear head on what the graph says of the sample, and that head fitted with all labels, for rows as they are.
+
+    As the paper trains: pseudo-labels weighted by certainty and by the inverse population of their class.
+    """
+    mass = solve_columns(system, labelled.row, labelled.weight, labelled.columns)[system.graph.node[space.sample]]
+    temperature = fit_temperature(graph.held_out[labelled.scored], labelled.classes[labelled.scored])
+    rows = space.take(space.sample).astype(np.float32)
+    place = np.searchsorted(space.sample, labelled.row)
+
+    def fit(left_out: NDArray[np.bool_], columns_in: NDArray[np.bool_], start: LinearHead | None) -> LinearHead:
+        table = labelled.columns.sums(labelled.num_classes, None) * columns_in[:, None]
+        shares = np.exp(temper(logs_of_shares(mass @ table), temperature))
+        unreached = ~(mass @ table).any(axis=1)
+        kept = ~left_out
+        shares[place[kept]] = np.eye(labelled.num_classes)[labelled.classes[kept]]
+        certain = np.where(unreached, 0, certainties(shares))
+        certain[place[kept]] = 1
+        label = shares.argmax(axis=1)
+        population = np.bincount(label, minlength=labelled.num_classes)
+        weight = certain / population[label]
+        steps = FIRST_STEPS if start is None else FOLD_STEPS
+        return fit_logistic(rows, shares, GRAPH_PENALTY, weight=weight, start=start, most_steps=steps)
+
+    nothing = np.zeros(labelled.row.size, bool)
+    whole = fit(nothing, np.ones(labelled.columns.fold.size, bool), None)
+    held_out = np.empty((labelled.row.size, labelled.num_classes))
+    for turn in range(HEAD_FOLDS):
+        own = labelled.fold % HEAD_FOLDS == turn
+        if own.any():
+            head = fit(own, labelled.columns.fold % HEAD_FOLDS != turn, whole)
+            held_out[own] = log_shares(head.scores(rows[place[own]]))
+    member = Member(kind="graph_linear", n_neighbors=graph.member.n_neighbors, alpha=graph.member.alpha)
+    return Tried(member=member, held_out=held_out), rotate_back(
+        whole, np.eye(rows.shape[1]), space.centre, space.scale
+    )
+
+
+def settings_of(member: Member, auto: Auto) -> GraphSettings:
+    """The settings of the graph of a member."""
+    assert member.n_neighbors is not None and member.alpha is not None
+    return auto.graph_settings(member.n_neighbors, member.alpha)

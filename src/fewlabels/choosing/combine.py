@@ -1,0 +1,151 @@
+"""From held-out log-probabilities to the members of the answer, their shares, and an honest error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .candidates import Labelled, Tried
+from .choice import Candidate, Member
+from .scores import (
+    Interval,
+    balanced_error,
+    expected_calibration_error,
+    fit_temperature,
+    log_losses,
+    temper,
+    wilson,
+)
+
+Float = NDArray[np.float64]
+MEASURED_FOLDS = 10
+LEAST_SHARE = 0.05  # of an average; members with less are left out
+EVIDENCE = 3.0  # a difference of so much log-likelihood, all held-out labels together, divides a share by e
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """most: members of an average. equal: all candidates with equal shares, whatever the labels say."""
+
+    most: int
+    equal: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combined:
+    """members: with shares and temperatures. temperature: of their average. candidates: all, best first."""
+
+    members: tuple[Member, ...]
+    temperature: float
+    candidates: tuple[Candidate, ...]
+
+
+def average(logs: Sequence[Float], shares: Sequence[float]) -> Float:
+    """(q, c) log of the weighted mean of probabilities, floored at 1e-30."""
+    total = sum(share * np.exp(one) for share, one in zip(shares, logs, strict=True))
+    return np.asarray(np.log(np.maximum(total, 1e-30)))
+
+
+def combine(tried: Sequence[Tried], labelled: Labelled, rows: NDArray[np.bool_], policy: Policy) -> Combined:
+    """Members and shares by the log loss of the labelled rows `rows`, (l,) bool, each held out.
+
+    Each candidate is calibrated by a temperature of its own first. Shares fall off with the log-likelihood that a
+    candidate lacks to the best one.
+    """
+    classes, weight = labelled.classes[rows], labelled.weight[rows]
+    temperatures = [fit_temperature(one.held_out[rows], classes, weight) for one in tried]
+    calibrated = [temper(one.held_out[rows], t) for one, t in zip(tried, temperatures, strict=True)]
+    losses = np.stack([log_losses(one, classes) for one in calibrated])
+    mean = np.average(losses, axis=1, weights=weight) if classes.size else np.zeros(len(tried))
+    order = np.argsort(mean, kind="stable")
+    lacks = (mean - mean[order[0]]) * rows.sum()
+    shares = np.ones(len(tried)) if policy.equal else np.exp(-lacks / EVIDENCE)
+    chosen = _largest(shares, order, policy.most)
+    members = tuple(
+        replace(tried[at].member, temperature=temperatures[at], share=float(shares[at] / shares[chosen].sum()))
+        for at in chosen
+    )
+    together = average([calibrated[at] for at in chosen], [member.share for member in members])
+    temperature = fit_temperature(together, classes, weight) if len(members) > 1 else 1.0
+    return Combined(
+        members=members,
+        temperature=temperature,
+        candidates=tuple(
+            _record(tried[at], temperatures[at], calibrated[at], classes, losses[at] - losses[order[0]]) for at in order
+        ),
+    )
+
+
+def _largest(shares: Float, order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """The first `most` of `order` whose share of these is not below LEAST_SHARE."""
+    chosen = order[:most]
+    return np.asarray(chosen[shares[chosen] >= LEAST_SHARE * shares[chosen].sum()])
+
+
+def _record(
+    tried: Tried, temperature: float, logs: Float, classes: NDArray[np.int64], above: Float
+) -> Candidate:
+    spread = float(above.std(ddof=1) / np.sqrt(above.size)) if above.size > 1 else 0.0
+    return Candidate(
+        member=replace(tried.member, temperature=temperature, share=0.0),
+        log_loss=float(log_losses(logs, classes).mean()),
+        above_best=float(above.mean()),
+        spread=spread,
+        error=float((logs.argmax(axis=1) != classes).mean()),
+    )
+
+
+def apply(combined: Combined, tried: Sequence[Tried], *, calibrated: bool = True) -> tuple[Float, Float]:
+    """(l, c) held-out log-probabilities of the answer, before and after the temperature of the average.
+
+    calibrated: whether the members have their own temperatures.
+    """
+    by_name = {one.member.name: one for one in tried}
+    logs = [
+        temper(by_name[member.name].held_out, member.temperature if calibrated else 1.0) for member in combined.members
+    ]
+    together = average(logs, [member.share for member in combined.members])
+    return together, temper(together, combined.temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Of the whole procedure, chosen on all folds but one and asked of that one.
+
+    row: (h,) the labelled rows that were held out. logs: (h, c) log-probabilities. classes: (h,) their labels.
+    calibration: expected calibration error.
+    """
+
+    row: NDArray[np.int64]
+    logs: Float
+    classes: NDArray[np.int64]
+    error: Interval
+    balanced_error: float
+    calibration: float
+
+
+def measure(tried: Sequence[Tried], labelled: Labelled, policy: Policy) -> Measured:
+    """The error of choosing and answering: in turn, members and temperatures come from the other folds alone.
+
+    So the error is not that of the luckiest of the candidates. It is that of answers from a few labels less.
+    """
+    turns = labelled.fold % MEASURED_FOLDS
+    logs, seen = np.zeros((labelled.row.size, labelled.num_classes)), np.zeros(labelled.row.size, bool)
+    for turn in np.unique(turns):
+        own = (turns == turn) & labelled.scored
+        others = (turns != turn) & labelled.scored
+        if own.any() and others.any():
+            logs[own] = apply(combine(tried, labelled, others, policy), tried)[1][own]
+            seen |= own
+    classes, found = labelled.classes[seen], logs[seen].argmax(axis=1)
+    return Measured(
+        row=labelled.row[seen],
+        logs=logs[seen],
+        classes=classes,
+        error=wilson(float((found != classes).sum()), int(seen.sum())),
+        balanced_error=balanced_error(found, classes),
+        calibration=expected_calibration_error(logs[seen], classes),
+    )

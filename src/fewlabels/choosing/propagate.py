@@ -1,0 +1,276 @@
+"""`propagate` with settings that the labels choose: what `fewlabels.propagate` does where none are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..conventions import UNLABELED
+from ..errors import ConfigError, LabelError, UnreachedWarning, warn
+from ..graph import propagation as graph_propagation
+from ..graph.label_matrix import CheckedLabels, check_labels, check_weight, drop_labels
+from ..graph.pseudo_labels import pseudo_labels
+from ..graph.refinement import match_prior
+from ..graph.rows import densify, digest_rows, hash_rows, make_comparable, warn_of_rounding
+from ..graph.settings import GraphSettings
+from ..graph.system import Propagation, PropagationSystem, warn_of_contradictions, warn_of_unreached, warn_of_unsolved
+from ..graph.types import Comparable, Progress, no_progress
+from .answer import BLOCK, Answer, Part, mix
+from .candidates import Labelled, Space, fit_head, settings_of
+from .choice import Member
+from .choose import Chosen, choose, hold_out
+from .graphs import Lists, search_lists
+from .settings import CHOICE_ROWS, HEAD_ROWS, NEIGHBORS, Auto
+
+STAGES = ("neighbors", "choose", "solve", "pseudo_labels")
+Named = Literal["auto", "paper", "released"]
+
+
+@overload
+def propagate(
+    descriptors: NDArray[np.generic],
+    labels: NDArray[np.integer],
+    settings: Auto | Literal["auto"] | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    on_progress: Progress = no_progress,
+) -> Answer: ...
+
+
+@overload
+def propagate(
+    descriptors: NDArray[np.generic],
+    labels: NDArray[np.integer],
+    settings: GraphSettings | Literal["paper", "released"],
+    *,
+    class_names: Sequence[str] | None = None,
+    weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    on_progress: Progress = no_progress,
+) -> Propagation: ...
+
+
+def propagate(
+    descriptors: NDArray[np.generic],
+    labels: NDArray[np.integer],
+    settings: Auto | GraphSettings | Named | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    on_progress: Progress = no_progress,
+) -> Answer | Propagation:
+    """Labels for every row from a few, by settings that these labels choose (page "How settings are chosen").
+
+    descriptors: (n, d) real numbers; a sparse matrix is made dense. labels: (n,) integers from 0 up, -1 where
+        unlabelled.
+    settings: None or "auto": all chosen. Auto(n_neighbors=10, ...): what is given is fixed, the rest chosen.
+        GraphSettings, "paper" or "released": nothing is chosen, and this is fewlabels.graph.propagate.
+    class_names: as in fewlabels.graph.propagate. weight: (n,) what the label of each row counts, from 0 up.
+    groups: (n,) such as patients, cameras or bursts: labelled rows of one group are held out together.
+
+    Raises as fewlabels.graph.propagate does; LabelError (L43) for such weights, (L23) for groups of another length;
+    ConfigError (C90) for a name that is none of the three, and for weights or groups where nothing is chosen.
+
+    >>> import numpy as np
+    >>> corners = np.array([[0, 1.0], [0.1, 1], [1, 0], [1, 0.1]])
+    >>> propagate(corners, np.array([0, -1, 1, -1])).pseudo_labels.label
+    array([0, 0, 1, 1])
+    """
+    settings = _resolve(settings)
+    if isinstance(settings, GraphSettings):
+        if weight is not None or groups is not None:
+            what = "weight and groups are for settings that are chosen"
+            raise ConfigError("C90", what, do="use fewlabels.build_graph and fewlabels.spread for weights")
+        return graph_propagation.propagate(
+            descriptors, labels, settings, class_names=class_names, on_progress=on_progress
+        )
+    task = _check(descriptors, labels, settings, class_names, weight, groups)
+    return _answer(task, settings, on_progress)
+
+
+def _resolve(settings: Auto | GraphSettings | Named | None) -> Auto | GraphSettings:
+    if settings is None or settings == "auto":
+        return Auto()
+    if settings == "paper" or settings == "released":
+        return GraphSettings(mode=settings)
+    if not isinstance(settings, (Auto, GraphSettings)):
+        what = f"settings are {settings!r}, expected 'auto', 'paper', 'released', Auto(...) or GraphSettings(...)"
+        raise ConfigError("C90", what)
+    return settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What was handed in, checked. groups: (n,) or None."""
+
+    descriptors: NDArray[np.generic]
+    rows: Comparable
+    labels: CheckedLabels
+    weight: NDArray[np.float64]
+    groups: NDArray[np.generic] | None
+    class_names: tuple[str, ...] | None
+
+
+def _check(
+    descriptors: NDArray[np.generic],
+    labels: NDArray[np.integer],
+    auto: Auto,
+    class_names: Sequence[str] | None,
+    weight: ArrayLike | None,
+    groups: ArrayLike | None,
+) -> Task:
+    descriptors, base = densify(descriptors), auto.base
+    rows = make_comparable(descriptors, base.metric, drop_bad_rows=base.drop_bad_rows)
+    size = len(rows.values)
+    checked = drop_labels(check_labels(labels, size, base, class_names), rows.bad, base, class_names)
+    counts = np.ones(size) if weight is None else check_weight(weight, size)
+    if weight is not None:
+        checked = replace(checked, weight=counts)
+    together = None if groups is None else np.asarray(groups)
+    if together is not None and together.shape != (size,):
+        raise LabelError("L23", f"groups have shape {together.shape}, and there are {size} descriptors")
+    names = None if class_names is None else tuple(map(str, class_names))
+    return Task(
+        descriptors=descriptors, rows=rows, labels=checked, weight=counts, groups=together, class_names=names
+    )
+
+
+def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
+    """Choose on all rows, or on a sample where there are very many; then answer for all."""
+    values, label = task.rows.values, task.labels.label
+    has_direction = values.any(axis=1)
+    usable = np.flatnonzero((label != UNLABELED) & has_direction & (task.weight > 0))
+    used = pick_rows(values, usable, CHOICE_ROWS, auto.base.seed)
+    part = values if used.size == len(values) else values[used]
+    lists = _search(Comparable(part, np.flatnonzero(np.isin(used, task.rows.bad))), auto, on_progress)
+    on_progress("choose", 0.0)
+    space = make_space(part, np.searchsorted(used, usable), auto.base.seed)
+    labelled = hold_out(
+        part[np.searchsorted(used, usable)],
+        np.searchsorted(used, usable),
+        label[usable],
+        task.weight[usable],
+        task.labels.num_classes,
+        lists.usual_distance() if lists is not None else 0.0,
+        None if task.groups is None else task.groups[usable],
+    )
+    chosen = choose(lists, space, labelled, auto)
+    if used.size < len(values):
+        lists = _search_again(task.rows, chosen, auto, on_progress)
+    return _assemble(task, auto, chosen, _make_parts(task, auto, chosen, lists, space, labelled), on_progress)
+
+
+def pick_rows(
+    values: NDArray[np.float32], always: NDArray[np.int64], most: int, seed: int
+) -> NDArray[np.int64]:
+    """Ascending numbers of at most `most` rows, `always` among them; by content, so that their order does not count."""
+    if len(values) <= most:
+        return np.arange(len(values))
+    mixed = (hash_rows(values) ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(31)
+    mixed[always] = 0
+    return np.sort(np.argsort(mixed, kind="stable")[: max(most, always.size)])
+
+
+def make_space(values: NDArray[np.float32], labelled: NDArray[np.int64], seed: int) -> Space:
+    """Centre and scale of the rows with a direction, and the sample that a head on a graph is fitted to."""
+    alive = values.any(axis=1)
+    count = max(int(alive.sum()), 1)
+    centre = values.sum(axis=0, dtype=np.float64) / count
+    squares = sum(
+        float(np.einsum("nd,nd->", block, block, dtype=np.float64))
+        for block in (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
+    )
+    variance = squares / count - float(centre @ centre)
+    scale = float(np.sqrt(variance)) if variance > 1e-12 else 1.0
+    return Space(rows=values, centre=centre, scale=scale, sample=pick_rows(values, labelled, HEAD_ROWS, seed))
+
+
+def _search(rows: Comparable, auto: Auto, on_progress: Progress) -> Lists | None:
+    if not {"graph", "graph_linear"} & set(auto.kinds):
+        return None
+    return search_lists(rows, auto.base, auto.n_neighbors or max(NEIGHBORS), on_progress)
+
+
+def _search_again(rows: Comparable, chosen: Chosen, auto: Auto, on_progress: Progress) -> Lists | None:
+    """The lists of all rows, as long as the chosen graphs need them."""
+    most = [member.n_neighbors or 0 for member in chosen.choice.members if member.kind == "graph"]
+    return search_lists(rows, auto.base, max(most), on_progress) if most else None
+
+
+def _make_parts(
+    task: Task, auto: Auto, chosen: Chosen, lists: Lists | None, space: Space, labelled: Labelled
+) -> tuple[Part, ...]:
+    parts = []
+    for member in chosen.choice.members:
+        if member.kind == "graph":
+            assert lists is not None
+            parts.append(Part(member=member, propagation=_spread(task, auto, member, lists)))
+        elif member.kind == "graph_linear":
+            parts.append(Part(member=member, head=chosen.graph_head))
+        else:
+            parts.append(Part(member=member, head=fit_head(member, space, labelled, auto)))
+    return tuple(parts)
+
+
+def _spread(task: Task, auto: Auto, member: Member, lists: Lists) -> Propagation:
+    """The propagation of one graph, solved to the end, as fewlabels.graph.propagate would."""
+    settings = settings_of(member, auto)
+    graph = replace(lists.graph(settings), rows_digest=digest_rows(task.rows.values), settings=settings)
+    system = PropagationSystem(graph, settings)
+    found, _ = system.spread_by(system.solve, task.labels)
+    warn_of_unsolved(found.solution, settings)
+    return found
+
+
+def _assemble(
+    task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], on_progress: Progress
+) -> Answer:
+    """Average of the parts, prior, pseudo-labels, and the warnings that `propagate` gives."""
+    on_progress("pseudo_labels", 0.0)
+    values, choice, num_classes = task.rows.values, chosen.choice, task.labels.num_classes
+    distribution = np.empty((len(values), num_classes), np.float64 if len(values) <= BLOCK else np.float32)
+    reached = np.empty(len(values), bool)
+    ones, shares = np.ones(num_classes), [part.member.share for part in parts]
+    for start in range(0, len(values), BLOCK):
+        block = slice(start, start + BLOCK)
+        found = [part.logs(values, block) for part in parts]
+        distribution[block], reached[block] = mix(found, shares, choice.temperature, ones)
+    scale = ones
+    distribution[~reached] = 0
+    labelled = task.labels.label != UNLABELED
+    answer = Answer(
+        pseudo_labels=pseudo_labels(distribution, task.labels.label, auto.base.rules),
+        choice=choice,
+        parts=parts,
+        class_scale=scale,
+        settings=auto.base,
+        labeled=labelled,
+        measured=chosen.measured,
+        class_names=task.class_names,
+    )
+    _warn(task, auto, answer)
+    return answer
+
+
+def _warn(task: Task, auto: Auto, answer: Answer) -> None:
+    propagation = answer.propagation
+    if propagation is not None:
+        graph = propagation.graph
+        warn_of_rounding(task.descriptors, graph.node, auto.base)
+        warn_of_contradictions(task.labels.label, graph.node)
+        warn_of_unreached(answer.pseudo_labels, graph.component[graph.node])
+    elif not answer.pseudo_labels.reached.all():
+        missed = int((~answer.pseudo_labels.reached).sum())
+        what = f"FL-G1 {missed} rows have no direction: no head answers them, and they have no label ({UNLABELED})"
+        warn(UnreachedWarning(what))
+
+
+_ = match_prior

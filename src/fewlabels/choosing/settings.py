@@ -1,0 +1,74 @@
+"""What is asked for: which settings are given, and which the labels choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+from ..errors import ConfigError
+from ..graph.settings import GraphSettings, Refinement
+
+Kind = Literal["graph", "neighbors", "mean", "linear", "gaussian", "graph_linear"]
+LabelsAre = Literal["balanced", "random"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+NEIGHBORS = (5, 10, 20, 50)
+ALPHAS = (0.5, 0.9, 0.99)
+PENALTIES = (30.0, 3.0)  # of the linear head, each as C times the number of labelled rows; rows have total variance 1
+CHOICE_ROWS = 200_000  # above, everyone chooses on the same sample of so many
+HEAD_ROWS = 20_000  # rows that a head on top of a graph is fitted to, at most
+FIXED = ((5, 0.99), (10, 0.9), (20, 0.9))  # with fewer labels: neighbours and alpha of the graphs that are averaged
+LEAST_PER_CLASS = 3.0  # labels per class on the mean; below, the choice is fixed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auto:
+    """Settings that the labels choose, but for those given here.
+
+    n_neighbors, alpha: of the graph; None: chosen. refinement: of the graph, as in GraphSettings; None: chosen. With
+        any of these three given, the answer is a graph, unless `answer` says another.
+    answer: "graph", "neighbors" (the nearest labelled row), "mean" (the nearest class mean), "linear" (logistic
+        regression on the labelled rows), "gaussian" (Gaussians with one shrunk covariance), "graph_linear" (logistic
+        regression on all rows, weighted by the graph's certainty); None: chosen, and where several are close, their
+        average.
+    labels_are: "balanced" where the classes are about equally large in the data, "random" where the labelled rows were
+        drawn like the data, None where nobody knows; then no class prior is used.
+    most_members: answers that are averaged at most; 1 chooses the best one alone.
+    base: everything else of the graph: gamma, metric, tol, recall, precision, seed, bad rows. Its n_neighbors, alpha and
+        refinement do not count.
+
+    Raises ConfigError (C90) for anything else, and for mode "released", whose settings are given.
+    """
+
+    n_neighbors: int | None = None
+    alpha: float | None = None
+    refinement: Refinement | None = None
+    answer: Kind | None = None
+    labels_are: LabelsAre | None = None
+    most_members: int = 4
+    base: GraphSettings = field(default_factory=GraphSettings)
+
+    def __post_init__(self) -> None:
+        if self.answer is not None and self.answer not in KINDS:
+            raise ConfigError("C90", f"answer is {self.answer!r}, expected None or one of {', '.join(KINDS)}")
+        if self.labels_are is not None and self.labels_are not in get_args(LabelsAre):
+            raise ConfigError("C90", f"labels_are is {self.labels_are!r}, expected None, 'balanced' or 'random'")
+        whole = isinstance(self.most_members, int) and not isinstance(self.most_members, bool)
+        if not whole or self.most_members < 1:
+            raise ConfigError("C90", f"most_members is {self.most_members!r}, expected a whole number from 1 up")
+        if self.base.mode == "released":
+            raise ConfigError("C90", "mode 'released' has all its settings given", do="hand in GraphSettings instead")
+        self.graph_settings(self.n_neighbors or 1, self.alpha or 0.5)  # raises for values out of range
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The answers that are compared."""
+        if self.answer is not None:
+            return (self.answer,)
+        given = (self.n_neighbors, self.alpha, self.refinement)
+        return KINDS if given == (None, None, None) else ("graph",)
+
+    def graph_settings(self, n_neighbors: int, alpha: float) -> GraphSettings:
+        """The settings of one graph: as `base` says, with this number of neighbours and this alpha."""
+        refinement = self.refinement or Refinement()
+        return replace(self.base, n_neighbors=n_neighbors, alpha=alpha, refinement=refinement)
