@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "data": SHARED | {"numpy", "PIL", "pyarrow", "errno"},
     "data/benchmarks/datasets": SHARED | {"numpy", "PIL", "storage"},
     "data/benchmarks/hub": SHARED | {"datasets"},
-    "data/images/decode": {"data", "numpy", "PIL", "pillow_heif", "pi_heif"},
+    "data/images/decode": {"data", "errors", "numpy", "PIL", "pillow_heif", "pi_heif"},
     "data/images/decode_worker": {"data"},  # neither NumPy nor pyarrow: it is started for every folder of images
     "data/images/decoders": SHARED | {"numpy", "subprocess", "queue"},
     "data/benchmarks/digits": SHARED | {"numpy", "PIL", "sklearn", "data"},

@@ -82,7 +82,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _NEEDS_SKLEARN and find_spec("sklearn") is None:
-        raise ModuleNotFoundError(f"{name} needs scikit-learn: pip install 'fewlabels[sklearn]'", name="sklearn")
+        from .errors import install_command
+
+        raise ModuleNotFoundError(f"{name} needs scikit-learn: {install_command('sklearn')}", name="sklearn")
     return getattr(import_module(_HOME[name], __name__), name)
 
 

@@ -28,6 +28,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
+from shlex import quote
 
 SHOWN_ROWS = 5
 SHOWN_CHARACTERS = 200  # of one value; a message has several
@@ -150,11 +152,45 @@ class CollapseWarning(FewlabelsWarning):
     """A guard of the training saw what healthy runs do not show."""
 
 
-def demand_packages(purpose: str, *names: str) -> None:
-    """Raise ConfigError (C23) where packages are missing. purpose: such as "training needs"; nothing is imported."""
+def demand_packages(purpose: str, *names: str, extra: str = "train") -> None:
+    """Raise ConfigError (C23) where packages are missing. purpose: such as "training needs"; nothing is imported.
+
+    extra: of pyproject.toml, which brings them.
+    """
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        raise ConfigError("C23", f"{purpose} {', '.join(missing)}", do="pip install 'fewlabels[train]'")
+        raise ConfigError("C23", f"{purpose} {', '.join(missing)}", do=install_command(extra))
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra of this very fewlabels, from the clone or file that it was installed from.
+
+    A clone's constraints.txt names versions that fit one another, such as those of torch and torchvision.
+    """
+    clone = Path(__file__).resolve().parents[2]
+    editable = "-e " if (clone / "pyproject.toml").is_file() else ""
+    place = clone if editable else _installed_from()
+    if place is None:
+        return f"pip install 'fewlabels[{extra}]'"
+    pins = place / "constraints.txt"
+    constraints = f"-c {quote(str(pins))} " if pins.is_file() else ""
+    return f"pip install {constraints}{editable}{quote(f'{place}[{extra}]')}"
+
+
+def _installed_from() -> Path | None:
+    """The folder or wheel that pip installed this package from (PEP 610), where it was none of an index."""
+    import json  # here, as these take longer to import than all the rest
+    from importlib import metadata
+    from urllib.parse import urlparse
+    from urllib.request import url2pathname
+
+    try:
+        origin = json.loads(metadata.distribution(__package__).read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+    url = urlparse(str(origin.get("url", "")))
+    place = Path(url2pathname(url.path))
+    return place if url.scheme == "file" and place.exists() else None
 
 
 def warn(warning: FewlabelsWarning) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ConfigError
+from ..errors import ConfigError, install_command
 from .app import app, hush, print_json
 from .options import Force, Json, Quiet
 
@@ -68,5 +68,5 @@ def need_review_packages() -> None:
         import uvicorn
     except ImportError as error:
         what = f"the packages of the review page are missing ({error.name})"
-        raise ConfigError("C81", what, do="install them with: pip install 'fewlabels[review]'") from error
+        raise ConfigError("C81", what, do=install_command("review")) from error
     del fastapi, uvicorn

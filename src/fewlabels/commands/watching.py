@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ..conventions import UNLABELED
-from ..errors import CollapseWarning, ConfigError, FewlabelsError, NumericsError, warn
+from ..errors import CollapseWarning, ConfigError, FewlabelsError, NumericsError, install_command, warn
 from ..runs import RunWriter
 from ..training.callbacks import Callbacks, EpochReport, Request
 from ..training.checkpoint import Checkpoints, Snapshot
@@ -84,7 +84,7 @@ class Log:
 def demand_tensorboard() -> None:
     """Raises ConfigError (C66) where it is not installed."""
     if find_spec("tensorboard") is None:
-        raise ConfigError("C66", "TensorBoard is not installed", do="pip install 'fewlabels[tensorboard]'")
+        raise ConfigError("C66", "TensorBoard is not installed", do=install_command("tensorboard"))
 
 
 class Board:

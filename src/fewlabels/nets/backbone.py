@@ -20,7 +20,8 @@ from .contract import (
     run_on_two_images,
 )
 from .networks import Network, Pixels
-from .settings import ImageInput, NetworkSettings
+from .settings import ImageInput, NetworkSettings, Preprocessing
+from .timm_models import create_timm, load_timm, own_preprocessing
 
 
 def bring_network(module: nn.Module, settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
@@ -29,9 +30,12 @@ def bring_network(module: nn.Module, settings: NetworkSettings, image_input: Ima
     module: takes float32 images (b, c, size, size), mean taken out and divided by std. Either its class has a method
     `features`, images -> descriptors (b, d) or feature maps (b, d, h, w), and linear heads are added; or calling it
     gives contract.CONTRACT, of two dimensions each, and it has heads of its own.
+    preprocessing: an attribute of that name (Preprocessing) declares mean, std and size that take the place of the
+    data's.
     Raises ConfigError (C53): what came, and what was expected.
     """
     require_module(module)
+    image_input = _declared_input(module, image_input)
     pixels = Pixels(image_input, torch.contiguous_format)  # so that `view` works in the module
     network: nn.Module
     if has_features(module):
@@ -47,20 +51,35 @@ def build_module_network(settings: NetworkSettings, image_input: ImageInput, num
 
     Importing it runs its code. Raises ConfigError: C52 where there is no such function, or it fails or gives no module.
     """
-    path, _, name = settings.detail.partition(":")
-    try:
-        function = getattr(import_module(path), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            "C52", f"network {settings.name!r}: {error}", do="the module must be on Python's path (PYTHONPATH)"
-        ) from error
-    except Exception as error:
-        what = f"network {settings.name!r}: importing {path} raised {type(error).__name__}: {shown(error)}"
-        raise ConfigError("C52", what, do=f"`python -c 'import {path}'` shows where") from error
+    function = import_function(settings.name)
     module = _call_function(function, settings, image_input, num_classes)
     if not isinstance(module, nn.Module):
         raise ConfigError("C52", f"network {settings.name!r} gave {describe(module)}, expected a torch.nn.Module")
     return bring_network(module, settings, image_input, num_classes)
+
+
+def import_function(name: str) -> object:
+    """What "module:IMPORT.PATH:FUNCTION" names. Raises ConfigError (C52) where it is not to be had."""
+    path, _, function = name.partition(":")[2].partition(":")
+    try:
+        return getattr(import_module(path), function)
+    except (ImportError, AttributeError) as error:
+        do = "the module must be on Python's path (PYTHONPATH)"
+        raise ConfigError("C52", f"network {name!r}: {error}", do=do) from error
+    except Exception as error:
+        what = f"network {name!r}: importing {path} raised {type(error).__name__}: {shown(error)}"
+        raise ConfigError("C52", what, do=f"`python -c 'import {path}'` shows where") from error
+
+
+def _declared_input(module: nn.Module, image_input: ImageInput) -> ImageInput:
+    """Images with the mean and std that the module declares, if it does. Raises ConfigError (C53) for another size."""
+    declared = getattr(module, "preprocessing", None)
+    if not isinstance(declared, Preprocessing):
+        return image_input
+    if declared.size != image_input.size:
+        what = f"the module declares images of {declared.size} x {declared.size} pixels, these have {image_input.size}"
+        raise ConfigError("C53", what, do=f"read them at its size: --image-size {declared.size}")
+    return declared.normalise(image_input)
 
 
 def _call_function(function: object, settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> object:
@@ -85,29 +104,15 @@ def _call_function(function: object, settings: NetworkSettings, image_input: Ima
 def build_timm_network(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> nn.Module:
     """Build "timm:MODEL": a backbone of the timm library, pooled, with linear heads instead of its classifier.
 
-    Raises ConfigError: C52 where timm is missing or does not have such a model.
+    Pretrained weights get the pixels as they were trained with them: the model's mean and std, not the data's.
+    Raises ConfigError: C52 where timm is missing or does not have such a model, C112 where its weights are not to be
+    had.
     """
-    try:
-        import timm
-    except Exception as error:  # timm needs torchvision, which fails in many ways beside another torch
-        raise ConfigError(
-            "C52",
-            f"network {settings.name!r} needs timm, which cannot be imported: {error}",
-            do="pip install 'fewlabels[timm]', with a torchvision made for the torch that is installed",
-        ) from error
-    try:
-        trunk = timm.create_model(
-            settings.detail,
-            pretrained=bool(settings.option("pretrained")),
-            in_chans=image_input.channels,
-            num_classes=0,
-        )
-    except Exception as error:
-        raise ConfigError(
-            "C52",
-            f"timm cannot make {settings.detail!r}: {error}",
-            do="see timm.list_models(); pretrained weights are downloaded",
-        ) from error
+    if not settings.option("pretrained"):
+        trunk = create_timm(settings.detail, channels=image_input.channels)
+    else:
+        trunk = load_timm(settings.detail, size=image_input.size, channels=image_input.channels)
+        image_input = own_preprocessing(trunk).normalise(image_input)
     network = _add_heads(Pixels(image_input), trunk, settings, image_input, num_classes)
     check_network(network, image_input, num_classes, settings)
     return network

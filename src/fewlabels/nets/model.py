@@ -127,7 +127,9 @@ def _build(stored: StoredModel) -> torch.nn.Module:
 
     from .builders import build_network
 
-    settings = replace(stored.network, pretrained=None)
+    settings = stored.network
+    if settings.pretrains:
+        settings = replace(settings, pretrained=False)
     arguments = settings, stored.image_input, len(stored.class_names)
     where = stored.folder / stored.file
     with torch.random.fork_rng(devices=[]):

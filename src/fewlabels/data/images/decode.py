@@ -264,7 +264,9 @@ def _load_heif() -> None:
     packages = ("pillow_heif", "pi_heif")  # the second is the same without an encoder: docs/reliability.md
     found = next((name for name in packages if find_spec(name) is not None), None)
     if found is None:
-        raise BadImage("a HEIC image; to read it, pip install 'fewlabels[heic]', or save it as JPEG")
+        from ...errors import install_command  # few photos need it, and it takes time to import
+
+        raise BadImage(f"a HEIC image; to read it, {install_command('heic')}, or save it as JPEG")
     heif = import_module(found)
     heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 

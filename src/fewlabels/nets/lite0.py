@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import ConfigError, demand_packages
+from .networks import Network, Pixels
+from .settings import ImageInput, NetworkSettings, Preprocessing
 
 # number of blocks, kernel size, stride of the first block, expansion, channels out
 STAGES = (
@@ -36,6 +38,11 @@ FILE = "models/efficientnet-lite0-57934424.pth"
 FILE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # of release 0.1.0
 
 
+# size: points of accuracy for CPU seconds (docs/log.md); mean and std as in TensorFlow's training, (x - 127) / 128.
+LITE0 = Preprocessing(size=160, mean=(127.0,) * 3, std=(128.0,) * 3)
+LITE0_LEAST = 32  # pixels along a side, so that one is left to average
+
+
 class Convolution(nn.Conv2d):
     """A convolution with a bias, padded as TensorFlow does ("same"), then ReLU6 unless `linear`.
 
@@ -43,10 +50,19 @@ class Convolution(nn.Conv2d):
     to the left; torch's own padding is symmetric.
     """
 
-    def __init__(self, num_in: int, num_out: int, kernel_size: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self,
+        num_in: int,
+        num_out: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        groups: int = 1,
+        linear: bool = False,
+    ) -> None:
         padding = kernel_size // 2 if stride == 1 else 0
         super().__init__(num_in, num_out, kernel_size, stride, padding, groups=groups)
-        self.linear = False
+        self.linear = linear
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         if self.stride[0] > 1:
@@ -69,11 +85,11 @@ class Block(nn.Module):
     def __init__(self, num_in: int, num_out: int, kernel_size: int, stride: int, expansion: int) -> None:
         super().__init__()
         wide = num_in * expansion
-        expand = [Convolution(num_in, wide, 1)] if expansion > 1 else []
         self.layers = nn.Sequential(
-            *expand, Convolution(wide, wide, kernel_size, stride, groups=wide), Convolution(wide, num_out, 1)
+            *([Convolution(num_in, wide, 1)] if expansion > 1 else []),
+            Convolution(wide, wide, kernel_size, stride, groups=wide),
+            Convolution(wide, num_out, 1, linear=True),
         )
-        self.layers[-1].linear = True
         self.is_residual = stride == 1 and num_in == num_out
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -96,19 +112,39 @@ def load_lite0(channels: int = 3) -> nn.Sequential:
     """EfficientNet-Lite0 with its ImageNet weights from the installed package; equal to the original within 1e-5.
 
     channels: 1 takes grey images, as if their one channel stood there three times.
-    Raises ConfigError: C23 where the package is missing, C112 where its file is another than the one known here.
+    Raises ConfigError: C19 for another number than 1 and 3, C23 where the package is missing, C112 where its file is
+    not the one known here.
     """
+    if channels not in (1, 3):
+        raise ConfigError("C19", f"images of {channels} channels: efficientnet-lite0 takes 3, or grey ones")
     network = lite0()
     network.load_state_dict(_fold(_read_weights(), network))
     if channels == 1:
-        stem = network[0]
-        stem.weight = nn.Parameter(stem.weight.detach().sum(dim=1, keepdim=True))
-        stem.in_channels = 1
+        grey = lite0(channels)
+        weights = network.state_dict()
+        weights["0.weight"] = weights["0.weight"].sum(dim=1, keepdim=True)
+        grey.load_state_dict(weights)
+        return grey
     return network
 
 
+def build_lite0(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> Network:
+    """EfficientNet-Lite0 with linear heads, from its ImageNet weights unless pretrained is False; d = 1280.
+
+    With these weights the pixels are normalised as they were trained, not by the data's mean and std.
+    """
+    image_input.require_size(LITE0_LEAST, settings.name)
+    if settings.option("pretrained"):
+        trunk = load_lite0(image_input.channels)
+        image_input = LITE0.normalise(image_input)
+    else:
+        trunk = lite0(image_input.channels)
+    heads = [nn.Linear(WIDTH, num_classes) for _ in range(settings.heads)]
+    return Network(Pixels(image_input), trunk, heads, settings.unit_descriptor)
+
+
 def _read_weights() -> dict[str, torch.Tensor]:
-    """The tensors of the installed file. Nothing of the package is run, and nothing is read before its hash is right."""
+    """The tensors of the installed file. No code of the package is run; nothing is read before its hash is right."""
     demand_packages("this backbone needs", PACKAGE)
     spec = find_spec(PACKAGE)
     places = spec.submodule_search_locations if spec is not None else None
