@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from .contract import Output
-from .efficientnet import lite0
-from .pretrained import DEFAULT, Backbone, Preprocessing, Trunk, load_backbone
-from .settings import ImageInput, NetworkSettings
+from .lite0 import lite0
+from .pretrained import DEFAULT, Backbone, Trunk, load_backbone
+from .settings import ImageInput, NetworkSettings, Preprocessing
 
 LOGIT_SCALE = 16.0  # of unit descriptors, as in cosine classifiers: without it the softmax of a few steps stays flat
 LEAST_SCALE = 1e-6

@@ -21,7 +21,8 @@ OPTIONS: dict[str, dict[str, float]] = {
     "module": {},
     "frozen": {"width": 256, "dropout": 0.0, "mirror": False},
 }
-NAMED = ("small", "cnn13", "resnet18", "efficientnet-lite0")  # networks whose whole name is their kindALIASES = {"lite0": "efficientnet-lite0"}
+NAMED = ("small", "cnn13", "resnet18", "efficientnet-lite0")  # networks whose whole name is their kind
+ALIASES = {"lite0": "efficientnet-lite0"}
 
 
 @dataclass(frozen=True)
