@@ -30,6 +30,13 @@ def train(
         Path | None,
         typer.Option(help="Labelled images (class folders, or Parquet) that only the test error is measured on."),
     ] = None,
+    test_labels: Annotated[
+        Path | None,
+        typer.Option(help="Label file of photos of DATA that the error is measured by; none of it is trained on."),
+    ] = None,
+    holdout: Annotated[
+        float | None, typer.Option(help="Share of each class's labels that the error is measured by, such as 0.2.")
+    ] = None,
     continue_from: Annotated[
         Path | None,
         typer.Option(help="Finished run whose network this one starts from, such as with reviewed labels."),
@@ -118,6 +125,8 @@ def train(
             data,
             given,
             test=test,
+            test_labels=_read_labels(test_labels, reading),
+            holdout=holdout,
             image_size=image_size,
             on_bad_image=on_bad_image,
             ignore_unknown_ids=ignore_unknown_ids,

@@ -33,6 +33,8 @@ def train(
     labels: PathLike | Mapping[str, str | None] | None = None,
     out: PathLike | None = None,
     test: PathLike | None = None,
+    test_labels: PathLike | Mapping[str, str | None] | None = None,
+    holdout: float | None = None,
     continue_from: PathLike | Run | None = None,
     image_size: int | None = None,
     epochs: int | None = None,
@@ -79,7 +81,9 @@ def train(
     labels: a file with the columns id and label, or a mapping from id to class name; None: the names of the sub-folders
         (unlabeled/ for none), or the label column.
     out: run folder to make; None: the next free runs/NAME, named like the data.
-    test: labelled images, in class folders or Parquet, that only the test error is measured on.
+    test: labelled images, in class folders or Parquet, that only the test error is measured on. test_labels: labels, as
+        in `labels`, of images of `data` that the error is measured by and nothing is trained on. holdout: share of each
+        class's given labels to do that with.
     continue_from: finished run whose network this one starts from, such as with reviewed labels.
     image_size: pixels along a side; None: as the images are, or 64 if they differ.
     epochs: of the last phase; None: by size. scale: share of the schedule of every phase, such as 0.1 for a try.
@@ -124,6 +128,8 @@ def train(
         data=Path(data),
         labels=given,
         test=_to_path(test),
+        test_labels=_read_given(test_labels, reading),
+        holdout=holdout,
         image_size=image_size,
         on_bad_image=on_bad_image,
         ignore_unknown_ids=ignore_unknown_ids,

@@ -10,15 +10,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import NumericsError
+from ..describing.cache import DescriptorCache
+from ..describing.network import Describer
+from ..describing.photos import digest_square
+from ..describing.settings import DescribeSettings
 from ..nets.frozen import FrozenNetwork, Head
 from ..nets.pretrained import Backbone
 from ..nets.settings import NetworkSettings
+from ..storage.cache_folder import cache_folder
 from ..training.execution import Execution
 from ..training.interrupt import Stopped, StopRequested
 from .progress import Pace, Progress
 
-GPU_BATCH = 256  # photos
 OnStep = Callable[[int], None]  # called as on_step(photos)
 
 
@@ -42,35 +45,43 @@ class FollowPhotos:
         self._bar.close()
 
 
-@torch.no_grad()
 def describe_pixels(
     backbone: Backbone, pixels: np.ndarray, execution: Execution, *, mirror: bool, on_step: OnStep
 ) -> torch.Tensor:
     """Describe photos by the trunk: (n, views, d) float32 on the execution's device, the mirror image's second.
 
-    pixels: (n, size, size, 3) uint8. Batches have one shape, the last one filled up, so that a photo's numbers depend on
-    no other photo. With several processes each computes its share; all get the whole. on_step may raise to stop.
-    Raises NumericsError (P22), with the rows, where some are not finite.
+    pixels: (n, size, size, 3) uint8. A photo's numbers depend on no other photo, and are kept in the cache of
+    `fewlabels describe`: a run that is taken up again computes them once. With several processes each computes its
+    share; all get the whole. on_step may raise to stop.
+    Raises NumericsError (P30) where some are not finite.
     """
-    trunk = backbone.trunk.to(execution.device).eval()
-    batch = GPU_BATCH if execution.device.type == "cuda" else backbone.batch_size
-    starts = range(0, len(pixels), batch)
-    parts = []
-    for at in execution.group.span(len(starts)):
-        held = pixels[starts[at] : starts[at] + batch]
-        full = np.zeros((batch, *pixels.shape[1:]), np.uint8)
-        full[: len(held)] = held
-        images = torch.from_numpy(full).to(execution.device).permute(0, 3, 1, 2)
-        views = [trunk(images), *([trunk(images.flip(3))] if mirror else [])]
-        parts.append(torch.stack(views, dim=1)[: len(held)].float())
-        on_step(len(held))
-    mine = torch.cat(parts) if parts else torch.empty(0, 2 if mirror else 1, backbone.width, device=execution.device)
-    rows = execution.group.gather(mine.flatten(1)).unflatten(1, mine.shape[1:])
-    bad = (~torch.isfinite(rows).flatten(1).all(dim=1)).nonzero()[:, 0].tolist()
-    if bad:
-        what = f"{backbone.name} describes {len(bad)} of {len(rows)} photos by NaN or infinity"
-        raise NumericsError("P22", what, rows=bad, do="look at these photos")
-    return rows
+    describer = Describer(backbone, DescribeSettings(device=str(execution.device)))
+    cache = DescriptorCache(cache_folder(), describer.facts(), describer.width)
+    num_views = 2 if mirror else 1
+    parts = [np.empty((0, num_views, backbone.width), np.float32)]
+    starts = range(0, len(pixels), describer.batch)
+    try:
+        for at in execution.group.span(len(starts)):
+            held = pixels[starts[at] : starts[at] + describer.batch]
+            views = [_describe(describer, cache, view) for view in (held, held[:, :, ::-1])[:num_views]]
+            parts.append(np.stack(views, axis=1))
+            on_step(len(held))
+    finally:
+        cache.close()
+    rows = torch.from_numpy(np.concatenate(parts)).to(execution.device)
+    return execution.group.gather(rows.flatten(1)).unflatten(1, rows.shape[1:])
+
+
+def _describe(describer: Describer, cache: DescriptorCache, pixels: np.ndarray) -> np.ndarray:
+    """(k, d) float32 for k photos, those that the cache has not computed in one batch."""
+    squares = [np.ascontiguousarray(square) for square in pixels]
+    digests = [digest_square(square) for square in squares]
+    found = [cache.get(digest) for digest in digests]
+    new = [at for at, row in enumerate(found) if row is None]
+    for at, row in zip(new, describer([squares[at] for at in new]), strict=True):
+        cache.put(digests[at], row)
+        found[at] = row
+    return np.stack([row for row in found if row is not None])
 
 
 def join_network(backbone: Backbone, head: nn.Module, settings: NetworkSettings) -> FrozenNetwork:

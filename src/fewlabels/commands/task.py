@@ -26,6 +26,7 @@ class Task:
 
     pixels: (n, h, w, c) uint8. labels: (n,) int64, -1 where unlabelled. ids: n texts. class_names: c texts.
     test_pixels, test_truth: images and labels that only the error is measured on; None if there are none.
+    test_rows: (t,) int64, rows that are such images, instead of test_pixels.
     truth: (n,) int64, -1 where unknown: to measure pseudo-labels by, never trained on; None if unknown throughout.
     title: one line that names the task in the report. rejected: (id, reason) of inputs left out.
     notes: odd input that was used, or left out as was asked.
@@ -44,6 +45,7 @@ class Task:
     _: KW_ONLY
     test_pixels: np.ndarray | None = None
     test_truth: np.ndarray | None = None
+    test_rows: np.ndarray | None = None
     truth: np.ndarray | None = None
     rejected: Sequence[tuple[str, str]] = ()
     mean: Sequence[float] | None = None
@@ -78,7 +80,7 @@ class Task:
     def fingerprint(self) -> dict[str, Any]:
         """Hashes of all that is in it: what must be the same for a run to be taken up again."""
         arrays = {"pixels": self.pixels, "labels": self.labels, "truth": self.truth}
-        arrays |= {"test_pixels": self.test_pixels, "test_truth": self.test_truth}
+        arrays |= {"test_pixels": self.test_pixels, "test_truth": self.test_truth, "test_rows": self.test_rows}
         texts = {"ids": self.ids, "class_names": self.class_names}
         hashes = {name: None if array is None else _hash(np.ascontiguousarray(array)) for name, array in arrays.items()}
         if self.backbone is not None:

@@ -21,7 +21,7 @@ from ..data.images.read import Images, read_images
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
 from ..data.notes import Note
-from ..errors import SHOWN_ROWS, ImageError, InputWarning, LabelError, listed, shown
+from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, listed, shown
 from ..nets.frozen import frozen_settings
 from ..nets.model import read_model
 from ..nets.pretrained import load_backbone
@@ -31,6 +31,7 @@ from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from ..storage.folders import demand_writable
 from ..training.epoch import count_steps
 from ..training.settings import TrainSettings
+from .holdout import hold_out_share, test_on_file
 from .progress import track_progress
 from .resuming import (
     continue_backbone,
@@ -50,7 +51,8 @@ class ImageSource:
     """What to read, and how.
 
     labels: joined to the images by id; None takes sub-folder names, or the label column.
-    test: labelled images that only the test error is measured on.
+    test: labelled images that only the test error is measured on. test_labels: of images of `data`, to measure by alone.
+    holdout: share of the given labels to measure by alone.
     continue_from: finished run whose network the new one starts from.
     accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
     max_pixels: of an image; larger ones are not read.
@@ -61,6 +63,8 @@ class ImageSource:
     labels: LabelFile | None = None
     _: KW_ONLY
     test: Path | None = None
+    test_labels: LabelFile | None = None
+    holdout: float | None = None
     image_size: int | None = None
     on_bad_image: str = "skip"
     ignore_unknown_ids: bool = False
@@ -90,6 +94,8 @@ class ImageSource:
         return {
             **self.facts(),
             **{name: None if place is None else os.path.abspath(place) for name, place in places.items()},
+            **({"test_labels": self.test_labels.address()} if self.test_labels is not None else {}),
+            **({"holdout": self.holdout} if self.holdout is not None else {}),
             "on_bad_image": self.on_bad_image,
             "ignore_unknown_ids": self.ignore_unknown_ids,
         }
@@ -115,6 +121,7 @@ def run_images(
     """Read, train, propagate, write the run folder. Returns the results."""
     how = how or RunOptions()
     quiet = how.quiet
+    _demand_one_test(source)
     image_settings(1, 1, 8, options)  # what is out of range is told before minutes of reading
     asked = {"options": asdict(options) | {"source": source.asked()}, "speed": how.speed}
     if how.resume and (done := read_finished(Path(folder), asked)) is not None:
@@ -153,6 +160,7 @@ def run_images(
     )
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
+    task = _hold_out(task, source, options.seed)
     settings = _make_settings(task, options)
     if start is not None:
         task, settings = continue_from(task, settings, start)
@@ -263,6 +271,26 @@ def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
         test_truth=truth[known],
         notes=[*task.notes, *images.notes],
     )
+
+
+def _hold_out(task: Task, source: ImageSource, seed: int) -> Task:
+    """The task with the labels that are only measured by, where some are asked for."""
+    if source.holdout is not None:
+        return hold_out_share(task, source.holdout, seed)
+    if source.test_labels is None:
+        return task
+    return test_on_file(task, source.test_labels, ignore_unknown_ids=source.ignore_unknown_ids)
+
+
+def _demand_one_test(source: ImageSource) -> None:
+    """Raise ConfigError (C115) where the test labels are to come from several places."""
+    asked = [
+        name
+        for name, given in (("test", source.test), ("test-labels", source.test_labels), ("holdout", source.holdout))
+        if given is not None
+    ]
+    if len(asked) > 1:
+        raise ConfigError("C115", f"{' and '.join(f'--{name}' for name in asked)}, expected one of them", do="choose one")
 
 
 def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:

@@ -19,6 +19,8 @@ from ..errors import ConfigError, NumericsError
 from ..graph import Propagation, propagate
 from ..graph.label_matrix import check_labels
 from ..insights.compute import compute_insights
+from ..insights.measured import Tested, add_held_out, add_tested
+from ..insights.schema import Insights
 from ..nets import build_network
 from ..nets.frozen import Head
 from ..nets.model import load_weights
@@ -26,6 +28,7 @@ from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, is_begun, is_finished, read_first_events, read_run
+from ..training.callbacks import Request
 from ..training.checkpoint import Checkpoints, Snapshot
 from ..training.distributed import demand_same_in_all, join_processes
 from ..training.evaluate import demand_finite_descriptors, evaluate
@@ -34,6 +37,7 @@ from ..training.interrupt import Stopped, StopRequested, write_to_stderr
 from ..training.loop import Trained, train
 from ..training.settings import TrainSettings
 from ..training.targets import PartialLabels
+from .cross_validation import CrossValidated, cross_validate
 from .frozen import FollowPhotos, backbone_facts, describe_pixels, join_network
 from .guards import OnCollapse
 from .memory import peak_memory_mib
@@ -111,6 +115,17 @@ def has_run(folder: Path, options: RunOptions) -> bool:
     return options.resume and is_begun(folder)
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """What a run has come to. labels: in the process that leads. checked: with a frozen trunk; tested: with a test set."""
+
+    trained: Trained
+    labels: Propagation | None
+    descriptors: np.ndarray
+    checked: CrossValidated | None
+    tested: Tested | None
+
+
 class _Run:
     """One run, from its first or next step to its sealed folder."""
 
@@ -144,10 +159,11 @@ class _Run:
             )
             try:
                 images = self._see(self.task.pixels, "describing photos", stop)
-                test = None if self.task.test_pixels is None else self._see(self.task.test_pixels, "test photos", stop)
+                test = self._see_test(images, stop)
                 self._standardise(images)
                 trained = self._train(images, test, policy, start)
                 descriptors = self._describe(trained.network, images)
+                checked = self._cross_validate(images, stop)
                 labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
             except Stopped:
                 command = self.options.go_on or command_to_go_on(self.folder, group.size)
@@ -157,7 +173,8 @@ class _Run:
             finally:
                 log.close()
         device = self.execution.device
-        results = group.run_in_leader(lambda: self._write(writer, trained, labels, descriptors, policy), device)
+        ended = _Ended(trained, labels, descriptors, checked, self._test(trained, test))
+        results = group.run_in_leader(lambda: self._write(writer, ended, policy), device)
         if group.leads:
             kept.remove_all()
         found: dict[str, Any] = json.loads(group.broadcast_text(json.dumps(results), device))
@@ -250,6 +267,13 @@ class _Run:
         finally:
             follow.close()
 
+    def _see_test(self, images: torch.Tensor, stop: StopRequested) -> torch.Tensor | None:
+        """The same of the test images; images: all rows, of which they may be some."""
+        if self.task.test_rows is not None:
+            return images[torch.from_numpy(self.task.test_rows).to(images.device)]
+        pixels = self.task.test_pixels
+        return None if pixels is None else self._see(pixels, "describing test photos", stop)
+
     def _standardise(self, images: torch.Tensor) -> None:
         """Give a head the mean and scale of its inputs; one that goes on from another run has them."""
         if isinstance(self.student, Head) and self.task.start_weights is None:
@@ -279,19 +303,20 @@ class _Run:
         return self.student if purpose == "student" else self._build_network(purpose)
 
     def _build_network(self, stream: str) -> nn.Module:
-        """What is trained, a whole network or a head, with weights drawn from the seed and the stream, or those that
-        the task starts from.
-        """
+        """What is trained, with weights drawn from the seed and the stream, or those that the task starts from."""
+        network = self._draw_network(stream)
+        if self.task.start_weights is not None:
+            load_weights(self._join(network), self.task.start_weights, where="the run that is continued")
+        return network
+
+    def _draw_network(self, stream: str) -> nn.Module:
+        """A whole network or a head, with weights drawn from the seed and the stream."""
         settings, num_classes, backbone = self.settings.network, len(self.task.class_names), self.task.backbone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(self.settings.seed, stream))
             if backbone is None:
-                network = build_network(settings, self.image_input, num_classes)
-            else:
-                network = Head(settings, backbone.width, num_classes)
-        if self.task.start_weights is not None:
-            load_weights(self._join(network), self.task.start_weights, where="the run that is continued")
-        return network
+                return build_network(settings, self.image_input, num_classes)
+            return Head(settings, backbone.width, num_classes)
 
     def _join(self, network: nn.Module) -> nn.Module:
         """The whole network around what is trained."""
@@ -313,35 +338,76 @@ class _Run:
         names, settings = self.task.class_names, self.settings.graph
         return propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
 
-    def _write(
-        self,
-        writer: RunWriter | None,
-        trained: Trained,
-        labels: Propagation | None,
-        descriptors: np.ndarray,
-        policy: CheckpointPolicy,
-    ) -> dict[str, Any]:
+    def _cross_validate(self, images: torch.Tensor, stop: StopRequested) -> CrossValidated | None:
+        """What heads that have not seen them say of the given labels; without a frozen trunk it would take too long."""
+        if self.task.backbone is None:
+            return None
+        labels = PartialLabels(self.task.labels, self.task.class_names)
+
+        def build(purpose: str) -> nn.Module:
+            network = self._draw_network("weights" if purpose == "student" else purpose)
+            network.standardise(images.mean(dim=1).cpu())  # type: ignore[operator]  # it is a head
+            return network
+
+        def request() -> Request:
+            return Request.STOP if stop.requested is not None else Request.CONTINUE
+
+        return cross_validate(build, images, labels, self.settings, self.execution, request)
+
+    def _test(self, trained: Trained, test: torch.Tensor | None) -> Tested | None:
+        """What the final network says of the test images: the teacher where there is one, as its error is lower."""
+        if test is None or self.task.test_truth is None:
+            return None
+        network = trained.network if trained.teacher is None else trained.teacher
+        with self.execution.algorithms():
+            shares = evaluate(network, test, self.execution).logits.double().softmax(dim=1).cpu().numpy()
+        return Tested(
+            label=shares.argmax(axis=1),
+            truth=self.task.test_truth,
+            probability=shares.max(axis=1),
+            num_classes=shares.shape[1],
+        )
+
+    def _write(self, writer: RunWriter | None, ended: _Ended, policy: CheckpointPolicy) -> dict[str, Any]:
         """Compute what the folder ends with, and write it. In the process that leads, which has writer and labels."""
+        labels, descriptors, task = ended.labels, ended.descriptors, self.task
         assert writer is not None
         assert labels is not None
-        task = self.task
         results = training_results(task, labels, policy.log.epochs)
-
-        def describe(row: int) -> tuple[str, bytes]:
-            return task.ids[row], thumbnail(task.pixels[row])
-
-        insights = compute_insights(labels, descriptors, task.labels, self.settings.graph, describe, truth=task.truth)
+        if ended.checked is not None:
+            results["cross_validated"] = ended.checked.facts()
+            results["cross_validated_error"] = results["cross_validated"]["error"]
+        insights = self._make_insights(ended, labels)
         results |= {"wall_seconds": policy.spent(), "peak_memory_mib": peak_memory_mib()}
         writer.pseudo_labels(make_table(labels, task.labels, task.ids, list(task.class_names)))
         writer.descriptors(descriptors)
         writer.insights(insights)
-        self._write_networks(writer, trained)
+        self._write_networks(writer, ended)
         writer.results(results)
         writer.report(report_html([self.folder]))
         writer.finish()
         return results
 
-    def _write_networks(self, writer: RunWriter, trained: Trained) -> None:
+    def _make_insights(self, ended: _Ended, labels: Propagation) -> Insights:
+        task = self.task
+
+        def describe(row: int) -> tuple[str, bytes]:
+            return task.ids[row], thumbnail(task.pixels[row])
+
+        def describe_test(at: int) -> tuple[str, bytes]:
+            if task.test_pixels is not None:
+                return f"test image {at + 1}", thumbnail(task.test_pixels[at])
+            assert task.test_rows is not None
+            return describe(int(task.test_rows[at]))
+
+        graph, truth = self.settings.graph, task.truth
+        found = compute_insights(labels, ended.descriptors, task.labels, graph, describe, truth=truth)
+        if ended.tested is not None:
+            found = add_tested(found, ended.tested, describe_test)
+        return found if ended.checked is None else add_held_out(found, ended.checked.contradictions(), describe)
+
+    def _write_networks(self, writer: RunWriter, ended: _Ended) -> None:
+        trained = ended.trained
         config: dict[str, Any] = {
             "network": asdict(self.settings.network),
             "image_input": self.image_input.facts(),
@@ -349,6 +415,8 @@ class _Run:
         }
         if self.task.backbone is not None:
             config["backbone"] = backbone_facts(self.task.backbone)
+        if ended.checked is not None:
+            config["temperature"] = ended.checked.temperature
         writer.model(_to_safetensors(self._join(trained.network)), config)
         if trained.teacher is not None:
             writer.teacher(_to_safetensors(self._join(trained.teacher)))

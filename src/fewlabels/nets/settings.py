@@ -19,7 +19,7 @@ OPTIONS: dict[str, dict[str, float]] = {
     "efficientnet-lite0": {"pretrained": True},
     "timm": {"pretrained": False},
     "module": {},
-    "frozen": {"width": 256, "dropout": 0.0, "mirror": False},
+    "frozen": {"width": 256, "dropout": 0.5, "mirror": False},
 }
 NAMED = ("small", "cnn13", "resnet18", "efficientnet-lite0")  # networks whose whole name is their kind
 ALIASES = {"lite0": "efficientnet-lite0"}
@@ -35,7 +35,8 @@ class NetworkSettings:
     heads: 2 adds a second linear layer on the same descriptor, for consistency (Mean Teacher's double output).
     unit_descriptor: scale descriptors to length 1 before the linear layer. The released code's isL2: on for LP, off
         for Mean Teacher and MT + LP (its README:39-59).
-    dropout: share of features set to zero after each pooling, in training. small: 0, cnn13: 0.5.
+    dropout: share of features set to zero after each pooling, in training. small: 0, cnn13: 0.5; frozen: of the
+        hidden layer, 0.5.
     width: of small: channels of the first stage; each further stage has twice as many, up to 4 * width. 32.
         frozen: numbers of the hidden layer, which is the descriptor. 256.
     first_stride: of small: 2 halves the image in the first convolution, for a fraction of the work. 1.
