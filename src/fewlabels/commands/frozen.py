@@ -69,7 +69,7 @@ def describe_pixels(
     finally:
         cache.close()
     rows = torch.from_numpy(np.concatenate(parts)).to(execution.device)
-    return execution.group.gather(rows.flatten(1)).unflatten(1, rows.shape[1:])
+    return execution.group.gather(rows.flatten(1)).reshape(-1, num_views, describer.width)
 
 
 def _describe(describer: Describer, cache: DescriptorCache, pixels: np.ndarray) -> np.ndarray:

@@ -47,9 +47,7 @@ def test_on_file(task: Task, given: LabelFile, *, ignore_unknown_ids: bool) -> T
     left to measure on.
     """
     named = match_ids(given, task.ids, ignore_unknown_ids=ignore_unknown_ids)
-    truth = join_labels(
-        task.ids, named, class_names=task.class_names, ignore_unknown_ids=ignore_unknown_ids
-    ).codes
+    truth = join_labels(task.ids, named, class_names=task.class_names, ignore_unknown_ids=ignore_unknown_ids).codes
     rows = np.flatnonzero((truth != UNLABELED) & (task.labels == UNLABELED))
     if not rows.size:
         what = "every photo with a test label is labelled for training too"

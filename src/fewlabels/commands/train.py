@@ -51,8 +51,8 @@ class ImageSource:
     """What to read, and how.
 
     labels: joined to the images by id; None takes sub-folder names, or the label column.
-    test: labelled images that only the test error is measured on. test_labels: of images of `data`, to measure by alone.
-    holdout: share of the given labels to measure by alone.
+    test: labelled images that only the test error is measured on. test_labels: of images of `data`, that it is measured
+        by. holdout: share of the given labels that it is measured by.
     continue_from: finished run whose network the new one starts from.
     accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
     max_pixels: of an image; larger ones are not read.
@@ -143,7 +143,8 @@ def run_images(
     given = _given(images, source)
     if start is not None:
         given = reorder_classes(start, given)
-    _demand_unlabelled(given, source)
+    if source.holdout is None:  # which takes labels away
+        _demand_unlabelled(given, source)
     if images.rejected:
         warnings.warn(_left_out(images, given), stacklevel=2)
     task = Task(
@@ -290,7 +291,9 @@ def _demand_one_test(source: ImageSource) -> None:
         if given is not None
     ]
     if len(asked) > 1:
-        raise ConfigError("C115", f"{' and '.join(f'--{name}' for name in asked)}, expected one of them", do="choose one")
+        raise ConfigError(
+            "C115", f"{' and '.join(f'--{name}' for name in asked)}, expected one of them", do="choose one"
+        )
 
 
 def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:

@@ -117,7 +117,7 @@ def has_run(folder: Path, options: RunOptions) -> bool:
 
 @dataclass(frozen=True)
 class _Ended:
-    """What a run has come to. labels: in the process that leads. checked: with a frozen trunk; tested: with a test set."""
+    """labels: in the process that leads. checked: with a frozen trunk; tested: with a test set."""
 
     trained: Trained
     labels: Propagation | None

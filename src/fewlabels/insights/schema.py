@@ -39,8 +39,8 @@ class MapPoints:
 class Tile:
     """A row worth looking at.
 
-    group: "certain" or "doubtful", for a pseudo-label of class class_number; "suspicious" for a given label; "wrong" for a
-        test image that the network takes for class_number.
+    group: "certain" or "doubtful", for a pseudo-label of class class_number; "suspicious" for a given label; "wrong",
+        for a test image that the network takes for class_number.
     label: class number of the pseudo-label; of a suspicious row, what the other labels say. -1: none.
     truth: class number, -1 where unknown. certainty: of `label`. score: what the group is ordered by, largest first.
     image: PNG, None for rows without an image.

@@ -22,7 +22,8 @@ class Head(nn.Module):
     """Descriptors of a trunk -> Output: one hidden layer, which is the descriptor of the network, and linear heads.
 
     Inputs are (b, d) float32. Their signed square roots, scaled to length 1, have `mean` taken out and are divided by
-    `scale`, which `standardise` sets. (Perronnin, Sanchez and Mensink 2010: a few strong features do not drown the rest.)
+    `scale`, which `standardise` sets.
+    The roots keep a few strong features from drowning the rest (Perronnin, Sanchez and Mensink 2010).
     """
 
     mean: torch.Tensor

@@ -31,7 +31,9 @@ def choose_start(backbone: str | None, network: str | None, *, continues: bool =
     Raises ConfigError (C113) where both are named.
     """
     if network is not None and backbone not in (None, NO_BACKBONE):
-        what = f"backbone {backbone!r} and network {network!r}: a head on a pretrained backbone is trained, or a network"
+        what = (
+            f"backbone {backbone!r} and network {network!r}: a head on a pretrained backbone is trained, or a network"
+        )
         raise ConfigError("C113", what, do="leave one of them out")
     if backbone is None:
         backbone = NO_BACKBONE if network is not None or continues else BACKBONE
@@ -47,7 +49,9 @@ def choose_graph(backbone: str, named: Mapping[str, Any]) -> GraphSettings:
     return replace(usual, **given)
 
 
-def photo_settings(num_labeled: int, num_unlabeled: int, network: NetworkSettings, options: ImageOptions) -> TrainSettings:
+def photo_settings(
+    num_labeled: int, num_unlabeled: int, network: NetworkSettings, options: ImageOptions
+) -> TrainSettings:
     """About 200 steps of a head on the labels alone, then three epochs or 400 steps on all photos.
 
     network: a head, such as nets.frozen.frozen_settings gives. Rows are descriptors, so the only augmentation is to see

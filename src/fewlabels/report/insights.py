@@ -59,8 +59,10 @@ class Confusion:
     @property
     def words(self) -> str:
         """Whose mistakes they are: such as "of 2,000 test images, 300 are wrong"."""
-        what = {"test": "test images are taken for another class", "held_out": "given labels, held out, are contradicted"}
-        are = what.get(self.of, "pseudo-labels whose truth is known are wrong")
+        are = {
+            "test": "test images are taken for another class",
+            "held_out": "given labels, each held out once, are contradicted",
+        }.get(self.of, "pseudo-labels whose truth is known are wrong")
         return f"{self.num_wrong:,} of {self.num_rows:,} {are}."
 
     def class_rows(self, class_names: Sequence[str]) -> list[list[str]]:
@@ -177,7 +179,8 @@ class ClassRows:
 class Galleries:
     """Rows worth looking at.
 
-    open, folded: classes. suspicious: given labels, worst first. wrong: test images, the surest first. pictures: whether rows have images.
+    open, folded: classes. suspicious: given labels, worst first.
+    wrong: test images, the surest first. pictures: whether rows have images.
     doubtful: the least certain pseudo-labels of all classes, of those that a class shows.
     """
 
