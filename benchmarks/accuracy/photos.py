@@ -39,7 +39,8 @@ NUM_TRAINED = 10_000
 PER_CLASS = {"cifar10": (2, 5, 15, 50), "cifar100": (2, 5, 20), "cifar10-unbalanced": (15,)}
 RATIO = 10  # of the largest class to the smallest, where they are unbalanced
 
-Method = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # rows of all, labels of the first n, seed -> labels of all
+# (rows of all, labels of the first n, seed) -> labels of all
+Method = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def draw(truth: np.ndarray, per_class: int, seed: int, *, evenly: bool) -> np.ndarray:
@@ -61,7 +62,9 @@ def unbalance(truth: np.ndarray) -> np.ndarray:
     rng, classes = np.random.default_rng(0), np.unique(truth)
     most = np.bincount(truth).min()
     sizes = (most * RATIO ** (-np.arange(len(classes)) / (len(classes) - 1))).astype(int)
-    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(truth == c))[:n] for c, n in zip(classes, sizes)]))
+    return np.sort(
+        np.concatenate([rng.permutation(np.flatnonzero(truth == c))[:n] for c, n in zip(classes, sizes, strict=True)])
+    )
 
 
 def ours(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:

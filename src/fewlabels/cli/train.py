@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -113,20 +113,20 @@ def train(
     given = _read_labels(labels, reading)  # before seconds of importing torch
     from ..recipes.photos import choose_graph, choose_start
 
+    start, whole = choose_start(backbone, network, continues=continue_from is not None)
     named = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
-    pretrained, whole = choose_start(backbone, network, continues=continue_from is not None)
-    graph = choose_graph(pretrained, named | {"allow_empty_classes": allow_empty_classes})
+    graph = choose_graph(start, named | {"allow_empty_classes": allow_empty_classes})
     from ..commands.text import format_training
     from ..commands.train import ImageSource, run_images
     from ..recipes.images import ImageOptions
 
+    measured: dict[str, Any] = {"test": test, "test_labels": _read_labels(test_labels, reading), "holdout": holdout}
+    learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "mirror": mirror}
+    taken = {"resume": resume, "allow_inexact": allow_inexact, "on_collapse": on_collapse, "tensorboard": tensorboard}
     results = run_images(
         ImageSource(
             data,
             given,
-            test=test,
-            test_labels=_read_labels(test_labels, reading),
-            holdout=holdout,
             image_size=image_size,
             on_bad_image=on_bad_image,
             ignore_unknown_ids=ignore_unknown_ids,
@@ -135,30 +135,11 @@ def train(
             max_pixels=max_pixels,
             folders=parse_folders(folder),
             pixel_range=parse_pixel_range(pixel_range),
+            **measured,
         ),
-        ImageOptions(
-            method,
-            whole,
-            backbone=pretrained,
-            mirror=mirror,
-            seed=seed,
-            epochs=epochs,
-            flip=flip,
-            graph=graph,
-            scale=scale,
-            learning_rate=learning_rate,
-        ),
+        ImageOptions(method, whole, backbone=start, graph=graph, learning_rate=learning_rate, **learnt),
         place,
-        options.run_options(
-            device,
-            save_every,
-            speed=speed,
-            resume=resume,
-            allow_inexact=allow_inexact,
-            quiet=quiet,
-            on_collapse=on_collapse,
-            tensorboard=tensorboard,
-        ),
+        options.run_options(device, save_every, speed=speed, quiet=quiet, **taken),
     )
     print_run(place, results, format_training, as_json)
 

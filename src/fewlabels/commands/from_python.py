@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.labels.csv import LabelOptions, OnConflict
 from ..data.labels.files import LabelFile, labels_from_mapping, read_labels
@@ -139,19 +139,9 @@ def train(
         folders=folder or {},
         pixel_range=pixel_range,
     )
-    options = ImageOptions(
-        seed=seed,
-        epochs=epochs,
-        flip=flip,
-        graph=settings,
-        method=method,
-        network=whole,
-        backbone=pretrained,
-        mirror=mirror,
-        scale=scale,
-        learning_rate=learning_rate,
-    )
-    run_images(source, options, place, how)
+    learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "graph": settings}
+    start: dict[str, Any] = {"network": whole, "backbone": pretrained, "mirror": mirror}
+    run_images(source, ImageOptions(method, learning_rate=learning_rate, **start, **learnt), place, how)
     return read_run(place)
 
 

@@ -23,7 +23,7 @@ from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
 from ..data.notes import Note
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, listed, shown
 from ..nets.frozen import frozen_settings
-from ..nets.model import read_model
+from ..nets.model import StoredModel, read_model
 from ..nets.pretrained import load_backbone
 from ..recipes.images import ImageOptions, image_settings
 from ..recipes.photos import NO_BACKBONE, photo_settings
@@ -130,10 +130,7 @@ def run_images(
     _demand_place(source, Path(folder), how)
     start = None if source.continue_from is None else read_model(source.continue_from)
     if start is not None:
-        demand_network(start, options.network, ImageOptions.network)
-        pixel_range = source.pixel_range or start.image_input.pixel_range or FULL_RANGE
-        source = replace(source, image_size=source.image_size or start.image_input.size, pixel_range=pixel_range)
-        options = replace(options, backbone=continue_backbone(start, options.backbone))
+        source, options = _follow(start, source, options)
     backbone = None  # loaded before any image is read, so that what is missing is told at once
     if options.backbone != NO_BACKBONE:
         backbone = load_backbone(options.backbone, size=source.image_size)
@@ -143,8 +140,7 @@ def run_images(
     given = _given(images, source)
     if start is not None:
         given = reorder_classes(start, given)
-    if source.holdout is None:  # which takes labels away
-        _demand_unlabelled(given, source)
+    _demand_unlabelled(given, source)
     if images.rejected:
         warnings.warn(_left_out(images, given), stacklevel=2)
     task = Task(
@@ -170,6 +166,14 @@ def run_images(
     return run_training(task, settings, folder, how)
 
 
+def _follow(start: StoredModel, source: ImageSource, options: ImageOptions) -> tuple[ImageSource, ImageOptions]:
+    """Source and options of a run that starts from a finished one's network. Raises ConfigError (C88) for another's."""
+    demand_network(start, options.network, ImageOptions.network)
+    pixel_range = source.pixel_range or start.image_input.pixel_range or FULL_RANGE
+    source = replace(source, image_size=source.image_size or start.image_input.size, pixel_range=pixel_range)
+    return source, replace(options, backbone=continue_backbone(start, options.backbone))
+
+
 def _make_settings(task: Task, options: ImageOptions) -> TrainSettings:
     """Those of a head on the task's backbone, or of a whole network where there is none."""
     num_unlabeled = len(task.labels) - task.num_labeled
@@ -185,8 +189,8 @@ def _say(text: str, quiet: bool) -> None:
 
 
 def _demand_unlabelled(given: Labels, source: ImageSource) -> None:
-    """Raise LabelError (L42) where every image has a label."""
-    if (given.codes != UNLABELED).all():
+    """Raise LabelError (L42) where every image has a label, and keeps it."""
+    if (given.codes != UNLABELED).all() and source.holdout is None:
         raise LabelError(
             "L42",
             f"all {len(given.codes)} images are labelled: there is nothing to propagate to",

@@ -158,13 +158,7 @@ class _Run:
                 step=0 if start is None else start.values["place"]["done"],
             )
             try:
-                images = self._see(self.task.pixels, "describing photos", stop)
-                test = self._see_test(images, stop)
-                self._standardise(images)
-                trained = self._train(images, test, policy, start)
-                descriptors = self._describe(trained.network, images)
-                checked = self._cross_validate(images, stop)
-                labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
+                ended = self._learn(policy, start, stop)
             except Stopped:
                 command = self.options.go_on or command_to_go_on(self.folder, group.size)
                 raise policy.why_stopped(command) from None
@@ -173,12 +167,23 @@ class _Run:
             finally:
                 log.close()
         device = self.execution.device
-        ended = _Ended(trained, labels, descriptors, checked, self._test(trained, test))
         results = group.run_in_leader(lambda: self._write(writer, ended, policy), device)
         if group.leads:
             kept.remove_all()
         found: dict[str, Any] = json.loads(group.broadcast_text(json.dumps(results), device))
         return found
+
+    def _learn(self, policy: CheckpointPolicy, start: Snapshot | None, stop: StopRequested) -> _Ended:
+        """See the images, train on them, and label them all. Raises Stopped."""
+        images = self._see(self.task.pixels, "describing photos", stop)
+        test = self._see_test(images, stop)
+        self._standardise(images)
+        trained = self._train(images, test, policy, start)
+        descriptors = self._describe(trained.network, images)
+        checked = self._cross_validate(images, stop)
+        group = self.execution.group
+        labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
+        return _Ended(trained, labels, descriptors, checked, self._test(trained, test))
 
     def _find_start(self, kept: Checkpoints) -> Snapshot | None:
         """Where to go on: at the newest checkpoint, or at the beginning of what run.json says."""
