@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -43,6 +44,16 @@ class FollowPhotos:
 
     def close(self) -> None:
         self._bar.close()
+
+
+def estimate_seconds(backbone: Backbone, device: str) -> float:
+    """About how long the backbone takes for a photo on the device, by a batch of black ones."""
+    describer = Describer(backbone, DescribeSettings(device=device))
+    batch = [np.zeros((describer.decoded_size, describer.decoded_size, 3), np.uint8)] * describer.batch
+    describer(batch)  # the first batch is slower
+    began = time.perf_counter()
+    describer(batch)
+    return (time.perf_counter() - began) / describer.batch
 
 
 def describe_pixels(

@@ -24,15 +24,16 @@ from ..data.notes import Note
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, listed, shown
 from ..nets.frozen import frozen_settings
 from ..nets.model import StoredModel, read_model
-from ..nets.pretrained import load_backbone
+from ..nets.pretrained import Backbone, load_backbone
 from ..recipes.images import ImageOptions, image_settings
 from ..recipes.photos import NO_BACKBONE, photo_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from ..storage.folders import demand_writable
 from ..training.epoch import count_steps
 from ..training.settings import TrainSettings
+from .frozen import estimate_seconds
 from .holdout import hold_out_share, test_on_file
-from .progress import track_progress
+from .progress import time_words, track_progress
 from .resuming import (
     continue_backbone,
     continue_from,
@@ -143,18 +144,8 @@ def run_images(
     _demand_unlabelled(given, source)
     if images.rejected:
         warnings.warn(_left_out(images, given), stacklevel=2)
-    task = Task(
-        pixels=images.pixels if backbone is None else _channels(images.pixels, 3),
-        labels=given.codes,
-        ids=images.ids,
-        class_names=given.class_names,
-        title=_title(source, options),
-        rejected=images.rejected,
-        facts={"source": source.facts(), "options": asked["options"]},
-        notes=[*given.left_out, *images.notes],
-        pixel_range=images.pixel_range,
-        backbone=backbone,
-    )
+    task = replace(_make_task(images, given, backbone), title=_title(source, options))
+    task = replace(task, facts={"source": source.facts(), "options": asked["options"]})
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
     task = _hold_out(task, source, options.seed)
@@ -162,7 +153,8 @@ def run_images(
     if start is not None:
         task, settings = continue_from(task, settings, start)
         _say(describe_changes(start, settings), quiet)
-    _say(describe_plan(task, settings), quiet)
+    if not quiet:
+        _say(describe_plan(task, settings, how.device), quiet)
     return run_training(task, settings, folder, how)
 
 
@@ -172,6 +164,20 @@ def _follow(start: StoredModel, source: ImageSource, options: ImageOptions) -> t
     pixel_range = source.pixel_range or start.image_input.pixel_range or FULL_RANGE
     source = replace(source, image_size=source.image_size or start.image_input.size, pixel_range=pixel_range)
     return source, replace(options, backbone=continue_backbone(start, options.backbone))
+
+
+def _make_task(images: Images, given: Labels, backbone: Backbone | None) -> Task:
+    return Task(
+        pixels=images.pixels if backbone is None else _channels(images.pixels, 3),
+        labels=given.codes,
+        ids=images.ids,
+        class_names=given.class_names,
+        title="",
+        rejected=images.rejected,
+        notes=[*given.left_out, *images.notes],
+        pixel_range=images.pixel_range,
+        backbone=backbone,
+    )
 
 
 def _make_settings(task: Task, options: ImageOptions) -> TrainSettings:
@@ -334,13 +340,25 @@ def _warn(what: str) -> None:
     warnings.warn(InputWarning(f"FL-I21 {what}"), stacklevel=4)
 
 
-def describe_plan(task: Task, settings: TrainSettings) -> str:
-    """What is about to be trained, and on what: how long it takes depends on the pixels above all."""
+def describe_plan(task: Task, settings: TrainSettings, device: str) -> str:
+    """What is about to be trained, and on what: how long it takes depends on the pixels above all.
+
+    With a backbone, how long the descriptors take that are not known yet: by a trial.
+    """
     side, phases = task.pixels.shape[1], []
     for phase in settings.phases:
         steps = count_steps(phase, task.labels)
         phases.append(f"{phase.epochs} epochs of {steps:,} step{'s' * (steps != 1)} ({phase.method})")
-    return (
+    plan = (
         f"{len(task.labels):,} images at {side} x {side} pixels (--image-size), {task.num_labeled:,} of them labelled, "
         f"{len(task.class_names)} classes: {', then '.join(phases)}"
     )
+    if task.backbone is None:
+        return plan
+    count = len(task.labels) + (0 if task.test_pixels is None else len(task.test_pixels))
+    mirror = bool(settings.network.option("mirror"))
+    seconds = count * estimate_seconds(task.backbone, device) * (2 if mirror else 1)
+    shorter = "--image-size 128 takes two thirds of it" if side > 128 else "a GPU takes a fraction of it"
+    shorter = "without --mirror half of it" if mirror else shorter
+    first = f"a head on {task.backbone.name}, which stays as it is: about {time_words(seconds)} to describe the photos"
+    return f"{plan}\n{first} once ({shorter}; those described before are kept), then seconds to train"
