@@ -1,3 +1,7 @@
+import json
+from importlib import metadata
+from pathlib import Path
+
 import pytest
 
 from fewlabels import errors
@@ -54,3 +58,39 @@ def test_a_run_that_a_signal_stopped_has_the_status_of_the_signal(monkeypatch, c
     monkeypatch.setattr(main, "app", stopped)
     assert main.run(["train"]) == 143
     assert capsys.readouterr().err == "error: FL-D7 stopped by SIGTERM; go on with: fewlabels train\n"
+
+
+def installed(monkeypatch, tmp_path, origin):
+    """As if pip had put the package into tmp_path, from there."""
+    monkeypatch.setattr(errors, "__file__", str(tmp_path / "site-packages" / "fewlabels" / "errors.py"))
+    found = type("Distribution", (), {"read_text": lambda self, name: origin})
+    monkeypatch.setattr(metadata, "distribution", lambda name: found())
+
+
+def test_advice_to_install_names_the_clone_that_this_runs_from():
+    root = Path(errors.__file__).parents[2]
+    assert errors.install_command("timm") == f"pip install -c {root}/constraints.txt -e '{root}[timm]'"
+
+
+def test_advice_to_install_names_the_folder_or_wheel_that_pip_took(tmp_path, monkeypatch):
+    clone = tmp_path / "a clone"
+    clone.mkdir()
+    (clone / "constraints.txt").touch()
+    installed(monkeypatch, tmp_path, json.dumps({"url": clone.as_uri(), "dir_info": {}}))
+    assert errors.install_command("hub") == f"pip install -c '{clone}/constraints.txt' '{clone}[hub]'"
+    wheel = tmp_path / "fewlabels.whl"
+    wheel.touch()
+    installed(monkeypatch, tmp_path, json.dumps({"url": wheel.as_uri(), "archive_info": {}}))
+    assert errors.install_command("hub") == f"pip install '{wheel}[hub]'"
+
+
+@pytest.mark.parametrize("origin", [None, "{", '{"url": "https://example.org/x.whl"}', '{"url": "file:///gone"}'])
+def test_advice_to_install_names_the_package_where_it_came_from_an_index(tmp_path, monkeypatch, origin):
+    installed(monkeypatch, tmp_path, origin)
+    assert errors.install_command("heic") == "pip install 'fewlabels[heic]'"
+
+
+def test_advice_to_install_can_be_given_where_nothing_is_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr(errors, "__file__", str(tmp_path / "x" / "fewlabels" / "errors.py"))
+    monkeypatch.setattr(errors, "__package__", "no_such_package")
+    assert errors.install_command("heic") == "pip install 'fewlabels[heic]'"

@@ -46,6 +46,11 @@ MAY_IMPORT = {
         "training/settings",
     },
     "recipes/published": set(),
+    "describing": SHARED | {"data", "storage", "numpy"},
+    "describing/network": {"errors", "data", "nets", "numpy", "torch", "PIL"},
+    "describing/stream": SHARED | {"numpy", "queue"},
+    "describing/table": SHARED | {"data", "storage", "numpy", "pyarrow"},
+    "describing/texts": SHARED | {"data", "numpy", "safetensors", "tokenizers"},
     "estimator": SHARED | {"graph", "storage", "numpy", "scipy", "sklearn"},
     "estimator/store": SHARED | {"graph", "storage", "estimator", "numpy", "scipy", "zipfile"},
     "insights": SHARED | {"graph", "numpy"},
@@ -63,7 +68,7 @@ MAY_IMPORT = {
     "report": SHARED | {"runs", "insights/schema", "training/method_table", "numpy", "matplotlib", "jinja2"},
     "commands": SHARED
     | {
-        *("graph", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage"),
+        *("graph", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage", "describing"),
         *("numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/cross_validation": SHARED
@@ -72,11 +77,20 @@ MAY_IMPORT = {
     "commands/review": SHARED | {"data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
     "cli": {"errors", "cli", "typer", "training/method_table"}
-    | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
+    | {"graph", "data", "nets/model", "describing", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},
     "cli/review": {"errors", "commands", "review", "fastapi", "uvicorn", "typer"},
     "__main__": {"cli"},
-    "__init__": {"conventions", "errors", "estimator", "graph", "nets/model", "runs", "commands/from_python"},
+    "__init__": {
+        "conventions",
+        "errors",
+        "estimator",
+        "graph",
+        "nets/model",
+        "runs",
+        "commands/from_python",
+        "describing/settings",
+    },
 }
 STANDARD = {
     "__future__",

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 import fewlabels
+from fewlabels.errors import install_command
 
 NAMES = [
     "UNLABELED",
+    "Descriptors",
     "FewlabelsError",
     "FewlabelsWarning",
     "GraphSettings",
@@ -23,6 +25,7 @@ NAMES = [
     "PseudoLabels",
     "Refinement",
     "build_graph",
+    "describe",
     "extend",
     "load_model",
     "propagate",
@@ -133,7 +136,7 @@ for call in (lambda: fewlabels.train("photos"), lambda: fewlabels.load_model("ru
         print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["FL-C23 networks need torch; pip install 'fewlabels[train]'"] * 2
+    assert done.stdout.splitlines() == [f"FL-C23 networks need torch; {install_command('train')}"] * 2
 
 
 def test_without_scikit_learn_the_estimator_says_what_to_install_and_help_works():
@@ -149,5 +152,5 @@ except ModuleNotFoundError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    says = "LabelPropagationClassifier needs scikit-learn: pip install 'fewlabels[sklearn]'"
+    says = f"LabelPropagationClassifier needs scikit-learn: {install_command('sklearn')}"
     assert done.stdout.splitlines() == ["False True", says]

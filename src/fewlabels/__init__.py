@@ -3,7 +3,8 @@
 The public names are those of __all__. They are imported when first used, so that `import fewlabels` is quick and
 loads neither torch nor SciPy.
 
-Photos: describe(folder) -> Descriptors. Images: train(folder, labels=...) -> Run; load_model(run).predict(images). Embeddings: propagate(rows, labels), or
+Photos: describe(folder) -> Descriptors.
+Images: train(folder, labels=...) -> Run; load_model(run).predict(images). Embeddings: propagate(rows, labels), or
 build_graph(rows) once and spread(graph, labels) for each set of labels; extend(propagation, rows, new_rows) for more.
 """
 
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .commands.from_python import describe, train
-    from .describing.settings import Descriptors
     from .conventions import UNLABELED
+    from .describing.settings import Descriptors
     from .errors import FewlabelsError, FewlabelsWarning
     from .estimator import LabelPropagationClassifier
     from .graph import (

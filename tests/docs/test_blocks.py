@@ -138,6 +138,8 @@ def fill(folder: Path) -> None:
     np.save("labels.npy", np.array([-1 if name is None else row // 20 for row, name in enumerate(known)]))
     table = pa.table({"embedding": pa.array(list(rows))})
     pyarrow.feather.write_feather(table, "embeddings.arrow", compression="uncompressed")
+    texts = ["a goal in the last minute,sport", "bread with butter,food", "the team won the match,", "soup of onions,"]
+    Path("texts.csv").write_text("\n".join(["id,text,label", *(f"{at},{text}" for at, text in enumerate(texts))]))
     Path("parts").mkdir()
     for part in range(2):
         mine = slice(30 * part, 30 * part + 30)
@@ -164,7 +166,8 @@ def run_shell(command: str, page: str) -> None:
     words = shlex.split(command)
     assert words[0] == "fewlabels", f"{command!r} is no command of ours: NOT_RUN says why such a thing is not run"
     if page not in EMPTY_FOLDER:
-        Path("labels.csv").write_text(LABELS["embeddings" if words[1] == "propagate" else "photos"])
+        of_rows = words[1] == "propagate" and page != "describe.md"  # there the rows are photos
+        Path("labels.csv").write_text(LABELS["embeddings" if of_rows else "photos"])
     if page == "commands.md" and "--continue-from" in words:  # as if somebody had reviewed the run
         shutil.copy("labels.csv", "reviewed.csv")
     if page == "commands.md" and "--out" in words:  # its examples stand for themselves; nothing is ever written over

@@ -1,7 +1,9 @@
-"""The library timm, beside a torchvision whose operators do not fit the torch installed."""
+"""Modules of one's own that can be imported, and timm beside a torchvision that does not fit the torch installed."""
 
 import importlib
+import sys
 import warnings
+from types import ModuleType
 
 import pytest
 import torch
@@ -21,3 +23,15 @@ def timm():
             for name in ("nms", "qnms"):
                 DEFINED[0].define(f"{name}({BOXES}) -> Tensor")
         return importlib.import_module("timm")
+
+
+@pytest.fixture
+def importable(monkeypatch):
+    """A module of that name with these things in it."""
+
+    def make(name, **things):
+        module = ModuleType(name)
+        vars(module).update(things)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    return make

@@ -1,8 +1,5 @@
 """Networks from elsewhere: brought in, from timm, and what is said of those that do not keep the contract."""
 
-import sys
-from types import ModuleType
-
 import pytest
 import torch
 from torch import nn
@@ -128,18 +125,6 @@ def test_tensors_that_could_not_be_saved_are_refused_before_the_training():
     module.again = module.last
     with pytest.raises(ConfigError, match=r"FL-C53 module\.last\.weight and module\.again\.weight share memory"):
         bring_network(module, FREE, GREY, 3)
-
-
-@pytest.fixture
-def importable(monkeypatch):
-    """A module of that name with these things in it."""
-
-    def make(name, **things):
-        module = ModuleType(name)
-        vars(module).update(things)
-        monkeypatch.setitem(sys.modules, name, module)
-
-    return make
 
 
 def test_a_module_is_found_by_its_name(importable):

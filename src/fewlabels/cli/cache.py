@@ -12,7 +12,7 @@ from .app import app, print_json
 
 @app.command(
     short_help="Show or clear the cache of descriptors.",
-    epilog="Example: fewlabels cache\n\nExample: fewlabels cache efficientnet_lite0-0123456789abcdef --clear",
+    epilog="Example: fewlabels cache\n\nExample: fewlabels cache efficientnet-lite0 --clear",
 )
 def cache(
     model: Annotated[
@@ -25,8 +25,8 @@ def cache(
 ) -> None:
     """Show where descriptors of photos are kept, for which models, how many and how large; or remove them.
 
-    The place is $FEWLABELS_CACHE, else fewlabels in $XDG_CACHE_HOME, else ~/.cache/fewlabels. It may be removed by hand,
-    too, as long as nothing is being described.
+    The place is $FEWLABELS_CACHE, else fewlabels in $XDG_CACHE_HOME, else ~/.cache/fewlabels. It may be removed by
+    hand, too, as long as nothing is being described.
     """
     from ..commands.cache import format_cache, run_cache
 

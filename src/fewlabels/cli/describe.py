@@ -14,11 +14,9 @@ from .train import parse_folders, parse_pixel_range
 
 EXAMPLES = """Example: fewlabels describe photos/ --out descriptors.parquet
 
-Example: fewlabels describe photos/ --backbone timm:vit_small_patch14_dinov2.lvd142m --out descriptors.parquet
+Example: fewlabels describe photos/ --size 224 --mirror --out larger.parquet
 
-Example: fewlabels describe photos/ --size 224 --mirror --out descriptors.parquet
-
-Example: fewlabels describe texts.csv --column text --out descriptors.parquet"""
+Example: fewlabels describe texts.csv --column text --out texts.parquet"""
 TEXT_ENDINGS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 
@@ -56,9 +54,9 @@ def describe(
 ) -> None:
     """Turn photos or texts into embeddings that `fewlabels propagate` takes.
 
-    Photos that were described before are taken from a cache, by their content. Ids are those that `train` uses: the path
-    below DATA, or the id column. Labels are those of sub-folders, of a metadata file or of the label column, where there
-    are any. Texts are described by a static embedding (the extra text), with no network and no download.
+    Photos that were described before are taken from a cache, by their content. Ids are those that `train` uses: the
+    path below DATA, or the id column. Labels are those of sub-folders, of a metadata file or of the label column, where
+    there are any. Texts are described by a static embedding (the extra text), with no network and no download.
     """
     from ..runs import refuse_existing
 

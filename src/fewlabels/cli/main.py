@@ -23,7 +23,18 @@ from .app import app
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
 SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while another program has a core (docs/log.md)
-HOMES = (demo, describe, train, reproduce, propagate, report, review, export, verify, cache)  # importing them gave the app its commands
+HOMES = (
+    demo,
+    describe,
+    train,
+    reproduce,
+    propagate,
+    report,
+    review,
+    export,
+    verify,
+    cache,
+)  # importing them gave the app its commands
 COMMANDS = [home.__name__.rpartition(".")[2] for home in HOMES]  # in the order of --help
 app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))  # type: ignore[union-attr]
 

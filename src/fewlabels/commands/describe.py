@@ -14,9 +14,10 @@ import numpy as np
 
 from ..data.images.squares import GivenImages
 from ..describing.photos import Photo, Photos, open_photos
-from ..describing.settings import Descriptors, DescribeSettings
+from ..describing.settings import DescribeSettings, Descriptors
 from ..describing.table import write_descriptors
 from ..errors import MESSAGE_CHARACTERS, SHOWN_ROWS, ConfigError, ImageError, InputWarning, shown, warn
+from ..runs.origin import versions
 from ..storage import durable
 from .described import demand_place, say, write_rejected
 from .memory import peak_memory_mib
@@ -37,8 +38,8 @@ SECONDS_BETWEEN_STEPS = 0.1
 class PhotosInput:
     """What is described, and how. photos: as in read_squares, a folder or Parquet as in `train`.
 
-    backbone: a name of docs/networks.md, None for the default. weights: a file of them. size: pixels along a side of the
-    square, None for the backbone's own. cache: keep descriptors by the content of photos, and look there first.
+    backbone: a name of docs/networks.md, None for the default. weights: a file of them. size: pixels along a side of
+    the square, None for the backbone's own. cache: keep descriptors by the content of photos, and look there first.
     on_bad_image: "skip" lists unreadable photos, "fail" raises ImageError I1. folders: as in read_images.
     """
 
@@ -229,8 +230,6 @@ def describe_to_memory(
 
 
 def _facts(opened: Opened, asked: PhotosInput) -> dict[str, Any]:
-    from .. import __version__
-
     backbone = opened.describer.backbone
     where = str(Path(asked.photos).resolve()) if isinstance(asked.photos, str | Path) else None
     return {
@@ -239,7 +238,7 @@ def _facts(opened: Opened, asked: PhotosInput) -> dict[str, Any]:
         "source": backbone.source,
         "licence": backbone.licence,
         "photos": where,
-        "fewlabels": __version__,
+        "fewlabels": versions()["fewlabels"],
     }
 
 

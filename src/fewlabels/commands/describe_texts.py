@@ -11,6 +11,7 @@ import numpy as np
 from ..describing.table import DescriptorWriter, write_descriptors
 from ..describing.texts import TextDescriber, read_texts
 from ..errors import EmbeddingError
+from ..runs.origin import versions
 from ..storage import durable
 from .described import demand_place, say, write_rejected
 from .memory import peak_memory_mib
@@ -25,11 +26,10 @@ def run_describe_texts(path: Path, out: Path, *, column: str = "text", quiet: bo
     """
     start = time.perf_counter()
     demand_place(out, [path])
-    from .. import __version__
 
     describer = TextDescriber()
     found = read_texts(path, column)
-    facts = {"kind": "texts", **describer.facts(), "fewlabels": __version__}
+    facts = {"kind": "texts", **describer.facts(), "fewlabels": versions()["fewlabels"]}
     say(f"{len(found.ids):,} texts by {facts['model']}, {describer.width} numbers each", quiet)
     rejected: list[tuple[str, str]] = []
     durable.make_folder(out.parent)

@@ -1,4 +1,4 @@
-"""`fewlabels.train` and `fewlabels.describe`: what the commands do, called from Python. torch is imported when called."""
+"""`fewlabels.train` and `fewlabels.describe`: what the commands do, called from Python, which then imports torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.labels.csv import LabelOptions, OnConflict
 from ..data.labels.files import LabelFile, labels_from_mapping, read_labels
+from ..describing.settings import DescribeSettings, Descriptors, Precision
 from ..errors import ConfigError, LabelError, demand_packages
 from ..graph.settings import GraphSettings, Mode
-from ..describing.settings import Descriptors, DescribeSettings, Precision
 from ..nets.model import choose_device
 from ..recipes.images import LEARNING_RATE, ImageOptions
 from ..recipes.photos import choose_graph, choose_start

@@ -165,7 +165,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
     try:
-        # A kill loses nothing that was committed, and power loss at most the last transactions: they are computed again.
+        # A kill loses nothing that was committed, power loss at most the last transactions: they are computed again.
         # The shared memory of a write-ahead log does not exist on network file systems.
         journal = "DELETE" if network_file_system(path.parent) else "WAL"
         connection.execute(f"PRAGMA journal_mode = {journal}").fetchone()

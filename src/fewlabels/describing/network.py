@@ -1,5 +1,5 @@
-"""A backbone that describes squares of pixels: always in batches of one shape, so that a photo's neighbours in the batch
-change no bit of its descriptor.
+"""A backbone that describes squares of pixels: always in batches of one shape, so that a photo's neighbours in the
+batch change no bit of its descriptor.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,6 +66,12 @@ class DescriptorWriter:
         self.flush()
         self._writer.close()
 
+    def give_up(self) -> None:
+        """End it while the file is still open: pyarrow would write to it once more when it is collected."""
+        with suppress(Exception):
+            self._writer.close()
+        self._writer.is_open = False
+
 
 @contextmanager
 def write_descriptors(
@@ -78,5 +84,9 @@ def write_descriptors(
     """
     with durable.write_file(path) as file:
         writer = DescriptorWriter(file, width, facts, has_labels)
-        yield writer
-        writer.close()
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            writer.give_up()
+            raise

@@ -1,4 +1,4 @@
-"""Texts -> descriptors by a static embedding: the mean of the vectors of a text's tokens, no network and no download."""
+"""Texts -> descriptors by a static embedding: the mean of the vectors of a text's tokens; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 from ..data.labels.csv import MAX_ROW
 from ..data.paths import PARQUET, first_bytes, local_path, unreadable
 from ..data.tables.files import id_texts, is_text, label_column, open_table, plain_type
-from ..errors import ConfigError, EmbeddingError, InputError, listed
+from ..errors import EmbeddingError, InputError, demand_packages, listed
 
 MODEL = "l2_supercat_256"  # the table of vectors that the wheel of wordllama has: 32,000 tokens x 256
 BLOCK = 4096  # tokens whose vectors are in memory at a time
@@ -114,9 +114,7 @@ class TextDescriber:
     """
 
     def __init__(self) -> None:
-        missing = [name for name in ("wordllama", "tokenizers", "safetensors") if find_spec(name) is None]
-        if missing:
-            raise ConfigError("C23", f"texts need {', '.join(missing)}", do="pip install 'fewlabels[text]'")
+        demand_packages("texts need", "wordllama", "tokenizers", "safetensors", extra="text")
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
@@ -148,4 +146,9 @@ class TextDescriber:
     def facts(self) -> dict[str, Any]:
         """How the rows are made, for the table."""
         version = metadata.version("wordllama")
-        return {"model": f"wordllama {MODEL}", "weights": self._digest, "source": f"wordllama {version}", "licence": "MIT"}
+        return {
+            "model": f"wordllama {MODEL}",
+            "weights": self._digest,
+            "source": f"wordllama {version}",
+            "licence": "MIT",
+        }

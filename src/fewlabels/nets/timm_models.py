@@ -98,10 +98,10 @@ def _pretrained_config(timm: Any, name: str) -> Any:
     """timm's description of a model's weights. Raises ConfigError: C52 for an unknown model, C112 for one without."""
     if not timm.is_model(name):
         raise ConfigError("C52", f"timm {timm.__version__} has no model {name!r}", do="see timm.list_models()")
-    found = timm.get_pretrained_cfg(name)
-    if found is None:
-        tags = list(timm.list_pretrained(f"{name.partition('.')[0]}.*"))[:5]
-        do = f"weights of this model: {', '.join(tags)}" if tags else "choose another: timm.list_pretrained()"
+    tags = list(timm.list_pretrained(f"{name.partition('.')[0]}.*"))
+    found = timm.get_pretrained_cfg(name) if "." not in name or name in tags else None
+    if found is None or not found.has_weights:
+        do = f"weights of this model: {', '.join(tags[:5])}" if tags else "choose another: timm.list_pretrained()"
         raise ConfigError("C112", f"timm knows no weights {name!r}", do=do)
     return found
 

@@ -73,5 +73,5 @@ def test_a_hub_that_is_out_of_reach_is_said_to_be(library):
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ConfigError, match=r"FL-C56 the package `datasets` is missing.*fewlabels\[hub\].*folder"):
+    with pytest.raises(ConfigError, match=r"FL-C56 the package `datasets` is missing.*pip install .*\[hub\].*folder"):
         load_dataset("cifar10", "hub")

@@ -57,7 +57,8 @@ def read_squares(
     if isinstance(source, Source):
         decoders = partial(Decoders, accept_truncated=accept_truncated, max_pixels=max_pixels)
         return _decode_files(source, size, grey, used, decoders)
-    return (decode_square(str(at), one, size, grey=grey, max_pixels=max_pixels, pixel_range=used) for at, one in enumerate(source))
+    how = partial(decode_square, size=size, grey=grey, max_pixels=max_pixels, pixel_range=used)
+    return (how(str(at), picture) for at, picture in enumerate(source))
 
 
 def source_of(images: GivenImages) -> Source | Iterable[Any]:

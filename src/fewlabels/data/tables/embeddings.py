@@ -105,6 +105,8 @@ class EmbeddingSource:
             width = f"the column {columns[0]!r}, lists of {self.shape[1]:,}" if self.features.is_list else width
             width += "" if self.features.is_list else f": {list_columns(columns)}"
         lines = [f"features: {width}; ids: {self.named.said}; labels: {labels}"]
+        if self.table is not None and (origin := self.table.origin()):
+            lines.insert(0, origin)
         reasons: dict[str, list[str]] = {}
         for name, why in ({} if self.features is None else self.features.left_out).items():
             reasons.setdefault(why, []).append(name)

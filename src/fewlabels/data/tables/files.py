@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from ...errors import InputError
+from ...errors import InputError, shown
 from ..paths import ARROW_FILE, ARROW_STREAM, FEATHER_1, PARQUET, first_bytes, unreadable
 
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
@@ -144,6 +144,19 @@ class Table:
     @property
     def names(self) -> list[str]:
         return list(self.schema.names)
+
+    def origin(self) -> str:
+        """How `fewlabels describe` made the rows, in a few words; "" where it did not."""
+        kept, _ = self.parts[0] if self.parts else ({}, 0)
+        try:
+            facts = json.loads(kept.get(ORIGIN, b"{}"))
+            size = facts.get("preprocessing", {}).get("size")
+            model, weights = str(facts["model"]), str(facts["weights"])[:8]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return ""
+        pixels = f", {size} pixels" if isinstance(size, int) else ""
+        mirror = ", with mirror images" if facts.get("mirror") is True else ""
+        return shown(f"made by fewlabels describe: {model}{pixels}{mirror}, weights {weights}")
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of all parts, without its extension type or dictionary."""
