@@ -16,6 +16,8 @@ MAY_IMPORT = {
     "storage/cache_folder": set(),
     "storage/lock": {"errors", "fcntl", "msvcrt", "socket"},
     "graph": SHARED | {"numpy", "scipy"},
+    "choosing": SHARED | {"graph", "numpy", "scipy"},
+    "choosing/settings": {"errors", "graph/settings"},
     "graph/cuda": SHARED | {"numpy", "scipy", "torch"},
     "data": SHARED | {"numpy", "PIL", "pyarrow", "errno"},
     "data/benchmarks/datasets": SHARED | {"numpy", "PIL", "storage"},

@@ -35,10 +35,10 @@ def find_threshold(measured: Measured | None, wanted: float) -> Threshold:
     """The least probability at which the held-out labels above it have an error of at most `wanted`.
 
     Errors are counted as (errors + wanted) / (kept + 1): one more label, of which the wanted share is wrong, so that a
-    handful of right ones prove nothing. Raises ConfigError (C92) for a share that is not between 0 and 1.
+    handful of right ones prove nothing. Raises ConfigError (C122) for a share that is not between 0 and 1.
     """
     if not 0 < wanted < 1:
-        raise ConfigError("C92", f"an error of {wanted!r} is asked for, expected a share between 0 and 1")
+        raise ConfigError("C122", f"an error of {wanted!r} is asked for, expected a share between 0 and 1")
     needed = math.ceil(1 / wanted) - 1
     if measured is None or measured.classes.size == 0:
         return Threshold(1.0, 0.0, wilson(0, 0), False, "no label could be held out: nothing is known of the error")

@@ -36,18 +36,18 @@ class Part:
     propagation: Propagation | None = None
     head: Head | None = None
 
-    def logs(self, rows: NDArray[np.float32], part: slice) -> tuple[Float, NDArray[np.bool_]]:
-        """(q, c) calibrated log-probabilities of rows[part], and which of them it answers.
+    def logs(self, values: NDArray[np.float32], numbers: NDArray[np.int64] | None) -> tuple[Float, NDArray[np.bool_]]:
+        """(q, c) calibrated log-probabilities of rows, and which of them it answers.
 
+        values: (q, d) comparable rows. numbers: (q,) theirs; None for new ones, which a head alone can answer.
         A graph answers rows that a label reaches; a head, rows with a direction.
         """
         if self.propagation is not None:
-            node = self.propagation.graph.node[part]
-            mass = self.propagation.z[node]
-            return temper(logs_of_shares(mass), self.member.temperature), mass.any(axis=1)
+            assert numbers is not None
+            mass = self.propagation.z[self.propagation.graph.node[numbers]]
+            return temper(logs_of_shares(mass), self.member.temperature), np.asarray(mass.any(axis=1))
         assert self.head is not None
-        values = rows[part]
-        return temper(log_shares(self.head.scores(values)), self.member.temperature), values.any(axis=1)
+        return temper(log_shares(self.head.scores(values)), self.member.temperature), np.asarray(values.any(axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +55,15 @@ class Answer:
     """Labels for all rows, by settings that the labels chose.
 
     pseudo_labels: label, certainty, distribution, class weight and reached, as of a Propagation; the certainty is
-    calibrated where labels could be held out. choice: what was chosen and why, with its cross-validated error.
-    parts: what the answer is the weighted mean of. class_scale: (c,) that every distribution is multiplied by to match
-    a prior; ones without one. measured: held-out log-probabilities that the error comes from; None of a saved choice.
+        calibrated where labels could be held out.
+    choice: what was chosen and why, with its cross-validated error. parts: what the answer is the weighted mean of.
+    measured: held-out log-probabilities that the error comes from.
     labeled: (n,) bool. class_names: where they were named. settings: how rows are compared.
     """
 
     pseudo_labels: PseudoLabels
     choice: Choice
     parts: tuple[Part, ...]
-    class_scale: Float
     settings: GraphSettings
     labeled: NDArray[np.bool_]
     measured: Measured | None = None
@@ -90,18 +89,19 @@ class Answer:
 
         new_rows: (q, d) real numbers, checked as descriptors are. rows: (n, d) that the answer was made from, where a
         graph has a part in it (`needs_rows`).
-        Raises ConfigError (C91) where rows are needed and missing; EmbeddingError (E34) for rows of another width, and
+        Raises ConfigError (C121) where rows are needed and missing; EmbeddingError (E34) for rows of another width, and
         as `propagate` does. Warns (G1) of new rows that nothing answers.
         """
         if rows is None and self.needs_rows:
             do = "hand in the rows that the answer was made from as `rows`, or choose with answer='linear'"
-            raise ConfigError("C91", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
+            raise ConfigError("C121", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
         new = make_comparable(
             np.asarray(densify(new_rows)), self.settings.metric, drop_bad_rows=self.settings.drop_bad_rows
         ).values
         found = [self._extend_part(part, new, new_rows, rows) for part in self.parts]
         shares = [part.member.share for part in self.parts]
-        distribution, reached = mix(found, shares, self.choice.temperature, self.class_scale)
+        scale = self.choice.class_scale or (1.0,) * self.pseudo_labels.distribution.shape[1]
+        distribution, reached = mix(found, shares, self.choice.temperature, np.array(scale))
         label = np.where(reached, distribution.argmax(axis=1), UNLABELED)
         certainty = np.where(reached, certainties(distribution), 0)
         if not reached.all():
@@ -122,10 +122,23 @@ class Answer:
             if isinstance(head, LinearHead) and head.weight.shape[0] != new.shape[1]:
                 what = f"new rows of width {new.shape[1]}, and the head was fitted to rows of {head.weight.shape[0]}"
                 raise EmbeddingError("E34", what, do="describe them by the same model as the old rows")
-            return part.logs(new, slice(None))
+            return part.logs(new, None)
         assert rows is not None
         found = extend(part.propagation, rows, given)
         return temper(logs_of_shares(found.distribution), part.member.temperature), found.reached
+
+
+def mix_parts(
+    parts: Sequence[Part],
+    values: NDArray[np.float32],
+    numbers: NDArray[np.int64],
+    temperature: float,
+    class_scale: Float | None = None,
+) -> tuple[Float, NDArray[np.bool_]]:
+    """`mix` of what the parts say of rows of the data. values: (q, d) comparable rows. numbers: (q,) theirs."""
+    found = [part.logs(values, numbers) for part in parts]
+    scale = np.ones(found[0][0].shape[1]) if class_scale is None else class_scale
+    return mix(found, [part.member.share for part in parts], temperature, scale)
 
 
 def mix(

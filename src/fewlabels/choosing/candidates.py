@@ -14,14 +14,23 @@ from ..graph.system import PropagationSystem
 from ..graph.types import Graph
 from .choice import Member
 from .graphs import Columns, Lists, held_out_mass, solve_columns
-from .heads import Head, LinearHead, NearestHead, coordinates, fit_gaussian, fit_logistic, fit_means, log_shares
-from .heads import rotate_back
-from .scores import fit_temperature, logs_of_shares, temper
-from .settings import ALPHAS, NEIGHBORS, PENALTIES, Auto
+from .heads import (
+    Head,
+    LinearHead,
+    NearestHead,
+    coordinates,
+    fit_gaussian,
+    fit_logistic,
+    fit_means,
+    log_shares,
+    rotate_back,
+)
+from .scores import fit_temperature, log_losses, logs_of_shares, temper
+from .settings import ALPHAS, MANY_ROWS, NEIGHBORS, PENALTIES, Auto
 
 Float = NDArray[np.float64]
 GRAPH_PENALTY = 1e-4  # of the head on all rows; rows have total variance 1
-FIRST_STEPS, FOLD_STEPS = 80, 15  # of L-BFGS: on all labels, and from there without a fold
+MOST_STEPS, FOLD_STEPS = 80, 40  # of L-BFGS; from zero without a fold, too: from the whole it would remember its labels
 HEAD_FOLDS = 3  # folds of folds that the head on a graph is compared by: each is a fit to thousands of rows
 
 
@@ -68,22 +77,37 @@ class Tried:
     held_out: Float
 
 
-def graph_members(auto: Auto, most: int) -> list[Member]:
-    """The graphs that are compared, where lists are `most` long: what is given is fixed."""
-    neighbors = (auto.n_neighbors,) if auto.n_neighbors is not None else NEIGHBORS
-    fitting = sorted({min(k, most) for k in neighbors if k <= most} or {max(1, most)})
-    alphas = (auto.alpha,) if auto.alpha is not None else ALPHAS
-    return [Member(kind="graph", n_neighbors=k, alpha=alpha) for k in fitting for alpha in alphas]
+def graph_grid(auto: Auto, most: int) -> tuple[list[int], list[float]]:
+    """Numbers of neighbours and alphas that are compared, where lists are `most` long: what is given is fixed."""
+    neighbors = NEIGHBORS if auto.n_neighbors is None else (auto.n_neighbors,)
+    fitting = [k for k in neighbors if k <= most] or [max(1, most)]
+    return fitting, [auto.alpha] if auto.alpha is not None else list(ALPHAS)
 
 
-def try_graphs(lists: Lists, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
-    """Each candidate graph; the graph of one number of neighbours is made once for all alphas."""
+def try_graphs(lists: Lists, labelled: Labelled, auto: Auto) -> list[Tried]:
+    """Each pair of neighbours and alpha; of many rows, the other alphas at the best number of neighbours only."""
+    neighbors, alphas = graph_grid(auto, lists.most)
+    if lists.node.size <= MANY_ROWS:
+        return [one for k in neighbors for one in _try_alphas(k, alphas, lists, labelled, auto)]
+    middle = alphas[len(alphas) // 2]
+    found = [one for k in neighbors for one in _try_alphas(k, [middle], lists, labelled, auto)]
+    best = min(found, key=lambda one: held_out_loss(one, labelled)).member.n_neighbors or 1
+    return found + list(_try_alphas(best, [alpha for alpha in alphas if alpha != middle], lists, labelled, auto))
+
+
+def held_out_loss(tried: Tried, labelled: Labelled) -> float:
+    """Mean log loss on the held-out labels, calibrated by a temperature."""
+    logs, classes = tried.held_out[labelled.scored], labelled.classes[labelled.scored]
+    return float(log_losses(temper(logs, fit_temperature(logs, classes)), classes).mean()) if classes.size else 0.0
+
+
+def _try_alphas(k: int, alphas: list[float], lists: Lists, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
+    """The graph of k neighbours, made once."""
     graph: Graph | None = None
-    last = 0
-    for member in graph_members(auto, lists.most):
+    for alpha in alphas:
+        member = Member(kind="graph", n_neighbors=k, alpha=alpha)
         settings = settings_of(member, auto)
-        graph = graph if graph is not None and settings.n_neighbors == last else lists.graph(settings)
-        last = settings.n_neighbors
+        graph = lists.graph(settings) if graph is None else graph
         yield _try_graph(member, PropagationSystem(graph, settings), labelled)
 
 
@@ -117,18 +141,18 @@ def _restore_classes(labelled: Labelled) -> Float:
 Fit = Callable[[Float, NDArray[np.int64], Float], Head]  # rows, classes, weight
 
 
-def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
+def head_fits(num_classes: int, features: int, auto: Auto) -> list[tuple[Member, Fit]]:
     """The heads on labelled rows that are compared, and how each is fitted."""
 
     def logistic(strength: float) -> Fit:
         def fit(rows: Float, classes: NDArray[np.int64], weight: Float) -> LinearHead:
             targets = np.eye(num_classes)[classes]
-            return fit_logistic(rows, targets, 1 / (strength * len(rows)), weight=weight, most_steps=FIRST_STEPS)
+            return fit_logistic(rows, targets, 1 / (strength * len(rows)), weight=weight, most_steps=MOST_STEPS)
 
         return fit
 
     fits: list[tuple[Member, Fit]] = [
-        (Member(kind="gaussian"), lambda rows, classes, weight: fit_gaussian(rows, classes, num_classes)),
+        (Member(kind="gaussian"), lambda rows, classes, weight: fit_gaussian(rows, classes, num_classes, features)),
         *((Member(kind="linear", penalty=strength), logistic(strength)) for strength in PENALTIES),
         (Member(kind="mean"), lambda rows, classes, weight: fit_means(rows, classes, num_classes)),
         (
@@ -141,11 +165,11 @@ def head_fits(num_classes: int, auto: Auto) -> list[tuple[Member, Fit]]:
 
 def try_heads(space: Space, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
     """Each head on labelled rows, in as few numbers as these have."""
-    if not head_fits(labelled.num_classes, auto):
+    if not head_fits(labelled.num_classes, space.rows.shape[1], auto):
         return
     rows, _ = coordinates(space.take(labelled.row))
     factor = _restore_classes(labelled)
-    for member, fit in head_fits(labelled.num_classes, auto):
+    for member, fit in head_fits(labelled.num_classes, space.rows.shape[1], auto):
         held_out = np.empty((labelled.row.size, labelled.num_classes))
         for number in np.unique(labelled.fold):
             own = labelled.fold == number
@@ -160,10 +184,14 @@ def try_heads(space: Space, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
 
 def fit_head(member: Member, space: Space, labelled: Labelled, auto: Auto) -> Head:
     """The head of a member, fitted to all labelled rows, for comparable rows as they are."""
-    fit = next(fit for one, fit in head_fits(labelled.num_classes, auto) if _same(one, member))
+    fit = next(fit for one, fit in head_fits(labelled.num_classes, space.rows.shape[1], auto) if _same(one, member))
     if member.kind == "neighbors":
-        chosen = {"rows": space.rows[labelled.row], "classes": labelled.classes}
-        return NearestHead(**chosen, num_classes=labelled.num_classes, power=1 / space.scale**2)
+        return NearestHead(
+            rows=space.rows[labelled.row],
+            classes=labelled.classes,
+            num_classes=labelled.num_classes,
+            power=1 / space.scale**2,
+        )
     rows, axes = coordinates(space.take(labelled.row))
     head = fit(rows, labelled.classes, labelled.weight)
     assert isinstance(head, LinearHead)
@@ -186,7 +214,7 @@ def try_graph_head(
     rows = space.take(space.sample).astype(np.float32)
     place = np.searchsorted(space.sample, labelled.row)
 
-    def fit(left_out: NDArray[np.bool_], columns_in: NDArray[np.bool_], start: LinearHead | None) -> LinearHead:
+    def fit(left_out: NDArray[np.bool_], columns_in: NDArray[np.bool_], steps: int) -> LinearHead:
         table = labelled.columns.sums(labelled.num_classes, None) * columns_in[:, None]
         shares = np.exp(temper(logs_of_shares(mass @ table), temperature))
         unreached = ~(mass @ table).any(axis=1)
@@ -197,24 +225,22 @@ def try_graph_head(
         label = shares.argmax(axis=1)
         population = np.bincount(label, minlength=labelled.num_classes)
         weight = certain / population[label]
-        steps = FIRST_STEPS if start is None else FOLD_STEPS
-        return fit_logistic(rows, shares, GRAPH_PENALTY, weight=weight, start=start, most_steps=steps)
+        return fit_logistic(rows, shares, GRAPH_PENALTY, weight=weight, most_steps=steps)
 
     nothing = np.zeros(labelled.row.size, bool)
-    whole = fit(nothing, np.ones(labelled.columns.fold.size, bool), None)
+    whole = fit(nothing, np.ones(labelled.columns.fold.size, bool), MOST_STEPS)
     held_out = np.empty((labelled.row.size, labelled.num_classes))
     for turn in range(HEAD_FOLDS):
         own = labelled.fold % HEAD_FOLDS == turn
         if own.any():
-            head = fit(own, labelled.columns.fold % HEAD_FOLDS != turn, whole)
+            head = fit(own, labelled.columns.fold % HEAD_FOLDS != turn, FOLD_STEPS)
             held_out[own] = log_shares(head.scores(rows[place[own]]))
     member = Member(kind="graph_linear", n_neighbors=graph.member.n_neighbors, alpha=graph.member.alpha)
-    return Tried(member=member, held_out=held_out), rotate_back(
-        whole, np.eye(rows.shape[1]), space.centre, space.scale
-    )
+    return Tried(member=member, held_out=held_out), rotate_back(whole, np.eye(rows.shape[1]), space.centre, space.scale)
 
 
 def settings_of(member: Member, auto: Auto) -> GraphSettings:
     """The settings of the graph of a member."""
-    assert member.n_neighbors is not None and member.alpha is not None
+    assert member.n_neighbors is not None
+    assert member.alpha is not None
     return auto.graph_settings(member.n_neighbors, member.alpha)

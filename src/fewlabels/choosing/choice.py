@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from .scores import Interval
 from .settings import Kind
@@ -15,16 +15,14 @@ class Member:
     """One answer, alone or with a share in an average.
 
     kind: as Auto.answer. n_neighbors, alpha: of its graph; None without one. penalty: of a linear head on the labelled
-    rows, as C times their number. prior: "balanced" or "random", what the shares of the classes were matched to; None
-    for nothing. temperature: its probabilities were taken to the power 1 / temperature. share: in the average, all
-    sum to 1.
+    rows, as C times their number. temperature: its probabilities were taken to the power 1 / temperature.
+    share: in the average, all sum to 1.
     """
 
     kind: Kind
     n_neighbors: int | None = None
     alpha: float | None = None
     penalty: float | None = None
-    prior: str | None = None
     temperature: float = 1.0
     share: float = 1.0
 
@@ -36,8 +34,6 @@ class Member:
             parts.append(f"k={self.n_neighbors} alpha={self.alpha:g}")
         if self.penalty is not None:
             parts.append(f"C={self.penalty:g}/labels")
-        if self.prior is not None:
-            parts.append(f"prior={self.prior}")
         return " ".join(parts)
 
 
@@ -71,11 +67,14 @@ class Choice:
     """What was chosen, and why.
 
     asked: what was given, by name. members: of the answer, with their shares. candidates: all that were compared, best
-    first; none where the choice is a fixed one. reason: one sentence.
+        first; none where the choice is a fixed one. reason: one sentence.
     num_labels, num_held_out: given labels, and those that could be held out in turn (in num_folds folds).
-    error: cross-validated error of the whole procedure, choosing included, on the held-out labels; balanced_error: mean
-    over the classes. calibration_before, calibration_after: expected calibration error of the answer on the held-out
-    labels, before and after its temperature. temperature: of the average.
+    error: cross-validated error of the whole procedure, choosing included, on the held-out labels.
+    balanced_error: mean over the classes; None where no label could be held out.
+    calibration_before, calibration_after: expected calibration error of the answer on the held-out labels, before its
+        temperatures and after. temperature: of the average.
+    prior: shares of the classes that the answer was matched to: "uniform" or "labels"; None for nothing.
+    class_scale: (c,) what its distributions are multiplied by for that.
     """
 
     asked: Mapping[str, Any]
@@ -86,10 +85,12 @@ class Choice:
     num_held_out: int
     num_folds: int
     error: Interval
-    balanced_error: float
-    calibration_before: float
-    calibration_after: float
+    balanced_error: float | None
+    calibration_before: float | None
+    calibration_after: float | None
     temperature: float = 1.0
+    prior: Literal["uniform", "labels"] | None = None
+    class_scale: tuple[float, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and text."""
@@ -104,6 +105,8 @@ class Choice:
             Candidate(**{**_known(Candidate, one), "member": Member(**_known(Member, one["member"]))})
             for one in value["candidates"]
         )
+        scale = value.get("class_scale")
+        known["class_scale"] = None if scale is None else tuple(scale)
         known["error"] = Interval(**_known(Interval, value["error"]))
         return Choice(**known)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from .candidates import (
     Labelled,
     Space,
     Tried,
+    held_out_loss,
     settings_of,
     try_graph,
     try_graph_head,
@@ -26,9 +27,8 @@ from .folds import MOST_FOLDS, deal_folds, group_copies
 from .graphs import Lists, share_columns
 from .heads import LinearHead
 from .scores import expected_calibration_error
-from .settings import FIXED, LEAST_PER_CLASS, Auto
+from .settings import COLUMNS, COLUMNS_OF_MANY, FIXED, LEAST_PER_CLASS, MANY_ROWS, Auto
 
-MOST_COLUMNS = 120  # that all folds of one graph are solved by; with many classes there are fewer folds
 FEWEST_FOLDS = 3
 CLOSE = 1.0  # standard errors within which two candidates are as good
 
@@ -51,12 +51,13 @@ def hold_out(
     classes: NDArray[np.int64],
     weight: NDArray[np.float64],
     num_classes: int,
-    usual: float,
+    lists: Lists | None,
     groups: NDArray[np.generic] | None = None,
 ) -> Labelled:
-    """Folds over the labelled rows. rows: (l, d) comparable ones. usual: as in `group_copies`. groups: (l,)."""
-    group = group_copies(rows, usual, groups)
-    most = max(FEWEST_FOLDS, min(MOST_FOLDS, MOST_COLUMNS // max(num_classes, 1)))
+    """Folds over the labelled rows. rows: (l, d) comparable ones. lists: of all rows; None without. groups: (l,)."""
+    group = group_copies(rows, 0.0 if lists is None else lists.usual_distance(), groups)
+    columns = COLUMNS_OF_MANY if lists is not None and lists.node.size > MANY_ROWS else COLUMNS
+    most = max(FEWEST_FOLDS, min(MOST_FOLDS, columns // max(num_classes, 1)))
     fold = deal_folds(rows, classes, group, most)
     folds_of_class = np.array([np.unique(fold[classes == number]).size for number in range(num_classes)])
     return Labelled(
@@ -77,20 +78,22 @@ def choose(lists: Lists | None, space: Space, labelled: Labelled, auto: Auto) ->
     """
     present = np.unique(labelled.classes).size
     few = present < 2 or labelled.scored.sum() < LEAST_PER_CLASS * present
-    if few and auto.answer is None and lists is not None:
-        tried, heads = _try_fixed(lists, labelled, auto), {}
-        policy = Policy(most=len(tried), equal=True)
+    fixed = fixed_members(lists.most, auto) if lists is not None and "graph" in auto.kinds else ()
+    only_fixed = few and auto.answer is None and bool(fixed)
+    heads: dict[str, LinearHead] = {}
+    if only_fixed and lists is not None:
+        tried = [try_graph(member, lists, labelled, auto) for member in fixed]
     else:
         tried, heads = _try_all(lists, space, labelled, auto)
-        policy = Policy(most=auto.most_members, equal=False)
+    policy = Policy(fixed=fixed, only_fixed=only_fixed, most=max(auto.most_members, len(fixed) * only_fixed))
     combined, measured = combine(tried, labelled, labelled.scored, policy), measure(tried, labelled, policy)
     before, _ = apply(combined, tried, calibrated=False)
     classes = labelled.classes[labelled.scored]
     choice = Choice(
         asked=describe_asked(auto),
         members=combined.members,
-        candidates=combined.candidates if not policy.equal else (),
-        reason=explain_choice(combined, few and policy.equal, labelled),
+        candidates=() if only_fixed else combined.candidates,
+        reason=explain_choice(combined, only_fixed, labelled),
         num_labels=labelled.row.size,
         num_held_out=measured.error.count,
         num_folds=np.unique(labelled.fold).size,
@@ -100,36 +103,31 @@ def choose(lists: Lists | None, space: Space, labelled: Labelled, auto: Auto) ->
         calibration_after=measured.calibration,
         temperature=combined.temperature,
     )
-    answering = {member.kind for member in choice.members}
-    return Chosen(choice=choice, measured=measured, graph_head=heads.get("graph_linear" in answering))
+    return Chosen(choice=choice, measured=measured, graph_head=heads.get("graph_linear"))
 
 
-def _try_fixed(lists: Lists, labelled: Labelled, auto: Auto) -> list[Tried]:
-    """The graphs of the fixed choice, with what is given instead of theirs."""
-    members = []
+def fixed_members(most: int, auto: Auto) -> tuple[Member, ...]:
+    """The graphs of the fixed choice, with what is given instead of theirs. most: length of the lists."""
+    members: list[Member] = []
     for n_neighbors, alpha in FIXED:
-        k = min(auto.n_neighbors or n_neighbors, max(1, lists.most))
+        k = min(auto.n_neighbors or n_neighbors, max(1, most))
         member = Member(kind="graph", n_neighbors=k, alpha=auto.alpha or alpha)
         members += [member] * (member not in members)
-    return [try_graph(member, lists, labelled, auto) for member in members]
+    return tuple(members)
 
 
 def _try_all(
     lists: Lists | None, space: Space, labelled: Labelled, auto: Auto
-) -> tuple[list[Tried], Mapping[bool, LinearHead]]:
-    """Every candidate that is allowed, and the head on the best graph (under True) where there is one."""
-    graphs = list(try_graphs(lists, labelled, auto)) if lists is not None else []
-    tried = [*graphs, *try_heads(space, labelled, auto)] if "graph" in auto.kinds else list(
-        try_heads(space, labelled, auto)
-    )
-    if "graph_linear" not in auto.kinds or lists is None or not labelled.scored.any():
-        return tried or graphs, {}
-    best = combine(graphs, labelled, labelled.scored, Policy(most=1, equal=False)).members[0]
-    base = next(one for one in graphs if one.member.name == best.name)
+) -> tuple[list[Tried], dict[str, LinearHead]]:
+    """Every candidate that is allowed, and the head on the best graph under its kind, where there is one."""
+    graphs = try_graphs(lists, labelled, auto) if lists is not None else []
+    heads = list(try_heads(space, labelled, auto))
+    if "graph_linear" not in auto.kinds or lists is None:
+        return [*graphs, *heads], {}
+    base = min(graphs, key=lambda one: held_out_loss(one, labelled))
     settings = settings_of(base.member, auto)
-    system = PropagationSystem(lists.graph(settings), settings)
-    found, head = try_graph_head(base, system, space, labelled)
-    return [*tried, found], {True: head}
+    found, head = try_graph_head(base, PropagationSystem(lists.graph(settings), settings), space, labelled)
+    return [*(graphs if "graph" in auto.kinds else []), *heads, found], {"graph_linear": head}
 
 
 def describe_asked(auto: Auto) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .candidates import Labelled, Tried
 from .choice import Candidate, Member
+from .heads import log_shares
 from .scores import (
     Interval,
     balanced_error,
@@ -23,15 +24,17 @@ from .scores import (
 Float = NDArray[np.float64]
 MEASURED_FOLDS = 10
 LEAST_SHARE = 0.05  # of an average; members with less are left out
-EVIDENCE = 3.0  # a difference of so much log-likelihood, all held-out labels together, divides a share by e
+EVIDENCE = 6.0  # a difference of so much log-likelihood, all held-out labels together, divides a share by e
+BEFORE = 10.0  # labels that the fixed choice counts as much as
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """most: members of an average. equal: all candidates with equal shares, whatever the labels say."""
+    """How shares are given. fixed: members of the fixed choice. only_fixed: whatever the labels say. most: members."""
 
+    fixed: tuple[Member, ...]
+    only_fixed: bool
     most: int
-    equal: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +55,7 @@ def average(logs: Sequence[Float], shares: Sequence[float]) -> Float:
 def combine(tried: Sequence[Tried], labelled: Labelled, rows: NDArray[np.bool_], policy: Policy) -> Combined:
     """Members and shares by the log loss of the labelled rows `rows`, (l,) bool, each held out.
 
-    Each candidate is calibrated by a temperature of its own first. Shares fall off with the log-likelihood that a
-    candidate lacks to the best one.
+    Each candidate is calibrated by a temperature of its own first. See `give_shares` for the shares.
     """
     classes, weight = labelled.classes[rows], labelled.weight[rows]
     temperatures = [fit_temperature(one.held_out[rows], classes, weight) for one in tried]
@@ -61,9 +63,9 @@ def combine(tried: Sequence[Tried], labelled: Labelled, rows: NDArray[np.bool_],
     losses = np.stack([log_losses(one, classes) for one in calibrated])
     mean = np.average(losses, axis=1, weights=weight) if classes.size else np.zeros(len(tried))
     order = np.argsort(mean, kind="stable")
-    lacks = (mean - mean[order[0]]) * rows.sum()
-    shares = np.ones(len(tried)) if policy.equal else np.exp(-lacks / EVIDENCE)
-    chosen = _largest(shares, order, policy.most)
+    shares = give_shares([one.member for one in tried], mean, int(rows.sum()), policy)
+    by_share = np.argsort(-shares, kind="stable")[: policy.most]
+    chosen = by_share[shares[by_share] >= LEAST_SHARE * shares[by_share].sum()]
     members = tuple(
         replace(tried[at].member, temperature=temperatures[at], share=float(shares[at] / shares[chosen].sum()))
         for at in chosen
@@ -74,20 +76,37 @@ def combine(tried: Sequence[Tried], labelled: Labelled, rows: NDArray[np.bool_],
         members=members,
         temperature=temperature,
         candidates=tuple(
-            _record(tried[at], temperatures[at], calibrated[at], classes, losses[at] - losses[order[0]]) for at in order
+            _record(tried[at], temperatures[at], calibrated[at], classes, losses[at] - losses[order[0]])
+            for at in (order if classes.size else [])
         ),
     )
 
 
-def _largest(shares: Float, order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """The first `most` of `order` whose share of these is not below LEAST_SHARE."""
-    chosen = order[:most]
-    return np.asarray(chosen[shares[chosen] >= LEAST_SHARE * shares[chosen].sum()])
+def give_shares(members: Sequence[Member], losses: Float, count: int, policy: Policy) -> Float:
+    """(candidates,) shares that sum to 1: the best of each family by its log-likelihood, and the fixed choice.
+
+    losses: mean log loss of each on `count` held-out labels. A family is all graphs, all heads on single rows, or heads
+    on graphs. Its best member's share falls off with the log-likelihood that it lacks to the best of all. The fixed
+    choice counts as BEFORE labels: with a handful of labels it leads, with hundreds it is gone.
+    """
+    fixed = np.array([float(member in policy.fixed) for member in members])
+    if policy.only_fixed:
+        return np.asarray(fixed / fixed.sum())
+    family = np.array([FAMILIES.get(member.kind, len(FAMILIES)) for member in members])
+    shares = np.zeros(len(members))
+    for number in np.unique(family):
+        best = np.flatnonzero(family == number)[losses[family == number].argmin()]
+        shares[best] = np.exp(-(losses[best] - losses.min()) * count / EVIDENCE)
+    shares /= shares.sum()
+    if not fixed.any():
+        return shares
+    return np.asarray((count * shares + BEFORE * fixed / fixed.sum()) / (count + BEFORE))
 
 
-def _record(
-    tried: Tried, temperature: float, logs: Float, classes: NDArray[np.int64], above: Float
-) -> Candidate:
+FAMILIES = {"graph": 0, "graph_linear": 1}  # all others are heads on single rows
+
+
+def _record(tried: Tried, temperature: float, logs: Float, classes: NDArray[np.int64], above: Float) -> Candidate:
     spread = float(above.std(ddof=1) / np.sqrt(above.size)) if above.size > 1 else 0.0
     return Candidate(
         member=replace(tried.member, temperature=temperature, share=0.0),
@@ -123,8 +142,8 @@ class Measured:
     logs: Float
     classes: NDArray[np.int64]
     error: Interval
-    balanced_error: float
-    calibration: float
+    balanced_error: float | None
+    calibration: float | None
 
 
 def measure(tried: Sequence[Tried], labelled: Labelled, policy: Policy) -> Measured:
@@ -140,12 +159,21 @@ def measure(tried: Sequence[Tried], labelled: Labelled, policy: Policy) -> Measu
         if own.any() and others.any():
             logs[own] = apply(combine(tried, labelled, others, policy), tried)[1][own]
             seen |= own
-    classes, found = labelled.classes[seen], logs[seen].argmax(axis=1)
+    return _measured(labelled.row[seen], logs[seen], labelled.classes[seen])
+
+
+def _measured(row: NDArray[np.int64], logs: Float, classes: NDArray[np.int64]) -> Measured:
+    found = logs.argmax(axis=1)
     return Measured(
-        row=labelled.row[seen],
-        logs=logs[seen],
+        row=row,
+        logs=logs,
         classes=classes,
-        error=wilson(float((found != classes).sum()), int(seen.sum())),
+        error=wilson(float((found != classes).sum()), classes.size),
         balanced_error=balanced_error(found, classes),
-        calibration=expected_calibration_error(logs[seen], classes),
+        calibration=expected_calibration_error(logs, classes),
     )
+
+
+def rescale(measured: Measured, class_scale: Float) -> Measured:
+    """The same where every distribution is multiplied by (c,) class_scale."""
+    return _measured(measured.row, log_shares(measured.logs + np.log(class_scale)), measured.classes)

@@ -44,8 +44,8 @@ class Lists:
     def graph(self, settings: GraphSettings) -> Graph:
         """The graph of the first settings.n_neighbors of each list."""
         k = min(settings.n_neighbors, self.most)
-        index, similarity = (np.ascontiguousarray(a[:, :k]) for a in (self.found.index, self.found.similarity))
-        shorter = replace(self.found, index=index, similarity=similarity)
+        index, similarity = self.found.index[:, :k], self.found.similarity[:, :k]
+        shorter = replace(self.found, index=np.ascontiguousarray(index), similarity=np.ascontiguousarray(similarity))
         return assemble_graph(shorter, self.node, settings, no_progress)
 
 

@@ -100,13 +100,13 @@ def fit_means(rows: Float, classes: NDArray[np.int64], num_classes: int) -> Line
     return _absent_last(LinearHead(weight=2 * means.T, bias=-np.einsum("cd,cd->c", means, means)), present)
 
 
-def fit_gaussian(rows: Float, classes: NDArray[np.int64], num_classes: int) -> LinearHead:
+def fit_gaussian(rows: Float, classes: NDArray[np.int64], num_classes: int, features: int | None = None) -> LinearHead:
     """One Gaussian for each class, with a shared covariance shrunk by its trace; in closed form.
 
     S = d ((n - 1) S_hat + tr(S_hat) I)^-1, S_hat the covariance of the n rows around the means of their classes;
     w_c = S mu_c, b_c = log pi_c - mu_c' S mu_c / 2 with equal pi_c. (Kubokawa and Srivastava's shrinkage; used for
     heads on frozen descriptors by Wang et al., ICLR 2024.) Where all rows stand on their class means, the nearest mean.
-    rows: (n, d); by Woodbury's identity where d > n.
+    rows: (n, d); by Woodbury's identity where d > n. features: d of the rows that these are coordinates of.
     """
     means, present = class_means(rows, classes, num_classes)
     around = rows - means[classes]
@@ -119,7 +119,7 @@ def fit_gaussian(rows: Float, classes: NDArray[np.int64], num_classes: int) -> L
         whitened = (means - cho_solve(inner, around @ means.T).T @ around) / shrink
     else:
         whitened = cho_solve(cho_factor(around.T @ around + shrink * np.eye(d)), means.T).T
-    weight = d * whitened.T
+    weight = (features or d) * whitened.T
     bias = -0.5 * np.einsum("cd,dc->c", means, weight)
     return _absent_last(LinearHead(weight=weight, bias=bias), present)
 
@@ -130,16 +130,15 @@ def fit_logistic(
     penalty: float,
     *,
     weight: Float | None = None,
-    start: LinearHead | None = None,
     most_steps: int = 100,
 ) -> LinearHead:
     """Multinomial logistic regression by L-BFGS: the mean cross-entropy plus penalty / 2 times |W|^2.
 
     rows: (n, d). targets: (n, c) shares, one-hot for given labels. weight: (n,) what each row counts, 1 if None.
-    start: head to begin with. scikit-learn's C is 1 / (penalty * n) here; the bias is free, as there.
+    Begins at zero. scikit-learn's C is 1 / (penalty * n) here; the bias is free, as there.
     """
     share = np.full(len(rows), 1 / len(rows)) if weight is None else weight / weight.sum()
-    (n, d), c = rows.shape, targets.shape[1]
+    d, c = rows.shape[1], targets.shape[1]
     dtype = rows.dtype
     shared, wanted = share.astype(dtype)[:, None], targets.astype(dtype, copy=False)
 
@@ -156,9 +155,8 @@ def fit_logistic(
         gradient[d] = slope.sum(axis=0, dtype=np.float64)
         return value + 0.5 * penalty * float((table[:d] ** 2).sum()), gradient.ravel()
 
-    first = np.zeros((d + 1, c)) if start is None else np.vstack([start.weight, start.bias])
     options = {"maxiter": most_steps, "gtol": 1e-5, "ftol": 1e-9}
-    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(d + 1, c)
+    found = minimize(loss, np.zeros((d + 1) * c), jac=True, method="L-BFGS-B", options=options).x.reshape(d + 1, c)
     return LinearHead(weight=found[:d].copy(), bias=found[d].copy())
 
 

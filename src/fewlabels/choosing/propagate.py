@@ -14,18 +14,20 @@ from ..errors import ConfigError, LabelError, UnreachedWarning, warn
 from ..graph import propagation as graph_propagation
 from ..graph.label_matrix import CheckedLabels, check_labels, check_weight, drop_labels
 from ..graph.pseudo_labels import pseudo_labels
-from ..graph.refinement import match_prior
 from ..graph.rows import densify, digest_rows, hash_rows, make_comparable, warn_of_rounding
 from ..graph.settings import GraphSettings
 from ..graph.system import Propagation, PropagationSystem, warn_of_contradictions, warn_of_unreached, warn_of_unsolved
 from ..graph.types import Comparable, Progress, no_progress
-from .answer import BLOCK, Answer, Part, mix
+from .answer import BLOCK, Answer, Part, mix_parts
 from .candidates import Labelled, Space, fit_head, settings_of
 from .choice import Member
 from .choose import Chosen, choose, hold_out
+from .combine import rescale
 from .graphs import Lists, search_lists
-from .settings import CHOICE_ROWS, HEAD_ROWS, NEIGHBORS, Auto
+from .prior import match_classes
+from .settings import CHOICE_ROWS, HEAD_ROWS, MANY_ROWS, NEIGHBORS, NEIGHBORS_OF_MANY, Auto
 
+PRIOR_ROWS = 20_000  # rows that the shares of the classes are matched on
 STAGES = ("neighbors", "choose", "solve", "pseudo_labels")
 Named = Literal["auto", "paper", "released"]
 
@@ -76,7 +78,7 @@ def propagate(
     groups: (n,) such as patients, cameras or bursts: labelled rows of one group are held out together.
 
     Raises as fewlabels.graph.propagate does; LabelError (L43) for such weights, (L23) for groups of another length;
-    ConfigError (C90) for a name that is none of the three, and for weights or groups where nothing is chosen.
+    ConfigError (C120) for a name that is none of the three, and for weights or groups where nothing is chosen.
 
     >>> import numpy as np
     >>> corners = np.array([[0, 1.0], [0.1, 1], [1, 0], [1, 0.1]])
@@ -87,7 +89,7 @@ def propagate(
     if isinstance(settings, GraphSettings):
         if weight is not None or groups is not None:
             what = "weight and groups are for settings that are chosen"
-            raise ConfigError("C90", what, do="use fewlabels.build_graph and fewlabels.spread for weights")
+            raise ConfigError("C120", what, do="use fewlabels.build_graph and fewlabels.spread for weights")
         return graph_propagation.propagate(
             descriptors, labels, settings, class_names=class_names, on_progress=on_progress
         )
@@ -102,7 +104,7 @@ def _resolve(settings: Auto | GraphSettings | Named | None) -> Auto | GraphSetti
         return GraphSettings(mode=settings)
     if not isinstance(settings, (Auto, GraphSettings)):
         what = f"settings are {settings!r}, expected 'auto', 'paper', 'released', Auto(...) or GraphSettings(...)"
-        raise ConfigError("C90", what)
+        raise ConfigError("C120", what)
     return settings
 
 
@@ -137,9 +139,7 @@ def _check(
     if together is not None and together.shape != (size,):
         raise LabelError("L23", f"groups have shape {together.shape}, and there are {size} descriptors")
     names = None if class_names is None else tuple(map(str, class_names))
-    return Task(
-        descriptors=descriptors, rows=rows, labels=checked, weight=counts, groups=together, class_names=names
-    )
+    return Task(descriptors=descriptors, rows=rows, labels=checked, weight=counts, groups=together, class_names=names)
 
 
 def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
@@ -158,7 +158,7 @@ def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
         label[usable],
         task.weight[usable],
         task.labels.num_classes,
-        lists.usual_distance() if lists is not None else 0.0,
+        lists,
         None if task.groups is None else task.groups[usable],
     )
     chosen = choose(lists, space, labelled, auto)
@@ -167,9 +167,7 @@ def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
     return _assemble(task, auto, chosen, _make_parts(task, auto, chosen, lists, space, labelled), on_progress)
 
 
-def pick_rows(
-    values: NDArray[np.float32], always: NDArray[np.int64], most: int, seed: int
-) -> NDArray[np.int64]:
+def pick_rows(values: NDArray[np.float32], always: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
     """Ascending numbers of at most `most` rows, `always` among them; by content, so that their order does not count."""
     if len(values) <= most:
         return np.arange(len(values))
@@ -196,7 +194,9 @@ def make_space(values: NDArray[np.float32], labelled: NDArray[np.int64], seed: i
 def _search(rows: Comparable, auto: Auto, on_progress: Progress) -> Lists | None:
     if not {"graph", "graph_linear"} & set(auto.kinds):
         return None
-    return search_lists(rows, auto.base, auto.n_neighbors or max(NEIGHBORS), on_progress)
+    many = len(rows.values) > MANY_ROWS
+    most = auto.n_neighbors or max(NEIGHBORS_OF_MANY if many else NEIGHBORS)
+    return search_lists(rows, auto.base, most, on_progress)
 
 
 def _search_again(rows: Comparable, chosen: Chosen, auto: Auto, on_progress: Progress) -> Lists | None:
@@ -230,34 +230,46 @@ def _spread(task: Task, auto: Auto, member: Member, lists: Lists) -> Propagation
     return found
 
 
-def _assemble(
-    task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], on_progress: Progress
-) -> Answer:
+def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], on_progress: Progress) -> Answer:
     """Average of the parts, prior, pseudo-labels, and the warnings that `propagate` gives."""
     on_progress("pseudo_labels", 0.0)
-    values, choice, num_classes = task.rows.values, chosen.choice, task.labels.num_classes
-    distribution = np.empty((len(values), num_classes), np.float64 if len(values) <= BLOCK else np.float32)
-    reached = np.empty(len(values), bool)
-    ones, shares = np.ones(num_classes), [part.member.share for part in parts]
-    for start in range(0, len(values), BLOCK):
-        block = slice(start, start + BLOCK)
-        found = [part.logs(values, block) for part in parts]
-        distribution[block], reached[block] = mix(found, shares, choice.temperature, ones)
-    scale = ones
-    distribution[~reached] = 0
-    labelled = task.labels.label != UNLABELED
+    values, temperature = task.rows.values, chosen.choice.temperature
+    sample = pick_rows(values, np.empty(0, np.int64), PRIOR_ROWS, auto.base.seed)
+    whole = mix_parts(parts, values[sample], sample, temperature)
+    prior, scale = match_classes(*whole, task.labels, chosen, auto)
+    measured = rescale(chosen.measured, scale)
+    choice = replace(
+        chosen.choice,
+        error=measured.error,
+        balanced_error=measured.balanced_error,
+        calibration_after=measured.calibration,
+        prior=prior,
+        class_scale=None if prior is None else tuple(scale.tolist()),
+    )
     answer = Answer(
-        pseudo_labels=pseudo_labels(distribution, task.labels.label, auto.base.rules),
+        pseudo_labels=pseudo_labels(_mix_all(parts, values, temperature, scale), task.labels.label, auto.base.rules),
         choice=choice,
         parts=parts,
-        class_scale=scale,
         settings=auto.base,
-        labeled=labelled,
-        measured=chosen.measured,
+        labeled=task.labels.label != UNLABELED,
+        measured=measured,
         class_names=task.class_names,
     )
     _warn(task, auto, answer)
     return answer
+
+
+def _mix_all(
+    parts: tuple[Part, ...], values: NDArray[np.float32], temperature: float, scale: NDArray[np.float64]
+) -> NDArray[np.floating]:
+    """(n, c) distributions of all rows, zeros where nothing answers; float32 where there are many rows."""
+    dtype = np.float64 if len(values) <= BLOCK else np.float32
+    distribution, reached = np.empty((len(values), scale.size), dtype), np.empty(len(values), bool)
+    for start in range(0, len(values), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(values)))
+        distribution[rows], reached[rows] = mix_parts(parts, values[rows], rows, temperature, scale)
+    distribution[~reached] = 0
+    return distribution
 
 
 def _warn(task: Task, auto: Auto, answer: Answer) -> None:
@@ -271,6 +283,3 @@ def _warn(task: Task, auto: Auto, answer: Answer) -> None:
         missed = int((~answer.pseudo_labels.reached).sum())
         what = f"FL-G1 {missed} rows have no direction: no head answers them, and they have no label ({UNLABELED})"
         warn(UnreachedWarning(what))
-
-
-_ = match_prior

@@ -57,10 +57,10 @@ def log_losses(logs: Float, classes: NDArray[np.int64]) -> Float:
     return np.asarray(np.minimum(-logs[np.arange(classes.size), classes], -LEAST_LOG))
 
 
-def expected_calibration_error(logs: Float, classes: NDArray[np.int64]) -> float:
-    """Mean difference of probability and share of right rows over ten bins of equal width, weighted by their rows."""
+def expected_calibration_error(logs: Float, classes: NDArray[np.int64]) -> float | None:
+    """Mean difference of probability and share of right rows over ten bins of equal width; None without rows."""
     if not classes.size:
-        return math.nan
+        return None
     probability, right = np.exp(logs.max(axis=1)), logs.argmax(axis=1) == classes
     at = np.minimum((probability * BINS).astype(int), BINS - 1)
     gap = np.bincount(at, probability - right, BINS)
@@ -69,9 +69,9 @@ def expected_calibration_error(logs: Float, classes: NDArray[np.int64]) -> float
 
 @dataclass(frozen=True)
 class Interval:
-    """A share with its 95 % interval, Wilson's. count: labels it was measured on."""
+    """A share with Wilson's 95 % interval. value: None where nothing was counted. count: what it was measured on."""
 
-    value: float
+    value: float | None
     low: float
     high: float
     count: int
@@ -80,17 +80,17 @@ class Interval:
 def wilson(num_errors: float, count: int) -> Interval:
     """Wilson's 95 % interval of a share; from 0 to 1 where nothing was counted."""
     if count == 0:
-        return Interval(math.nan, 0.0, 1.0, 0)
+        return Interval(None, 0.0, 1.0, 0)
     share, z2 = num_errors / count, Z95**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
     return Interval(share, max(0.0, middle - half), min(1.0, middle + half), count)
 
 
-def balanced_error(found: NDArray[np.int64], classes: NDArray[np.int64]) -> float:
-    """Mean over the classes of the share of their rows that got another label."""
+def balanced_error(found: NDArray[np.int64], classes: NDArray[np.int64]) -> float | None:
+    """Mean over the classes of the share of their rows that got another label; None where there is no row."""
     if not classes.size:
-        return math.nan
+        return None
     count = np.bincount(classes)
     wrong = np.bincount(classes, found != classes, count.size)
     return float((wrong[count > 0] / count[count > 0]).mean())

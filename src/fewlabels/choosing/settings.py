@@ -13,10 +13,13 @@ LabelsAre = Literal["balanced", "random"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NEIGHBORS = (5, 10, 20, 50)
+MANY_ROWS = 20_000  # above, fewer candidates and folds: see below
+NEIGHBORS_OF_MANY = (5, 10, 20)  # at the middle alpha; the other alphas then at the best of these alone
+COLUMNS, COLUMNS_OF_MANY = 120, 60  # that all folds of one graph are solved by; with many classes there are fewer folds
 ALPHAS = (0.5, 0.9, 0.99)
 PENALTIES = (30.0, 3.0)  # of the linear head, each as C times the number of labelled rows; rows have total variance 1
 CHOICE_ROWS = 200_000  # above, everyone chooses on the same sample of so many
-HEAD_ROWS = 20_000  # rows that a head on top of a graph is fitted to, at most
+HEAD_ROWS = 10_000  # rows that a head on top of a graph is fitted to, at most
 FIXED = ((5, 0.99), (10, 0.9), (20, 0.9))  # with fewer labels: neighbours and alpha of the graphs that are averaged
 LEAST_PER_CLASS = 3.0  # labels per class on the mean; below, the choice is fixed
 
@@ -32,12 +35,13 @@ class Auto:
         regression on all rows, weighted by the graph's certainty); None: chosen, and where several are close, their
         average.
     labels_are: "balanced" where the classes are about equally large in the data, "random" where the labelled rows were
-        drawn like the data, None where nobody knows; then no class prior is used.
+        drawn like the data; the answer's class shares are then matched to equal ones, or to the labels'. None where
+        nobody knows: equal shares where the answer is so near to them that its error explains the difference.
     most_members: answers that are averaged at most; 1 chooses the best one alone.
-    base: everything else of the graph: gamma, metric, tol, recall, precision, seed, bad rows. Its n_neighbors, alpha and
-        refinement do not count.
+    base: everything else of the graph: gamma, metric, tol, recall, precision, seed, bad rows. Its n_neighbors, alpha
+        and refinement do not count.
 
-    Raises ConfigError (C90) for anything else, and for mode "released", whose settings are given.
+    Raises ConfigError (C120) for anything else, and for mode "released", whose settings are given.
     """
 
     n_neighbors: int | None = None
@@ -45,19 +49,19 @@ class Auto:
     refinement: Refinement | None = None
     answer: Kind | None = None
     labels_are: LabelsAre | None = None
-    most_members: int = 4
+    most_members: int = 6
     base: GraphSettings = field(default_factory=GraphSettings)
 
     def __post_init__(self) -> None:
         if self.answer is not None and self.answer not in KINDS:
-            raise ConfigError("C90", f"answer is {self.answer!r}, expected None or one of {', '.join(KINDS)}")
+            raise ConfigError("C120", f"answer is {self.answer!r}, expected None or one of {', '.join(KINDS)}")
         if self.labels_are is not None and self.labels_are not in get_args(LabelsAre):
-            raise ConfigError("C90", f"labels_are is {self.labels_are!r}, expected None, 'balanced' or 'random'")
+            raise ConfigError("C120", f"labels_are is {self.labels_are!r}, expected None, 'balanced' or 'random'")
         whole = isinstance(self.most_members, int) and not isinstance(self.most_members, bool)
         if not whole or self.most_members < 1:
-            raise ConfigError("C90", f"most_members is {self.most_members!r}, expected a whole number from 1 up")
+            raise ConfigError("C120", f"most_members is {self.most_members!r}, expected a whole number from 1 up")
         if self.base.mode == "released":
-            raise ConfigError("C90", "mode 'released' has all its settings given", do="hand in GraphSettings instead")
+            raise ConfigError("C120", "mode 'released' has all its settings given", do="hand in GraphSettings instead")
         self.graph_settings(self.n_neighbors or 1, self.alpha or 0.5)  # raises for values out of range
 
     @property
