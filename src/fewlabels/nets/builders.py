@@ -9,8 +9,8 @@ from torch import nn
 
 from ..errors import ConfigError
 from .backbone import build_module_network, build_timm_network
+from .efficientnet_lite import build_lite
 from .frozen import build_frozen_network
-from .lite0 import build_lite0
 from .networks import cnn13, resnet18, small
 from .settings import ImageInput, NetworkSettings
 
@@ -18,7 +18,8 @@ BUILDERS: dict[str, Callable[[NetworkSettings, ImageInput, int], nn.Module]] = {
     "small": small,
     "cnn13": cnn13,
     "resnet18": resnet18,
-    "efficientnet-lite0": build_lite0,
+    "efficientnet-lite0": build_lite,
+    "efficientnet-lite2": build_lite,
     "timm": build_timm_network,
     "module": build_module_network,
     "frozen": build_frozen_network,

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from .contract import Output
-from .lite0 import lite0
-from .pretrained import DEFAULT, Backbone, Trunk, load_backbone
+from .efficientnet_lite import VARIANTS, make_lite
+from .pretrained import Backbone, Trunk, load_backbone
 from .settings import ImageInput, NetworkSettings, Preprocessing
+from .timm_models import create_timm
 
 LOGIT_SCALE = 16.0  # of unit descriptors, as in cosine classifiers: without it the softmax of a few steps stays flat
 LEAST_SCALE = 1e-6
@@ -111,6 +112,9 @@ def build_frozen_network(settings: NetworkSettings, image_input: ImageInput, num
 
 
 def _build_trunk(name: str, how: Preprocessing) -> Trunk:
-    if name == DEFAULT:
-        return Trunk(lite0(), how)
+    kind, _, detail = name.partition(":")
+    if name in VARIANTS:
+        return Trunk(make_lite(name), how)
+    if kind == "timm":
+        return Trunk(create_timm(detail), how)
     return load_backbone(name, size=how.size).trunk

