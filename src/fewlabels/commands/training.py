@@ -19,7 +19,7 @@ from ..errors import ConfigError, NumericsError
 from ..graph import Propagation, propagate
 from ..graph.label_matrix import check_labels
 from ..insights.compute import compute_insights
-from ..insights.measured import Tested, add_held_out, add_tested
+from ..insights.measured import Measured, add_held_out, add_tested
 from ..insights.schema import Insights
 from ..nets import build_network
 from ..nets.frozen import Head
@@ -123,7 +123,7 @@ class _Ended:
     labels: Propagation | None
     descriptors: np.ndarray
     checked: CrossValidated | None
-    tested: Tested | None
+    tested: Measured | None
 
 
 class _Run:
@@ -359,14 +359,14 @@ class _Run:
 
         return cross_validate(build, images, labels, self.settings, self.execution, request)
 
-    def _test(self, trained: Trained, test: torch.Tensor | None) -> Tested | None:
+    def _test(self, trained: Trained, test: torch.Tensor | None) -> Measured | None:
         """What the final network says of the test images: the teacher where there is one, as its error is lower."""
         if test is None or self.task.test_truth is None:
             return None
         network = trained.network if trained.teacher is None else trained.teacher
         with self.execution.algorithms():
             shares = evaluate(network, test, self.execution).logits.double().softmax(dim=1).cpu().numpy()
-        return Tested(
+        return Measured(
             label=shares.argmax(axis=1),
             truth=self.task.test_truth,
             probability=shares.max(axis=1),
