@@ -6,7 +6,7 @@ from PIL import Image
 from fewlabels.cli.main import run as run_command
 
 PROPAGATE = ["propagate", "embeddings.npy", "--labels", "labels.csv", "--out"]
-FEW = ["--epochs", "1", "--n-neighbors", "5", "--quiet"]
+FEW = ["--backbone", "none", "--epochs", "1", "--n-neighbors", "5", "--quiet"]
 
 
 def run(capsys, *arguments):

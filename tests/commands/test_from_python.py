@@ -17,7 +17,7 @@ from fewlabels.runs import Run
 from fewlabels.training.interrupt import make_interrupt_error
 
 GIVEN = {"crow/000.png": "crow", "wren/001.png": "wren", "wren/003.png": None}
-SHORT = {"scale": 0.02, "n_neighbors": 5, "device": "cpu"}
+SHORT = {"backbone": "none", "scale": 0.02, "n_neighbors": 5, "device": "cpu"}
 GRAPH = {"n_neighbors", "gamma", "alpha", "mode", "allow_empty_classes"}  # None: those of `graph`
 
 
@@ -37,7 +37,7 @@ def place(tmp_path, monkeypatch):
 
 def test_a_call_makes_the_run_of_the_command_to_the_byte(place):
     run = fewlabels.train("photos", labels="few.csv", out="from-python", quiet=True, **SHORT)
-    words = "train photos --labels few.csv --out from-command --scale 0.02 --n-neighbors 5 --device cpu --quiet"
+    words = "train photos --labels few.csv --out from-command --backbone none --scale 0.02 --n-neighbors 5 --device cpu --quiet"
     assert main.run(words.split()) == 0
     assert isinstance(run, Run)
     assert run.results["class_names"] == ["crow", "wren"]
@@ -106,7 +106,7 @@ def test_progress_is_told_unless_quiet(place, capsys):
 )
 def test_what_the_command_refuses_is_refused(place, options, error, says):
     with pytest.raises(error, match=says):
-        fewlabels.train(**{"data": "photos", "labels": GIVEN, "quiet": True} | options)
+        fewlabels.train(**{"data": "photos", "labels": GIVEN, "backbone": "none", "quiet": True} | options)
     assert not (place / "runs").exists()
 
 

@@ -111,7 +111,7 @@ class Workplace:
         return ["propagate", str(source), *given, "--out", out, "--n-neighbors", "5", "-q", *map(str, more)]
 
     def train(self, *more, data="photos"):
-        return ["train", str(data), "--n-neighbors", "5", "--epochs", "1", "-q", *map(str, more)]
+        return ["train", str(data), "--backbone", "none", "--n-neighbors", "5", "--epochs", "1", "-q", *map(str, more)]
 
     def run(self, words):
         """Run a command."""

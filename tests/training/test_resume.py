@@ -9,6 +9,7 @@ import torch
 from fewlabels.errors import RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
+from fewlabels.nets.frozen import Head
 from fewlabels.training.callbacks import Callbacks, Request
 from fewlabels.training.checkpoint import Snapshot
 from fewlabels.training.interrupt import Stopped
@@ -64,7 +65,7 @@ def facts(report):
     return (report.phase_index, report.number, report.loss, report.learning_rate, report.consistency, report.facts)
 
 
-def ended(task, settings, stops):
+def ended(task, settings, stops, build=build):
     """The trained network and all epoch reports, with a stop at each count of `stops`, each time taken up again."""
     images, labels, _ = task
     start, reports = None, []
@@ -107,6 +108,27 @@ def test_many_stops_change_nothing(stripes):
     for _ in range(5):
         found, reports, _ = ended(stripes, settings, rng.integers(1, 6, 8).tolist())
         assert same(found, whole)
+        assert reports == expected
+
+
+def test_a_head_on_descriptors_is_taken_up_again_from_any_moment(stripes):
+    images, labels, truth = stripes
+    rows = images.float().flatten(1)[:, :10]
+    rows = torch.stack([rows, rows + 1], dim=1)
+    head = NetworkSettings("frozen:efficientnet-lite0", width=6, dropout=0.3)
+    settings = replace(settings_for(PAIRS[0]), network=head, augment=AugmentSettings(translate=0, flip=True))
+
+    def build_head(purpose):
+        torch.manual_seed(len(purpose))
+        network = Head(head, 10, 2)
+        network.start_from(rows.mean(dim=1))
+        return network
+
+    task = rows, labels, truth
+    whole, expected, asked = ended(task, settings, [], build_head)
+    for at in range(1, asked + 1):
+        found, reports, _ = ended(task, settings, [at], build_head)
+        assert same(found, whole), f"stopped at question {at} of {asked}"
         assert reports == expected
 
 

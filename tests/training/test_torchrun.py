@@ -23,7 +23,8 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 LATEST = 600  # seconds, on a machine that does much else
-COMMAND = ["train", "photos", "--scale", "0.1", "--n-neighbors", "5", "--device", "cpu", "--save-every", "0.001"]
+COMMAND = ["train", "photos", "--backbone", "none", "--scale", "0.1", "--n-neighbors", "5"]
+COMMAND += ["--device", "cpu", "--save-every", "0.001"]
 
 
 @pytest.fixture(scope="module")

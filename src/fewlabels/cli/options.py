@@ -43,8 +43,15 @@ RealLabel = Annotated[
     typer.Option("--real-label", metavar="WORD", help="A word that is a class, though it looks like none: NA."),
 ]
 Neighbors = Annotated[int, typer.Option(help="Neighbours of each row in the graph (the paper's k).")]
+SomeNeighbors = Annotated[
+    int | None,
+    typer.Option(help="Neighbours of each row in the graph (the paper's k); default: 20 with a backbone, else 50."),
+]
 Gamma = Annotated[float, typer.Option(help="Power put on similarities.")]
 Alpha = Annotated[float, typer.Option(help="How far labels travel, in (0, 1).")]
+SomeAlpha = Annotated[
+    float | None, typer.Option(help="How far labels travel, in (0, 1); default: 0.98 with a backbone, else 0.99.")
+]
 ModeName = Literal["paper", "released"]
 Mode = Annotated[ModeName, typer.Option(help="paper, or released: as the authors' code does it.")]
 AllowEmpty = Annotated[bool, typer.Option(help="Accept classes without a label; they are never chosen.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,13 @@ def train(
         Path | None,
         typer.Option(help="Labelled images (class folders, or Parquet) that only the test error is measured on."),
     ] = None,
+    test_labels: Annotated[
+        Path | None,
+        typer.Option(help="Label file of photos of DATA that the error is measured by; none of it is trained on."),
+    ] = None,
+    holdout: Annotated[
+        float | None, typer.Option(help="Share of each class's labels that the error is measured by, such as 0.2.")
+    ] = None,
     continue_from: Annotated[
         Path | None,
         typer.Option(help="Finished run whose network this one starts from, such as with reviewed labels."),
@@ -45,17 +52,31 @@ def train(
         float, typer.Option(help="Share of the schedule of every phase, such as 0.1 for a try; the report says so.")
     ] = 1.0,
     method: options.Method = "lp",
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="Pretrained network that a head is trained on: efficientnet-lite0 (default) or another of "
+            "docs/networks.md. none: train a network from random weights."
+        ),
+    ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Describe each photo by its mirror image too; twice the time.")
+    ] = False,
     network: Annotated[
-        str, typer.Option(help="small, cnn13, resnet18, lite0, timm:MODEL or module:IMPORT.PATH:FUNCTION.")
-    ] = "small",
+        str | None,
+        typer.Option(
+            help="Train this one from random weights, without a backbone: small (default), cnn13, resnet18, timm:MODEL "
+            "or module:IMPORT.PATH:FUNCTION."
+        ),
+    ] = None,
     learning_rate: Annotated[
         float, typer.Option(help="At the start of each phase; lower it where training collapses.")
     ] = 0.05,
     seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
     flip: Annotated[bool, typer.Option(help="Mirror images left-right in training; not for text or digits.")] = True,
-    n_neighbors: options.Neighbors = 50,
+    n_neighbors: options.SomeNeighbors = None,
     gamma: options.Gamma = 3.0,
-    alpha: options.Alpha = 0.99,
+    alpha: options.SomeAlpha = None,
     mode: options.Mode = "paper",
     allow_empty_classes: options.AllowEmpty = False,
     on_bad_image: options.OnBadImage = "skip",
@@ -90,16 +111,22 @@ def train(
     place = choose_folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
     reading = options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label)
     given = _read_labels(labels, reading)  # before seconds of importing torch
-    graph = options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes)
+    from ..recipes.photos import choose_graph, choose_start
+
+    start, whole = choose_start(backbone, network, continues=continue_from is not None)
+    named = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
+    graph = choose_graph(start, named | {"allow_empty_classes": allow_empty_classes})
     from ..commands.text import format_training
     from ..commands.train import ImageSource, run_images
     from ..recipes.images import ImageOptions
 
+    measured: dict[str, Any] = {"test": test, "test_labels": _read_labels(test_labels, reading), "holdout": holdout}
+    learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "mirror": mirror}
+    taken = {"resume": resume, "allow_inexact": allow_inexact, "on_collapse": on_collapse, "tensorboard": tensorboard}
     results = run_images(
         ImageSource(
             data,
             given,
-            test=test,
             image_size=image_size,
             on_bad_image=on_bad_image,
             ignore_unknown_ids=ignore_unknown_ids,
@@ -109,21 +136,11 @@ def train(
             folders=parse_folders(folder),
             pixel_range=parse_pixel_range(pixel_range),
             reading=reading,
+            **measured,
         ),
-        ImageOptions(
-            method, network, seed=seed, epochs=epochs, flip=flip, graph=graph, scale=scale, learning_rate=learning_rate
-        ),
+        ImageOptions(method, whole, backbone=start, graph=graph, learning_rate=learning_rate, **learnt),
         place,
-        options.run_options(
-            device,
-            save_every,
-            speed=speed,
-            resume=resume,
-            allow_inexact=allow_inexact,
-            quiet=quiet,
-            on_collapse=on_collapse,
-            tensorboard=tensorboard,
-        ),
+        options.run_options(device, save_every, speed=speed, quiet=quiet, **taken),
     )
     print_run(place, results, format_training, as_json)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +14,7 @@ from ..errors import ConfigError, LabelError, demand_packages
 from ..graph.settings import GraphSettings, Mode
 from ..nets.model import choose_device
 from ..recipes.images import LEARNING_RATE, ImageOptions
+from ..recipes.photos import choose_graph, choose_start
 from ..runs import Run, free_name, read_run
 from ..training.method_table import BY_WORD, MethodWord
 
@@ -33,12 +33,16 @@ def train(
     labels: PathLike | Mapping[Any, Any] | None = None,
     out: PathLike | None = None,
     test: PathLike | None = None,
+    test_labels: PathLike | Mapping[str, str | None] | None = None,
+    holdout: float | None = None,
     continue_from: PathLike | Run | None = None,
     image_size: int | None = None,
     epochs: int | None = None,
     scale: float = 1.0,
     method: MethodWord = "lp",
-    network: str = ImageOptions.network,
+    network: str | None = None,
+    backbone: str | None = None,
+    mirror: bool = False,
     learning_rate: float = LEARNING_RATE,
     seed: int = 0,
     flip: bool = True,
@@ -77,11 +81,16 @@ def train(
     labels: a file with the columns id and label, or a mapping from id to class name or number, None or NaN where there
         is none; None: the names of the sub-folders (unlabeled/ for none), a metadata file there, or the label column.
     out: run folder to make; None: the next free runs/NAME, named like the data.
-    test: labelled images, in class folders or Parquet, that only the test error is measured on.
+    test: labelled images, in class folders or Parquet, that only the test error is measured on. test_labels: labels, as
+        in `labels`, of images of `data` that the error is measured by and nothing is trained on. holdout: share of each
+        class's given labels to do that with.
     continue_from: finished run whose network this one starts from, such as with reviewed labels.
     image_size: pixels along a side; None: as the images are, or 64 if they differ.
     epochs: of the last phase; None: by size. scale: share of the schedule of every phase, such as 0.1 for a try.
-    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te". network: a name of docs/networks.md.
+    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te".
+    backbone: pretrained network that a head is trained on, "efficientnet-lite0" or another name of docs/networks.md;
+        "none" trains a network from random weights. network: which one, by a name of docs/networks.md; "small" if None.
+    mirror: describe each photo by its mirror image too: twice the time, half a point of accuracy.
     learning_rate: at the start of each phase. seed: of all random draws. flip: mirror images left-right in training.
     graph: settings of the graph; or some of them by n_neighbors, gamma, alpha, mode and allow_empty_classes.
     on_bad_image: "skip" lists it in rejected.csv, "fail" stops. accept_truncated: use JPEGs that are cut off.
@@ -108,7 +117,8 @@ def train(
     reading = LabelOptions(delimiter, encoding, skip_bad_rows, on_conflict, no_label or (), real_label or ())
     given = _read_given(labels, reading)
     some = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
-    settings = _choose_graph_settings(graph, some | {"allow_empty_classes": allow_empty_classes})
+    pretrained, whole = choose_start(backbone, network, continues=continue_from is not None)
+    settings = _choose_graph_settings(graph, pretrained, some | {"allow_empty_classes": allow_empty_classes})
     how = _make_run_options(
         place, device, speed, save_every, resume, allow_inexact_resume, on_collapse, tensorboard, quiet
     )
@@ -118,6 +128,8 @@ def train(
         data=Path(data),
         labels=given,
         test=_to_path(test),
+        test_labels=_read_given(test_labels, reading),
+        holdout=holdout,
         image_size=image_size,
         on_bad_image=on_bad_image,
         ignore_unknown_ids=ignore_unknown_ids,
@@ -128,17 +140,9 @@ def train(
         pixel_range=pixel_range,
         reading=reading,
     )
-    options = ImageOptions(
-        seed=seed,
-        epochs=epochs,
-        flip=flip,
-        graph=settings,
-        method=method,
-        network=network,
-        scale=scale,
-        learning_rate=learning_rate,
-    )
-    run_images(source, options, place, how)
+    learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "graph": settings}
+    start: dict[str, Any] = {"network": whole, "backbone": pretrained, "mirror": mirror}
+    run_images(source, ImageOptions(method, learning_rate=learning_rate, **start, **learnt), place, how)
     return read_run(place)
 
 
@@ -256,10 +260,12 @@ def _read_given(labels: PathLike | Mapping[Any, Any] | None, options: LabelOptio
     return read_labels(labels, options)
 
 
-def _choose_graph_settings(graph: GraphSettings | None, some: Mapping[str, object]) -> GraphSettings:
+def _choose_graph_settings(graph: GraphSettings | None, backbone: str, some: Mapping[str, object]) -> GraphSettings:
     """`graph`, or the usual settings with those that are named. Raises ConfigError (C90) where both are given."""
     named = {name: value for name, value in some.items() if value is not None}
-    if graph is not None and named:
+    if graph is None:
+        return choose_graph(backbone, named)
+    if named:
         what = f"graph and {', '.join(named)}, which are settings of it"
         raise ConfigError("C90", what, do="put them into fewlabels.GraphSettings, or leave graph out")
-    return replace(graph or GraphSettings(), **named)  # type: ignore[arg-type]
+    return graph

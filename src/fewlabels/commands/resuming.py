@@ -22,6 +22,7 @@ from ..conventions import UNLABELED
 from ..data.labels.files import Labels
 from ..errors import SHOWN_ROWS, ConfigError, RunError, shown
 from ..nets.model import StoredModel
+from ..recipes.photos import NO_BACKBONE
 from ..runs import RunLock, RunWriter, is_begun, is_finished, read_facts, read_run, refuse_used_folder
 from ..runs.origin import versions
 from ..storage.durable import make_folder
@@ -116,6 +117,15 @@ def demand_network(start: StoredModel, network: str, usual: str) -> None:
     if network not in (usual, start.network.name):
         what = f"network {network!r}, and the run that is continued has {start.network.name!r}"
         raise ConfigError("C88", what, do="leave out --network, or --continue-from")
+
+
+def continue_backbone(start: StoredModel, backbone: str) -> str:
+    """The backbone of the run that is continued, "none" without one. Raises ConfigError (C88) for another by name."""
+    there = start.network.detail if start.network.kind == "frozen" else NO_BACKBONE
+    if backbone not in (there, NO_BACKBONE):
+        what = f"backbone {backbone!r}, and the run that is continued has {there!r}"
+        raise ConfigError("C88", what, do="leave out --backbone, or --continue-from")
+    return there
 
 
 def reorder_classes(start: StoredModel, given: Labels) -> Labels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ import torch
 
 from ..conventions import UNLABELED
 from ..data.notes import Note
+from ..nets.frozen import image_input_of
+from ..nets.pretrained import Backbone
 from ..nets.settings import ImageInput
 
 MOST_OF_A_GPU = 0.5  # of its free memory; the rest is for the network and its activations
@@ -24,12 +26,14 @@ class Task:
 
     pixels: (n, h, w, c) uint8. labels: (n,) int64, -1 where unlabelled. ids: n texts. class_names: c texts.
     test_pixels, test_truth: images and labels that only the error is measured on; None if there are none.
+    test_rows: (t,) int64, rows that are such images, instead of test_pixels.
     truth: (n,) int64, -1 where unknown: to measure pseudo-labels by, never trained on; None if unknown throughout.
     title: one line that names the task in the report. rejected: (id, reason) of inputs left out.
     notes: odd input that was used, or left out as was asked.
     mean, std: of pixel values, one for each channel, that the network works with; None: those of all images.
     facts: more for run.json, such as where the labels come from.
     pixel_range: what became 0 and 255 of images with more than 8 bits; None where there were none.
+    backbone: pretrained network whose trunk stays as it is; the pixels are RGB, of its size. None: all is trained.
     start_weights: safetensors that the network starts from; None: weights drawn from the seed.
     """
 
@@ -41,11 +45,13 @@ class Task:
     _: KW_ONLY
     test_pixels: np.ndarray | None = None
     test_truth: np.ndarray | None = None
+    test_rows: np.ndarray | None = None
     truth: np.ndarray | None = None
     rejected: Sequence[tuple[str, str]] = ()
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    backbone: Backbone | None = None
     start_weights: bytes | None = None
     notes: Sequence[Note] = ()
     pixel_range: tuple[int, int] | None = None
@@ -59,7 +65,11 @@ class Task:
         return 0 if self.test_truth is None else len(self.test_truth)
 
     def image_input(self) -> ImageInput:
-        """What the network takes. Pixel mean and deviation are those of all images, labelled or not, unless given."""
+        """What the network takes. Pixel mean and deviation are the backbone's; without one those of all images,
+        labelled or not, unless given.
+        """
+        if self.backbone is not None:
+            return replace(image_input_of(self.backbone), pixel_range=self.pixel_range)
         mean, std = self.mean, self.std
         if mean is None:
             mean = self.pixels.mean(axis=(0, 1, 2), dtype=np.float64).tolist()
@@ -73,6 +83,10 @@ class Task:
         arrays |= {"test_pixels": self.test_pixels, "test_truth": self.test_truth}
         texts = {"ids": self.ids, "class_names": self.class_names}
         hashes = {name: None if array is None else _hash(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        if self.test_rows is not None:
+            hashes["test_rows"] = _hash(self.test_rows)
+        if self.backbone is not None:
+            hashes["backbone"] = self.backbone.weights_digest
         if self.start_weights is not None:
             hashes["start_weights"] = _hash(self.start_weights)
         return hashes | {name: _hash("\0".join(text).encode("utf-8", "surrogatepass")) for name, text in texts.items()}

@@ -102,9 +102,28 @@ def format_training(results: dict[str, Any]) -> str:
         "num_notes",
         "unreached",
         "certainty",
-        *(name for name in results if name.endswith("_error")),
+        *(name for name in results if name.endswith("_error") and name in NAMES),
     )
-    return format_lines(_count_notes(results), (*names, "wall_seconds", "peak_memory_mib")) + "\n"
+    table = format_lines(_count_notes(results), (*names, "wall_seconds", "peak_memory_mib"))
+    return "\n".join([table, "", *_describe_cross_validated(results.get("cross_validated"), results)]).rstrip() + "\n"
+
+
+def _describe_cross_validated(found: dict[str, Any] | None, results: dict[str, Any]) -> list[str]:
+    """What heads that had not seen them said of the given labels; nothing where none could be held out."""
+    if not found:
+        return []
+    span = f"95 % interval {found['low']:.0f} to {found['high']:.0f} %"
+    words = f"{found['num_held_out']:,} given labels, each held out once"
+    lines = [f"Cross-validated error: {found['error']:.1f} % ({span}), by {words}."]
+    wrong = [
+        (wrong / held, f"{name} {wrong} of {held}")
+        for name, held, wrong in zip(results["class_names"], found["class_held_out"], found["class_wrong"], strict=True)
+        if wrong
+    ]
+    if wrong:
+        worst = ", ".join(text for _, text in sorted(wrong, key=lambda one: -one[0])[:CLASSES])
+        lines.append(f"Most often wrong: {worst}. The report shows which; more labels of these classes help most.")
+    return lines
 
 
 def _count_notes(results: dict[str, Any]) -> dict[str, Any]:

@@ -20,15 +20,21 @@ from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
 from ..data.labels.ids import demand_known, match_ids
 from ..data.notes import Note
-from ..errors import SHOWN_ROWS, ImageError, InputWarning, LabelError, listed, shown, warn
-from ..nets.model import read_model
+from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, listed, shown, warn
+from ..nets.frozen import frozen_settings
+from ..nets.model import StoredModel, read_model
+from ..nets.pretrained import Backbone, load_backbone
 from ..recipes.images import ImageOptions, image_settings
+from ..recipes.photos import NO_BACKBONE, photo_settings
 from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from ..storage.folders import demand_writable
 from ..training.epoch import count_steps
 from ..training.settings import TrainSettings
-from .progress import track_progress
+from .frozen import estimate_seconds
+from .holdout import hold_out_share, test_on_file
+from .progress import time_words, track_progress
 from .resuming import (
+    continue_backbone,
     continue_from,
     demand_network,
     demand_same_machine,
@@ -45,7 +51,8 @@ class ImageSource:
     """What to read, and how.
 
     labels: joined to the images by id; None takes sub-folder names, or the label column.
-    test: labelled images that only the test error is measured on.
+    test: labelled images that only the test error is measured on. test_labels: of images of `data`, that it is measured
+        by. holdout: share of the given labels that it is measured by.
     continue_from: finished run whose network the new one starts from.
     accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
     max_pixels: of an image; larger ones are not read.
@@ -57,6 +64,8 @@ class ImageSource:
     labels: LabelFile | None = None
     _: KW_ONLY
     test: Path | None = None
+    test_labels: LabelFile | None = None
+    holdout: float | None = None
     image_size: int | None = None
     on_bad_image: str = "skip"
     ignore_unknown_ids: bool = False
@@ -87,6 +96,8 @@ class ImageSource:
         return {
             **self.facts(),
             **{name: None if place is None else os.path.abspath(place) for name, place in places.items()},
+            **({"test_labels": self.test_labels.address()} if self.test_labels is not None else {}),
+            **({"holdout": self.holdout} if self.holdout is not None else {}),
             "on_bad_image": self.on_bad_image,
             "ignore_unknown_ids": self.ignore_unknown_ids,
         }
@@ -113,6 +124,7 @@ def run_images(
     """Read, train, propagate, write the run folder. Returns the results."""
     how = how or RunOptions()
     quiet = how.quiet
+    _demand_one_test(source)
     image_settings(1, 1, 8, options)  # what is out of range is told before minutes of reading
     asked = {"options": asdict(options) | {"source": source.asked()}, "speed": how.speed}
     if how.resume and (done := read_finished(Path(folder), asked)) is not None:
@@ -121,9 +133,11 @@ def run_images(
     _demand_place(source, Path(folder), how)
     start = None if source.continue_from is None else read_model(source.continue_from)
     if start is not None:
-        demand_network(start, options.network, ImageOptions.network)
-        pixel_range = source.pixel_range or start.image_input.pixel_range or FULL_RANGE
-        source = replace(source, image_size=source.image_size or start.image_input.size, pixel_range=pixel_range)
+        source, options = _follow(start, source, options)
+    backbone = None  # loaded before any image is read, so that what is missing is told at once
+    if options.backbone != NO_BACKBONE:
+        backbone = load_backbone(options.backbone, size=source.image_size)
+        source = replace(source, image_size=backbone.preprocessing.size)
     images = source.read(source.data, "images", size=source.image_size, quiet=quiet)
     source = replace(source, labels=source.labels or images.labels, pixel_range=images.pixel_range)
     given = _given(images, source)
@@ -132,25 +146,49 @@ def run_images(
     _demand_unlabelled(given, source)
     if images.rejected:
         warn(_left_out(images, given))
-    task = Task(
-        pixels=images.pixels,
-        labels=given.codes,
-        ids=images.ids,
-        class_names=given.class_names,
-        title=_title(source, options),
-        rejected=images.rejected,
-        facts={"source": source.facts(), "options": asked["options"]},
-        notes=[*given.left_out, *images.notes],
-        pixel_range=images.pixel_range,
-    )
+    task = replace(_make_task(images, given, backbone), title=_title(source, options))
+    task = replace(task, facts={"source": source.facts(), "options": asked["options"]})
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
-    settings = image_settings(task.num_labeled, len(images.ids) - task.num_labeled, images.pixels.shape[1], options)
+    task = _hold_out(task, source, options.seed)
+    settings = _make_settings(task, options)
     if start is not None:
         task, settings = continue_from(task, settings, start)
         _say(describe_changes(start, settings), quiet)
-    _say(describe_plan(task, settings), quiet)
+    if not quiet:
+        _say(describe_plan(task, settings, how.device), quiet)
     return run_training(task, settings, folder, how)
+
+
+def _follow(start: StoredModel, source: ImageSource, options: ImageOptions) -> tuple[ImageSource, ImageOptions]:
+    """Source and options of a run that starts from a finished one's network. Raises ConfigError (C88) for another's."""
+    demand_network(start, options.network, ImageOptions.network)
+    pixel_range = source.pixel_range or start.image_input.pixel_range or FULL_RANGE
+    source = replace(source, image_size=source.image_size or start.image_input.size, pixel_range=pixel_range)
+    return source, replace(options, backbone=continue_backbone(start, options.backbone))
+
+
+def _make_task(images: Images, given: Labels, backbone: Backbone | None) -> Task:
+    return Task(
+        pixels=images.pixels if backbone is None else _channels(images.pixels, 3),
+        labels=given.codes,
+        ids=images.ids,
+        class_names=given.class_names,
+        title="",
+        rejected=images.rejected,
+        notes=[*given.left_out, *images.notes],
+        pixel_range=images.pixel_range,
+        backbone=backbone,
+    )
+
+
+def _make_settings(task: Task, options: ImageOptions) -> TrainSettings:
+    """Those of a head on the task's backbone, or of a whole network where there is none."""
+    num_unlabeled = len(task.labels) - task.num_labeled
+    if task.backbone is None:
+        return image_settings(task.num_labeled, num_unlabeled, task.pixels.shape[1], options)
+    network = frozen_settings(task.backbone, mirror=options.mirror)
+    return photo_settings(task.num_labeled, num_unlabeled, network, options)
 
 
 def _say(text: str, quiet: bool) -> None:
@@ -159,8 +197,8 @@ def _say(text: str, quiet: bool) -> None:
 
 
 def _demand_unlabelled(given: Labels, source: ImageSource) -> None:
-    """Raise LabelError (L42) where every image has a label."""
-    if (given.codes != UNLABELED).all():
+    """Raise LabelError (L42) where every image has a label, and keeps it."""
+    if (given.codes != UNLABELED).all() and source.holdout is None:
         raise LabelError(
             "L42",
             f"all {len(given.codes)} images are labelled: there is nothing to propagate to",
@@ -250,6 +288,28 @@ def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
     )
 
 
+def _hold_out(task: Task, source: ImageSource, seed: int) -> Task:
+    """The task with the labels that are only measured by, where some are asked for."""
+    if source.holdout is not None:
+        return hold_out_share(task, source.holdout, seed)
+    if source.test_labels is None:
+        return task
+    return test_on_file(task, source.test_labels, ignore_unknown_ids=source.ignore_unknown_ids)
+
+
+def _demand_one_test(source: ImageSource) -> None:
+    """Raise ConfigError (C115) where the test labels are to come from several places."""
+    asked = [
+        name
+        for name, given in (("test", source.test), ("test-labels", source.test_labels), ("holdout", source.holdout))
+        if given is not None
+    ]
+    if len(asked) > 1:
+        raise ConfigError(
+            "C115", f"{' and '.join(f'--{name}' for name in asked)}, expected one of them", do="choose one"
+        )
+
+
 def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     """The same images with 1 or 3 channels; colour becomes grey by the mean of its channels."""
     if pixels.shape[3] == channels:
@@ -284,13 +344,25 @@ def _warn(what: str) -> None:
     warn(InputWarning(f"FL-I21 {what}"))
 
 
-def describe_plan(task: Task, settings: TrainSettings) -> str:
-    """What is about to be trained, and on what: how long it takes depends on the pixels above all."""
+def describe_plan(task: Task, settings: TrainSettings, device: str) -> str:
+    """What is about to be trained, and on what: how long it takes depends on the pixels above all.
+
+    With a backbone, how long the descriptors take that are not known yet: by a trial.
+    """
     side, phases = task.pixels.shape[1], []
     for phase in settings.phases:
         steps = count_steps(phase, task.labels)
         phases.append(f"{phase.epochs} epochs of {steps:,} step{'s' * (steps != 1)} ({phase.method})")
-    return (
+    plan = (
         f"{len(task.labels):,} images at {side} x {side} pixels (--image-size), {task.num_labeled:,} of them labelled, "
         f"{len(task.class_names)} classes: {', then '.join(phases)}"
     )
+    if task.backbone is None:
+        return plan
+    count = len(task.labels) + (0 if task.test_pixels is None else len(task.test_pixels))
+    mirror = bool(settings.network.option("mirror"))
+    seconds = count * estimate_seconds(task.backbone, device) * (2 if mirror else 1)
+    shorter = "--image-size 128 takes two thirds of it" if side > 128 else "a GPU takes a fraction of it"
+    shorter = "without --mirror half of it" if mirror else shorter
+    first = f"a head on {task.backbone.name}, which stays as it is: about {time_words(seconds)} to describe the photos"
+    return f"{plan}\n{first} once ({shorter}; those described before are kept), then seconds to train"

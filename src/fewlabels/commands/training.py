@@ -19,12 +19,16 @@ from ..errors import ConfigError, NumericsError
 from ..graph import Propagation, propagate
 from ..graph.label_matrix import check_labels
 from ..insights.compute import compute_insights
+from ..insights.measured import Measured, add_held_out, add_tested
+from ..insights.schema import Insights
 from ..nets import build_network
+from ..nets.frozen import Head
 from ..nets.model import load_weights
 from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, is_begun, is_finished, read_first_events, read_run
+from ..training.callbacks import Request
 from ..training.checkpoint import Checkpoints, Snapshot
 from ..training.distributed import demand_same_in_all, join_processes
 from ..training.evaluate import demand_finite_descriptors, evaluate
@@ -33,6 +37,8 @@ from ..training.interrupt import Stopped, StopRequested, write_to_stderr
 from ..training.loop import Trained, train
 from ..training.settings import TrainSettings
 from ..training.targets import PartialLabels
+from .cross_validation import CrossValidated, cross_validate
+from .frozen import FollowPhotos, backbone_facts, describe_pixels, join_network
 from .guards import OnCollapse
 from .memory import peak_memory_mib
 from .progress import Progress
@@ -109,6 +115,17 @@ def has_run(folder: Path, options: RunOptions) -> bool:
     return options.resume and is_begun(folder)
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """labels: in the process that leads. checked: with a frozen trunk; tested: with a test set."""
+
+    trained: Trained
+    labels: Propagation | None
+    descriptors: np.ndarray
+    checked: CrossValidated | None
+    tested: Measured | None
+
+
 class _Run:
     """One run, from its first or next step to its sealed folder."""
 
@@ -118,6 +135,7 @@ class _Run:
         self.task, self.settings, self.folder = task, settings, folder
         self.options, self.execution = options, execution
         self.image_input = task.image_input()
+        self.fresh: dict[str, torch.Tensor] = {}  # of a head, before any training
 
     def run(self) -> dict[str, Any]:
         """Train, label all rows, write, seal. Returns the results, in every process."""
@@ -129,7 +147,6 @@ class _Run:
         with StopRequested(say) as stop:  # before the first event, which others may wait for to stop the run
             start = self._find_start(kept) if again else None
             writer, log = self._open(again, start, kept)
-            images = put_on_device(self.task.pixels, self.execution.device)
             earlier = 0.0 if start is None else start.values.get("seconds", 0.0)  # in sittings before
             policy = CheckpointPolicy(
                 checkpoints=kept,
@@ -142,9 +159,7 @@ class _Run:
                 step=0 if start is None else start.values["place"]["done"],
             )
             try:
-                trained = self._train(images, policy, start)
-                descriptors = self._describe(trained.network, images)
-                labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
+                ended = self._learn(policy, start, stop)
             except Stopped:
                 command = self.options.go_on or command_to_go_on(self.folder, group.size)
                 raise policy.why_stopped(command) from None
@@ -152,11 +167,24 @@ class _Run:
                 raise self._with_ids(error) from error
             finally:
                 log.close()
-        results = group.run_in_leader(lambda: self._write(writer, trained, labels, descriptors, policy), images.device)
+        device = self.execution.device
+        results = group.run_in_leader(lambda: self._write(writer, ended, policy), device)
         if group.leads:
             kept.remove_all()
-        found: dict[str, Any] = json.loads(group.broadcast_text(json.dumps(results), images.device))
+        found: dict[str, Any] = json.loads(group.broadcast_text(json.dumps(results), device))
         return found
+
+    def _learn(self, policy: CheckpointPolicy, start: Snapshot | None, stop: StopRequested) -> _Ended:
+        """See the images, train on them, and label them all. Raises Stopped."""
+        images = self._see(self.task.pixels, "describing photos", stop)
+        test = self._see_test(images, stop)
+        self._start_heads(images)
+        trained = self._train(images, test, policy, start)
+        descriptors = self._describe(trained.network, images)
+        checked = self._cross_validate(images, stop)
+        group = self.execution.group
+        labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
+        return _Ended(trained, labels, descriptors, checked, self._test(trained, test))
 
     def _find_start(self, kept: Checkpoints) -> Snapshot | None:
         """Where to go on: at the newest checkpoint, or at the beginning of what run.json says."""
@@ -176,7 +204,7 @@ class _Run:
     def identity(self) -> dict[str, Any]:
         """What must be the same for the run to be taken up to the same bytes."""
         return {
-            "settings": asdict(self.settings),
+            "settings": self.settings.facts(),
             "speed": self.options.speed,
             "data": self.task.fingerprint(),
             "code": source_digest(self.settings.network.name),
@@ -204,7 +232,7 @@ class _Run:
         writer = RunWriter(
             self.folder,
             "train",
-            asdict(self.settings),
+            self.settings.facts(),
             title=self.task.title,
             seed=self.settings.seed,
             class_names=list(self.task.class_names),
@@ -231,13 +259,47 @@ class _Run:
             "image_shape": list(task.pixels.shape[1:]),
         }
 
-    def _train(self, images: torch.Tensor, policy: CheckpointPolicy, start: Snapshot | None) -> Trained:
+    def _see(self, pixels: np.ndarray, name: str, stop: StopRequested) -> torch.Tensor:
+        """The images as the trained network takes them, as in loop.train: pixels, or descriptors by a frozen trunk."""
+        backbone = self.task.backbone
+        if backbone is None:
+            return put_on_device(pixels, self.execution.device)
+        quiet = self.options.quiet or not self.execution.group.leads
+        alone = self.execution.group.size == 1  # one of several that stopped here would leave the others waiting
+        follow = FollowPhotos(len(pixels), name, quiet=quiet, stop=stop if alone else None)
+        try:
+            mirror = bool(self.settings.network.option("mirror"))
+            return describe_pixels(backbone, pixels, self.execution, mirror=mirror, on_step=follow.step)
+        finally:
+            follow.close()
+
+    def _see_test(self, images: torch.Tensor, stop: StopRequested) -> torch.Tensor | None:
+        """The same of the test images; images: all rows, of which they may be some."""
+        if self.task.test_rows is not None:
+            return images[torch.from_numpy(self.task.test_rows).to(images.device)]
+        pixels = self.task.test_pixels
+        return None if pixels is None else self._see(pixels, "describing test photos", stop)
+
+    def _start_heads(self, images: torch.Tensor) -> None:
+        """Start heads from the descriptors; one that goes on from another run has started."""
+        if self.task.backbone is None:
+            return
+        head = self._draw_network("weights")
+        assert isinstance(head, Head)
+        head.start_from(images.mean(dim=1).cpu())
+        self.fresh = {name: value.clone() for name, value in head.state_dict().items()}
+        if self.task.start_weights is None:
+            self.student.load_state_dict(self.fresh)
+
+    def _train(
+        self, images: torch.Tensor, test: torch.Tensor | None, policy: CheckpointPolicy, start: Snapshot | None
+    ) -> Trained:
         task, settings = self.task, self.settings
         quiet = self.options.quiet or not self.execution.group.leads
         done = count_images_before(settings, task.labels, start.values["place"]) if start else 0
         progress = Progress(count_images(settings, task.labels), "training", unit="image", quiet=quiet)
         progress.step("", done)
-        watcher = Watcher(task, settings, self.execution, policy, progress)
+        watcher = Watcher(task, settings, self.execution, policy, progress, test)
         labels = PartialLabels(task.labels, task.class_names)
         try:
             return train(self._network_for, images, labels, settings, self.execution, watcher.callbacks(), start)
@@ -250,16 +312,34 @@ class _Run:
         return self._build_network("weights")
 
     def _network_for(self, purpose: str) -> nn.Module:
-        return self.student if purpose == "student" else self._build_network(purpose)
+        if purpose == "student":
+            return self.student
+        network = self._build_network(purpose)
+        if self.fresh and self.task.start_weights is None:  # a teacher's: its own weights, but for what rows decide
+            shared = {name: value for name, value in self.fresh.items() if not name.startswith("fc")}
+            network.load_state_dict(shared, strict=False)
+        return network
 
     def _build_network(self, stream: str) -> nn.Module:
-        """A network with weights drawn from the seed and the stream, or those that the task starts from."""
+        """What is trained, with weights drawn from the seed and the stream, or those that the task starts from."""
+        network = self._draw_network(stream)
+        if self.task.start_weights is not None:
+            load_weights(self._join(network), self.task.start_weights, where="the run that is continued")
+        return network
+
+    def _draw_network(self, stream: str) -> nn.Module:
+        """A whole network or a head, with weights drawn from the seed and the stream."""
+        settings, num_classes, backbone = self.settings.network, len(self.task.class_names), self.task.backbone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(self.settings.seed, stream))
-            network = build_network(self.settings.network, self.image_input, len(self.task.class_names))
-        if self.task.start_weights is not None:
-            load_weights(network, self.task.start_weights, where="the run that is continued")
-        return network
+            if backbone is None:
+                return build_network(settings, self.image_input, num_classes)
+            return Head(settings, backbone.width, num_classes)
+
+    def _join(self, network: nn.Module) -> nn.Module:
+        """The whole network around what is trained."""
+        backbone = self.task.backbone
+        return network if backbone is None else join_network(backbone, network, self.settings.network)
 
     def _describe(self, network: nn.Module, images: torch.Tensor) -> np.ndarray:
         """Descriptors of all rows by the final network, (n, d) float32."""
@@ -276,43 +356,88 @@ class _Run:
         names, settings = self.task.class_names, self.settings.graph
         return propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
 
-    def _write(
-        self,
-        writer: RunWriter | None,
-        trained: Trained,
-        labels: Propagation | None,
-        descriptors: np.ndarray,
-        policy: CheckpointPolicy,
-    ) -> dict[str, Any]:
+    def _cross_validate(self, images: torch.Tensor, stop: StopRequested) -> CrossValidated | None:
+        """What heads that have not seen them say of the given labels; without a frozen trunk it would take too long."""
+        if self.task.backbone is None:
+            return None
+        labels = PartialLabels(self.task.labels, self.task.class_names)
+
+        def build(purpose: str) -> nn.Module:
+            network = self._draw_network(purpose)
+            network.load_state_dict(self.fresh)
+            return network
+
+        def request() -> Request:
+            return Request.STOP if stop.requested is not None else Request.CONTINUE
+
+        return cross_validate(build, images, labels, self.settings, self.execution, request)
+
+    def _test(self, trained: Trained, test: torch.Tensor | None) -> Measured | None:
+        """What the final network says of the test images: the teacher where there is one, as its error is lower."""
+        if test is None or self.task.test_truth is None:
+            return None
+        network = trained.network if trained.teacher is None else trained.teacher
+        with self.execution.algorithms():
+            shares = evaluate(network, test, self.execution).logits.double().softmax(dim=1).cpu().numpy()
+        return Measured(
+            label=shares.argmax(axis=1),
+            truth=self.task.test_truth,
+            probability=shares.max(axis=1),
+            num_classes=shares.shape[1],
+        )
+
+    def _write(self, writer: RunWriter | None, ended: _Ended, policy: CheckpointPolicy) -> dict[str, Any]:
         """Compute what the folder ends with, and write it. In the process that leads, which has writer and labels."""
+        labels, descriptors, task = ended.labels, ended.descriptors, self.task
         assert writer is not None
         assert labels is not None
-        task = self.task
         results = training_results(task, labels, policy.log.epochs)
-
-        def describe(row: int) -> tuple[str, bytes]:
-            return task.ids[row], thumbnail(task.pixels[row])
-
-        insights = compute_insights(labels, descriptors, task.labels, self.settings.graph, describe, truth=task.truth)
+        if ended.checked is not None:
+            results["cross_validated"] = ended.checked.facts()
+            results["cross_validated_error"] = results["cross_validated"]["error"]
+        insights = self._make_insights(ended, labels)
         results |= {"wall_seconds": policy.spent(), "peak_memory_mib": peak_memory_mib()}
         writer.pseudo_labels(make_table(labels, task.labels, task.ids, list(task.class_names)))
         writer.descriptors(descriptors)
         writer.insights(insights)
-        self._write_networks(writer, trained)
+        self._write_networks(writer, ended)
         writer.results(results)
         writer.report(report_html([self.folder]))
         writer.finish()
         return results
 
-    def _write_networks(self, writer: RunWriter, trained: Trained) -> None:
-        config = {
+    def _make_insights(self, ended: _Ended, labels: Propagation) -> Insights:
+        task = self.task
+
+        def describe(row: int) -> tuple[str, bytes]:
+            return task.ids[row], thumbnail(task.pixels[row])
+
+        def describe_test(at: int) -> tuple[str, bytes]:
+            if task.test_pixels is not None:
+                return f"test image {at + 1}", thumbnail(task.test_pixels[at])
+            assert task.test_rows is not None
+            return describe(int(task.test_rows[at]))
+
+        graph, truth = self.settings.graph, task.truth
+        found = compute_insights(labels, ended.descriptors, task.labels, graph, describe, truth=truth)
+        if ended.tested is not None:
+            found = add_tested(found, ended.tested, describe_test)
+        return found if ended.checked is None else add_held_out(found, ended.checked.contradictions(), describe)
+
+    def _write_networks(self, writer: RunWriter, ended: _Ended) -> None:
+        trained = ended.trained
+        config: dict[str, Any] = {
             "network": asdict(self.settings.network),
             "image_input": self.image_input.facts(),
             "class_names": list(self.task.class_names),
         }
-        writer.model(_to_safetensors(trained.network), config)
+        if self.task.backbone is not None:
+            config["backbone"] = backbone_facts(self.task.backbone)
+        if ended.checked is not None:
+            config["temperature"] = ended.checked.temperature
+        writer.model(_to_safetensors(self._join(trained.network)), config)
         if trained.teacher is not None:
-            writer.teacher(_to_safetensors(trained.teacher))
+            writer.teacher(_to_safetensors(self._join(trained.teacher)))
 
 
 def _to_safetensors(network: nn.Module) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from ..conventions import UNLABELED
@@ -28,7 +29,7 @@ from ..training.targets import Targets
 from .guards import Known, OnCollapse, find_alarms, find_collapse, pick_error
 from .progress import Pace, Progress
 from .results import accuracy_percent, measure_certainty, measure_health
-from .task import Task, put_on_device
+from .task import Task
 
 WHAT_TO_DO = "look at the labels and at the report; another seed or fewer neighbours may do better"
 MOST_MEASURED = 50  # epochs of a phase after which the test error is measured
@@ -174,7 +175,10 @@ class CheckpointPolicy:
 
 
 class Watcher:
-    """Measures after every epoch: an event in the run folder, and a note beside the progress bar."""
+    """Measures after every epoch: an event in the run folder, and a note beside the progress bar.
+
+    test: the test images as the network takes them, as in loop.train; None without any.
+    """
 
     def __init__(
         self,
@@ -183,10 +187,11 @@ class Watcher:
         execution: Execution,
         policy: CheckpointPolicy,
         progress: Progress,
+        test: torch.Tensor | None,
     ) -> None:
         self._task, self._settings, self._execution = task, settings, execution
         self._log, self._policy, self._progress = policy.log, policy, progress
-        self._test = None if task.test_pixels is None else put_on_device(task.test_pixels, execution.device)
+        self._test = test
         given = np.bincount(task.labels[task.labels != UNLABELED], minlength=len(task.class_names))
         self._known = Known(given.tolist(), task.class_names, task.num_test)
         self._note = describe_epoch(policy.log.events)

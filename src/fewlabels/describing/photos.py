@@ -139,10 +139,15 @@ def _walk_pictures(
             yield Photo(found.id, reason=found.reason)
             continue
         pixels = np.ascontiguousarray(found.pixels)
-        digest = hashlib.sha256(b"square of pixels" + pixels.tobytes()).digest()
+        digest = digest_square(pixels)
         values = known(digest)
         square = pixels if values is None else None
         yield Photo(found.id, digest=digest, square=square, values=values, is_known=values is not None)
+
+
+def digest_square(pixels: np.ndarray) -> bytes:
+    """What a square of pixels is kept under. pixels: (h, w, 3) uint8."""
+    return hashlib.sha256(b"square of pixels" + pixels.tobytes()).digest()
 
 
 @dataclass

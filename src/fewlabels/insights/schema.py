@@ -20,7 +20,7 @@ from ..errors import RunError
 
 INSIGHTS, MAP, GALLERY = "insights.json", "map.parquet", "gallery.parquet"
 LARGEST = 1e30  # of numbers: pictures calculate with their squares
-CERTAIN, DOUBTFUL, SUSPICIOUS = "certain", "doubtful", "suspicious"  # groups of a gallery
+CERTAIN, DOUBTFUL, SUSPICIOUS, WRONG = "certain", "doubtful", "suspicious", "wrong"  # groups of a gallery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,8 @@ class MapPoints:
 class Tile:
     """A row worth looking at.
 
-    group: "certain" or "doubtful", for a pseudo-label of class class_number; "suspicious" for a given label.
+    group: "certain" or "doubtful", for a pseudo-label of class class_number; "suspicious" for a given label; "wrong",
+        for a test image that the network takes for class_number.
     label: class number of the pseudo-label; of a suspicious row, what the other labels say. -1: none.
     truth: class number, -1 where unknown. certainty: of `label`. score: what the group is ordered by, largest first.
     image: PNG, None for rows without an image.
@@ -120,7 +121,7 @@ def read_gallery(folder: str | Path, num_classes: int | None = None) -> list[Til
         _demand_classes(path, name, table[name].to_numpy(), least, num_classes)
     for name in ("certainty", "score"):
         _demand(path, name, np.abs(table[name].to_numpy()) <= LARGEST, f"numbers up to {LARGEST:g}")
-    return [Tile(**row) for row in table.to_pylist() if row["group"] in (CERTAIN, DOUBTFUL, SUSPICIOUS)]
+    return [Tile(**row) for row in table.to_pylist() if row["group"] in (CERTAIN, DOUBTFUL, SUSPICIOUS, WRONG)]
 
 
 def _read(path: Path, names: list[str], types: Sequence[pa.DataType]) -> pa.Table | None:

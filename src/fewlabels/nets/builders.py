@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import ConfigError
 from .backbone import build_module_network, build_timm_network
 from .efficientnet_lite import build_lite
+from .frozen import build_frozen_network
 from .networks import cnn13, resnet18, small
 from .settings import ImageInput, NetworkSettings
 
@@ -21,6 +22,7 @@ BUILDERS: dict[str, Callable[[NetworkSettings, ImageInput, int], nn.Module]] = {
     "efficientnet-lite2": build_lite,
     "timm": build_timm_network,
     "module": build_module_network,
+    "frozen": build_frozen_network,
 }
 
 

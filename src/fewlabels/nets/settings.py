@@ -20,6 +20,7 @@ OPTIONS: dict[str, dict[str, float]] = {
     "efficientnet-lite2": {"pretrained": True},
     "timm": {"pretrained": False},
     "module": {},
+    "frozen": {"width": 256, "dropout": 0.5, "mirror": False},
 }
 NAMED = ("small", "cnn13", "resnet18", "efficientnet-lite0", "efficientnet-lite2")  # whose whole name is their kind
 ALIASES = {"lite0": "efficientnet-lite0", "lite2": "efficientnet-lite2"}
@@ -30,15 +31,20 @@ class NetworkSettings:
     """How to build a network (docs/networks.md); stored beside its weights.
 
     name: "small", "cnn13", "resnet18", "efficientnet-lite0" or "-lite2" (or "lite0", "lite2"), "timm:MODEL",
-        or "module:IMPORT.PATH:FUNCTION" for a network of one's own.
+        or "module:IMPORT.PATH:FUNCTION" for a network of one's own; "frozen:BACKBONE" for a trained head on a
+        pretrained trunk that stays as it is (nets/frozen.py).
     heads: 2 adds a second linear layer on the same descriptor, for consistency (Mean Teacher's double output).
     unit_descriptor: scale descriptors to length 1 before the linear layer. The released code's isL2: on for LP, off
         for Mean Teacher and MT + LP (its README:39-59).
-    dropout: share of features set to zero after each pooling, in training. small: 0, cnn13: 0.5.
+    dropout: share of features set to zero after each pooling, in training. small: 0, cnn13: 0.5; frozen: of the
+        hidden layer, 0.5.
     width: of small: channels of the first stage; each further stage has twice as many, up to 4 * width. 32.
+        frozen: numbers of the hidden layer, which is the descriptor. 256.
     first_stride: of small: 2 halves the image in the first convolution, for a fraction of the work. 1.
     pretrained: start from the weights that the backbone was trained to, with its own mean and std instead of the
-        data's. efficientnet-lite: True; timm, which downloads them: False.
+    name: "small", "cnn13", "resnet18", "efficientnet-lite0" or "-lite2" (or "lite0", "lite2"), "timm:MODEL",
+        or "module:IMPORT.PATH:FUNCTION" for a network of one's own; "frozen:BACKBONE" for a trained head on a
+        pretrained trunk that stays as it is (nets/frozen.py).
 
     None leaves an option to the network. Raises ConfigError for a value out of range (C19), an unknown name (C50), and
     an option that the network does not have (C51).
@@ -52,11 +58,12 @@ class NetworkSettings:
     width: int | None = None
     first_stride: int | None = None
     pretrained: bool | None = None
+    mirror: bool | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", ALIASES.get(self.name, self.name))
         options = OPTIONS[_parse_kind(self.name)]
-        for option in ("dropout", "width", "first_stride", "pretrained"):
+        for option in ("dropout", "width", "first_stride", "pretrained", "mirror"):
             if getattr(self, option) is not None and option not in options:
                 raise ConfigError(
                     "C51",
@@ -72,6 +79,8 @@ class NetworkSettings:
             raise ConfigError("C19", f"unit_descriptor is {self.unit_descriptor!r}, expected True or False")
         if not isinstance(self.pretrained, bool | None):
             raise ConfigError("C19", f"pretrained is {self.pretrained!r}, expected True or False")
+        if not isinstance(self.mirror, bool | None):
+            raise ConfigError("C19", f"mirror is {self.mirror!r}, expected True or False")
         if self.dropout is not None and not (isinstance(self.dropout, int | float) and 0 <= self.dropout < 1):
             raise ConfigError("C19", f"dropout is {self.dropout!r}, expected a share from 0 up to below 1")
 
@@ -184,7 +193,7 @@ def _parse_kind(name: str) -> str:
     """The kind of a network's name. Raises ConfigError (C50) for a name that no network has."""
     kind, colon, detail = str(name).partition(":")
     path, _, function = detail.partition(":")
-    whole = {"timm": bool(detail), "module": bool(path and function)}.get(kind, not colon)
+    whole = {"timm": bool(detail), "module": bool(path and function), "frozen": bool(detail)}.get(kind, not colon)
     if kind not in OPTIONS or not whole:
         raise ConfigError(
             "C50",
@@ -206,7 +215,7 @@ def source_digest(name: str) -> str | None:
     Importing it runs its code. Files that it imports in turn do not count. None for other names, and where no source
     file can be read: a built-in or compiled module, or one that cannot be imported, which build_network tells.
     """
-    kind, _, detail = name.partition(":")
+    kind, _, detail = name.removeprefix("frozen:").partition(":")
     path = detail.partition(":")[0]
     if kind != "module" or not path:
         return None

@@ -23,7 +23,11 @@ CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs l
 class ImageOptions:
     """What a user may choose about a run on images of their own.
 
-    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te". network: a name of docs/networks.md.
+    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te".
+    network: a name of docs/networks.md, of a network that is trained as a whole.
+    backbone: a name of docs/networks.md, of a pretrained network that stays as it is: a head on it is trained, and
+        `network` does not count. "none": the network is trained from random weights.
+    mirror: describe a photo by its mirror image too, with a backbone.
     epochs: of the last phase; None: by the number of images. flip: mirror images left and right in training.
     scale: share of the epochs of every phase, unless `epochs` names them, as in recipes/paper.py.
     learning_rate: at the start of each phase.
@@ -32,6 +36,8 @@ class ImageOptions:
     method: MethodWord = "lp"
     network: str = "small"
     _: KW_ONLY
+    backbone: str = "none"
+    mirror: bool = False
     seed: int = 0
     epochs: int | None = None
     flip: bool = True

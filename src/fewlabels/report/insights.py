@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..insights.schema import CERTAIN, DOUBTFUL, SUSPICIOUS, MapPoints, Tile, read_gallery, read_map
+from ..insights.schema import CERTAIN, DOUBTFUL, SUSPICIOUS, WRONG, MapPoints, Tile, read_gallery, read_map
 from ..runs import Run
 
 MOST_PAIRS = 12
@@ -54,6 +54,27 @@ class Confusion:
     num_rows: int
     num_wrong: int
     pairs: list[list[str]]
+    of: str = "pseudo"
+
+    @property
+    def words(self) -> str:
+        """Whose mistakes they are: such as "of 2,000 test images, 300 are wrong"."""
+        are = {
+            "test": "test images are taken for another class",
+            "held_out": "given labels, each held out once, are contradicted",
+        }.get(self.of, "pseudo-labels whose truth is known are wrong")
+        return f"{self.num_wrong:,} of {self.num_rows:,} {are}."
+
+    def class_rows(self, class_names: Sequence[str]) -> list[list[str]]:
+        """Header, then each class with its rows and the share of them that is wrong, the worst first."""
+        if self.counts is None:
+            return []
+        found = []
+        for number, (name, row) in enumerate(zip(class_names, self.counts, strict=False)):
+            if total := sum(row):
+                found.append((1 - row[number] / total, name, total))
+        found.sort(key=lambda one: -one[0])
+        return [["true class", "rows", "wrong"], *([name, f"{n:,}", f"{100 * bad:.1f} %"] for bad, name, n in found)]
 
 
 @dataclass(frozen=True)
@@ -97,8 +118,9 @@ def read_insights(run: Run, class_names: Sequence[str]) -> Insights:
 def _read_confusion(values: dict[str, Any], class_names: Sequence[str]) -> Confusion:
     named = [*class_names, "no label"]  # number -1 is the last
     pairs = [[named[true], named[said], f"{count:,}"] for true, said, count in values["pairs"][:MOST_PAIRS]]
-    header = ["true class", "pseudo-label", "rows"]
-    return Confusion(values["counts"], values["num_rows"], values["num_wrong"], [header, *pairs] if pairs else [])
+    header = ["true class", "taken for", "rows"] if "of" in values else ["true class", "pseudo-label", "rows"]
+    of = values.get("of", "pseudo")
+    return Confusion(values["counts"], values["num_rows"], values["num_wrong"], [header, *pairs] if pairs else [], of)
 
 
 def make_component_rows(components: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -157,13 +179,15 @@ class ClassRows:
 class Galleries:
     """Rows worth looking at.
 
-    open, folded: classes. suspicious: given labels, worst first. pictures: whether rows have images.
+    open, folded: classes. suspicious: given labels, worst first.
+    wrong: test images, the surest first. pictures: whether rows have images.
     doubtful: the least certain pseudo-labels of all classes, of those that a class shows.
     """
 
     open: list[ClassRows]
     folded: list[ClassRows]
     suspicious: list[TileText]
+    wrong: list[TileText]
     pictures: bool
     doubtful: list[TileText]
 
@@ -174,13 +198,14 @@ def read_galleries(run: Run, class_names: Sequence[str]) -> Galleries | None:
     if not tiles:
         return None
     names = [*class_names, "none"]  # number -1 is the last
-    numbers = dict.fromkeys(tile.class_number for tile in tiles if tile.group != SUSPICIOUS)
+    numbers = dict.fromkeys(tile.class_number for tile in tiles if tile.group in (CERTAIN, DOUBTFUL))
     classes = [_describe_class(number, tiles, names) for number in numbers]
     least = sorted((tile for tile in tiles if tile.group == DOUBTFUL), key=lambda tile: tile.certainty)[:OPEN_ROWS]
     return Galleries(
         open=classes[:OPEN_CLASSES],
         folded=classes[OPEN_CLASSES:],
         suspicious=[_describe(tile, names) for tile in tiles if tile.group == SUSPICIOUS],
+        wrong=[_describe(tile, names) for tile in tiles if tile.group == WRONG],
         pictures=any(tile.image is not None for tile in tiles),
         doubtful=[_describe(tile, names) for tile in least],
     )

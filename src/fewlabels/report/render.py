@@ -94,7 +94,7 @@ def _draw_insights(found: Insights, class_names: Sequence[str]) -> Drawn:
         bins = "; ".join(f"{row[3]} right of {row[1]} at {row[0]}" for row in found.reliability.table[1:])
         pictures["reliability"] = (reliability_figure(found.reliability), f"Right ones by certainty: {bins}.")
     if found.confusion and found.confusion.counts:
-        words = f"Pseudo-labels by true class: {found.confusion.num_wrong:,} of {found.confusion.num_rows:,} are wrong."
+        words = f"Answers by true class: {found.confusion.words}"
         pictures["confusion"] = (confusion_figure(found.confusion, class_names), words)
     if found.map:
         count = f"{len(found.map.points.row):,} rows on a plane by {found.map.method}"
@@ -135,6 +135,7 @@ def make_tables(report: Report) -> dict[str, list[list[str]]]:
         "classes": make_class_rows(report.class_names, report.class_counts) if report.class_counts else [],
         "reliability": insights.reliability.table if insights.reliability else [],
         "confused": insights.confusion.pairs if insights.confusion else [],
+        "class_errors": insights.confusion.class_rows(report.class_names) if insights.confusion else [],
         "degrees": make_degree_rows(insights.degrees),
     }
     return {name: rows for name, rows in found.items() if len(rows) > 1}

@@ -102,6 +102,11 @@ MEANINGS = {
     "lp_error": ("Test error, label propagation", "%", f"After training on everything; {LAST}"),
     "mt_lp_teacher_error": ("Test error, Mean Teacher with label propagation", "%", f"The averaging teacher's; {LAST}"),
     "mt_lp_error": ("The same, its student", "%", "Test error of the network that the teacher averages."),
+    "cross_validated_error": (
+        "Error, cross-validated",
+        "%",
+        "Given labels that were held out in turn, by heads that had not seen them. Few labels: a wide interval.",
+    ),
     "pseudo_label_accuracy_first": ("Right at first", "%", "Pseudo-labels that were right when propagation began."),
     "pseudo_label_accuracy_last": ("Right at the end", "%", "Pseudo-labels that are right among those written out."),
     "certainty_right_first": ("Certainty of right ones at first", "", "Mean, 0 to 1, when propagation began."),

@@ -90,6 +90,7 @@ NETWORK = Record(
         "width": Maybe(POSITIVE),
         "first_stride": Maybe(POSITIVE),
         "pretrained": Maybe(BOOL),
+        "mirror": Maybe(BOOL),
     }
 )
 PHASE = Record(
@@ -229,6 +230,16 @@ HISTOGRAM = Record(
 SUSPICIOUS = Record(
     {"num_labelled": COUNT, "num_checked": COUNT, "num_contradicted": COUNT}, needed=("num_checked", "num_contradicted")
 )
+CROSS_VALIDATED = Record(
+    {
+        **dict.fromkeys(("error", "low", "high"), PERCENT),
+        **dict.fromkeys(("num_held_out", "num_folds"), COUNT),
+        "temperature": AMOUNT,
+        **dict.fromkeys(("class_held_out", "class_wrong"), Many(COUNT)),
+    },
+    needed=("error", "low", "high", "num_held_out"),
+    equal=(("class_held_out", "class_wrong"),),
+)
 HEALTH = ("num_nodes", "num_edges", "num_components", "num_isolated", "degree_min", "degree_max")
 RESULTS = Record(
     {
@@ -256,6 +267,7 @@ RESULTS = Record(
         ),
         "recall": Maybe(PERCENT),
         "leave_one_out": Maybe(SUSPICIOUS),
+        "cross_validated": Maybe(CROSS_VALIDATED),
         "refined": Maybe(
             Record({"temperature": Maybe(NUMBER), "num_held_out": Maybe(COUNT)}, ("temperature", "num_held_out"))
         ),
@@ -294,6 +306,7 @@ INSIGHTS = Record(
                 {
                     "num_rows": COUNT,
                     "num_wrong": COUNT,
+                    "of": TEXT,
                     "counts": Maybe(Many(Many(COUNT))),
                     "pairs": Many(Many(CLASS, 3)),
                 },
@@ -329,6 +342,8 @@ MODEL = Record(
         "network": NETWORK,
         "image_input": IMAGE_INPUT,
         "class_names": CLASS_NAMES,
+        "temperature": Maybe(AMOUNT),
+        "backbone": Maybe(Record(dict.fromkeys(("name", "weights_digest", "source", "licence"), TEXT))),
     },
     needed=("network", "image_input", "class_names"),
 )

@@ -1,4 +1,4 @@
-"""Random changes to whole batches of images, on the device that holds them."""
+"""Random changes to whole batches of images, or of descriptors of their views, on the device that holds them."""
 
 from __future__ import annotations
 
@@ -63,9 +63,12 @@ def draw_changes(settings: AugmentSettings, rng: np.random.Generator, shape: tup
 def augment(images: torch.Tensor, changes: Changes) -> torch.Tensor:
     """Apply the changes to a copy of each image.
 
-    images: (b, h, w, c) uint8 -> (b, c, h, w) float32 in [0, 255], channels last.
+    images: (b, h, w, c) uint8 -> (b, c, h, w) float32 in [0, 255], channels last; or (b, views, d) float32, descriptors
+    by a trunk that is not trained -> (b, d), see `pick_view`.
     changes: of b images, on the device of the images.
     """
+    if images.dim() == 3:
+        return pick_view(images, changes.mirrored)
     changed = images
     if changes.affine is not None:
         pixels = images.permute(0, 3, 1, 2).float()
@@ -75,6 +78,16 @@ def augment(images: torch.Tensor, changes: Changes) -> torch.Tensor:
     elif changes.mirrored is not None:
         changed = torch.where(changes.mirrored[:, None, None, None], changed.flip(2), changed)
     return changed.permute(0, 3, 1, 2).float()
+
+
+def pick_view(rows: torch.Tensor, mirrored: torch.Tensor | None) -> torch.Tensor:
+    """One view of each image: the last, its mirror image, where mirrored (b,), else the first; None: their mean.
+
+    rows: (b, views, d) descriptors of an image, and of its mirror image where there are two views -> (b, d).
+    """
+    if mirrored is None:
+        return rows.mean(dim=1)
+    return torch.where(mirrored[:, None], rows[:, -1], rows[:, 0])
 
 
 def shift(

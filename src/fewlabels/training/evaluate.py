@@ -28,7 +28,7 @@ class Evaluation(NamedTuple):
 def evaluate(
     network: nn.Module, images: torch.Tensor, execution: Execution | None = None, changes: Changes | None = None
 ) -> Evaluation:
-    """Logits and descriptors of images, in eval mode. images: (n, h, w, c) uint8.
+    """Logits and descriptors of images, in eval mode. images: (n, h, w, c) uint8, or (n, views, d) as in loop.train.
 
     changes: what is done to each image first, on the network's device. The paper describes the image itself; the
     released code describes one random augmentation of it (helpers.py:64, 89-94), which only adds noise to the graph.

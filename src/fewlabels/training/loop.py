@@ -52,7 +52,8 @@ def train(
 
     build: makes networks: (b, c, h, w) in [0, 255] -> Output. Called with "student", and with "teacher <phase>" where
         the rules give the teacher weights of its own.
-    images: (n, h, w, c) uint8, on the execution's device, or in main memory where they do not fit there.
+    images: (n, h, w, c) uint8, on the execution's device, or in main memory where they do not fit there; or
+        (n, views, d) float32, descriptors of their views by a trunk that is not trained. The network then takes (b, d).
     labels: -1 where unlabelled; nothing else about these rows is used.
     callbacks: called on the way (callbacks.py); through them a caller asks for snapshots and for the end.
     start: a snapshot of this very run, to go on from.

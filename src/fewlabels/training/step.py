@@ -27,7 +27,7 @@ WARM_UP = 3  # steps before a recording, as PyTorch's notes on CUDA graphs ask f
 class Learner:
     """What one phase trains, and with what.
 
-    images: (n, h, w, c) uint8, on the device, or in main memory where they do not fit. clip_norm: as in Optimization.
+    images: as in loop.train, on the device, or in main memory where they do not fit. clip_norm: as in Optimization.
     """
 
     network: nn.Module

@@ -1,0 +1,179 @@
+"""The error that a head on a frozen trunk makes on labels it has not seen: cross-validated over the given labels.
+
+Each fold trains a head of its own by the run's phases, somewhat shortened: seconds, as the descriptors are there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..choosing.folds import group_copies
+from ..choosing.heads import log_shares
+from ..choosing.scores import Interval, fit_temperature, wilson
+from ..conventions import UNLABELED
+from ..graph import LeaveOneOut
+from ..insights.compute import count_confusions
+from ..randomness import generator
+from ..training.callbacks import Callbacks, Request
+from ..training.evaluate import evaluate
+from ..training.execution import Execution
+from ..training.loop import Build, train
+from ..training.settings import Phase, TrainSettings
+from ..training.targets import PartialLabels
+
+NUM_FOLDS = 5
+MOST_UNLABELED = 4000  # rows without a label that a fold trains on
+PROPAGATED_STEPS = 150  # of a phase with all rows, in a fold; whole epochs
+TENTH = 10  # nearest neighbour whose distance says what is near
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossValidated:
+    """What heads that had not seen them say of given labels.
+
+    rows: (h,) int64, ascending. classes: (h,) int64, the labels they were given. logits: (h, c) float64.
+    num_labeled: given labels in all. num_folds: heads that were trained.
+    """
+
+    rows: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    num_labeled: int
+    num_folds: int
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """(h,) int64, the class each head says."""
+        return np.asarray(self.logits.argmax(axis=1))
+
+    @property
+    def error(self) -> Interval:
+        """Share of the held-out labels that were contradicted, with Wilson's 95 % interval."""
+        return wilson(float((self.label != self.classes).sum()), len(self.rows))
+
+    @property
+    def temperature(self) -> float:
+        """By which the logits are divided, so that softmax tells how often the network is right."""
+        return fit_temperature(log_shares(self.logits), self.classes)
+
+    def facts(self) -> dict[str, Any]:
+        """For results.json: percentages, and of each class the number held out and how many of them were wrong."""
+        num_classes, wrong, error = self.logits.shape[1], self.label != self.classes, self.error
+        return {
+            "error": 100 * float(wrong.mean()),
+            "low": 100 * error.low,
+            "high": 100 * error.high,
+            "num_held_out": len(self.rows),
+            "num_folds": self.num_folds,
+            "temperature": self.temperature,
+            "class_held_out": np.bincount(self.classes, minlength=num_classes).tolist(),
+            "class_wrong": np.bincount(self.classes[wrong], minlength=num_classes).tolist(),
+        }
+
+    def confusion(self) -> dict[str, Any] | None:
+        """As insights.json has it."""
+        return count_confusions(self.label, self.classes, self.logits.shape[1])
+
+    def contradictions(self) -> LeaveOneOut:
+        """The given labels and what the heads that had not seen them say."""
+        logs = log_shares(self.logits / self.temperature)
+        shares = np.exp(logs)
+        at = np.arange(len(self.rows))
+        own = shares[at, self.classes]
+        others = shares.copy()
+        others[at, self.classes] = -1
+        entropy = -(shares * logs).sum(axis=1) / math.log(max(2, shares.shape[1]))
+        return LeaveOneOut(
+            rows=self.rows,
+            num_labelled=self.num_labeled,
+            given=self.classes,
+            label=self.label,
+            certainty=np.clip(1 - entropy, 0, 1),
+            distribution=shares,
+            share=own,
+            judged=np.ones(len(self.rows), bool),
+            suspicion=others.max(axis=1) - own,
+        )
+
+
+def deal_folds(rows: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) the fold of each row, -1 for rows that are never held out: those without a label, and those of a class that
+    would be left without one.
+
+    rows: (n, d) descriptors. Near-copies are in one fold, such as bursts of photos. The folds of a class are dealt in
+    turn, in the order of the rows.
+    """
+    labelled = np.flatnonzero(labels != UNLABELED)
+    own, classes = rows[labelled], labels[labelled]
+    group = group_copies(own, _usual_distance(own, rows))
+    order = np.argsort(classes, kind="stable")
+    turn = {number: place % NUM_FOLDS for place, number in enumerate(dict.fromkeys(group[order].tolist()))}
+    fold = np.array([turn[number] for number in group.tolist()], np.int64)
+    several = np.array([np.unique(fold[classes == number]).size > 1 for number in classes], bool)
+    dealt = np.full(len(labels), -1)
+    dealt[labelled[several]] = fold[several]
+    return dealt
+
+
+def _usual_distance(own: NDArray[np.float32], rows: NDArray[np.float32]) -> float:
+    """Median of 1 - cosine from some rows to their tenth neighbour among all."""
+    one, all_rows = (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-30) for part in (own, rows))
+    kth = min(TENTH, len(rows) - 1)
+    nearest = [np.partition(-(part @ all_rows.T), kth)[kth] for part in one]
+    return float(np.median(1 + np.array(nearest)))
+
+
+def cross_validate(
+    build: Build,
+    images: torch.Tensor,
+    labels: PartialLabels,
+    settings: TrainSettings,
+    execution: Execution,
+    request: Callable[[], Request],
+) -> CrossValidated | None:
+    """Train a head for each fold and ask it about the labels that were left out. None where none can be left out.
+
+    images: (n, views, d) descriptors. build: as in loop.train. At most 4,000 rows without a label are used.
+    Raises Stopped where `request` says so.
+    """
+    fold = deal_folds(images.mean(dim=1).float().cpu().numpy(), labels.label)
+    unlabelled = np.flatnonzero(labels.label == UNLABELED)
+    drawn = generator(settings.seed, "cross-validation").permutation(unlabelled)[:MOST_UNLABELED]
+    used = np.sort(np.concatenate([np.flatnonzero(labels.label != UNLABELED), drawn]))
+    seen, fold, own = images[torch.from_numpy(used).to(images.device)], fold[used], labels.label[used]
+    short = replace(settings, phases=tuple(_shorten(phase, own) for phase in settings.phases))
+    logits = np.empty((len(used), len(labels.class_names)))
+    callbacks = Callbacks(request=request, save=lambda snapshot: None)
+    numbers = [number for number in range(NUM_FOLDS) if (fold == number).any()]
+    for number in numbers:
+        kept = PartialLabels(np.where(fold == number, UNLABELED, own), labels.class_names)
+        network: nn.Module = train(build, seen, kept, short, execution, callbacks).network
+        held = np.flatnonzero(fold == number)
+        logits[held] = evaluate(network, seen[torch.from_numpy(held).to(seen.device)], execution).logits.cpu().numpy()
+    held = np.flatnonzero(fold >= 0)
+    if not held.size:
+        return None
+    return CrossValidated(
+        rows=used[held],
+        classes=own[held],
+        logits=logits[held],
+        num_labeled=int((labels.label != UNLABELED).sum()),
+        num_folds=len(numbers),
+    )
+
+
+def _shorten(phase: Phase, labels: NDArray[np.int64]) -> Phase:
+    """The phase with about 150 steps where it sees all rows; fewer if it has fewer."""
+    num_labeled = int((labels != UNLABELED).sum())
+    if phase.labeled_only:
+        return phase
+    steps = phase.count_steps(num_labeled, len(labels) - num_labeled)
+    return replace(phase, epochs=min(phase.epochs, math.ceil(PROPAGATED_STEPS / steps)))
