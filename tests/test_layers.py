@@ -73,8 +73,7 @@ MAY_IMPORT = {
         *("graph", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage", "describing"),
         *("numpy", "torch", "safetensors", "tqdm"),
     },
-    "commands/cross_validation": SHARED
-    | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
+    "commands/cross_validation": SHARED | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
     "commands/frozen": SHARED | {*("describing", "nets", "storage", "training"), *("numpy", "torch")},
     "commands/review": SHARED | {"data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},

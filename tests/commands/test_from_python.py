@@ -37,8 +37,8 @@ def place(tmp_path, monkeypatch):
 
 def test_a_call_makes_the_run_of_the_command_to_the_byte(place):
     run = fewlabels.train("photos", labels="few.csv", out="from-python", quiet=True, **SHORT)
-    words = "train photos --labels few.csv --out from-command --backbone none --scale 0.02 --n-neighbors 5 --device cpu --quiet"
-    assert main.run(words.split()) == 0
+    words = "train photos --labels few.csv --out from-command --backbone none --scale 0.02 --n-neighbors 5 --device cpu"
+    assert main.run([*words.split(), "--quiet"]) == 0
     assert isinstance(run, Run)
     assert run.results["class_names"] == ["crow", "wren"]
     for name in ("model.safetensors", "pseudo_labels.parquet", "descriptors.npy"):
