@@ -18,6 +18,18 @@ typedef struct {
     int64_t num, d;
 } clusters_t;
 
+/* The rows that the points are. slack: what a sum in float32 may be off by. */
+typedef struct {
+    const float *rows;
+    const int64_t *members; /* the row of each point */
+    int64_t n, d;
+    float slack;
+} table_t;
+
+static inline const float *table_row(const table_t *table, int64_t point) {
+    return table->rows + table->members[point] * table->d;
+}
+
 static inline int64_t held_at(const clusters_t *clusters, int64_t cluster) {
     return clusters->held ? clusters->held[cluster] : clusters->start[cluster];
 }

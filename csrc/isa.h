@@ -5,6 +5,7 @@ typedef uint32_t NAME(u8_) __attribute__((vector_size(32), aligned(4)));
 #define v8 NAME(v8_)
 #define u8 NAME(u8_)
 
+#include "rank.h"
 #include "search.h"
 
 #define VECTORS 1
@@ -30,6 +31,7 @@ typedef uint32_t NAME(u8_) __attribute__((vector_size(32), aligned(4)));
 
 static const isa_t NAME(isa) = {
     NAME(search_rows),
+    NAME(rank_rows),
     NAME(search_clusters),
     {NAME(product_8), NAME(product_16), NAME(product_24), NAME(product_32)},
     {NAME(advance_8), NAME(advance_16), NAME(advance_24), NAME(advance_32)},

@@ -19,11 +19,15 @@
 #include "sparse.h"
 #include "topk.h"
 
+#define PARTS 16 /* of a sum in float64 */
+
 typedef struct {
     int (*search_rows)(const float *, int64_t, int64_t, const float *, int64_t, const int32_t *, int64_t, int32_t *,
                        float *);
-    int (*search_clusters)(const clusters_t *, int64_t, const int32_t *, int64_t, int64_t, int, int64_t, int64_t,
-                           int32_t *, float *);
+    int (*rank_rows)(const float *, int64_t, int64_t, const float *, const int64_t *, const int32_t *, int64_t,
+                     int64_t, int32_t *, float *);
+    int (*search_clusters)(const clusters_t *, const table_t *, int64_t, const int32_t *, int64_t, int64_t, int64_t,
+                           int, int64_t, int64_t, int32_t *, float *);
     void (*product[4])(const csr_t *, float, rows_t, float *, const int64_t *, int64_t, int64_t, double *);
     void (*advance[4])(float *, float *, rows_t, const float *, const float *, const float *, const int64_t *,
                        int64_t, int64_t, double *, double *);
@@ -46,9 +50,13 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
 }
 #define MASK(v, threshold) mask_plain((const float *)&(v), threshold)
 #define TWICE(words) {(words)[0], (words)[1], (words)[2], (words)[3], (words)[0], (words)[1], (words)[2], (words)[3]}
+#define WIDE 2
+#define BATCH 1
 #include "isa.h"
 #undef NAME
 #undef LANES
+#undef WIDE
+#undef BATCH
 #undef ROWS
 #undef MASK
 #undef TWICE
@@ -65,9 +73,13 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
 #define MASK(v, threshold) \
     (uint32_t) _mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_set1_ps(threshold), _CMP_GE_OQ))
 #define TWICE(words) (u8) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(words)))
+#define WIDE 4
+#define BATCH 2
 #include "isa.h"
 #undef NAME
 #undef LANES
+#undef WIDE
+#undef BATCH
 #undef ROWS
 #undef MASK
 #undef TWICE
@@ -80,9 +92,13 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
 #define ROWS 12
 #define MASK(v, threshold) (uint32_t) _mm512_cmp_ps_mask((__m512)(v), _mm512_set1_ps(threshold), _CMP_GE_OQ)
 #define TWICE(words) (u8) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(words)))
+#define WIDE 8
+#define BATCH 4
 #include "isa.h"
 #undef NAME
 #undef LANES
+#undef WIDE
+#undef BATCH
 #undef ROWS
 #undef MASK
 #undef TWICE
@@ -126,6 +142,7 @@ static PyObject *py_instructions(PyObject *module, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"search_rows", py_search_rows, METH_VARARGS, NULL},
+    {"rank_rows", py_rank_rows, METH_VARARGS, NULL},
     {"search_clusters", py_search_clusters, METH_VARARGS, NULL},
     {"probe_previous", py_probe_previous, METH_VARARGS, NULL},
     {"pack", py_pack, METH_VARARGS, NULL},

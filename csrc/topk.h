@@ -16,7 +16,7 @@ typedef struct {
     int32_t count;
     int32_t self; /* the number that is not its own neighbour; -1: none */
     int32_t num_known;
-    const int32_t *known; /* numbers that are among the keys from the start: they are not taken twice */
+    const int32_t *known; /* numbers that are not taken: a list has them already */
     uint64_t *keys;
 } best_t;
 
@@ -117,11 +117,29 @@ static void best_read(best_t *best, int64_t k, const int32_t *number, const floa
     if (best->count == k) best->threshold = similarity[k - 1];
 }
 
+/* Take none of a list of k that best_write made, nor what is below its last one by more than `slack`. */
+static void best_know(best_t *best, int64_t k, const int32_t *number, const float *similarity, float slack) {
+    best->known = number;
+    while (best->num_known < k && number[best->num_known] >= 0) best->num_known++;
+    if (best->num_known == k) best->threshold = similarity[k - 1] - slack;
+}
+
+/* Add the entries of the list that best_know was given: there is room for them. */
+static void best_join(best_t *best, const float *similarity) {
+    for (int32_t i = 0; i < best->num_known; i++)
+        best->keys[best->count++] = key_of(similarity[i], best->known[i]);
+}
+
+/* Keep the best `most` at most, in any order. */
+static void best_cut(best_t *best, int64_t most) {
+    uint64_t smallest;
+    if (best->count > most) best->count = (int32_t)select_largest(best->keys, best->count, most, 0, &smallest);
+}
+
 /* Write the best k, best first; -1 and 0 where there are fewer. Returns how many there are. */
 static int64_t best_write(best_t *best, int64_t k, int32_t *number, float *similarity) {
-    int64_t found = best->count;
-    uint64_t smallest;
-    if (found > k) found = select_largest(best->keys, found, k, 0, &smallest);
+    best_cut(best, k);
+    const int64_t found = best->count;
     sort_descending(best->keys, found);
     for (int64_t i = 0; i < found; i++) {
         number[i] = key_number(best->keys[i]);

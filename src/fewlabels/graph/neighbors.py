@@ -3,7 +3,8 @@
 Order is defined: larger similarity first, equal ones by smaller place. A row is never its own neighbour; it is dropped
 by its number, not by its place in the list (with duplicates it need not be first). Up to 2,048 rows similarities are
 compared in float64, rounded to a multiple of 2^-40 so that rounding errors cannot order what is equal; beyond, in
-float32, where the similarity of a pair has the same bits whichever of the two asks.
+float64 rounded to float32, where the similarity of a pair has the same bits whichever of the two asks, on every
+instruction set of the kernels.
 """
 
 from __future__ import annotations

@@ -298,3 +298,44 @@ def test_a_switch_that_names_no_instructions_is_refused(monkeypatch):
     assert instructions() is not None
     monkeypatch.setenv(SWITCH, "off")
     assert instructions() is None
+
+
+@pytest.mark.parametrize("d", [1, 7, 16, 33, 128, 301])
+def test_a_similarity_is_the_float64_sum_rounded_once(isa, d):
+    rows = comparable_rows(np.random.default_rng(d).normal(size=(300, d)) + 0.5)
+    found = nearest(rows, 40)
+    exact = np.einsum("nkd,nd->nk", rows[found.index].astype(np.float64), rows.astype(np.float64))
+    assert np.abs(found.similarity - exact).max() < 6.1e-8
+
+
+@pytest.mark.parametrize("recall", ["exact", 0.95])
+def test_every_instruction_set_gives_the_same_similarities(monkeypatch, recall):
+    rows = bent(9000 if recall == 0.95 else 3000, 100)
+    found = []
+    for name in available():
+        monkeypatch.setenv(SWITCH, name)
+        instructions()
+        found.append(nearest(rows, 50, recall))
+    for other in found[1:]:
+        assert np.array_equal(other.index, found[0].index)
+        assert np.array_equal(other.similarity, found[0].similarity)
+
+
+def test_near_copies_are_ordered_by_what_float32_sums_cannot_tell(isa):
+    rng = np.random.default_rng(0)
+    rows = comparable_rows(rng.normal(size=(1, 200)) + 3e-4 * rng.normal(size=(400, 200)))
+    found = nearest(rows, 20)
+    near = rows.astype(np.float64) @ rows.T.astype(np.float64)
+    np.fill_diagonal(near, -np.inf)
+    worst_taken = np.take_along_axis(near, found.index, axis=1).min(axis=1)
+    np.put_along_axis(near, found.index, -np.inf, axis=1)
+    assert (near.max(axis=1) <= worst_taken + 6.1e-8).all()
+
+
+def test_rows_outside_the_table_are_refused(isa):
+    from fewlabels.graph.compiled import _kernels
+
+    rows, number = np.ones((3, 2), np.float32), np.zeros((1, 1), np.int32)
+    with pytest.raises(ValueError, match="members name rows"):
+        members = np.array([0, 3])
+        _kernels.rank_rows(rows[:1], 1, 2, rows, 3, members, 2, number, 1, 1, number, np.zeros((1, 1), np.float32))

@@ -3,16 +3,35 @@ from typing import Any
 def search_rows(
     queries: Any, num: int, d: int, panels: Any, count: int, self: Any, k: int, number: Any, similarity: Any
 ) -> None: ...
+def rank_rows(
+    queries: Any,
+    num: int,
+    d: int,
+    rows: Any,
+    n: int,
+    members: Any,
+    count: int,
+    candidates: Any,
+    most: int,
+    k: int,
+    number: Any,
+    similarity: Any,
+) -> None: ...
 def search_clusters(
     panels: Any,
     start: Any,
     held: Any,
     num: int,
     d: int,
+    rows: Any,
+    n: int,
+    members: Any,
+    slack: float,
     base: int,
     probes: Any,
     num_probes: int,
     k: int,
+    most: int,
     more: int,
     first: int,
     last: int,

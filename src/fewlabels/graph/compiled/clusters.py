@@ -18,7 +18,7 @@ from ..settings import EXACT_UP_TO
 from ..threads import PARTS, Team, even_ranges, weighted_ranges
 from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, even_groups, no_stage_progress
 from . import _kernels
-from .search import Lists, Panels, Points, pack, pack_rows, search_rows, symmetrize
+from .search import SPARE, Lists, Panels, Points, pack, pack_rows, search_exactly, search_rows, symmetrize
 
 SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
 FIRST_PROBES = 24  # clusters ranked for every row to begin with
@@ -61,7 +61,7 @@ def search_points(
 
     recall: the share of the true neighbours to find at least, measured on a sample; "exact", and few points: all pairs
     are compared. previous: graph of the same rows in the same order from the previous epoch; its clusters are reused.
-    Similarities are float32 sums over the features in order; equal ones are ordered by place. The same rows, seed and
+    Similarities are float64 sums rounded to float32 once; equal ones are ordered by place. The same rows, seed and
     `previous` give the same answer for any number of threads.
     """
     with Team() as team:
@@ -103,7 +103,7 @@ def _search_all(
     index, similarity = _make_lists(points.size, k)
     for first, last in even_ranges(points.size, max(1, points.size // EXACT_UP_TO)):
         own = np.arange(first, last)
-        index[first:last], similarity[first:last] = search_rows(points.at(own), panels, k, team, own)
+        index[first:last], similarity[first:last] = search_exactly(points.at(own), points, panels, k, team, own)
         on_progress(last / points.size)
     return ClusteredNeighbors(order=order, groups=groups, index=index, similarity=similarity, recall=1.0)
 
@@ -124,7 +124,7 @@ def _search_nearest_clusters(
             return _search_all(points, panels, clusters.order, clusters.start, goal.k, team, on_progress)
         if enough > probes.shape[1]:
             probes = nearest_clusters(points, clusters.centre, enough, team)
-        _search_probes(panels, clusters.start, probes[:, done:enough], lists, done > 0, team, on_progress)
+        _search_probes(points, panels, clusters.start, probes[:, done:enough], lists, done > 0, team, on_progress)
         symmetrize(lists, team)
         done, reached = enough, measure_recall(lists[0][goal.sample], truth)
     return ClusteredNeighbors(
@@ -143,7 +143,7 @@ def _make_lists(num_points: int, k: int) -> Lists:
 
 def _find_true(points: Points, panels: Panels, goal: Goal, team: Team) -> NDArray[np.int32]:
     """(q, k) places of the true neighbours of the sample."""
-    return search_rows(points.at(goal.sample), panels, goal.k, team, goal.sample)[0]
+    return search_exactly(points.at(goal.sample), points, panels, goal.k, team, goal.sample)[0]
 
 
 def _rank_clusters(
@@ -175,6 +175,7 @@ def _choose_num_probes(rank: NDArray[np.int64], recall: float, done: int) -> int
 
 
 def _search_probes(
+    points: Points,
     panels: Panels,
     start: NDArray[np.int64],
     probes: NDArray[np.int32],
@@ -185,7 +186,7 @@ def _search_probes(
 ) -> None:
     """Fill the lists with the nearest points in the probed clusters; `more`: beside those that they hold already."""
     probes = np.ascontiguousarray(probes)
-    index, similarity = lists
+    rows, (index, similarity) = np.ascontiguousarray(points.rows), lists
 
     def work(first: int, last: int) -> None:
         _kernels.search_clusters(
@@ -194,10 +195,15 @@ def _search_probes(
             None,  # all clusters are in the panels, in order
             start.size - 1,
             panels.dimensions,
+            rows,
+            len(rows),
+            points.members,
+            panels.slack,
             0,  # and all points in the lists
             probes,
             probes.shape[1],
             index.shape[1],
+            index.shape[1] + SPARE,
             more,
             first,
             last,
@@ -330,7 +336,7 @@ def _search_as_before(
     if reachable.mean - reachable.error < goal.recall:
         return None
     lists = _make_lists(points.size, goal.k)
-    _search_probes(panels, start, probes, lists, False, team, on_progress)
+    _search_probes(points, panels, start, probes, lists, False, team, on_progress)
     if (lists[0][:, -1] == MISSING).any():
         return None
     return ClusteredNeighbors(
