@@ -26,6 +26,15 @@ typedef struct {
     float slack;
 } table_t;
 
+/* Points as codes of `width` numbers, a multiple of 4; one spare panel at the end, of panels and of bias. */
+typedef struct {
+    const uint8_t *panels;
+    const int32_t *bias; /* what is added to the products of each */
+    int64_t width;
+} codes_t;
+
+#define POINT_ZERO 64 /* the code of a point that stands for 0 */
+
 static inline const float *table_row(const table_t *table, int64_t point) {
     return table->rows + table->members[point] * table->d;
 }

@@ -11,7 +11,7 @@ typedef float NAME(vec) __attribute__((vector_size(4 * LANES), aligned(4)));
 static void NAME(tile)(const float *restrict queries, const float *restrict panels, int64_t d, uint32_t real,
                        int32_t number, best_t *const *best, int64_t rows, int64_t k, int64_t capacity) {
     NAME(vec) sum[ROWS][2];
-    const float *left = panels, *right = LANES == 16 ? panels + PANEL * d : panels + LANES;
+    const float *left = panels, *right = LANES == PANEL ? panels + PANEL * d : panels + LANES;
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) sum[r][0] = sum[r][1] = (NAME(vec)){0};
     for (int64_t f = 0; f < d; f++) {
@@ -46,7 +46,7 @@ static void NAME(sweep)(const float *packed, const float *panels, int64_t d, int
     for (int64_t at = first / PANEL * PANEL; at < last; at += 2 * LANES) {
         uint32_t real = last - at >= 32 ? 0xffffffffu : ((uint32_t)1 << (last - at)) - 1;
         if (at < first) real &= 0xffffffffu << (first - at);
-        NAME(tile)(packed, panels + at * d, d, real, (int32_t)(at + shift), best, rows, k, capacity);
+        NAME(tile)(packed, panels + at / PANEL * PANEL * d + at % PANEL, d, real, (int32_t)(at + shift), best, rows, k, capacity);
     }
 }
 

@@ -13,6 +13,7 @@
 
 typedef struct {
     float threshold; /* nothing below can be among the best k any more */
+    int32_t least;   /* the same for sums of whole numbers */
     int32_t count;
     int32_t self; /* the number that is not its own neighbour; -1: none */
     int32_t num_known;
@@ -88,10 +89,29 @@ static void sort_descending(uint64_t *keys, int64_t n) {
         }
 }
 
+/* The same for sums of whole numbers. */
+static inline uint64_t key_of_sum(int32_t sum, int32_t number) {
+    return ((uint64_t)((uint32_t)sum ^ 0x80000000u) << 32) | (uint32_t)~(uint32_t)number;
+}
+
+static inline int is_taken(const best_t *best, int32_t number) {
+    int taken = number == best->self;
+    for (int32_t i = 0; i < best->num_known; i++) taken |= best->known[i] == number;
+    return taken;
+}
+
+static inline void offer_sum(best_t *best, int32_t sum, int32_t number, int64_t k, int64_t capacity) {
+    if (is_taken(best, number)) return;
+    best->keys[best->count++] = key_of_sum(sum, number);
+    if (best->count == capacity) {
+        uint64_t smallest;
+        best->count = (int32_t)select_largest(best->keys, capacity, k, (capacity - k) / 4, &smallest);
+        best->least = (int32_t)((uint32_t)(smallest >> 32) ^ 0x80000000u);
+    }
+}
+
 static inline void offer(best_t *best, float similarity, int32_t number, int64_t k, int64_t capacity) {
-    if (number == best->self) return;
-    for (int32_t i = 0; i < best->num_known; i++)
-        if (best->known[i] == number) return;
+    if (is_taken(best, number)) return;
     best->keys[best->count++] = key_of(similarity, number);
     if (best->count == capacity) {
         uint64_t smallest;
@@ -102,6 +122,7 @@ static inline void offer(best_t *best, float similarity, int32_t number, int64_t
 
 static void best_start(best_t *best, uint64_t *keys, int32_t self) {
     best->threshold = -INFINITY;
+    best->least = INT32_MIN;
     best->count = 0;
     best->self = self;
     best->num_known = 0;
@@ -150,6 +171,13 @@ static int64_t best_write(best_t *best, int64_t k, int32_t *number, float *simil
         similarity[i] = 0.0f;
     }
     return found;
+}
+
+/* The numbers of the best k, best first; -1 where there are fewer. */
+static void best_numbers(best_t *best, int64_t k, int32_t *number) {
+    best_cut(best, k);
+    sort_descending(best->keys, best->count);
+    for (int64_t i = 0; i < k; i++) number[i] = i < best->count ? key_number(best->keys[i]) : -1;
 }
 
 #endif

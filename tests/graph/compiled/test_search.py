@@ -19,7 +19,7 @@ def available():
 
     now = _kernels.instructions()
     found = []
-    for name in ("plain", "avx2", "avx512"):
+    for name in ("plain", "avx2", "avx512", "avx512vnni"):
         try:
             found.append(_kernels.instructions(name))
         except ValueError:
@@ -336,6 +336,6 @@ def test_rows_outside_the_table_are_refused(isa):
     from fewlabels.graph.compiled import _kernels
 
     rows, number = np.ones((3, 2), np.float32), np.zeros((1, 1), np.int32)
+    members = np.array([0, 3])
     with pytest.raises(ValueError, match="members name rows"):
-        members = np.array([0, 3])
         _kernels.rank_rows(rows[:1], 1, 2, rows, 3, members, 2, number, 1, 1, number, np.zeros((1, 1), np.float32))

@@ -38,6 +38,87 @@ def search_clusters(
     number: Any,
     similarity: Any,
 ) -> None: ...
+def pack_codes(
+    codes: Any,
+    n: int,
+    width: int,
+    first: int,
+    last: int,
+    panels: Any,
+) -> None: ...
+def search_codes(
+    queries: Any,
+    num: int,
+    width: int,
+    panels: Any,
+    bias: Any,
+    count: int,
+    self: Any,
+    k: int,
+    number: Any,
+) -> None: ...
+def search_coded_clusters(
+    panels: Any,
+    bias: Any,
+    queries: Any,
+    width: int,
+    start: Any,
+    num: int,
+    rows: Any,
+    n: int,
+    d: int,
+    members: Any,
+    base: int,
+    probes: Any,
+    num_probes: int,
+    k: int,
+    most: int,
+    more: int,
+    first: int,
+    last: int,
+    number: Any,
+    similarity: Any,
+) -> None: ...
+def multiply_codes(
+    queries: Any,
+    num: int,
+    width: int,
+    panels: Any,
+    bias: Any,
+    count: int,
+    out: Any,
+) -> None: ...
+def encode_rows(
+    rows: Any,
+    n: int,
+    d: int,
+    members: Any,
+    count: int,
+    mean: Any,
+    panels: Any,
+    bias: Any,
+    outputs: int,
+    factor: float,
+    first: int,
+    last: int,
+    codes: Any,
+    along: Any,
+) -> None: ...
+def multiply_matrices(
+    a: Any,
+    b: Any,
+    n: int,
+    m: int,
+    w: int,
+    first: int,
+    last: int,
+    out: Any,
+) -> None: ...
+def invert_triangle(
+    gram: Any,
+    w: int,
+    inverse: Any,
+) -> None: ...
 def probe_previous(
     pointers: Any,
     columns: Any,

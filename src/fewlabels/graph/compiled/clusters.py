@@ -8,7 +8,7 @@ what is used together lies together in memory, in the search and in the solver a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,12 +18,13 @@ from ..settings import EXACT_UP_TO
 from ..threads import PARTS, Team, even_ranges, weighted_ranges
 from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, even_groups, no_stage_progress
 from . import _kernels
+from .recall import Goal, Share, choose_num_probes, measure_recall
 from .search import SPARE, Lists, Panels, Points, pack, pack_rows, search_exactly, search_rows, symmetrize
 
 SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
+CODES_FROM = 128  # numbers of a row, from which candidates are chosen by codes: below, that is no quicker
 FIRST_PROBES = 24  # clusters ranked for every row to begin with
 CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: for the progress bar
-MUTUAL = 0.3  # share of the missed neighbours that the other side knows of; 0.2 to 0.8 on data seen
 CLUSTERS_PER_ROOT = 1.4  # clusters for each square root of a row; from 1 to 2 all are about as quick, by the data
 ROWS_PER_CLUSTER = 40  # of the sample that centres are found on
 ITERATIONS = 6
@@ -32,21 +33,6 @@ NO_CLUSTER = -1
 MOST_PROBES = 24  # for one row, where the clusters of a previous graph are reused
 SPREAD = 0.15  # of the rows, whose neighbours are in the most clusters
 FURTHER = 4  # clusters that are added for them
-
-
-class Goal(NamedTuple):
-    """The k nearest, the recall to reach at least, and (q,) places of points on which it is measured."""
-
-    k: int
-    recall: float
-    sample: NDArray[np.int64]
-
-
-class Share(NamedTuple):
-    """A share as measured on a sample of rows, and its standard error."""
-
-    mean: float
-    error: float
 
 
 def search_points(
@@ -60,7 +46,8 @@ def search_points(
     """The k nearest others of each point, by inner product; k is below the number of points, none of them all zeros.
 
     recall: the share of the true neighbours to find at least, measured on a sample; "exact", and few points: all pairs
-    are compared. previous: graph of the same rows in the same order from the previous epoch; its clusters are reused.
+    are compared. Rows of CODES_FROM numbers and more are searched in two stages (coded.py).
+    previous: graph of the same rows in the same order from the previous epoch; its clusters are reused.
     Similarities are float64 sums rounded to float32 once; equal ones are ordered by place. The same rows, seed and
     `previous` give the same answer for any number of threads.
     """
@@ -81,6 +68,12 @@ def search_points(
             return _search_all(points, pack(points, team), clusters.order, clusters.start, k, team, on_rest)
         sample = np.random.default_rng([seed, points.size, 1]).permutation(points.size)
         goal = Goal(k, recall, np.sort(sample[:SAMPLE]))
+        if points.rows.shape[1] >= CODES_FROM:
+            from .coded import search_coded
+
+            coded = search_coded(points, goal, seed, previous, team, on_progress)
+            if coded is not None:
+                return coded
         found = None
         if previous is not None and can_reuse(previous, points):
             found = _search_as_before(points, previous, goal, team, on_progress)
@@ -103,7 +96,7 @@ def _search_all(
     index, similarity = _make_lists(points.size, k)
     for first, last in even_ranges(points.size, max(1, points.size // EXACT_UP_TO)):
         own = np.arange(first, last)
-        index[first:last], similarity[first:last] = search_exactly(points.at(own), points, panels, k, team, own)
+        index[first:last], similarity[first:last] = search_exactly(points.at(own), panels, k, team, own)
         on_progress(last / points.size)
     return ClusteredNeighbors(order=order, groups=groups, index=index, similarity=similarity, recall=1.0)
 
@@ -118,13 +111,13 @@ def _search_nearest_clusters(
     lists = _make_lists(points.size, goal.k)
     probes, done, reached = clusters.probes, 0, Share(0, 0)
     while reached.mean - reached.error < goal.recall:
-        enough = _choose_num_probes(rank, goal.recall, done)
+        enough = choose_num_probes(rank, goal.recall, done)
         if enough > len(clusters.centre) // 2:  # they say little about these rows: comparing all pairs costs no more
             del lists
             return _search_all(points, panels, clusters.order, clusters.start, goal.k, team, on_progress)
         if enough > probes.shape[1]:
             probes = nearest_clusters(points, clusters.centre, enough, team)
-        _search_probes(points, panels, clusters.start, probes[:, done:enough], lists, done > 0, team, on_progress)
+        _search_probes(panels, clusters.start, probes[:, done:enough], lists, done > 0, team, on_progress)
         symmetrize(lists, team)
         done, reached = enough, measure_recall(lists[0][goal.sample], truth)
     return ClusteredNeighbors(
@@ -143,7 +136,7 @@ def _make_lists(num_points: int, k: int) -> Lists:
 
 def _find_true(points: Points, panels: Panels, goal: Goal, team: Team) -> NDArray[np.int32]:
     """(q, k) places of the true neighbours of the sample."""
-    return search_exactly(points.at(goal.sample), points, panels, goal.k, team, goal.sample)[0]
+    return search_exactly(points.at(goal.sample), panels, goal.k, team, goal.sample)[0]
 
 
 def _rank_clusters(
@@ -158,24 +151,7 @@ def _rank_clusters(
     return ranks
 
 
-def _choose_num_probes(rank: NDArray[np.int64], recall: float, done: int) -> int:
-    """The fewest probes from which this recall is to be expected, less its error; a fifth more than `done` at least.
-
-    A neighbour is found where its cluster is probed, or where it finds the row from its own side and `symmetrize`
-    offers it.
-    """
-    q, k = rank.shape
-    most = int(rank.max()) + 1
-    counts = np.bincount((rank + most * np.arange(q)[:, None]).ravel(), minlength=q * most).reshape(q, most)
-    share = np.cumsum(counts, axis=1) / k  # of each query's neighbours, found by probes alone, from one probe up
-    mean = share.mean(axis=0)
-    expected = mean + (1 - mean) * MUTUAL * mean - share.std(axis=0) / q**0.5
-    enough = int((expected < recall).sum()) + 1
-    return max(enough, done + max(1, done // 5))
-
-
 def _search_probes(
-    points: Points,
     panels: Panels,
     start: NDArray[np.int64],
     probes: NDArray[np.int32],
@@ -186,7 +162,8 @@ def _search_probes(
 ) -> None:
     """Fill the lists with the nearest points in the probed clusters; `more`: beside those that they hold already."""
     probes = np.ascontiguousarray(probes)
-    rows, (index, similarity) = np.ascontiguousarray(points.rows), lists
+    points, (index, similarity) = panels.points, lists
+    rows = np.ascontiguousarray(points.rows)
 
     def work(first: int, last: int) -> None:
         _kernels.search_clusters(
@@ -212,12 +189,6 @@ def _search_probes(
         )
 
     team.each(work, weighted_ranges(start, PARTS * team.size), on_progress)
-
-
-def measure_recall(index: NDArray[np.int32], truth: NDArray[np.int32]) -> Share:
-    """Share of the entries of truth, (q, k), that are in the same row of index, (q, any), and its standard error."""
-    shares = (truth[:, :, None] == index[:, None, :]).any(axis=2).mean(axis=1)
-    return Share(float(shares.mean()), float(shares.std() / shares.size**0.5))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,7 +307,7 @@ def _search_as_before(
     if reachable.mean - reachable.error < goal.recall:
         return None
     lists = _make_lists(points.size, goal.k)
-    _search_probes(points, panels, start, probes, lists, False, team, on_progress)
+    _search_probes(panels, start, probes, lists, False, team, on_progress)
     if (lists[0][:, -1] == MISSING).any():
         return None
     return ClusteredNeighbors(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,13 +47,16 @@ class Points:
 class Panels:
     """Points in panels of 16, [panel][feature][point], with a spare panel at the end.
 
-    flat: float32. longest: Euclidean length of the longest of the points.
+    flat: float32. points: which they are. longest: Euclidean length of the longest of them.
     """
 
     flat: NDArray[np.float32]
-    num_points: int
-    dimensions: int
+    points: Points
     longest: float
+
+    @property
+    def dimensions(self) -> int:
+        return int(self.points.rows.shape[1])
 
     @property
     def slack(self) -> float:
@@ -72,12 +76,12 @@ def pack(points: Points, team: Team) -> Panels:
         lengths.append(measure_longest(points.at(slice(first, last))))
 
     team.each(work, even_ranges(points.size, PARTS * team.size))
-    return Panels(flat, points.size, d, max(lengths))
+    return Panels(flat, points, max(lengths))
 
 
 def measure_longest(rows: NDArray[np.float32]) -> float:
     """The largest Euclidean length of (n, d) rows, in float32 and rounded up."""
-    return 1.001 * float(np.einsum("nd,nd->n", rows, rows).max()) ** 0.5
+    return 1.001 * math.sqrt(np.einsum("nd,nd->n", rows, rows).max())
 
 
 def pack_rows(rows: NDArray[np.float32], team: Team) -> Panels:
@@ -103,7 +107,7 @@ def search_rows(
             b - a,
             d,
             panels.flat,
-            panels.num_points,
+            panels.points.size,
             None if own is None else own[a:b],
             k,
             number[a:b],
@@ -116,18 +120,14 @@ def search_rows(
 
 
 def search_exactly(
-    queries: NDArray[np.float32],
-    points: Points,
-    panels: Panels,
-    k: int,
-    team: Team,
-    own: NDArray[np.integer] | None = None,
+    queries: NDArray[np.float32], panels: Panels, k: int, team: Team, own: NDArray[np.integer] | None = None
 ) -> Lists:
-    """search_rows by exact similarities: a float64 sum, rounded once. panels: of the points.
+    """search_rows by exact similarities: a float64 sum, rounded once.
 
     Candidates come from sums in float32. Where more than MANY_TIMES as many as asked for lie within the rounding of
     such a sum, such as thousands of near-copies, which of them are candidates is up to it.
     """
+    points = panels.points
     most = points.size - (own is not None)
     count = min(k + SPARE, most)
     number, least = search_rows(queries, panels, count, team, own)
