@@ -140,7 +140,7 @@ static inline double NAME(round_row)(const float *row, const float *mean, int64_
     for (int64_t f = 0; f < d; f++) largest = fabsf(value[f]) > largest ? fabsf(value[f]) : largest;
     const float inverse = largest > 0 ? 127 / largest : 0;
     if (!(inverse > 0 && inverse < INFINITY)) { /* nothing, or less than a code can say */
-        memset(code, 0, (size_t)d);
+        for (int64_t f = 0; f < d; f++) code[f] = 0;
         return 0;
     }
     for (int64_t f = 0; f < d; f++) value[f] *= inverse;

@@ -75,12 +75,20 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
 #undef MASK
 #undef TWICE
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__)
 #define FEWLABELS_X86
+#define TEXT(x) #x
+#if defined(__clang__)
+#define BEGIN_TARGET(names, width) \
+    _Pragma(TEXT(clang attribute push(__attribute__((target(names))), apply_to = function)))
+#define END_TARGET _Pragma("clang attribute pop")
+#else
+#define BEGIN_TARGET(names, width) _Pragma("GCC push_options") _Pragma(TEXT(GCC target(names width)))
+#define END_TARGET _Pragma("GCC pop_options")
+#endif
 #include <immintrin.h>
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+BEGIN_TARGET("avx2,fma", "")
 #define NAME(x) x##_avx2
 #define LANES 8
 #define ROWS 6
@@ -99,10 +107,9 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
 #undef ROWS
 #undef MASK
 #undef TWICE
-#pragma GCC pop_options
+END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avx512f,avx512vl,avx512dq,avx512bw,prefer-vector-width=512")
+BEGIN_TARGET("avx2,fma,avx512f,avx512vl,avx512dq,avx512bw", ",prefer-vector-width=512")
 #define NAME(x) x##_avx512
 #define LANES 16
 #define ROWS 12
@@ -120,10 +127,9 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
 #undef ROWS
 #undef MASK
 #undef TWICE
-#pragma GCC pop_options
+END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avx512f,avx512vl,avx512dq,avx512bw,avx512vnni,prefer-vector-width=512")
+BEGIN_TARGET("avx2,fma,avx512f,avx512vl,avx512dq,avx512bw,avx512vnni", ",prefer-vector-width=512")
 #define NAME(x) x##_avx512vnni
 #define LANES 16
 #define ROWS 12
@@ -141,7 +147,7 @@ static inline uint32_t mask_plain(const float *values, float threshold) {
 #undef ROWS
 #undef MASK
 #undef TWICE
-#pragma GCC pop_options
+END_TARGET
 #endif
 
 static const isa_t *isa = &isa_plain;

@@ -9,7 +9,7 @@ from fewlabels.graph.compiled import SWITCH, instructions
 if instructions() is None:
     pytest.skip("the compiled kernels are not installed", allow_module_level=True)
 
-from fewlabels.graph.compiled import _kernels, clusters, coded, codes
+from fewlabels.graph.compiled import _kernels, coded, codes, nearest
 from fewlabels.graph.compiled.recall import Goal
 from fewlabels.graph.compiled.search import Points
 from tests.graph.compiled.test_search import available
@@ -172,7 +172,7 @@ def test_rows_whose_codes_tell_nothing_are_left_to_the_search_in_one_stage(isa):
         rng.normal(size=(10, 300))[rng.integers(10, size=9000)] + 1e-5 * rng.normal(size=(9000, 300))
     )
     assert search(near, 0.99) is None
-    found = clusters.search_points(Points(near, np.arange(9000)), K, 0.99, 0)
+    found = nearest.search_points(Points(near, np.arange(9000)), K, 0.99, 0)
     assert found.recall >= 0.98
 
 

@@ -9,6 +9,7 @@ from fewlabels.graph.compiled import SWITCH, instructions
 
 if instructions():
     from fewlabels.graph.compiled import clusters
+    from fewlabels.graph.compiled import nearest as points
     from fewlabels.graph.compiled.search import Points, symmetrize
 
 pytestmark = pytest.mark.skipif(instructions() is None, reason="the compiled kernels are not installed")
@@ -48,7 +49,7 @@ def brute(rows, k):
 
 def nearest(rows, k, recall="exact", members=None, seed=0):
     members = np.arange(len(rows)) if members is None else members
-    return clusters.search_points(Points(rows, members), k, recall, seed)
+    return points.search_points(Points(rows, members), k, recall, seed)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_what_is_searched_in_float64_and_in_float32_is_the_same_up_to_near_ties(
 
 @pytest.fixture
 def small_clusters(monkeypatch):
-    monkeypatch.setattr(clusters, "EXACT_UP_TO", 500)
+    monkeypatch.setattr(points, "EXACT_UP_TO", 500)
 
 
 @pytest.mark.parametrize("recall", [0.8, 0.95, 0.99, 0.999])
@@ -142,7 +143,7 @@ def test_neither_threads_nor_chance_matter(small_clusters, monkeypatch, recall):
 def in_rounds(rows, monkeypatch, *rounds):
     """The answer after so many probes in each round."""
     number, seen = iter(rounds), iter([clusters.Share(0, 0)] * (len(rounds) - 1) + [clusters.Share(1, 0)])
-    monkeypatch.setattr(clusters, "_choose_num_probes", lambda rank, recall, done: next(number))
+    monkeypatch.setattr(clusters, "choose_num_probes", lambda rank, recall, done: next(number))
     monkeypatch.setattr(clusters, "measure_recall", lambda index, truth: next(seen))
     return nearest(rows, 15, 0.9)
 
@@ -224,7 +225,7 @@ def nudged(rows, seed=0):
 def test_the_clusters_of_the_previous_graph_are_used_again(small_clusters, monkeypatch):
     rows, settings = bent(3000), GraphSettings(n_neighbors=10)
     first, cold = build_graph(rows, settings), build_graph(nudged(rows), settings)
-    monkeypatch.setattr(clusters, "make_centres", None)
+    monkeypatch.setattr(points, "make_centres", None)
     again = build_graph(nudged(rows), settings, previous=first)
     assert again.search.recall >= 0.99
     assert 0 < again.search.num_probes < cold.search.num_probes
@@ -283,7 +284,7 @@ def test_by_inner_product_some_rows_may_be_shorter_by_far(small_clusters, scale)
 
 
 def test_where_clusters_say_nothing_all_pairs_are_compared(small_clusters):
-    rows = comparable_rows(np.random.default_rng(0).normal(size=(1500, 200)))
+    rows = comparable_rows(np.random.default_rng(0).normal(size=(1500, 100)))
     found = nearest(rows, 10, 0.999)
     assert (found.recall, found.num_probes) == (1, 0)
     exact = nearest(rows, 10)

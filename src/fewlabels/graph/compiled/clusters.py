@@ -8,7 +8,6 @@ what is used together lies together in memory, in the search and in the solver a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,15 +15,12 @@ from numpy.typing import NDArray
 
 from ..settings import EXACT_UP_TO
 from ..threads import PARTS, Team, even_ranges, weighted_ranges
-from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, even_groups, no_stage_progress
+from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, no_stage_progress
 from . import _kernels
 from .recall import Goal, Share, choose_num_probes, measure_recall
 from .search import SPARE, Lists, Panels, Points, pack, pack_rows, search_exactly, search_rows, symmetrize
 
-SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
-CODES_FROM = 128  # numbers of a row, from which candidates are chosen by codes: below, that is no quicker
 FIRST_PROBES = 24  # clusters ranked for every row to begin with
-CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: for the progress bar
 CLUSTERS_PER_ROOT = 1.4  # clusters for each square root of a row; from 1 to 2 all are about as quick, by the data
 ROWS_PER_CLUSTER = 40  # of the sample that centres are found on
 ITERATIONS = 6
@@ -35,55 +31,7 @@ SPREAD = 0.15  # of the rows, whose neighbours are in the most clusters
 FURTHER = 4  # clusters that are added for them
 
 
-def search_points(
-    points: Points,
-    k: int,
-    recall: float | Literal["exact"],
-    seed: int,
-    previous: Graph | None = None,
-    on_progress: StageProgress = no_stage_progress,
-) -> ClusteredNeighbors:
-    """The k nearest others of each point, by inner product; k is below the number of points, none of them all zeros.
-
-    recall: the share of the true neighbours to find at least, measured on a sample; "exact", and few points: all pairs
-    are compared. Rows of CODES_FROM numbers and more are searched in two stages (coded.py).
-    previous: graph of the same rows in the same order from the previous epoch; its clusters are reused.
-    Similarities are float64 sums rounded to float32 once; equal ones are ordered by place. The same rows, seed and
-    `previous` give the same answer for any number of threads.
-    """
-    with Team() as team:
-        if points.size <= max(EXACT_UP_TO, k + 1):
-            order, groups = np.arange(points.size), even_groups(points.size)
-            return _search_all(points, pack(points, team), order, groups, k, team, on_progress)
-
-        def on_clusters(fraction: float) -> None:
-            on_progress(CLUSTERS_SHARE * fraction)
-
-        def on_rest(fraction: float) -> None:
-            on_progress(CLUSTERS_SHARE + (1 - CLUSTERS_SHARE) * fraction)
-
-        if recall == "exact":
-            clusters = make_clusters(points, make_centres(points, seed, team), 1, team, on_clusters)
-            points = points.reorder(clusters.order)
-            return _search_all(points, pack(points, team), clusters.order, clusters.start, k, team, on_rest)
-        sample = np.random.default_rng([seed, points.size, 1]).permutation(points.size)
-        goal = Goal(k, recall, np.sort(sample[:SAMPLE]))
-        if points.rows.shape[1] >= CODES_FROM:
-            from .coded import search_coded
-
-            coded = search_coded(points, goal, seed, previous, team, on_progress)
-            if coded is not None:
-                return coded
-        found = None
-        if previous is not None and can_reuse(previous, points):
-            found = _search_as_before(points, previous, goal, team, on_progress)
-        if found is None:
-            clusters = make_clusters(points, make_centres(points, seed, team), FIRST_PROBES, team, on_clusters)
-            found = _search_nearest_clusters(points.reorder(clusters.order), clusters, goal, team, on_rest)
-        return found
-
-
-def _search_all(
+def search_all_pairs(
     points: Points,
     panels: Panels,
     order: NDArray[np.int64],
@@ -101,7 +49,7 @@ def _search_all(
     return ClusteredNeighbors(order=order, groups=groups, index=index, similarity=similarity, recall=1.0)
 
 
-def _search_nearest_clusters(
+def search_nearest_clusters(
     points: Points, clusters: Clusters, goal: Goal, team: Team, on_progress: StageProgress
 ) -> ClusteredNeighbors:
     """Probe the clusters that are nearest to each point until the recall is reached. points: in the clusters' order."""
@@ -114,7 +62,7 @@ def _search_nearest_clusters(
         enough = choose_num_probes(rank, goal.recall, done)
         if enough > len(clusters.centre) // 2:  # they say little about these rows: comparing all pairs costs no more
             del lists
-            return _search_all(points, panels, clusters.order, clusters.start, goal.k, team, on_progress)
+            return search_all_pairs(points, panels, clusters.order, clusters.start, goal.k, team, on_progress)
         if enough > probes.shape[1]:
             probes = nearest_clusters(points, clusters.centre, enough, team)
         _search_probes(panels, clusters.start, probes[:, done:enough], lists, done > 0, team, on_progress)
@@ -293,7 +241,7 @@ def can_reuse(previous: Graph, points: Points) -> bool:
     return bool(np.diff(edges.indptr)[previous.node[points.members]].all())
 
 
-def _search_as_before(
+def search_as_before(
     points: Points, previous: Graph, goal: Goal, team: Team, on_progress: StageProgress
 ) -> ClusteredNeighbors | None:
     """Probe the clusters of the previous graph that each point's neighbours are in; None where that is not enough."""
