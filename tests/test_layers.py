@@ -25,10 +25,12 @@ MAY_IMPORT = {
     "data/images/decode": {"data", "errors", "numpy", "PIL", "pillow_heif", "pi_heif"},
     "data/images/decode_worker": {"data"},  # neither NumPy nor pyarrow: it is started for every folder of images
     "data/images/decoders": SHARED | {"numpy", "subprocess", "queue"},
+    "data/benchmarks/sample_photos": {"numpy", "sklearn"},
     "data/benchmarks/digits": SHARED | {"numpy", "PIL", "sklearn", "data"},
     "nets": {"errors", "torch"},
     "nets/settings": {"errors"},
-    "nets/model": {"errors", "runs", "data/images/squares", "numpy", "torch", "safetensors"},
+    "nets/model": {"errors", "runs", "choosing/abstain", "data/images/squares", "numpy", "torch", "safetensors"},
+    "nets/export_onnx": {"errors", "numpy", "torch", "onnx", "onnxruntime"},
     "nets/backbone": {"errors", "torch"},
     "nets/timm_models": {"errors", "torch", "safetensors", "timm", "torchvision", "huggingface_hub"},
     "training": SHARED | {"numpy", "torch", "graph", "data", "nets"},
