@@ -75,8 +75,8 @@ MAY_IMPORT = {
         *("graph", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage", "describing"),
         *("numpy", "torch", "safetensors", "tqdm"),
     },
-    "commands/cross_validation": SHARED
-    | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
+    "commands/classify": SHARED | {*("choosing/abstain", "commands", "data", "nets", "runs", "storage"), "numpy"},
+    "commands/cross_validation": SHARED | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
     "commands/frozen": SHARED | {*("describing", "nets", "storage", "training"), *("numpy", "torch")},
     "commands/review": SHARED | {"data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},

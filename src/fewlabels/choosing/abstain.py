@@ -71,7 +71,9 @@ class Curve:
         kept = int(self.kept[at])
         share = float(self.probability[at]) if kept < count else 0.0
         error = wilson(float(self.wrong[at]), kept)
-        reason = f"rows with a probability of {share:.3f} and more: {100 * kept / count:.0f} % of {count} held-out labels"
+        reason = (
+            f"rows with a probability of {share:.3f} and more: {100 * kept / count:.0f} % of {count} held-out labels"
+        )
         return Threshold(share, kept / count, error, kept >= needed, reason)
 
     def thin(self, most: int) -> Curve:

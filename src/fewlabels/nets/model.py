@@ -137,8 +137,8 @@ def _read_stored(folder: Path, file: str, reading: dict[str, Any] | None = None)
 def load_model(run: str | Path | Run, *, teacher: bool | None = None, device: str = "auto") -> Model:
     """Load the network of a finished run, to classify new images. torch's random numbers stay as they are.
 
-    run: a folder, of a run or of `export-model --folder`, or what `train` returned. teacher: see `read_model`. device: "auto" (a GPU where there is one),
-    "cpu", "cuda" or "cuda:N". A network `module:IMPORT.PATH:FUNCTION` runs the code that it names: look at model.json
+    run: a folder, of a run or of `export-model --folder`, or what `train` returned. teacher: see `read_model`.
+    device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N". A network `module:IMPORT.PATH:FUNCTION` runs the code that it names: look at model.json
     first where somebody else sent the run.
     Raises ConfigError where the run has no such network (C88), its code is not to be had (C52, C53), the device is not
     there (C7) or packages are missing (C23); RunError for what is no run (K4), a damaged file (K2), and weights that do
@@ -153,12 +153,6 @@ def make_model(stored: StoredModel, device: str = "auto") -> Model:
     where = choose_device(device)
     is_frozen = stored.network.kind == "frozen"
     sizes = (FROZEN_CPU_BATCH, FROZEN_GPU_BATCH) if is_frozen else (CPU_BATCH, GPU_BATCH)
-    held_out = stored.config.get("held_out")
-    curve = held_out and Curve(
-        probability=np.array(held_out["probability"], np.float64),
-        kept=np.array(held_out["kept"], np.int64),
-        wrong=np.array(held_out["wrong"], np.int64),
-    )
     return Model(
         network=_build(stored).eval().to(where),
         image_input=stored.image_input,
@@ -167,9 +161,21 @@ def make_model(stored: StoredModel, device: str = "auto") -> Model:
         batch_size=sizes[0 if where == "cpu" else 1],
         fills_batches=is_frozen,
         temperature=stored.config.get("temperature"),
-        held_out=curve or None,
+        held_out=_read_curve(stored),
         **stored.reading,
     )
+
+
+def _read_curve(stored: StoredModel) -> Curve | None:
+    """What was measured on held-out labels. Raises RunError (K16) for counts that contradict each other."""
+    found = stored.config.get("held_out")
+    if found is None:
+        return None
+    kept, wrong = np.array(found["kept"], np.int64), np.array(found["wrong"], np.int64)
+    if (np.diff(kept, prepend=0) <= 0).any() or (np.diff(wrong, prepend=0) < 0).any() or (wrong > kept).any():
+        what = "not what a run has there: held_out has counts that contradict each other"
+        raise RunError("K16", what, where=stored.folder / CONFIG, do=checks.FOREIGN)
+    return Curve(probability=np.array(found["probability"], np.float64), kept=kept, wrong=wrong)
 
 
 def _build(stored: StoredModel) -> torch.nn.Module:
@@ -373,16 +379,20 @@ class Model:
         import torch
 
         for batch in self._batches(images):
-            readable = [square for square in batch if square.pixels is not None]
-            answers: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-            if readable:
+            pixels = [square.pixels for square in batch if square.pixels is not None]
+            rows: Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]] = iter(())
+            if pixels:
                 with torch.no_grad():
-                    output = self._output(np.stack([square.pixels for square in readable]))  # type: ignore[misc]
-                    logits, rows = (part.float().cpu().numpy() for part in (output.logits, output.descriptor))
-                self._demand_finite(np.concatenate([logits, rows], axis=1), [square.id for square in readable])
-                answers = dict(zip(map(id, readable), zip(logits, rows, strict=True), strict=True))
+                    output = self._output(np.stack(pixels))
+                    logits, descriptors = (part.float().cpu().numpy() for part in (output.logits, output.descriptor))
+                ids = [square.id for square in batch if square.pixels is not None]
+                self._demand_finite(np.concatenate([logits, descriptors], axis=1), ids)
+                rows = zip(logits, descriptors, strict=True)
             for square in batch:
-                yield Answer(square.id, *answers.get(id(square), (None, None)), square.reason)
+                if square.pixels is None:
+                    yield Answer(square.id, reason=square.reason)
+                else:
+                    yield Answer(square.id, *next(rows))
 
     def find_probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, c) float64 probabilities: softmax, of logits divided by the temperature where one was fitted."""

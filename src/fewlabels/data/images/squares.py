@@ -89,13 +89,13 @@ def open_paths(paths: Sequence[Path]) -> Source:
     ids: of a single folder or Parquet its own, as in training; of several paths each begins with the path as given.
     Raises what open_source raises.
     """
-    paths = list(dict.fromkeys(map(os.fspath, paths)))
-    parts = [_at_path(path) for path in paths]
+    texts = list(dict.fromkeys(os.fspath(path) for path in paths))
+    parts = [_at_path(path) for path in texts]
     if len(parts) == 1:
         return parts[0]
     ids = [
         f"{path.rstrip('/')}/{id}" if is_collection(path) else id
-        for path, part in zip(paths, parts, strict=True)
+        for path, part in zip(texts, parts, strict=True)
         for id in part.ids
     ]
     starts = accumulate((len(part.ids) for part in parts), initial=0)
@@ -104,7 +104,9 @@ def open_paths(paths: Sequence[Path]) -> Source:
         names=[None] * len(ids),
         files=lambda: chain.from_iterable(part.files() for part in parts),
         refused={
-            start + at: reason for start, part in zip(starts, parts, strict=False) for at, reason in part.refused.items()
+            start + at: reason
+            for start, part in zip(starts, parts, strict=False)
+            for at, reason in part.refused.items()
         },
         are_files=all(part.are_files for part in parts),
         told={code: what for part in parts for code, what in part.told.items()},
