@@ -78,7 +78,7 @@ def ours(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
     def build(purpose: str) -> Head:
         torch.manual_seed(seed)
         head = Head(settings.network, rows.shape[1], num_classes)
-        head.standardise(images[:n, 0])
+        head.start_from(images[:n, 0])
         return head
 
     found = train(build, images[:n], PartialLabels(labels, [str(c) for c in range(num_classes)]), settings)

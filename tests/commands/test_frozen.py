@@ -159,14 +159,17 @@ def test_near_copies_are_in_one_fold_and_the_only_label_of_a_class_is_kept():
     assert set(fold[:20]) == {0, 1, 2, 3, 4}
 
 
-def test_standardised_inputs_have_mean_zero_and_variance_one_together():
+def test_a_head_starts_with_inputs_of_variance_one_and_the_neighbours_of_the_trunk():
     rows = torch.from_numpy(np.random.default_rng(0).normal(size=(50, 12)).astype(np.float32))
     head = Head(frozen_settings(load_backbone(TINY)), 12, 3)
-    head.standardise(rows)
+    head.start_from(rows)
     flat = torch.nn.functional.normalize(rows.sign() * rows.abs().sqrt(), dim=1)
     shown = (flat - head.mean) / head.scale
     assert torch.allclose(shown.mean(dim=0), torch.zeros(12), atol=1e-5)
     assert float(shown.square().mean()) == pytest.approx(1, abs=1e-4)
+    unit = torch.nn.functional.normalize(shown, dim=1)
+    hidden = head.eval()(rows).descriptor.detach()
+    assert float(torch.corrcoef(torch.stack([(unit @ unit.T).flatten(), (hidden @ hidden.T).flatten()]))[0, 1]) > 0.8
 
 
 def test_photos_start_from_the_backbone_unless_a_network_is_named():

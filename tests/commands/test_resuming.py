@@ -148,7 +148,7 @@ def photos(tmp_path, monkeypatch):
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(images, "image_settings", lambda *given: shortened(image_settings(*given)))
-    return ["train", "photos", "--n-neighbors", "5", "--device", "cpu", "-q"]
+    return ["train", "photos", "--backbone", "none", "--n-neighbors", "5", "--device", "cpu", "-q"]
 
 
 def commanded(monkeypatch, words):

@@ -5,7 +5,7 @@ from PIL import Image
 
 from fewlabels.errors import ConfigError
 from fewlabels.recipes.paper import MINI_IMAGENET_AUGMENT
-from fewlabels.training.augment import augment, draw_changes, make_affine, shift, warp
+from fewlabels.training.augment import Changes, augment, draw_changes, make_affine, shift, warp
 from fewlabels.training.settings import AugmentSettings
 
 RAMP = torch.arange(16, dtype=torch.float32).reshape(1, 4, 4, 1)
@@ -132,3 +132,11 @@ def test_changes_are_drawn_for_a_whole_epoch_and_picked_step_by_step():
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(ConfigError, match="FL-C22"):
         AugmentSettings(**bad)
+
+
+def test_of_descriptors_the_change_picks_the_mirror_images_and_without_one_they_are_averaged():
+    rows = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
+    mirrored = Changes(mirrored=torch.tensor([True, False]))
+    assert augment(rows, mirrored).tolist() == [[3.0, 4.0], [5.0, 6.0]]
+    assert augment(rows, Changes()).tolist() == [[2.0, 3.0], [6.0, 7.0]]
+    assert augment(rows[:, :1], mirrored).tolist() == [[1.0, 2.0], [5.0, 6.0]]

@@ -121,7 +121,7 @@ def test_a_head_on_descriptors_is_taken_up_again_from_any_moment(stripes):
     def build_head(purpose):
         torch.manual_seed(len(purpose))
         network = Head(head, 10, 2)
-        network.standardise(rows.mean(dim=1))
+        network.start_from(rows.mean(dim=1))
         return network
 
     task = rows, labels, truth

@@ -80,9 +80,11 @@ class Task:
     def fingerprint(self) -> dict[str, Any]:
         """Hashes of all that is in it: what must be the same for a run to be taken up again."""
         arrays = {"pixels": self.pixels, "labels": self.labels, "truth": self.truth}
-        arrays |= {"test_pixels": self.test_pixels, "test_truth": self.test_truth, "test_rows": self.test_rows}
+        arrays |= {"test_pixels": self.test_pixels, "test_truth": self.test_truth}
         texts = {"ids": self.ids, "class_names": self.class_names}
         hashes = {name: None if array is None else _hash(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        if self.test_rows is not None:
+            hashes["test_rows"] = _hash(self.test_rows)
         if self.backbone is not None:
             hashes["backbone"] = self.backbone.weights_digest
         if self.start_weights is not None:

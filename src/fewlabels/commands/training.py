@@ -19,7 +19,7 @@ from ..errors import ConfigError, NumericsError
 from ..graph import Propagation, propagate
 from ..graph.label_matrix import check_labels
 from ..insights.compute import compute_insights
-from ..insights.measured import Tested, add_held_out, add_tested
+from ..insights.measured import Measured, add_held_out, add_tested
 from ..insights.schema import Insights
 from ..nets import build_network
 from ..nets.frozen import Head
@@ -123,7 +123,7 @@ class _Ended:
     labels: Propagation | None
     descriptors: np.ndarray
     checked: CrossValidated | None
-    tested: Tested | None
+    tested: Measured | None
 
 
 class _Run:
@@ -135,6 +135,7 @@ class _Run:
         self.task, self.settings, self.folder = task, settings, folder
         self.options, self.execution = options, execution
         self.image_input = task.image_input()
+        self.fresh: dict[str, torch.Tensor] = {}  # of a head, before any training
 
     def run(self) -> dict[str, Any]:
         """Train, label all rows, write, seal. Returns the results, in every process."""
@@ -177,7 +178,7 @@ class _Run:
         """See the images, train on them, and label them all. Raises Stopped."""
         images = self._see(self.task.pixels, "describing photos", stop)
         test = self._see_test(images, stop)
-        self._standardise(images)
+        self._start_heads(images)
         trained = self._train(images, test, policy, start)
         descriptors = self._describe(trained.network, images)
         checked = self._cross_validate(images, stop)
@@ -203,7 +204,7 @@ class _Run:
     def identity(self) -> dict[str, Any]:
         """What must be the same for the run to be taken up to the same bytes."""
         return {
-            "settings": asdict(self.settings),
+            "settings": _settings_facts(self.settings),
             "speed": self.options.speed,
             "data": self.task.fingerprint(),
             "code": source_digest(self.settings.network.name),
@@ -231,7 +232,7 @@ class _Run:
         writer = RunWriter(
             self.folder,
             "train",
-            asdict(self.settings),
+            _settings_facts(self.settings),
             title=self.task.title,
             seed=self.settings.seed,
             class_names=list(self.task.class_names),
@@ -279,10 +280,16 @@ class _Run:
         pixels = self.task.test_pixels
         return None if pixels is None else self._see(pixels, "describing test photos", stop)
 
-    def _standardise(self, images: torch.Tensor) -> None:
-        """Give a head the mean and scale of its inputs; one that goes on from another run has them."""
-        if isinstance(self.student, Head) and self.task.start_weights is None:
-            self.student.standardise(images.mean(dim=1).cpu())
+    def _start_heads(self, images: torch.Tensor) -> None:
+        """Start heads from the descriptors; one that goes on from another run has started."""
+        if self.task.backbone is None:
+            return
+        head = self._draw_network("weights")
+        assert isinstance(head, Head)
+        head.start_from(images.mean(dim=1).cpu())
+        self.fresh = {name: value.clone() for name, value in head.state_dict().items()}
+        if self.task.start_weights is None:
+            self.student.load_state_dict(self.fresh)
 
     def _train(
         self, images: torch.Tensor, test: torch.Tensor | None, policy: CheckpointPolicy, start: Snapshot | None
@@ -305,7 +312,13 @@ class _Run:
         return self._build_network("weights")
 
     def _network_for(self, purpose: str) -> nn.Module:
-        return self.student if purpose == "student" else self._build_network(purpose)
+        if purpose == "student":
+            return self.student
+        network = self._build_network(purpose)
+        if self.fresh and self.task.start_weights is None:  # a teacher's: its own weights, but for what rows decide
+            shared = {name: value for name, value in self.fresh.items() if not name.startswith("fc")}
+            network.load_state_dict(shared, strict=False)
+        return network
 
     def _build_network(self, stream: str) -> nn.Module:
         """What is trained, with weights drawn from the seed and the stream, or those that the task starts from."""
@@ -350,8 +363,8 @@ class _Run:
         labels = PartialLabels(self.task.labels, self.task.class_names)
 
         def build(purpose: str) -> nn.Module:
-            network = self._draw_network("weights" if purpose == "student" else purpose)
-            network.standardise(images.mean(dim=1).cpu())  # type: ignore[operator]  # it is a head
+            network = self._draw_network(purpose)
+            network.load_state_dict(self.fresh)
             return network
 
         def request() -> Request:
@@ -359,14 +372,14 @@ class _Run:
 
         return cross_validate(build, images, labels, self.settings, self.execution, request)
 
-    def _test(self, trained: Trained, test: torch.Tensor | None) -> Tested | None:
+    def _test(self, trained: Trained, test: torch.Tensor | None) -> Measured | None:
         """What the final network says of the test images: the teacher where there is one, as its error is lower."""
         if test is None or self.task.test_truth is None:
             return None
         network = trained.network if trained.teacher is None else trained.teacher
         with self.execution.algorithms():
             shares = evaluate(network, test, self.execution).logits.double().softmax(dim=1).cpu().numpy()
-        return Tested(
+        return Measured(
             label=shares.argmax(axis=1),
             truth=self.task.test_truth,
             probability=shares.max(axis=1),
@@ -425,6 +438,16 @@ class _Run:
         writer.model(_to_safetensors(self._join(trained.network)), config)
         if trained.teacher is not None:
             writer.teacher(_to_safetensors(self._join(trained.teacher)))
+
+
+def _settings_facts(settings: TrainSettings) -> dict[str, Any]:
+    """The settings for run.json. An option that version 0.1 did not have is left out where it is not set, so that its
+    runs can be taken up.
+    """
+    facts = asdict(settings)
+    if settings.network.mirror is None:
+        del facts["network"]["mirror"]
+    return facts
 
 
 def _to_safetensors(network: nn.Module) -> bytes:

@@ -16,7 +16,7 @@ MOST_WRONG = 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class Measured:
     """What a network said of test images. label, truth: (t,) int64. probability: (t,) of the label. num_classes: c."""
 
     label: NDArray[np.int64]
@@ -44,7 +44,7 @@ def add_held_out(insights: Insights, checked: LeaveOneOut, describe: Describe) -
     return replace(insights, values=values, tiles=[*kept, *tiles])
 
 
-def add_tested(insights: Insights, tested: Tested, describe: Describe) -> Insights:
+def add_tested(insights: Insights, tested: Measured, describe: Describe) -> Insights:
     """Insights with the confusions of test images, and those that the network got wrong and was surest of.
 
     describe: number of a test image -> id and PNG.

@@ -23,7 +23,7 @@ class Head(nn.Module):
     """Descriptors of a trunk -> Output: one hidden layer, which is the descriptor of the network, and linear heads.
 
     Inputs are (b, d) float32. Their signed square roots, scaled to length 1, have `mean` taken out and are divided by
-    `scale`, which `standardise` sets.
+    `scale`, which `start_from` sets.
     The roots keep a few strong features from drowning the rest (Perronnin, Sanchez and Mensink 2010).
     """
 
@@ -48,12 +48,25 @@ class Head(nn.Module):
         return Output(self.fc1(scaled), descriptor, None if self.fc2 is None else self.fc2(scaled))
 
     @torch.no_grad()
-    def standardise(self, rows: torch.Tensor) -> None:
-        """Set mean and scale, so that inputs have mean 0 and variance 1 over all features together. rows: (n, d)."""
+    def start_from(self, rows: torch.Tensor) -> None:
+        """Set mean and scale, and begin the hidden layer with the principal components of rows (n, d), up and down.
+
+        Inputs then have mean 0 and variance 1 over all features together, and rows that are alike are alike in the
+        hidden layer too, before anything is trained: its first graph is that of the trunk's descriptors. Units beyond
+        the components keep their random weights; all have the size that torch draws.
+        """
         flat = _flatten(rows).double()
         mean = flat.mean(dim=0)
         self.mean.copy_(mean)
         self.scale.copy_((flat - mean).square().mean().sqrt().clamp(min=LEAST_SCALE))
+        shown = (flat - mean) / self.scale
+        count = min(self.hidden.out_features // 2, flat.shape[1])
+        axes = torch.linalg.eigh(shown.T @ shown)[1][:, -count:].T
+        both = torch.cat([axes, -axes])
+        # torch draws weights whose products with such inputs have a mean square of 1/3.
+        size = (3 * (shown @ both.T).square().mean()).sqrt().clamp(min=LEAST_SCALE)
+        self.hidden.weight[: 2 * count] = both / size
+        self.hidden.bias[: 2 * count] = 0
 
 
 def _flatten(rows: torch.Tensor) -> torch.Tensor:

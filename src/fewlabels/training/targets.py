@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
-from ..errors import UnreachedWarning
+from ..errors import ConvergenceWarning, UnreachedWarning
 from ..graph import GraphSettings, Propagation, build_graph, propagate, spread
 from .execution import Execution
 
@@ -89,6 +89,7 @@ def make_propagate(settings: GraphSettings, execution: Execution, on_progress: O
     def make(descriptors: torch.Tensor, labels: PartialLabels) -> Targets:
         with warnings.catch_warnings():  # rows out of reach now may be reached in the next epoch; they weigh nothing
             warnings.simplefilter("ignore", UnreachedWarning)
+            warnings.simplefilter("ignore", ConvergenceWarning)  # of the prior; what is written at the end does warn
             return Targets.from_propagation(find(descriptors, labels))
 
     if execution.group.size == 1:
