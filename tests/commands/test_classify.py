@@ -93,7 +93,9 @@ def test_an_answer_does_not_depend_on_the_photos_beside_it(place, out):
 def test_several_folders_and_files_are_told_apart_by_their_paths(place, out):
     write_photos(place / "other", range(200, 203))
     results = run_classify(Path("run"), [Path("other"), Path("new/100.png"), Path("other")], out, QUIET)
-    assert [row["id"] for row in rows_of(out)] == [f"other/{number}.png" for number in (200, 201, 202)] + ["new/100.png"]
+    assert [row["id"] for row in rows_of(out)] == [f"other/{number}.png" for number in (200, 201, 202)] + [
+        "new/100.png"
+    ]
     assert results["num_rejected"] == 0
 
 
@@ -182,9 +184,7 @@ def test_photos_are_sorted_into_folders_by_class(place, out, tmp_path):
 
 def test_only_sure_photos_are_linked_where_that_is_asked_for(place, out, tmp_path):
     into = tmp_path / "links"
-    options = ClassifyOptions(
-        device="cpu", quiet=True, sort_into=into, links=True, only_sure=True, wanted_error=0.2
-    )
+    options = ClassifyOptions(device="cpu", quiet=True, sort_into=into, links=True, only_sure=True, wanted_error=0.2)
     results = classify("run", ["new"], out, options)
     links = [path for path in into.rglob("*") if path.is_symlink()]
     assert len(links) == results["sure"]["num_sure"] > 0

@@ -11,11 +11,11 @@ from ..errors import demand_packages
 from . import options
 from .app import app, hush, print_json
 
-EXAMPLES = """Example: fewlabels classify runs/photos new-photos/ --out labels.csv
+EXAMPLES = """Example: fewlabels classify runs/photos new-photos/ --out classified.csv
 
-Example: fewlabels classify runs/photos a.jpg b.jpg --out labels.csv --wanted-error 0.02
+Example: fewlabels classify runs/photos new-photos/1.jpg new-photos/2.jpg --out two.parquet --wanted-error 0.02
 
-Example: fewlabels classify runs/photos new-photos/ --out labels.csv --sort-into sorted/ --only-sure --links"""
+Example: fewlabels classify runs/photos new-photos/ --out classified.csv --sort-into sorted/ --links"""
 
 
 @app.command(short_help="Label new photos by the model of a run, and say of which it is sure.", epilog=EXAMPLES)
