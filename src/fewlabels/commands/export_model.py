@@ -15,14 +15,13 @@ from ..data.benchmarks.digits import load_digits
 from ..data.benchmarks.sample_photos import load_sample_photos
 from ..data.images.squares import read_squares
 from ..errors import ConfigError, FewlabelsError, ImageError, demand_packages
-from ..nets.model import Model, StoredModel, is_export, make_model, read_any
+from ..nets.model import TRUNK, Model, StoredModel, is_export, make_model, read_any
 from ..runs import read_facts, refuse_existing, refuse_in_run, refuse_used_folder
 from ..storage import durable
 from ..storage.folders import demand_writable, remove_folder, write_folder
 from .model_card import make_card, measure_run
 
 MOST_COMPARED = 32  # images that ONNX and torch are both asked about
-TRUNK = "trunk."
 
 
 @dataclass(frozen=True, kw_only=True)

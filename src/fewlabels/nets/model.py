@@ -6,7 +6,7 @@ torch, safetensors and Pillow are imported when they are needed, so that the nam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -40,6 +40,7 @@ STUDENT, TEACHER, CONFIG = "model.safetensors", "teacher.safetensors", "model.js
 CPU_BATCH, GPU_BATCH = 128, 512  # images at a time, as in training
 FROZEN_CPU_BATCH, FROZEN_GPU_BATCH = 8, 256  # on a frozen trunk, as photos are described
 WANTED_ERROR = 0.05
+TRUNK = "trunk."  # what the names of its weights begin with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +219,8 @@ def _build_on_own_trunk(stored: StoredModel) -> torch.nn.Module:
         what = f"the weights of {backbone.name} are others here than those that the head was trained on"
         raise RunError("K7", what, where=where, do="install the same weights, or export with the trunk")
     network = join_trunk(backbone, Head(stored.network, backbone.width, len(stored.class_names)), stored.network)
-    load_weights(network.head, stored.weights, where)
+    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(TRUNK)}
+    load_weights(network, stored.weights, where, own)
     return network
 
 
@@ -230,10 +232,15 @@ def _demand_shapes(network: torch.nn.Module, weights: bytes, where: Path) -> Non
             raise _misfit(f"{name} is {there.get(name, 'not')} there, {now.get(name, 'not')} in the network", where)
 
 
-def load_weights(network: torch.nn.Module, weights: bytes, where: object) -> None:
-    """Load the weights of a run, safetensors, into a network. Raises RunError (K7) where they do not fit it."""
+def load_weights(
+    network: torch.nn.Module, weights: bytes, where: object, own: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Load the weights of a run, safetensors, into a network. own: tensors that come with it instead.
+
+    Raises RunError (K7) where they do not fit it.
+    """
     try:
-        network.load_state_dict(_read_weights(weights, where))
+        network.load_state_dict({**_read_weights(weights, where), **(own or {})})
     except RuntimeError as error:
         raise _misfit(" ".join(shown(error, 500).split()), where) from error
 
