@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import fewlabels
@@ -168,7 +167,7 @@ def test_a_difference_counts_only_if_it_is_a_number():
 
 def test_a_network_that_torch_cannot_write_is_refused_with_the_reason(place, tmp_path, monkeypatch):
     def forward(self, images):
-        return torch.from_numpy(images.numpy().mean(axis=(2, 3))).repeat(1, 4)
+        return images.mean(dim=(2, 3)).repeat(1, 4 if images.mean() > 0 else 5)[:, :12]
 
     monkeypatch.setattr(tiny_backbone.Tiny, "forward", forward)
     with pytest.raises(ConfigError, match="FL-C133 torch cannot write this network as ONNX"):
@@ -220,7 +219,7 @@ def test_a_changed_weight_is_noticed(place, tmp_path):
     data = bytearray(weights.read_bytes())
     data[-3] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(RunError, match="FL-K2 not the weights that model.json names"):
+    with pytest.raises(RunError, match="FL-K2 not the weights that model"):
         fewlabels.load_model(tmp_path / "birds", device="cpu")
     weights.unlink()
     with pytest.raises(RunError, match="FL-K2 missing"):

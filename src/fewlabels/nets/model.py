@@ -139,8 +139,9 @@ def load_model(run: str | Path | Run, *, teacher: bool | None = None, device: st
     """Load the network of a finished run, to classify new images. torch's random numbers stay as they are.
 
     run: a folder, of a run or of `export-model --folder`, or what `train` returned. teacher: see `read_model`.
-    device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N". A network `module:IMPORT.PATH:FUNCTION` runs the code that it names: look at model.json
-    first where somebody else sent the run.
+    device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+    A network `module:IMPORT.PATH:FUNCTION` runs the code that it names: look at model.json first where somebody else
+    sent the run.
     Raises ConfigError where the run has no such network (C88), its code is not to be had (C52, C53), the device is not
     there (C7) or packages are missing (C23); RunError for what is no run (K4), a damaged file (K2), and weights that do
     not fit the network as it is built now (K7).
