@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +51,7 @@ class _Counts:
     """What came out so far. chosen: for each photo the number of the class whose folder it goes to, else -1."""
 
     classes: np.ndarray
-    chosen: array[int]
+    chosen: list[int]
     rejected: list[tuple[str, str]]
     sure: int = 0
 
@@ -85,7 +84,7 @@ def run_classify(
         raise ConfigError(
             "C130", "--links to photos that are no files of their own", do="leave it out: they are copied"
         )
-    counts = _Counts(np.zeros(len(model.class_names), np.int64), array("q"), [])
+    counts = _Counts(np.zeros(len(model.class_names), np.int64), [], [])
     durable.make_folder(out.parent)
     with write_predictions(out) as table:
         _label(_follow(model, source, options.quiet), table, counts, (model, threshold, options.only_sure))
