@@ -35,6 +35,7 @@ python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [
     ("py:.*", r"(numpy|np|scipy|sp|torch|nn|sklearn|numbers|pathlib|collections|typing)\..*"),
     ("py:.*", r"(NDArray|ArrayLike|Module|Tensor|Path|Self|Any|Callable|Iterator|Sequence|Mapping)"),
-    ("py:class", r"PathLike|GivenImages|MethodWord|Mode|OnConflict|Speed"),  # names of unions, told in docstrings
+    # names of unions, told in docstrings
+    ("py:class", r"PathLike|GivenImages|MethodWord|Mode|OnConflict|OnProgress|Precision|Speed"),
     ("py:class", r"fewlabels\.graph\.(settings\.Rules|solver\.Operator)"),  # inner parts of public values
 ]

@@ -19,6 +19,7 @@ from ..graph.system import Propagation
 from .abstain import Threshold, find_threshold
 from .choice import Choice, Member
 from .heads import Head, LinearHead, log_shares
+from .rows import Rows, measure_lengths
 from .scores import logs_of_shares, temper
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ class Part:
     propagation: Propagation | None = None
     head: Head | None = None
 
-    def logs(self, values: NDArray[np.float32], numbers: NDArray[np.int64] | None) -> tuple[Float, NDArray[np.bool_]]:
+    def logs(self, rows: Rows, numbers: NDArray[np.int64] | None) -> tuple[Float, NDArray[np.bool_]]:
         """(q, c) calibrated log-probabilities of rows, and which of them it answers.
 
-        values: (q, d) comparable rows. numbers: (q,) theirs; None for new ones, which a head alone can answer.
+        numbers: (q,) theirs; None for new ones, which a head alone can answer.
         A graph answers rows that a label reaches; a head, rows with a direction.
         """
         if self.propagation is not None:
@@ -47,7 +48,8 @@ class Part:
             mass = self.propagation.z[self.propagation.graph.node[numbers]]
             return temper(logs_of_shares(mass), self.member.temperature), np.asarray(mass.any(axis=1))
         assert self.head is not None
-        return temper(log_shares(self.head.scores(values)), self.member.temperature), np.asarray(values.any(axis=1))
+        scores = self.head.scores(rows.seen(self.member.lengths))
+        return temper(log_shares(scores), self.member.temperature), np.asarray(rows.values.any(axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class Answer:
         calibrated where labels could be held out.
     choice: what was chosen and why, with its cross-validated error. parts: what the answer is the weighted mean of.
     measured: held-out log-probabilities that the error comes from.
+    nearness: (n,) how near each row is to labelled regions: what arrives from all labels together by the graph, or the
+        similarity to the nearest labelled row; small where a class may be missing. Only its order means something.
     labeled: (n,) bool. class_names: where they were named. settings: how rows are compared.
     """
 
@@ -66,6 +70,7 @@ class Answer:
     parts: tuple[Part, ...]
     settings: GraphSettings
     labeled: NDArray[np.bool_]
+    nearness: Float
     measured: Measured | None = None
     class_names: tuple[str, ...] | None = None
 
@@ -95,9 +100,9 @@ class Answer:
         if rows is None and self.needs_rows:
             do = "hand in the rows that the answer was made from as `rows`, or choose with answer='linear'"
             raise ConfigError("C121", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
-        new = make_comparable(
-            np.asarray(densify(new_rows)), self.settings.metric, drop_bad_rows=self.settings.drop_bad_rows
-        ).values
+        wide = np.asarray(densify(new_rows))
+        values = make_comparable(wide, self.settings.metric, drop_bad_rows=self.settings.drop_bad_rows).values
+        new = Rows(values=values, length=measure_lengths(wide).astype(np.float32))
         found = [self._extend_part(part, new, new_rows, rows) for part in self.parts]
         shares = [part.member.share for part in self.parts]
         scale = self.choice.class_scale or (1.0,) * self.pseudo_labels.distribution.shape[1]
@@ -110,17 +115,27 @@ class Answer:
             warn(UnreachedWarning(f"{what}({UNLABELED}) and certainty 0; {rows_missed}"))
         return Extension(label=label, certainty=certainty, distribution=distribution, reached=reached)
 
+    def far_rows(self, share: float = 0.05) -> NDArray[np.int64]:
+        """Numbers of the unlabelled rows that are farthest from every labelled region, farthest first.
+
+        share: of the unlabelled rows. They may be of a class that nobody labelled: worth a look before the rest.
+        """
+        unlabelled = np.flatnonzero(~self.labeled)
+        order = np.argsort(self.nearness[unlabelled], kind="stable")
+        return np.asarray(unlabelled[order[: int(np.ceil(share * unlabelled.size))]])
+
     def threshold(self, error: float) -> Threshold:
         """The certainty below which to abstain, so that the rest have this error; it says where labels cannot tell."""
         return find_threshold(self.measured, error)
 
     def _extend_part(
-        self, part: Part, new: NDArray[np.float32], given: NDArray[np.generic], rows: NDArray[np.generic] | None
+        self, part: Part, new: Rows, given: NDArray[np.generic], rows: NDArray[np.generic] | None
     ) -> tuple[Float, NDArray[np.bool_]]:
         if part.propagation is None:
             head = part.head
-            if isinstance(head, LinearHead) and head.weight.shape[0] != new.shape[1]:
-                what = f"new rows of width {new.shape[1]}, and the head was fitted to rows of {head.weight.shape[0]}"
+            if isinstance(head, LinearHead) and head.weight.shape[0] != new.values.shape[1]:
+                width = head.weight.shape[0]
+                what = f"new rows of width {new.values.shape[1]}, and the head was fitted to rows of {width}"
                 raise EmbeddingError("E34", what, do="describe them by the same model as the old rows")
             return part.logs(new, None)
         assert rows is not None
@@ -130,13 +145,13 @@ class Answer:
 
 def mix_parts(
     parts: Sequence[Part],
-    values: NDArray[np.float32],
+    rows: Rows,
     numbers: NDArray[np.int64],
     temperature: float,
     class_scale: Float | None = None,
 ) -> tuple[Float, NDArray[np.bool_]]:
-    """`mix` of what the parts say of rows of the data. values: (q, d) comparable rows. numbers: (q,) theirs."""
-    found = [part.logs(values, numbers) for part in parts]
+    """`mix` of what the parts say of rows of the data. numbers: (q,) theirs."""
+    found = [part.logs(rows, numbers) for part in parts]
     scale = np.ones(found[0][0].shape[1]) if class_scale is None else class_scale
     return mix(found, [part.member.share for part in parts], temperature, scale)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from .heads import (
     log_shares,
     rotate_back,
 )
+from .rows import Space
 from .scores import fit_temperature, log_losses, logs_of_shares, temper
 from .settings import ALPHAS, MANY_ROWS, NEIGHBORS, PENALTIES, Auto
 
@@ -49,24 +50,6 @@ class Labelled:
     scored: NDArray[np.bool_]
     columns: Columns
     num_classes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Space:
-    """Rows as heads see them: (rows - centre) / scale, so that their total variance is 1.
-
-    rows: (n, d) float32 comparable rows. centre: (d,) float64.
-    sample: (s,) numbers of the rows that a head on a graph is fitted to, labelled ones among them.
-    """
-
-    rows: NDArray[np.float32]
-    centre: Float
-    scale: float
-    sample: NDArray[np.int64]
-
-    def take(self, numbers: NDArray[np.int64]) -> Float:
-        """(r, d) float64 of these rows."""
-        return np.asarray((self.rows[numbers].astype(np.float64) - self.centre) / self.scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +101,20 @@ def try_graph(member: Member, lists: Lists, labelled: Labelled, auto: Auto) -> T
 
 
 def _try_graph(member: Member, system: PropagationSystem, labelled: Labelled) -> Tried:
-    mass = solve_columns(system, labelled.row, labelled.weight, labelled.columns)
+    weight = degree_weight(system.graph, labelled.row, labelled.weight) if member.by_degree else labelled.weight
+    mass = solve_columns(system, labelled.row, weight, labelled.columns)
     at_labels = mass[system.graph.node[labelled.row]]
     found = held_out_mass(at_labels, labelled.fold, labelled.columns, labelled.num_classes)
     return Tried(member=member, held_out=logs_of_shares(found * _restore_classes(labelled)))
+
+
+def degree_weight(graph: Graph, rows: NDArray[np.int64], weight: Float) -> Float:
+    """(l,) weights divided by the roots of their rows' degrees, as far as these are known; the mean stays."""
+    if graph.root_degree is None or not rows.size:
+        return weight
+    root = graph.root_degree[graph.node[rows]]
+    divided = weight / np.maximum(root, 1e-3 * max(float(root.max()), 1e-30))
+    return np.asarray(divided * (weight.sum() / divided.sum()))
 
 
 def _restore_classes(labelled: Labelled) -> Float:
@@ -165,11 +158,11 @@ def head_fits(num_classes: int, features: int, auto: Auto) -> list[tuple[Member,
 
 def try_heads(space: Space, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
     """Each head on labelled rows, in as few numbers as these have."""
-    if not head_fits(labelled.num_classes, space.rows.shape[1], auto):
+    if not head_fits(labelled.num_classes, space.width, auto):
         return
     rows, _ = coordinates(space.take(labelled.row))
     factor = _restore_classes(labelled)
-    for member, fit in head_fits(labelled.num_classes, space.rows.shape[1], auto):
+    for member, fit in head_fits(labelled.num_classes, space.width, auto):
         held_out = np.empty((labelled.row.size, labelled.num_classes))
         for number in np.unique(labelled.fold):
             own = labelled.fold == number
@@ -179,15 +172,15 @@ def try_heads(space: Space, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
                 held_out[own] = -np.log(labelled.num_classes)
                 continue
             held_out[own] = log_shares(fit(rows[~own], classes, weight).scores(rows[own]))
-        yield Tried(member=member, held_out=held_out)
+        yield Tried(member=replace(member, lengths=space.lengths), held_out=held_out)
 
 
 def fit_head(member: Member, space: Space, labelled: Labelled, auto: Auto) -> Head:
-    """The head of a member, fitted to all labelled rows, for comparable rows as they are."""
-    fit = next(fit for one, fit in head_fits(labelled.num_classes, space.rows.shape[1], auto) if _same(one, member))
+    """The head of a member, fitted to all labelled rows, for rows as they are in that space."""
+    fit = next(fit for one, fit in head_fits(labelled.num_classes, space.width, auto) if _same(one, member))
     if member.kind == "neighbors":
         return NearestHead(
-            rows=space.rows[labelled.row],
+            rows=space.rows.take(labelled.row).seen(space.lengths),
             classes=labelled.classes,
             num_classes=labelled.num_classes,
             power=1 / space.scale**2,
@@ -235,7 +228,9 @@ def try_graph_head(
         if own.any():
             head = fit(own, labelled.columns.fold % HEAD_FOLDS != turn, FOLD_STEPS)
             held_out[own] = log_shares(head.scores(rows[place[own]]))
-    member = Member(kind="graph_linear", n_neighbors=graph.member.n_neighbors, alpha=graph.member.alpha)
+    member = Member(
+        kind="graph_linear", n_neighbors=graph.member.n_neighbors, alpha=graph.member.alpha, lengths=space.lengths
+    )
     return Tried(member=member, held_out=held_out), rotate_back(whole, np.eye(rows.shape[1]), space.centre, space.scale)
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..graph.system import PropagationSystem
 from .candidates import (
     Labelled,
-    Space,
     Tried,
     held_out_loss,
     settings_of,
@@ -26,8 +25,9 @@ from .combine import Combined, Measured, Policy, apply, combine, measure
 from .folds import MOST_FOLDS, deal_folds, group_copies
 from .graphs import Lists, share_columns
 from .heads import LinearHead
+from .rows import Space
 from .scores import expected_calibration_error
-from .settings import COLUMNS, COLUMNS_OF_MANY, FIXED, LEAST_PER_CLASS, MANY_ROWS, Auto
+from .settings import COLUMNS, COLUMNS_OF_MANY, FEW, FIXED, LEAST_PER_CLASS, MANY_ROWS, Auto
 
 FEWEST_FOLDS = 3
 CLOSE = 1.0  # standard errors within which two candidates are as good
@@ -71,20 +71,20 @@ def hold_out(
     )
 
 
-def choose(lists: Lists | None, space: Space, labelled: Labelled, auto: Auto) -> Chosen:
+def choose(lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, auto: Auto) -> Chosen:
     """What answers, by the labels; a fixed choice where there are fewer than three labels per class.
 
-    lists: of the rows of `space`; None where no graph is asked for.
+    lists: of the rows of the spaces, which heads are fitted in; None where no graph is asked for.
     """
     present = np.unique(labelled.classes).size
     few = present < 2 or labelled.scored.sum() < LEAST_PER_CLASS * present
-    fixed = fixed_members(lists.most, auto) if lists is not None and "graph" in auto.kinds else ()
+    fixed = fixed_members(lists.most, few, auto) if lists is not None and "graph" in auto.kinds else ()
     only_fixed = few and auto.answer is None and bool(fixed)
     heads: dict[str, LinearHead] = {}
     if only_fixed and lists is not None:
         tried = [try_graph(member, lists, labelled, auto) for member in fixed]
     else:
-        tried, heads = _try_all(lists, space, labelled, auto)
+        tried, heads = _try_all(lists, spaces, labelled, auto)
     policy = Policy(fixed=fixed, only_fixed=only_fixed, most=max(auto.most_members, len(fixed) * only_fixed))
     combined, measured = combine(tried, labelled, labelled.scored, policy), measure(tried, labelled, policy)
     before, _ = apply(combined, tried, calibrated=False)
@@ -106,25 +106,31 @@ def choose(lists: Lists | None, space: Space, labelled: Labelled, auto: Auto) ->
     return Chosen(choice=choice, measured=measured, graph_head=heads.get("graph_linear"))
 
 
-def fixed_members(most: int, auto: Auto) -> tuple[Member, ...]:
-    """The graphs of the fixed choice, with what is given instead of theirs. most: length of the lists."""
+def fixed_members(most: int, few: bool, auto: Auto) -> tuple[Member, ...]:
+    """The graphs of the fixed choice, with what is given instead of theirs. most: length of the lists.
+
+    few: fewer than three labels per class.
+    """
+    by_degree = few and auto.answer is None and auto.refinement is None
     members: list[Member] = []
-    for n_neighbors, alpha in FIXED:
+    for n_neighbors, alpha in FEW if few else FIXED:
         k = min(auto.n_neighbors or n_neighbors, max(1, most))
-        member = Member(kind="graph", n_neighbors=k, alpha=auto.alpha or alpha)
+        member = Member(kind="graph", n_neighbors=k, alpha=auto.alpha or alpha, by_degree=by_degree)
         members += [member] * (member not in members)
     return tuple(members)
 
 
 def _try_all(
-    lists: Lists | None, space: Space, labelled: Labelled, auto: Auto
+    lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, auto: Auto
 ) -> tuple[list[Tried], dict[str, LinearHead]]:
     """Every candidate that is allowed, and the head on the best graph under its kind, where there is one."""
     graphs = try_graphs(lists, labelled, auto) if lists is not None else []
-    heads = list(try_heads(space, labelled, auto))
+    heads = [one for space in spaces for one in try_heads(space, labelled, auto)]
     if "graph_linear" not in auto.kinds or lists is None:
         return [*graphs, *heads], {}
     base = min(graphs, key=lambda one: held_out_loss(one, labelled))
+    lengths = bool(heads) and min(heads, key=lambda one: held_out_loss(one, labelled)).member.lengths
+    space = next(space for space in spaces if space.lengths == lengths)
     settings = settings_of(base.member, auto)
     found, head = try_graph_head(base, PropagationSystem(lists.graph(settings), settings), space, labelled)
     return [*(graphs if "graph" in auto.kinds else []), *heads, found], {"graph_linear": head}

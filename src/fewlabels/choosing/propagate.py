@@ -14,18 +14,20 @@ from ..errors import ConfigError, LabelError, UnreachedWarning, warn
 from ..graph import propagation as graph_propagation
 from ..graph.label_matrix import CheckedLabels, check_labels, check_weight, drop_labels
 from ..graph.pseudo_labels import pseudo_labels
-from ..graph.rows import densify, digest_rows, hash_rows, make_comparable, warn_of_rounding
+from ..graph.rows import densify, digest_rows, make_comparable, warn_of_rounding
 from ..graph.settings import GraphSettings
 from ..graph.system import Propagation, PropagationSystem, warn_of_contradictions, warn_of_unreached, warn_of_unsolved
 from ..graph.types import Comparable, Progress, no_progress
 from .answer import BLOCK, Answer, Part, mix_parts
-from .candidates import Labelled, Space, fit_head, settings_of
+from .candidates import Labelled, degree_weight, fit_head, settings_of
 from .choice import Member
 from .choose import Chosen, choose, hold_out
 from .combine import rescale
 from .graphs import Lists, search_lists
+from .novelty import arriving_mass, nearest_similarity
 from .prior import match_classes
-from .settings import CHOICE_ROWS, HEAD_ROWS, MANY_ROWS, NEIGHBORS, NEIGHBORS_OF_MANY, Auto
+from .rows import Rows, Space, make_spaces, measure_lengths, pick_rows, say_something
+from .settings import CHOICE_ROWS, MANY_ROWS, NEIGHBORS, NEIGHBORS_OF_MANY, Auto
 
 PRIOR_ROWS = 20_000  # rows that the shares of the classes are matched on
 STAGES = ("neighbors", "choose", "solve", "pseudo_labels")
@@ -110,10 +112,11 @@ def _resolve(settings: Auto | GraphSettings | Named | None) -> Auto | GraphSetti
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What was handed in, checked. groups: (n,) or None."""
+    """What was handed in, checked. bad: rows with NaN or infinity. groups: (n,) or None."""
 
     descriptors: NDArray[np.generic]
-    rows: Comparable
+    rows: Rows
+    bad: NDArray[np.int64]
     labels: CheckedLabels
     weight: NDArray[np.float64]
     groups: NDArray[np.generic] | None
@@ -139,56 +142,44 @@ def _check(
     if together is not None and together.shape != (size,):
         raise LabelError("L23", f"groups have shape {together.shape}, and there are {size} descriptors")
     names = None if class_names is None else tuple(map(str, class_names))
-    return Task(descriptors=descriptors, rows=rows, labels=checked, weight=counts, groups=together, class_names=names)
+    length = measure_lengths(descriptors) if base.metric == "cosine" else np.ones(size)
+    seen = Rows(values=rows.values, length=length.astype(np.float32) if say_something(length) else None)
+    return Task(
+        descriptors=descriptors,
+        rows=seen,
+        bad=rows.bad,
+        labels=checked,
+        weight=counts,
+        groups=together,
+        class_names=names,
+    )
 
 
 def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
     """Choose on all rows, or on a sample where there are very many; then answer for all."""
     values, label = task.rows.values, task.labels.label
-    has_direction = values.any(axis=1)
-    usable = np.flatnonzero((label != UNLABELED) & has_direction & (task.weight > 0))
+    usable = np.flatnonzero((label != UNLABELED) & values.any(axis=1) & (task.weight > 0))
     used = pick_rows(values, usable, CHOICE_ROWS, auto.base.seed)
-    part = values if used.size == len(values) else values[used]
-    lists = _search(Comparable(part, np.flatnonzero(np.isin(used, task.rows.bad))), auto, on_progress)
+    rows = task.rows if used.size == len(values) else task.rows.take(used)
+    lists = _search(Comparable(rows.values, np.flatnonzero(np.isin(used, task.bad))), auto, on_progress)
     on_progress("choose", 0.0)
-    space = make_space(part, np.searchsorted(used, usable), auto.base.seed)
+    place = np.searchsorted(used, usable)
+    spaces = make_spaces(rows, place, auto.base.seed)
     labelled = hold_out(
-        part[np.searchsorted(used, usable)],
-        np.searchsorted(used, usable),
+        rows.values[place],
+        place,
         label[usable],
         task.weight[usable],
         task.labels.num_classes,
         lists,
         None if task.groups is None else task.groups[usable],
     )
-    chosen = choose(lists, space, labelled, auto)
+    chosen = choose(lists, spaces, labelled, auto)
     if used.size < len(values):
-        lists = _search_again(task.rows, chosen, auto, on_progress)
-    return _assemble(task, auto, chosen, _make_parts(task, auto, chosen, lists, space, labelled), on_progress)
-
-
-def pick_rows(values: NDArray[np.float32], always: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """Ascending numbers of at most `most` rows, `always` among them; by content, so that their order does not count."""
-    if len(values) <= most:
-        return np.arange(len(values))
-    mixed = (hash_rows(values) ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(31)
-    mixed[always] = 0
-    return np.sort(np.argsort(mixed, kind="stable")[: max(most, always.size)])
-
-
-def make_space(values: NDArray[np.float32], labelled: NDArray[np.int64], seed: int) -> Space:
-    """Centre and scale of the rows with a direction, and the sample that a head on a graph is fitted to."""
-    alive = values.any(axis=1)
-    count = max(int(alive.sum()), 1)
-    centre = values.sum(axis=0, dtype=np.float64) / count
-    squares = sum(
-        float(np.einsum("nd,nd->", block, block, dtype=np.float64))
-        for block in (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
-    )
-    variance = squares / count - float(centre @ centre)
-    scale = float(np.sqrt(variance)) if variance > 1e-12 else 1.0
-    return Space(rows=values, centre=centre, scale=scale, sample=pick_rows(values, labelled, HEAD_ROWS, seed))
+        lists = _search_again(Comparable(values, task.bad), chosen, auto, on_progress)
+    on_progress("solve", 0.0)
+    parts = _make_parts(task, auto, chosen, lists, spaces, labelled)
+    return _assemble(task, auto, chosen, parts, on_progress)
 
 
 def _search(rows: Comparable, auto: Auto, on_progress: Progress) -> Lists | None:
@@ -206,7 +197,7 @@ def _search_again(rows: Comparable, chosen: Chosen, auto: Auto, on_progress: Pro
 
 
 def _make_parts(
-    task: Task, auto: Auto, chosen: Chosen, lists: Lists | None, space: Space, labelled: Labelled
+    task: Task, auto: Auto, chosen: Chosen, lists: Lists | None, spaces: Sequence[Space], labelled: Labelled
 ) -> tuple[Part, ...]:
     parts = []
     for member in chosen.choice.members:
@@ -216,6 +207,7 @@ def _make_parts(
         elif member.kind == "graph_linear":
             parts.append(Part(member=member, head=chosen.graph_head))
         else:
+            space = next(space for space in spaces if space.lengths == member.lengths)
             parts.append(Part(member=member, head=fit_head(member, space, labelled, auto)))
     return tuple(parts)
 
@@ -225,7 +217,12 @@ def _spread(task: Task, auto: Auto, member: Member, lists: Lists) -> Propagation
     settings = settings_of(member, auto)
     graph = replace(lists.graph(settings), rows_digest=digest_rows(task.rows.values), settings=settings)
     system = PropagationSystem(graph, settings)
-    found, _ = system.spread_by(system.solve, task.labels)
+    labels = task.labels
+    if member.by_degree:
+        given, weight = np.flatnonzero(labels.label != UNLABELED), np.zeros(labels.label.size)
+        weight[given] = degree_weight(graph, given, task.weight[given])
+        labels = replace(labels, weight=weight)
+    found, _ = system.spread_by(system.solve, labels)
     warn_of_unsolved(found.solution, settings)
     return found
 
@@ -233,9 +230,9 @@ def _spread(task: Task, auto: Auto, member: Member, lists: Lists) -> Propagation
 def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], on_progress: Progress) -> Answer:
     """Average of the parts, prior, pseudo-labels, and the warnings that `propagate` gives."""
     on_progress("pseudo_labels", 0.0)
-    values, temperature = task.rows.values, chosen.choice.temperature
-    sample = pick_rows(values, np.empty(0, np.int64), PRIOR_ROWS, auto.base.seed)
-    whole = mix_parts(parts, values[sample], sample, temperature)
+    rows, temperature = task.rows, chosen.choice.temperature
+    sample = pick_rows(rows.values, np.empty(0, np.int64), PRIOR_ROWS, auto.base.seed)
+    whole = mix_parts(parts, rows.take(sample), sample, temperature)
     prior, scale = match_classes(*whole, task.labels, chosen, auto)
     measured = rescale(chosen.measured, scale)
     choice = replace(
@@ -247,11 +244,12 @@ def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], o
         class_scale=None if prior is None else tuple(scale.tolist()),
     )
     answer = Answer(
-        pseudo_labels=pseudo_labels(_mix_all(parts, values, temperature, scale), task.labels.label, auto.base.rules),
+        pseudo_labels=pseudo_labels(_mix_all(parts, rows, temperature, scale), task.labels.label, auto.base.rules),
         choice=choice,
         parts=parts,
         settings=auto.base,
         labeled=task.labels.label != UNLABELED,
+        nearness=_measure_nearness(task, parts),
         measured=measured,
         class_names=task.class_names,
     )
@@ -259,15 +257,27 @@ def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], o
     return answer
 
 
+def _measure_nearness(task: Task, parts: tuple[Part, ...]) -> NDArray[np.float64]:
+    """By the graph whose labels travel farthest, else by the nearest labelled row."""
+    graphs = [part for part in parts if part.propagation is not None]
+    if not graphs:
+        labelled = np.flatnonzero((task.labels.label != UNLABELED) & task.rows.values.any(axis=1))
+        return nearest_similarity(task.rows.values, labelled)
+    farthest = max(graphs, key=lambda part: part.member.alpha or 0.0).propagation
+    assert farthest is not None
+    return arriving_mass(farthest)
+
+
 def _mix_all(
-    parts: tuple[Part, ...], values: NDArray[np.float32], temperature: float, scale: NDArray[np.float64]
+    parts: tuple[Part, ...], rows: Rows, temperature: float, scale: NDArray[np.float64]
 ) -> NDArray[np.floating]:
     """(n, c) distributions of all rows, zeros where nothing answers; float32 where there are many rows."""
-    dtype = np.float64 if len(values) <= BLOCK else np.float32
-    distribution, reached = np.empty((len(values), scale.size), dtype), np.empty(len(values), bool)
-    for start in range(0, len(values), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(values)))
-        distribution[rows], reached[rows] = mix_parts(parts, values[rows], rows, temperature, scale)
+    count = len(rows.values)
+    dtype = np.float64 if count <= BLOCK else np.float32
+    distribution, reached = np.empty((count, scale.size), dtype), np.empty(count, bool)
+    for start in range(0, count, BLOCK):
+        some = np.arange(start, min(start + BLOCK, count))
+        distribution[some], reached[some] = mix_parts(parts, rows.take(some), some, temperature, scale)
     distribution[~reached] = 0
     return distribution
 

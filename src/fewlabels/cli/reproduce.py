@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ScaledMode = Annotated[options.ModeName, typer.Option(help="released: as the paper's numbers were made; or paper.")]
 Network = Annotated[
-    str | None, typer.Option(help="Instead of the paper's: small, cnn13, resnet18, lite0, timm:MODEL or module:PATH:FUNCTION.")
+    str | None,
+    typer.Option(help="Instead of the paper's: small, cnn13, resnet18, lite0, timm:MODEL or module:PATH:FUNCTION."),
 ]
 Width = Annotated[int | None, typer.Option(help="Of --network small: channels of its first stage.")]
 FirstStride = Annotated[int | None, typer.Option(help="Of --network small: 2 halves the image at once.")]

@@ -70,7 +70,7 @@ class CrossValidated:
         """For results.json: percentages, and of each class the number held out and how many of them were wrong."""
         num_classes, wrong, error = self.logits.shape[1], self.label != self.classes, self.error
         return {
-            "error": 100 * (error.value or 0.0),
+            "error": 100 * float(wrong.mean()),
             "low": 100 * error.low,
             "high": 100 * error.high,
             "num_held_out": len(self.rows),

@@ -204,7 +204,7 @@ class _Run:
     def identity(self) -> dict[str, Any]:
         """What must be the same for the run to be taken up to the same bytes."""
         return {
-            "settings": _settings_facts(self.settings),
+            "settings": self.settings.facts(),
             "speed": self.options.speed,
             "data": self.task.fingerprint(),
             "code": source_digest(self.settings.network.name),
@@ -232,7 +232,7 @@ class _Run:
         writer = RunWriter(
             self.folder,
             "train",
-            _settings_facts(self.settings),
+            self.settings.facts(),
             title=self.task.title,
             seed=self.settings.seed,
             class_names=list(self.task.class_names),
@@ -438,16 +438,6 @@ class _Run:
         writer.model(_to_safetensors(self._join(trained.network)), config)
         if trained.teacher is not None:
             writer.teacher(_to_safetensors(self._join(trained.teacher)))
-
-
-def _settings_facts(settings: TrainSettings) -> dict[str, Any]:
-    """The settings for run.json. An option that version 0.1 did not have is left out where it is not set, so that its
-    runs can be taken up.
-    """
-    facts = asdict(settings)
-    if settings.network.mirror is None:
-        del facts["network"]["mirror"]
-    return facts
 
 
 def _to_safetensors(network: nn.Module) -> bytes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Mode
@@ -186,6 +186,15 @@ class TrainSettings:
             raise ConfigError("C13", "there is no phase to train")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise ConfigError("C8", f"seed is {self.seed!r}, expected a whole number from 0 to 2^63 - 1")
+
+    def facts(self) -> dict[str, Any]:
+        """The values by name, for run.json. An option that version 0.1 did not have is left out where it is not set, so
+        that its runs can be taken up.
+        """
+        values = asdict(self)
+        if self.network.mirror is None:
+            del values["network"]["mirror"]
+        return values
 
     @property
     def rules(self) -> TrainRules:

@@ -66,7 +66,7 @@ def _read_run(cell: Cell, split: int, variant: Variant, out: Path) -> Run | None
         run = read_run(folder)
     except RunError:  # not begun, or cut off in the middle of a line
         return None
-    return None if find_differences(run.settings, to_plain(asdict(cell.settings(variant, split)))) else run
+    return None if find_differences(run.settings, to_plain(cell.settings(variant, split).facts())) else run
 
 
 def _read_end(run: Run, cell: Cell, phase: int, split: int, variant: Variant) -> Outcome | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -75,7 +75,7 @@ def _refuse_other_settings(folder: Path, settings: TrainSettings) -> None:
     """A finished run would be taken for this one by its name."""
     if not is_finished(folder):
         return
-    found = find_differences(read_run(folder).settings, to_plain(asdict(settings)))
+    found = find_differences(read_run(folder).settings, to_plain(settings.facts()))
     if found:
         listed = ", ".join(map(str, found[:5]))
         do = "move that folder away, or choose another --out"
