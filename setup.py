@@ -1,5 +1,9 @@
-"""The compiled kernels. Where there is no C compiler the package installs without them and uses NumPy, more slowly."""
+"""The compiled kernels. Where there is no C compiler the package installs without them and uses NumPy, more slowly.
 
+FEWLABELS_REQUIRE_KERNELS=1 makes a build without them fail, such as that of a wheel that others will install.
+"""
+
+import os
 import sysconfig
 from pathlib import Path
 
@@ -12,7 +16,7 @@ KERNELS = Extension(
     depends=sorted(map(str, Path("csrc").glob("*.h"))),
     extra_compile_args=["-O3", "-std=gnu11", "-fno-math-errno"],
     py_limited_api=STABLE_ABI,
-    optional=True,
+    optional=os.environ.get("FEWLABELS_REQUIRE_KERNELS", "") in ("", "0"),
 )
 
 setup(ext_modules=[KERNELS], options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {})

@@ -50,6 +50,40 @@ static PyObject *py_search_rows(PyObject *module, PyObject *args) {
     return done(&arrays, failed);
 }
 
+/* Whether all of `members`, (count) or NULL, are rows of a table of n, -1 counting as one if nobody asks for it. */
+static int are_rows(const int64_t *members, int64_t count, int64_t n) {
+    int wrong = 0;
+    for (int64_t i = 0; members && i < count; i++) wrong |= members[i] < -1 || members[i] >= n;
+    if (wrong) PyErr_SetString(PyExc_ValueError, "members name rows that the table does not have");
+    return !wrong;
+}
+
+/* rows: (n, d). members: (count) the row of each number, or None. candidates: (num, most). */
+static PyObject *py_rank_rows(PyObject *module, PyObject *args) {
+    PyObject *o_queries, *o_rows, *o_members, *o_candidates, *o_number, *o_similarity;
+    Py_ssize_t num, d, n, count, most, k;
+    if (!PyArg_ParseTuple(args, "OnnOnOnOnnOO", &o_queries, &num, &d, &o_rows, &n, &o_members, &count, &o_candidates,
+                          &most, &k, &o_number, &o_similarity))
+        return NULL;
+    arrays_t arrays = {.num = 0};
+    const float *queries, *rows;
+    const int64_t *members;
+    const int32_t *candidates;
+    int32_t *number;
+    float *similarity;
+    int failed = BORROW(o_queries, num * d, float, 0, 0, queries) || BORROW(o_rows, n * d, float, 0, 0, rows) ||
+                 BORROW(o_members, count, int64_t, 0, 1, members) ||
+                 BORROW(o_candidates, num * most, int32_t, 0, 0, candidates) ||
+                 BORROW(o_number, num * k, int32_t, 1, 0, number) ||
+                 BORROW(o_similarity, num * k, float, 1, 0, similarity) || !are_rows(members, count, n);
+    if (!failed) {
+        Py_BEGIN_ALLOW_THREADS
+        failed = isa->rank_rows(queries, num, d, rows, members, candidates, most, k, number, similarity);
+        Py_END_ALLOW_THREADS
+    }
+    return done(&arrays, failed);
+}
+
 /* The places that the panels must have; -1 with an error set where a cluster of the range is not in them. */
 static int64_t places_held(const clusters_t *clusters, int64_t base, int64_t first, int64_t last) {
     const int64_t *start = clusters->start;
@@ -64,30 +98,37 @@ static int64_t places_held(const clusters_t *clusters, int64_t base, int64_t fir
     return -1;
 }
 
-/* start: (num + 1). held: (num), or None where all clusters are in the panels. base: the first point of probes, number
- * and similarity. first, last: clusters. */
+/* start: (num + 1). held: (num), or None where all clusters are in the panels. rows: (n, d), members: the row of each
+ * point that is searched for or found. base: the first point of probes, number and similarity. first, last: clusters.
+ * most: candidates that are ranked exactly. */
 static PyObject *py_search_clusters(PyObject *module, PyObject *args) {
-    PyObject *o_panels, *o_start, *o_held, *o_probes, *o_number, *o_similarity;
-    Py_ssize_t num, d, base, num_probes, k, first, last;
+    PyObject *o_panels, *o_start, *o_held, *o_rows, *o_members, *o_probes, *o_number, *o_similarity;
+    Py_ssize_t num, d, n, base, num_probes, k, most, first, last;
     int more;
-    if (!PyArg_ParseTuple(args, "OOOnnnOnninnOO", &o_panels, &o_start, &o_held, &num, &d, &base, &o_probes,
-                          &num_probes, &k, &more, &first, &last, &o_number, &o_similarity))
+    float slack;
+    if (!PyArg_ParseTuple(args, "OOOnnOnOfnOnnninnOO", &o_panels, &o_start, &o_held, &num, &d, &o_rows, &n, &o_members,
+                          &slack, &base, &o_probes, &num_probes, &k, &most, &more, &first, &last, &o_number,
+                          &o_similarity))
         return NULL;
     arrays_t arrays = {.num = 0};
     clusters_t clusters = {NULL, NULL, NULL, num, d};
+    table_t table = {NULL, NULL, n, d, slack};
     const int32_t *probes;
     int32_t *number;
     float *similarity;
     int failed = BORROW(o_start, num + 1, int64_t, 0, 0, clusters.start) ||
-                 BORROW(o_held, num, int64_t, 0, 1, clusters.held);
+                 BORROW(o_held, num, int64_t, 0, 1, clusters.held) || BORROW(o_rows, n * d, float, 0, 0, table.rows);
     const int64_t places = failed ? -1 : places_held(&clusters, base, first, last);
     failed = places < 0 || BORROW(o_panels, padded(places) * d, float, 0, 0, clusters.panels) ||
+             BORROW(o_members, clusters.start[num], int64_t, 0, 0, table.members) ||
              BORROW(o_probes, (clusters.start[last] - base) * num_probes, int32_t, 0, 0, probes) ||
              BORROW(o_number, (clusters.start[last] - base) * k, int32_t, 1, 0, number) ||
-             BORROW(o_similarity, (clusters.start[last] - base) * k, float, 1, 0, similarity);
+             BORROW(o_similarity, (clusters.start[last] - base) * k, float, 1, 0, similarity) ||
+             !are_rows(table.members, clusters.start[num], n);
     if (!failed) {
         Py_BEGIN_ALLOW_THREADS
-        failed = isa->search_clusters(&clusters, base, probes, num_probes, k, more, first, last, number, similarity);
+        failed = isa->search_clusters(&clusters, &table, base, probes, num_probes, k, most < k ? k : most, more, first,
+                                      last, number, similarity);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);

@@ -18,6 +18,27 @@ typedef struct {
     int64_t num, d;
 } clusters_t;
 
+/* The rows that the points are. slack: what a sum in float32 may be off by. */
+typedef struct {
+    const float *rows;
+    const int64_t *members; /* the row of each point */
+    int64_t n, d;
+    float slack;
+} table_t;
+
+/* Points as codes of `width` numbers, a multiple of 4; one spare panel at the end, of panels and of bias. */
+typedef struct {
+    const uint8_t *panels;
+    const int32_t *bias; /* what is added to the products of each */
+    int64_t width;
+} codes_t;
+
+#define POINT_ZERO 64 /* the code of a point that stands for 0 */
+
+static inline const float *table_row(const table_t *table, int64_t point) {
+    return table->rows + table->members[point] * table->d;
+}
+
 static inline int64_t held_at(const clusters_t *clusters, int64_t cluster) {
     return clusters->held ? clusters->held[cluster] : clusters->start[cluster];
 }

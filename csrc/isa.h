@@ -5,7 +5,10 @@ typedef uint32_t NAME(u8_) __attribute__((vector_size(32), aligned(4)));
 #define v8 NAME(v8_)
 #define u8 NAME(u8_)
 
+#include "rank.h"
 #include "search.h"
+#include "tiles.h"
+#include "codes.h"
 
 #define VECTORS 1
 #define PASS(x) NAME(x##_8)
@@ -30,7 +33,13 @@ typedef uint32_t NAME(u8_) __attribute__((vector_size(32), aligned(4)));
 
 static const isa_t NAME(isa) = {
     NAME(search_rows),
+    NAME(rank_rows),
     NAME(search_clusters),
+    NAME(search_codes),
+    NAME(search_coded_clusters),
+    NAME(multiply_all_codes),
+    NAME(encode_rows),
+    NAME(multiply_matrices),
     {NAME(product_8), NAME(product_16), NAME(product_24), NAME(product_32)},
     {NAME(advance_8), NAME(advance_16), NAME(advance_24), NAME(advance_32)},
     {NAME(turn_8), NAME(turn_16), NAME(turn_24), NAME(turn_32)},

@@ -11,7 +11,7 @@ typedef float NAME(vec) __attribute__((vector_size(4 * LANES), aligned(4)));
 static void NAME(tile)(const float *restrict queries, const float *restrict panels, int64_t d, uint32_t real,
                        int32_t number, best_t *const *best, int64_t rows, int64_t k, int64_t capacity) {
     NAME(vec) sum[ROWS][2];
-    const float *left = panels, *right = LANES == 16 ? panels + PANEL * d : panels + LANES;
+    const float *left = panels, *right = LANES == PANEL ? panels + PANEL * d : panels + LANES;
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) sum[r][0] = sum[r][1] = (NAME(vec)){0};
     for (int64_t f = 0; f < d; f++) {
@@ -46,7 +46,7 @@ static void NAME(sweep)(const float *packed, const float *panels, int64_t d, int
     for (int64_t at = first / PANEL * PANEL; at < last; at += 2 * LANES) {
         uint32_t real = last - at >= 32 ? 0xffffffffu : ((uint32_t)1 << (last - at)) - 1;
         if (at < first) real &= 0xffffffffu << (first - at);
-        NAME(tile)(packed, panels + at * d, d, real, (int32_t)(at + shift), best, rows, k, capacity);
+        NAME(tile)(packed, panels + at / PANEL * PANEL * d + at % PANEL, d, real, (int32_t)(at + shift), best, rows, k, capacity);
     }
 }
 
@@ -86,29 +86,27 @@ static int NAME(search_rows)(const float *queries, int64_t num, int64_t d, const
 }
 
 /* The best k of each point of the clusters first to last (exclusive), among the points of the clusters that it probes
- * (those that the panels hold) and, where there are more than these, those that the lists hold already.
+ * (those that the panels hold) and, where there are more than these, those that the lists hold already. The best
+ * `most` by sums in float32 are candidates, which are ranked by their exact similarity.
  * base: the first point of probes (rows of num_probes), number and similarity (rows of k). */
-static int NAME(search_clusters)(const clusters_t *clusters, int64_t base, const int32_t *probes, int64_t num_probes,
-                                 int64_t k, int more, int64_t first, int64_t last, int32_t *number,
-                                 float *similarity) {
-    const int64_t d = clusters->d, capacity = capacity_for(k), *start = clusters->start;
+static int NAME(search_clusters)(const clusters_t *clusters, const table_t *table, int64_t base, const int32_t *probes,
+                                 int64_t num_probes, int64_t k, int64_t most, int more, int64_t first, int64_t last,
+                                 int32_t *number, float *similarity) {
+    const int64_t d = clusters->d, capacity = capacity_for(most), *start = clusters->start;
     int64_t largest = 0;
     for (int64_t cluster = first; cluster < last; cluster++)
         if (start[cluster + 1] - start[cluster] > largest) largest = start[cluster + 1] - start[cluster];
     visits_t visits;
     uint64_t *keys = malloc((size_t)(largest * capacity + 1) * sizeof *keys);
     best_t *best = malloc((size_t)(largest + 1) * sizeof *best);
-    float *packed = malloc((size_t)(ROWS * d) * sizeof *packed);
-    if (visits_open(&visits, clusters->num, largest * num_probes) || !keys || !best || !packed) {
-        visits_close(&visits), free(keys), free(best), free(packed);
-        return -1;
-    }
-    memset(packed, 0, (size_t)(ROWS * d) * sizeof *packed);
-    for (int64_t home = first; home < last; home++) {
-        const int64_t row = start[home] - base, size = start[home + 1] - start[home], here = held_at(clusters, home);
+    float *packed = calloc((size_t)(ROWS * d), sizeof *packed);
+    double *query = malloc((size_t)d * sizeof *query);
+    int failed = visits_open(&visits, clusters->num, largest * num_probes) || !keys || !best || !packed || !query;
+    for (int64_t home = first; home < last && !failed; home++) {
+        const int64_t row = start[home] - base, size = start[home + 1] - start[home];
         for (int64_t i = 0; i < size; i++) {
             best_start(best + i, keys + i * capacity, (int32_t)(start[home] + i));
-            if (more) best_read(best + i, k, number + (row + i) * k, similarity + (row + i) * k);
+            if (more) best_know(best + i, k, number + (row + i) * k, similarity + (row + i) * k, table->slack);
         }
         visits_plan(&visits, probes + row * num_probes, size, num_probes);
         for (int64_t v = 0; v < visits.num; v++) {
@@ -118,18 +116,23 @@ static int NAME(search_clusters)(const clusters_t *clusters, int64_t base, const
                 int64_t rows = visits.first[v + 1] - at < ROWS ? visits.first[v + 1] - at : ROWS;
                 best_t *members[ROWS];
                 for (int64_t r = 0; r < rows; r++) {
-                    int64_t i = visits.row[at + r];
-                    const float *source = clusters->panels + (here + i) / PANEL * PANEL * d + (here + i) % PANEL;
-                    for (int64_t f = 0; f < d; f++) packed[f * ROWS + r] = source[f * PANEL];
-                    members[r] = best + i;
+                    const float *source = table_row(table, start[home] + visits.row[at + r]);
+                    for (int64_t f = 0; f < d; f++) packed[f * ROWS + r] = source[f];
+                    members[r] = best + visits.row[at + r];
                 }
                 NAME(sweep)(packed, clusters->panels, d, there, there + start[cluster + 1] - start[cluster],
-                            start[cluster] - there, members, rows, k, capacity);
+                            start[cluster] - there, members, rows, most, capacity);
             }
         }
-        for (int64_t i = 0; i < size; i++)
+        for (int64_t i = 0; i < size; i++) {
+            const float *source = table_row(table, start[home] + i);
+            for (int64_t f = 0; f < d; f++) query[f] = source[f];
+            best_cut(best + i, most);
+            NAME(rank_keys)(query, table->rows, table->members, d, best[i].keys, best[i].count);
+            if (more) best_join(best + i, similarity + (row + i) * k);
             best_write(best + i, k, number + (row + i) * k, similarity + (row + i) * k);
+        }
     }
-    visits_close(&visits), free(keys), free(best), free(packed);
-    return 0;
+    visits_close(&visits), free(keys), free(best), free(packed), free(query);
+    return failed ? -1 : 0;
 }

@@ -13,10 +13,11 @@
 
 typedef struct {
     float threshold; /* nothing below can be among the best k any more */
+    int32_t least;   /* the same for sums of whole numbers */
     int32_t count;
     int32_t self; /* the number that is not its own neighbour; -1: none */
     int32_t num_known;
-    const int32_t *known; /* numbers that are among the keys from the start: they are not taken twice */
+    const int32_t *known; /* numbers that are not taken: a list has them already */
     uint64_t *keys;
 } best_t;
 
@@ -88,10 +89,29 @@ static void sort_descending(uint64_t *keys, int64_t n) {
         }
 }
 
+/* The same for sums of whole numbers. */
+static inline uint64_t key_of_sum(int32_t sum, int32_t number) {
+    return ((uint64_t)((uint32_t)sum ^ 0x80000000u) << 32) | (uint32_t)~(uint32_t)number;
+}
+
+static inline int is_taken(const best_t *best, int32_t number) {
+    int taken = number == best->self;
+    for (int32_t i = 0; i < best->num_known; i++) taken |= best->known[i] == number;
+    return taken;
+}
+
+static inline void offer_sum(best_t *best, int32_t sum, int32_t number, int64_t k, int64_t capacity) {
+    if (is_taken(best, number)) return;
+    best->keys[best->count++] = key_of_sum(sum, number);
+    if (best->count == capacity) {
+        uint64_t smallest;
+        best->count = (int32_t)select_largest(best->keys, capacity, k, (capacity - k) / 4, &smallest);
+        best->least = (int32_t)((uint32_t)(smallest >> 32) ^ 0x80000000u);
+    }
+}
+
 static inline void offer(best_t *best, float similarity, int32_t number, int64_t k, int64_t capacity) {
-    if (number == best->self) return;
-    for (int32_t i = 0; i < best->num_known; i++)
-        if (best->known[i] == number) return;
+    if (is_taken(best, number)) return;
     best->keys[best->count++] = key_of(similarity, number);
     if (best->count == capacity) {
         uint64_t smallest;
@@ -102,6 +122,7 @@ static inline void offer(best_t *best, float similarity, int32_t number, int64_t
 
 static void best_start(best_t *best, uint64_t *keys, int32_t self) {
     best->threshold = -INFINITY;
+    best->least = INT32_MIN;
     best->count = 0;
     best->self = self;
     best->num_known = 0;
@@ -117,11 +138,29 @@ static void best_read(best_t *best, int64_t k, const int32_t *number, const floa
     if (best->count == k) best->threshold = similarity[k - 1];
 }
 
+/* Take none of a list of k that best_write made, nor what is below its last one by more than `slack`. */
+static void best_know(best_t *best, int64_t k, const int32_t *number, const float *similarity, float slack) {
+    best->known = number;
+    while (best->num_known < k && number[best->num_known] >= 0) best->num_known++;
+    if (best->num_known == k) best->threshold = similarity[k - 1] - slack;
+}
+
+/* Add the entries of the list that best_know was given: there is room for them. */
+static void best_join(best_t *best, const float *similarity) {
+    for (int32_t i = 0; i < best->num_known; i++)
+        best->keys[best->count++] = key_of(similarity[i], best->known[i]);
+}
+
+/* Keep the best `most` at most, in any order. */
+static void best_cut(best_t *best, int64_t most) {
+    uint64_t smallest;
+    if (best->count > most) best->count = (int32_t)select_largest(best->keys, best->count, most, 0, &smallest);
+}
+
 /* Write the best k, best first; -1 and 0 where there are fewer. Returns how many there are. */
 static int64_t best_write(best_t *best, int64_t k, int32_t *number, float *similarity) {
-    int64_t found = best->count;
-    uint64_t smallest;
-    if (found > k) found = select_largest(best->keys, found, k, 0, &smallest);
+    best_cut(best, k);
+    const int64_t found = best->count;
     sort_descending(best->keys, found);
     for (int64_t i = 0; i < found; i++) {
         number[i] = key_number(best->keys[i]);
@@ -132,6 +171,13 @@ static int64_t best_write(best_t *best, int64_t k, int32_t *number, float *simil
         similarity[i] = 0.0f;
     }
     return found;
+}
+
+/* The numbers of the best k, best first; -1 where there are fewer. */
+static void best_numbers(best_t *best, int64_t k, int32_t *number) {
+    best_cut(best, k);
+    sort_descending(best->keys, best->count);
+    for (int64_t i = 0; i < k; i++) number[i] = i < best->count ? key_number(best->keys[i]) : -1;
 }
 
 #endif

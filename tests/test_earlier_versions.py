@@ -121,7 +121,18 @@ def test_a_training_continues_from_a_run(place, short):
 
 @pytest.mark.usefixtures("blank_pictures")
 def test_a_killed_training_is_taken_up(place, short):
-    words = ["train", "photos", "--backbone", "none", "--labels", "labels.csv", "--out", "killed-run", "--n-neighbors", "5"]
+    words = [
+        "train",
+        "photos",
+        "--backbone",
+        "none",
+        "--labels",
+        "labels.csv",
+        "--out",
+        "killed-run",
+        "--n-neighbors",
+        "5",
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CheckpointWarning)  # another machine than the one that began it
         assert run_command([*words, "--save-every", "0", "--resume", "--allow-inexact-resume"]) == 0

@@ -11,6 +11,7 @@ PAGES = {
     "CHANGELOG.md": "changelog",
     "CONTRIBUTING.md": "contributing",
     "benchmarks/results/accuracy.md": "accuracy",
+    "benchmarks/results/choosing.md": "choosing",
     "src/fewlabels/recipes/deviations.md": "deviations",
 }
 

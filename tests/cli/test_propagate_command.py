@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fewlabels.errors import InputWarning
 from tests.cli.typed import PROPAGATE, run
 
 pytestmark = pytest.mark.filterwarnings("ignore:FL-G24")  # 50 neighbours of 60 rows
@@ -190,3 +192,65 @@ def test_the_stages_and_their_seconds_are_in_the_run_folder(embeddings, capsys):
     names += ["report: given labels left out one by one", "report: map"]
     assert [event["name"] for event in events if event["event"] == "stage"] == names
     assert all(event["seconds"] >= 0 for event in events)
+
+
+COMPOSED = ["\xe9 1", "\xfc 2", "c"]
+
+
+def write_table(ids):
+    """24 rows in two groups; the first ones are called by `ids`."""
+    group = np.arange(24) % 2
+    rows = np.eye(8)[group] + 0.05 * np.random.default_rng(0).normal(size=(24, 8))
+    names = [*ids, *(f"row {number}" for number in range(len(ids), 24))]
+    pq.write_table(pa.table({"id": names, "embedding": rows.astype(np.float32).tolist()}), "e.parquet")
+
+
+def read_csv(path):
+    return list(csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines()))
+
+
+def join(capsys, ids, labels, *more):
+    write_table(ids)
+    Path("l.csv").write_text("id,label\n" + "".join(f"{id},{label}\n" for id, label in labels), encoding="utf-8")
+    words = [
+        "propagate",
+        "e.parquet",
+        "--labels",
+        "l.csv",
+        "--n-neighbors",
+        "5",
+        "--no-report",
+        "--out",
+        "o.csv",
+        *more,
+    ]
+    return run(capsys, *words)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_ids_of_tables_are_joined_across_normal_forms_and_it_is_told(tmp_path, monkeypatch, capsys, forms):
+    monkeypatch.chdir(tmp_path)
+    of_table, of_labels = ([unicodedata.normalize(form, id) for id in COMPOSED] for form in forms)
+    with pytest.warns(InputWarning, match="FL-I54 ids that differ from one of the data in Unicode's normal form alone"):
+        status, _, _ = join(capsys, of_table, zip(of_labels, "aba", strict=True))
+    assert status == 0
+    given = [row for row in read_csv("o.csv") if row["source"] == "given"]
+    assert [(row["id"], row["label"]) for row in given] == list(zip(of_table, "aba", strict=True))
+    assert [(note["code"], note["id"]) for note in read_csv("o-run/notes.csv")] == [
+        ("I54", of_labels[0]),
+        ("I54", of_labels[1]),
+    ]
+
+
+@pytest.mark.parametrize("is_of_labels", [True, False])
+def test_ids_that_would_be_one_without_their_normal_form_are_refused(tmp_path, monkeypatch, capsys, is_of_labels):
+    monkeypatch.chdir(tmp_path)
+    composed, decomposed = COMPOSED[0], unicodedata.normalize("NFD", COMPOSED[0])
+    if is_of_labels:
+        status, _, err = join(capsys, [decomposed, "b"], [(composed, "a"), (decomposed, "b")])
+    else:
+        odd = "e\u0301\u0327", "e\u0327\u0301"  # one text, whose normal form is neither
+        status, _, err = join(capsys, [*odd, "b"], [(unicodedata.normalize("NFC", odd[0]), "a"), ("b", "b")])
+    assert status == 2
+    assert "FL-L15" in err
+    assert "several ids are one without it: write them alike" in err

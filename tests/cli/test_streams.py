@@ -64,4 +64,5 @@ def test_a_run_that_was_left_unfinished_is_told(embeddings, capsys):
     Path("o-run/run.json").write_text("{}")
     status, _, err = run(capsys, *COMMAND[3:], "--n-neighbors", "5", "--out", "o.csv")
     assert status == 0
-    assert err.startswith("o-run was left by a run that did not finish; this one is o-run-2\n")
+    said = "o-run was left by a run that did not finish; this one is o-run-2; o-run can be removed, unless a run is "
+    assert err.startswith(said + "still at work there\n")

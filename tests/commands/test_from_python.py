@@ -37,8 +37,8 @@ def place(tmp_path, monkeypatch):
 
 def test_a_call_makes_the_run_of_the_command_to_the_byte(place):
     run = fewlabels.train("photos", labels="few.csv", out="from-python", quiet=True, **SHORT)
-    words = "train photos --labels few.csv --out from-command --backbone none --scale 0.02 --n-neighbors 5 --device cpu --quiet"
-    assert main.run(words.split()) == 0
+    words = "train photos --labels few.csv --out from-command --backbone none --scale 0.02 --n-neighbors 5 --device cpu"
+    assert main.run([*words.split(), "--quiet"]) == 0
     assert isinstance(run, Run)
     assert run.results["class_names"] == ["crow", "wren"]
     for name in ("model.safetensors", "pseudo_labels.parquet", "descriptors.npy"):
@@ -96,7 +96,7 @@ def test_progress_is_told_unless_quiet(place, capsys):
         ({"resume": True}, ConfigError, "FL-C6 "),
         ({"out": "photos/run"}, ConfigError, "FL-C10 "),
         ({"labels": ["crow"]}, LabelError, "FL-L22 .*list"),
-        ({"labels": {"crow/000.png": 1}}, LabelError, "FL-L22 .*crow/000.png"),
+        ({"labels": {"crow/000.png": 1.5}}, LabelError, "FL-L22 .*crow/000.png"),
         ({"labels": {"crow/000.png": " "}}, LabelError, "FL-L19 .*crow/000.png"),
         ({"labels": {"crow/000.png": None}}, LabelError, "FL-L16 "),
         ({"labels": {"000.png": "crow"}}, LabelError, "FL-L15 "),

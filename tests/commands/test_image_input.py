@@ -11,6 +11,7 @@ from PIL import Image
 
 from fewlabels.commands.train import ImageSource, run_images
 from fewlabels.commands.training import RunOptions
+from fewlabels.data.labels.csv import LabelOptions
 from fewlabels.data.labels.files import read_labels
 from fewlabels.errors import InputWarning, LabelError
 from fewlabels.graph import GraphSettings
@@ -100,3 +101,25 @@ def test_labels_reach_images_whose_names_are_in_another_normal_form(tmp_path):
             ImageSource(photos, labels(tmp_path, ("\xe9.png,ant", "1.png,bee"))), BRIEFLY, tmp_path / "run", QUIET
         )
     assert results["num_labeled"] == 2
+
+
+@pytest.mark.filterwarnings("ignore:FL-P23", "ignore:FL-E7")
+def test_options_for_labels_hold_for_metadata_among_the_images_and_the_run_keeps_them(tmp_path):
+    photos = album(tmp_path / "photos")
+    (photos / "metadata.csv").write_text("file_name;label\n0.png;ant\n1.png;bee\n2.png;unknown\n")
+    reading = LabelOptions(delimiter=";", no_label=["unknown"])
+    with pytest.warns(InputWarning) as caught:
+        results = run_images(ImageSource(photos, reading=reading), BRIEFLY, tmp_path / "run", QUIET)
+    assert {"FL-I53", "FL-L45"} <= {str(one.message)[:6] for one in caught}
+    assert results["num_labeled"] == 2
+    kept = facts(tmp_path / "run")[0]
+    assert (kept["delimiter"], kept["no_label"]) == (";", ["unknown"])
+    assert "L45" in (tmp_path / "run/notes.csv").read_text()
+
+
+def test_metadata_of_test_images_that_are_not_there_is_refused(tmp_path):
+    photos, test = album(tmp_path / "photos"), album(tmp_path / "test")
+    (test / "metadata.csv").write_text("file_name,label\n0.png,ant\ngone.png,bee\n")
+    source = ImageSource(photos, labels(tmp_path), test=test)
+    with pytest.warns(InputWarning, match="FL-I53"), pytest.raises(LabelError, match=r"FL-L15.*gone\.png"):
+        run_images(source, BRIEFLY, tmp_path / "run", QUIET)

@@ -238,3 +238,14 @@ def test_quiet_stages_say_nothing_and_no_time_at_all_is_no_division_by_zero(caps
 )
 def test_times_are_told_in_words(seconds, words):
     assert time_words(seconds) == words
+
+
+def test_a_stage_that_takes_longer_than_thought_gets_its_share_of_the_bar(capsys, clock):
+    bar = StageProgress(SECONDS, "propagating")
+    bar.start("search")
+    assert bar.correct("search", 980.0) == (100, 1000)
+    bar.advance("search", 0.05)
+    bar.start("write")
+    bar.close()
+    shares = [int(line.split()[1]) for line in capsys.readouterr().err.splitlines()]
+    assert shares == [10, 99, 100]  # 5 % of the search are less than the 10 % that were shown before

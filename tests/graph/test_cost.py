@@ -74,3 +74,10 @@ def test_more_edges_than_can_be_counted_are_refused_with_what_would_do():
     demand_countable(60, SETTINGS)
     with pytest.raises(GraphError, match=r"FL-G23 29,000,000 rows with 50 neighbours each.*--n-neighbors 49"):
         demand_countable(29_000_000, SETTINGS)
+
+
+def test_the_share_of_making_clusters_is_what_the_search_reports():
+    from fewlabels.graph import cost
+    from fewlabels.graph.compiled import clusters
+
+    assert cost.CLUSTERS_SHARE == clusters.CLUSTERS_SHARE

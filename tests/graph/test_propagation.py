@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings, strategies
 from threadpoolctl import threadpool_limits
 
@@ -296,6 +297,14 @@ def test_the_two_halves_give_what_the_whole_gives():
     halves = spread(build_graph(ROWS, settings), LABELS, settings)
     assert np.array_equal(halves.z, whole.z)
     assert np.array_equal(halves.pseudo_labels.certainty, whole.pseudo_labels.certainty)
+
+
+@pytest.mark.parametrize("form", [sp.csr_array, sp.coo_matrix])
+def test_a_graph_of_sparse_rows_is_that_of_the_same_dense_ones(form):
+    settings = GraphSettings(n_neighbors=10)
+    graph, dense = build_graph(form(ROWS), settings), build_graph(ROWS, settings)
+    assert (graph.affinity != dense.affinity).nnz == 0
+    assert graph.rows_digest == dense.rows_digest
 
 
 def test_one_more_label_from_the_last_solution_takes_fewer_steps_to_the_same_answer():

@@ -148,3 +148,13 @@ def test_verify_says_of_right_hashes_that_they_are_of_no_run(tmp_path):
     folder = changed(tmp_path / "run", "run.json", lambda values: values.pop("command"))
     with pytest.raises(RunError, match=r"FL-K16 .*command is missing"):
         verify_run(folder)
+
+
+@pytest.mark.parametrize("change", [lambda one: one.pop("wrong"), lambda one: one.update(wrong=None)])
+def test_right_without_wrong_is_no_histogram(tmp_path, capsys, change):
+    """Found by the fault lane F15: the report asked for both."""
+    whole = {"edges": [0, 0.5, 1], "all": [8, 12], "right": [4, 11], "wrong": [4, 1]}
+    change(whole)
+    folder = changed(tmp_path / "run", "results.json", lambda values: values.update(certainty_histogram=whole))
+    assert run_command(["report", str(folder), "--out", str(tmp_path / "r.html")]) == 3
+    assert "certainty_histogram is only right, expected all of right, wrong, or none" in capsys.readouterr().err

@@ -120,7 +120,8 @@ def _choose_folder(out: Path, quiet: bool) -> Path:
     usual = out.with_name(f"{out.stem}-run")
     folder = free_name(usual)
     if folder != usual and not quiet and not is_finished(usual):
-        print(f"{usual} was left by a run that did not finish; this one is {folder}", file=sys.stderr)
+        do = f"{usual} can be removed, unless a run is still at work there"
+        print(f"{usual} was left by a run that did not finish; this one is {folder}; {do}", file=sys.stderr)
     return folder
 
 

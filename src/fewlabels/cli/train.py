@@ -135,6 +135,7 @@ def train(
             max_pixels=max_pixels,
             folders=parse_folders(folder),
             pixel_range=parse_pixel_range(pixel_range),
+            reading=reading,
             **measured,
         ),
         ImageOptions(method, whole, backbone=start, graph=graph, learning_rate=learning_rate, **learnt),

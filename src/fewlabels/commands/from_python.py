@@ -30,7 +30,7 @@ PathLike = str | os.PathLike[str]
 def train(
     data: PathLike,
     *,
-    labels: PathLike | Mapping[str, str | None] | None = None,
+    labels: PathLike | Mapping[Any, Any] | None = None,
     out: PathLike | None = None,
     test: PathLike | None = None,
     test_labels: PathLike | Mapping[str, str | None] | None = None,
@@ -78,8 +78,8 @@ def train(
     It does what the command `fewlabels train` does, with the same options, errors and run folder (docs/commands.md).
 
     data: folder of images, or Parquet with image bytes. The id of an image is its path below it, or the id column.
-    labels: a file with the columns id and label, or a mapping from id to class name; None: the names of the sub-folders
-        (unlabeled/ for none), or the label column.
+    labels: a file with the columns id and label, or a mapping from id to class name or number, None or NaN where there
+        is none; None: the names of the sub-folders (unlabeled/ for none), a metadata file there, or the label column.
     out: run folder to make; None: the next free runs/NAME, named like the data.
     test: labelled images, in class folders or Parquet, that only the test error is measured on. test_labels: labels, as
         in `labels`, of images of `data` that the error is measured by and nothing is trained on. holdout: share of each
@@ -98,8 +98,8 @@ def train(
     folder: what sub-folders are whose names say something else, by name: "class", "unlabeled" or "skip".
     pixel_range: of images with more than 8 bits what becomes black and white; None: what occurs.
     delimiter, encoding, ignore_unknown_ids, skip_bad_rows, on_conflict: how the label file is read.
-    no_label: words in it that mean no label, besides nan, NULL and the like. real_label: words that are classes, though
-        they look like none, such as "NA".
+    no_label: words in the labels, wherever they are from, that mean none, besides nan, NULL and the like.
+    real_label: words that are classes, though they look like none, such as "NA".
     device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N". speed: "deterministic" or "fast".
     resume: go on with the unfinished run in `out`, if there is one. allow_inexact_resume: with other versions, too.
     save_every: minutes between two checkpoints. on_collapse: "warn" or "stop". tensorboard: write event files.
@@ -138,6 +138,7 @@ def train(
         max_pixels=max_pixels,
         folders=folder or {},
         pixel_range=pixel_range,
+        reading=reading,
     )
     learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "graph": settings}
     start: dict[str, Any] = {"network": whole, "backbone": pretrained, "mirror": mirror}
@@ -247,14 +248,15 @@ def _to_path(given: PathLike | Run | None) -> Path | None:
     return given.folder if isinstance(given, Run) else Path(given)
 
 
-def _read_given(labels: PathLike | Mapping[str, str | None] | None, options: LabelOptions) -> LabelFile | None:
+def _read_given(labels: PathLike | Mapping[Any, Any] | None, options: LabelOptions) -> LabelFile | None:
     if labels is None:
         return None
     if isinstance(labels, Mapping):
-        return labels_from_mapping(labels)
+        return labels_from_mapping(labels, options)
     if not isinstance(labels, str | os.PathLike):
         what = f"labels as a {type(labels).__name__}"
-        raise LabelError("L22", what, do="give the path of a label file, or a mapping from id to class name")
+        do = "give the path of a label file, or a mapping from id to class name, such as a Series' to_dict()"
+        raise LabelError("L22", what, do=do)
     return read_labels(labels, options)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
-from ..data.images.ids import match_ids
 from ..data.labels.files import LabelFile, join_labels
+from ..data.labels.ids import match_ids
 from ..errors import ConfigError, LabelError
 from ..randomness import generator
 from .task import Task

@@ -137,10 +137,25 @@ class StageProgress:
     """
 
     def __init__(self, seconds: Mapping[str, float], name: str, *, quiet: bool = False) -> None:
-        total = max(sum(seconds.values()), 1e-9)
-        self._share = {stage: second / total for stage, second in seconds.items()}
+        self._seconds = dict(seconds)
+        self._set_shares()
         self._bar = Progress(STEPS, name, quiet=quiet)
         self._done, self._stage, self._began = 0, "", time.monotonic()
+
+    def correct(self, stage: str, seconds: float) -> tuple[float, float]:
+        """The stage takes so long, as is known now. Returns the seconds of all stages, as was thought and now."""
+        before = sum(self._seconds.values())
+        self._seconds[stage] = seconds
+        self._set_shares()
+        return before, sum(self._seconds.values())
+
+    def _set_shares(self) -> None:
+        total = max(sum(self._seconds.values()), 1e-9)
+        self._share = {stage: second / total for stage, second in self._seconds.items()}
+
+    def make_room(self) -> None:
+        """See Progress.make_room."""
+        self._bar.make_room()
 
     def start(self, stage: str) -> None:
         """All stages before this one are done."""

@@ -6,7 +6,6 @@ import math
 import os
 import sys
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,13 +17,14 @@ from ..conventions import UNLABELED
 from ..data.labels.by_position import read_labels_by_position
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_column, join_labels, read_labels
+from ..data.labels.ids import match_normal_forms
 from ..data.notes import Note
 from ..data.paths import demand_unchanged, file_states
 from ..data.tables.columns import Columns
 from ..data.tables.embeddings import EmbeddingSource, find_rows, find_unusable_rows, open_embeddings
-from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarning, LabelError, listed, shown
+from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarning, LabelError, listed, shown, warn
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
-from ..graph.cost import demand_countable
+from ..graph.cost import CLUSTERS_SHARE, demand_countable
 from ..graph.label_matrix import check_labels
 from ..graph.threads import num_threads
 from ..insights.compute import CHECK, MAP, compute_insights
@@ -35,7 +35,7 @@ from ..runs.table import PseudoLabelTable, table_kind
 from ..storage import durable
 from ..storage.folders import demand_writable
 from .memory import GIB, available_bytes, demand_room, forecast, peak_memory_mib
-from .progress import StageProgress
+from .progress import Pace, StageProgress, time_words
 from .results import make_table, propagation_results
 from .text import describe_explanation
 
@@ -44,6 +44,9 @@ SECONDS_PER_ROW = 4e-6  # of writing the tables
 MAP_SECONDS, PAGE_SECONDS = 3.0, 1.5  # of the report, of a whole map; measured on one core
 SECONDS_PER_CHECKED_ROW = 6e-6  # of leaving given labels out one by one
 PAGE = "report: page"
+PACE_STEPS = 10_000  # of a stage, for its pace
+SHARE_TO_CORRECT = 2 * CLUSTERS_SHARE  # of the search: half as much again as its clusters, by which its pace is known
+WORTH_CORRECTING = 1.5  # times as long, or as short
 
 
 def report_seconds(num_rows: int) -> dict[str, float]:
@@ -53,6 +56,13 @@ def report_seconds(num_rows: int) -> dict[str, float]:
         f"report: {MAP}": MAP_SECONDS * min(1.0, num_rows / MOST_ROWS),
         PAGE: PAGE_SECONDS,
     }
+
+
+def describe_correction(before: float, after: float) -> str:
+    """ "about 2 minutes in all, not 20 seconds: rows form fewer clusters than usual, or cores are slower or busy"."""
+    why = "rows form fewer clusters than usual, or cores are slower or busy"
+    why = why if after > before else "cores are faster, or rows form clearer clusters than usual"
+    return f"about {time_words(after)} in all, not {time_words(before)}: {why}"
 
 
 class Stages:
@@ -73,6 +83,8 @@ class Stages:
             **{name: value for name, value in report.items() if name == PAGE},
         }
         self.progress = StageProgress(seconds, "propagating", quiet=quiet)
+        self._pace: Pace | None = Pace()  # of the search, until it is known
+        self._quiet = quiet
         self.running: tuple[str, float] | None = None
         self.waiting: list[dict[str, Any]] = []  # for the run folder
         self.writer: RunWriter | None = None
@@ -96,7 +108,26 @@ class Stages:
         """`share` of the stage is done, from 0 to 1; what ran before it has ended."""
         if self.running is None or self.running[0] != name:
             self.start(name)
+        if name == "neighbors":
+            self._correct(share)
         self.progress.advance(name, share)
+
+    def _correct(self, share: float) -> None:
+        """Correct the forecast of the search once its clusters are made, its recall is measured and its probes chosen.
+
+        How many clusters a row must search is known only then; where rows form none, it is most of them.
+        """
+        if self._pace is None or self.running is None:
+            return
+        self._pace.mark(round(PACE_STEPS * share))
+        rest = self._pace.seconds(round(PACE_STEPS * share), PACE_STEPS)
+        if rest is None or share < SHARE_TO_CORRECT:
+            return
+        self._pace = None
+        before, after = self.progress.correct("neighbors", time.perf_counter() - self.running[1] + rest)
+        if not self._quiet and max(before, after) > WORTH_CORRECTING * min(before, after):
+            self.progress.make_room()
+            print(f"forecast corrected: {describe_correction(before, after)}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """All is done. The run folder may be sealed already: nothing more is written there."""
@@ -240,6 +271,7 @@ def _given(source: EmbeddingSource, asked: Input) -> Labels:
     if asked.labels is not None:
         labels = read_labels(asked.labels, asked.reading)
         _demand_same_ids(source, labels)
+        labels = match_normal_forms(labels, source.ids)
         return join_labels(source.ids, labels, ignore_unknown_ids=asked.ignore_unknown_ids)
     if asked.by_position:
         raise ConfigError("C41", "labels by position, and no label file", do="name it with --labels")
@@ -294,7 +326,7 @@ def _without_bad_rows(given: Labels, source: EmbeddingSource, values: np.ndarray
         for row, id, code in zip(rows.tolist(), ids, given.codes[rows].tolist(), strict=True)
     ]
     what = f"FL-E1 rows with NaN, infinity or missing numbers take no part and get no label at {source.path}"
-    warnings.warn(InputWarning(f"{what}; {listed(ids)}; all are in notes.csv"), stacklevel=3)
+    warn(InputWarning(f"{what}; {listed(ids)}; all are in notes.csv"))
     return replace(given, codes=codes, left_out=[*given.left_out, *notes])
 
 

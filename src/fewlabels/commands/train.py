@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
@@ -16,12 +15,12 @@ import numpy as np
 
 from ..conventions import UNLABELED
 from ..data.images.decode import FULL_RANGE, MAX_PIXELS
-from ..data.images.ids import match_ids
 from ..data.images.read import Images, read_images
 from ..data.labels.csv import LabelOptions
 from ..data.labels.files import LabelFile, Labels, encode_labels, join_labels
+from ..data.labels.ids import demand_known, match_ids
 from ..data.notes import Note
-from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, listed, shown
+from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, LabelError, listed, shown, warn
 from ..nets.frozen import frozen_settings
 from ..nets.model import StoredModel, read_model
 from ..nets.pretrained import Backbone, load_backbone
@@ -58,6 +57,7 @@ class ImageSource:
     accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
     max_pixels: of an image; larger ones are not read.
     folders, pixel_range: as in read_images.
+    reading: how labels among the images are read, or the label column; a label file has its own.
     """
 
     data: Path
@@ -74,6 +74,7 @@ class ImageSource:
     max_pixels: int = MAX_PIXELS
     folders: Mapping[str, str] = field(default_factory=dict)
     pixel_range: tuple[int, int] | None = None
+    reading: LabelOptions = field(default_factory=LabelOptions)
 
     def facts(self) -> dict[str, Any]:
         """How the images and labels are opened again, for run.json."""
@@ -81,7 +82,7 @@ class ImageSource:
             "kind": "images",
             "path": os.path.abspath(self.data),
             "labels": None if self.labels is None else self.labels.address(),
-            **(self.labels.options if self.labels is not None else LabelOptions()).facts(),
+            **(self.labels.options if self.labels is not None else self.reading).facts(),
             "image_size": self.image_size,
             "accept_truncated": self.accept_truncated,
             "max_pixels": self.max_pixels,
@@ -112,6 +113,7 @@ class ImageSource:
             folder_labels=is_test or self.labels is None,
             folders={name: what for name, what in self.folders.items() if not is_test or (path / name).is_dir()},
             pixel_range=self.pixel_range,
+            reading=self.reading,
             progress=follow,
         )
 
@@ -143,7 +145,7 @@ def run_images(
         given = reorder_classes(start, given)
     _demand_unlabelled(given, source)
     if images.rejected:
-        warnings.warn(_left_out(images, given), stacklevel=2)
+        warn(_left_out(images, given))
     task = replace(_make_task(images, given, backbone), title=_title(source, options))
     task = replace(task, facts={"source": source.facts(), "options": asked["options"]})
     task = _with_test(task, source, quiet=quiet)
@@ -258,6 +260,8 @@ def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
     if source.test is None:
         return task
     images = source.read(source.test, "test images", size=task.pixels.shape[1], quiet=quiet, is_test=True)
+    if images.labels is not None and not source.ignore_unknown_ids:
+        demand_known(images.labels, [*images.ids, *(name for name, _ in images.rejected)])
     strange = {name for name in images.names if name is not None} - set(task.class_names)
     if strange:
         raise LabelError(
@@ -273,7 +277,7 @@ def _with_test(task: Task, source: ImageSource, *, quiet: bool) -> Task:
         what = (
             f"FL-I38 {len(images.rejected)} test images cannot be read and {(~known).sum()} have no label: the error "
         )
-        warnings.warn(InputWarning(f"{what}is measured on the other {known.sum()}"), stacklevel=2)
+        warn(InputWarning(f"{what}is measured on the other {known.sum()}"))
     if not known.any():
         raise ImageError("I37", "no test image has a label", where=source.test, do="use one sub-folder for each class")
     return replace(
@@ -337,7 +341,7 @@ def _digests(pixels: np.ndarray) -> list[bytes]:
 
 
 def _warn(what: str) -> None:
-    warnings.warn(InputWarning(f"FL-I21 {what}"), stacklevel=4)
+    warn(InputWarning(f"FL-I21 {what}"))
 
 
 def describe_plan(task: Task, settings: TrainSettings, device: str) -> str:

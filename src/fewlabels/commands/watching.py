@@ -34,6 +34,8 @@ from .task import Task
 WHAT_TO_DO = "look at the labels and at the report; another seed or fewer neighbours may do better"
 MOST_MEASURED = 50  # epochs of a phase after which the test error is measured
 FIRST_MEASURED = 3  # epochs of a later phase: its learning rate starts high, and the error with it
+MEASURING_SHARE = 0.1  # of a phase's work that measuring may add to it; its last epoch is measured in any case
+FORWARD_SHARE = 1 / 3  # of the work of training on an image that looking at one takes: no gradients
 FLUSHED_EVERY = 10  # seconds
 SCALARS = {
     "loss": "loss",
@@ -223,7 +225,8 @@ class Watcher:
         self._progress.step((self._place, *self._note), images, left)
 
     def _measure_epoch(self, report: EpochReport) -> None:
-        measured = is_measured(report)
+        epoch_images, num_networks = self._epochs[report.phase_index][1], 1 + (report.teacher is not None)
+        measured = is_measured(report, epoch_images, self._task.num_test * num_networks)
         event = {
             "phase": report.phase.method,
             "phase_index": report.phase_index,
@@ -316,14 +319,22 @@ def describe_stage(stage: str, share: float) -> str:
     return f"{stage} {100 * share:.0f} %" if share > 0 else stage
 
 
-def is_measured(report: EpochReport) -> bool:
-    """Whether test images are looked at after this epoch: at the last of a phase, about 50 spread over it, and the
-    first ones of a phase that follows another.
+def is_measured(report: EpochReport, epoch_images: int, test_images: int) -> bool:
+    """Whether the test error is measured after this epoch: always after the last of a phase.
+
+    Else after as many as take a tenth of the training, 50 at most: the first three of a phase that follows another, if
+    that leaves half of them, and the others spread evenly. It depends on numbers alone, not on the clock, so a run that
+    is taken up again measures where it would have.
+
+    epoch_images: that an epoch trains on. test_images: that are looked at each time, by all networks together.
     """
-    if report.phase_index > 0 and report.number < FIRST_MEASURED:
+    epochs = report.phase.epochs
+    affordable = MEASURING_SHARE * epochs * epoch_images / max(1.0, FORWARD_SHARE * test_images)
+    count = int(min(MOST_MEASURED, max(1, affordable)))
+    first = FIRST_MEASURED if report.phase_index > 0 and count >= 2 * FIRST_MEASURED else 0
+    if report.number < first:
         return True
-    left = report.phase.epochs - 1 - report.number
-    return left % math.ceil(report.phase.epochs / MOST_MEASURED) == 0
+    return (epochs - 1 - report.number) % math.ceil(epochs / (count - first)) == 0
 
 
 def describe_epoch(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..conventions import UNLABELED
-from ..errors import ConfigError, ConvergenceWarning, EmbeddingError, InputWarning, LabelError
+from ..errors import ConfigError, ConvergenceWarning, EmbeddingError, InputWarning, LabelError, warn
 from ..graph import (
     Graph,
     GraphSettings,
@@ -177,7 +177,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         found = self._mix(X)
         if missed := int((~found.reached).sum()):
             what = f"FL-E33 {missed} points are not similar to any row that a label reaches: their answer is "
-            warnings.warn(InputWarning(what + "that of the nearest one, or the class shares"), stacklevel=2)
+            warn(InputWarning(what + "that of the nearest one, or the class shares"))
         return found.distribution
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -326,7 +326,7 @@ def _spread(
         found = spread(graph, labels.codes, settings, class_names=names, weight=weight, start=start)
     is_solving = False
     for text in told:
-        warnings.warn(EstimatorConvergenceWarning(text), stacklevel=3)
+        warn(EstimatorConvergenceWarning(text))
     return found
 
 

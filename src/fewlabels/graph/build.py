@@ -13,7 +13,7 @@ from ..errors import EmbeddingError
 from .affinity import affinity, normalize
 from .compiled import fits_kernels, instructions
 from .neighbors import search_neighbors
-from .rows import digest_rows, distinct_rows, make_comparable, warn_of_rounding
+from .rows import densify, digest_rows, distinct_rows, make_comparable, warn_of_rounding
 from .settings import GraphSettings
 from .types import (
     ClusteredNeighbors,
@@ -30,7 +30,7 @@ ZEROS_ALWAYS_ACCEPTED = 10
 
 
 def build_graph(
-    descriptors: NDArray[np.generic],
+    descriptors: NDArray[np.generic] | sp.sparray | sp.spmatrix,
     settings: GraphSettings | None = None,
     *,
     previous: Graph | None = None,
@@ -38,7 +38,8 @@ def build_graph(
 ) -> Graph:
     """Build the nearest-neighbour graph of descriptors, once for as many sets of labels as there are (`spread`).
 
-    descriptors: (n, d) real numbers. settings: None for the paper's; those of neighbours and affinity count.
+    descriptors: (n, d) real numbers; a sparse matrix is made dense. settings: None for the paper's; those of neighbours
+        and affinity count.
     previous: graph of the same rows in the same order from the previous epoch; its clusters are reused, each row
         searching those in which its neighbours were, as long as that finds enough of the true neighbours. (A few rows
         that became wholly different ones would be looked for in the wrong clusters.)
@@ -46,7 +47,7 @@ def build_graph(
     Raises EmbeddingError for descriptors that cannot be used, naming the rows; warns (E1, E7, E11, G14) as its stages
     do.
     """
-    settings = settings or GraphSettings()
+    settings, descriptors = settings or GraphSettings(), densify(descriptors)
     rows = make_comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
     graph = assemble_graph(*find_neighbors(rows, settings, previous, on_progress), settings, on_progress)
     warn_of_rounding(descriptors, graph.node, settings)

@@ -20,6 +20,7 @@ SOLVER_COLUMNS = 32  # classes that are solved at a time
 
 # Time, on one core of about 75 GFLOP/s in float32 (AVX-512; with AVX2 about as fast, without either much slower).
 SECONDS_PER_MULTIPLICATION = 2.7e-11  # of a large float32 matrix product, an addition with it
+CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: what `compiled.clusters` reports
 COMPARED_SHARE = 14  # times sqrt(n): the rows and centres that one row is compared with, if searched by clusters
 SECONDS_PER_COMPARISON = 6e-10  # of keeping the best k of the rows compared
 SECONDS_PER_ENTRY = 6e-8  # of building W

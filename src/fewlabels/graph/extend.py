@@ -249,7 +249,7 @@ def _search(fitted: NDArray[np.float32], answer: int) -> tuple[int, Callable[[ND
     if fitted.shape[0] <= PRODUCT_UP_TO or instructions() is None:
         block = BLOCK_BYTES // (32 * min(fitted.shape[0], FITTED_ROWS))
         return max(1, block), lambda queries, k: _nearest(queries, fitted, k)
-    from .compiled.search import pack_rows, search_rows
+    from .compiled.search import pack_rows, search_exactly
     from .threads import Team
 
     with Team() as team:
@@ -257,7 +257,7 @@ def _search(fitted: NDArray[np.float32], answer: int) -> tuple[int, Callable[[ND
 
     def compiled(queries: NDArray[np.float32], k: int) -> Nearest:
         with Team() as team:
-            index, similarity = search_rows(queries, panels, k, team)
+            index, similarity = search_exactly(queries, panels, k, team)
         return index.astype(np.int64), similarity.astype(np.float64)
 
     return max(1, min(MOST_QUERIES, BLOCK_BYTES // (8 * answer))), compiled

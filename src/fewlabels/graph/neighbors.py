@@ -3,7 +3,8 @@
 Order is defined: larger similarity first, equal ones by smaller place. A row is never its own neighbour; it is dropped
 by its number, not by its place in the list (with duplicates it need not be first). Up to 2,048 rows similarities are
 compared in float64, rounded to a multiple of 2^-40 so that rounding errors cannot order what is equal; beyond, in
-float32, where the similarity of a pair has the same bits whichever of the two asks.
+float64 rounded to float32, where the similarity of a pair has the same bits whichever of the two asks, on every
+instruction set of the kernels.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .settings import DOUBLE_UP_TO
 from .types import MISSING, ClusteredNeighbors, Graph, Neighbors, StageProgress, even_groups, no_stage_progress
 
 PRODUCT_UP_TO = DOUBLE_UP_TO  # rows compared by a float64 product
+MOST_PRODUCTS = 2**30  # of two numbers, beyond which the kernels take less time for so few rows too
 GRID = 2.0**40
 BLOCK_BYTES = 128 * 2**20
 
@@ -63,9 +65,10 @@ def search_neighbors(
     compiled kernels. Memory beside the result: a copy of the rows and blocks of 128 MiB.
     """
     k = count_neighbors(n_neighbors, members.size)
-    if members.size <= max(PRODUCT_UP_TO, k + 1) or instructions() is None:
+    few = members.size <= max(PRODUCT_UP_TO, k + 1) and members.size**2 * rows.shape[1] <= MOST_PRODUCTS
+    if few or instructions() is None:
         return _multiply_all(rows, members, k, on_progress)
-    from .compiled.clusters import search_points
+    from .compiled.nearest import search_points
     from .compiled.search import Points
 
     return search_points(Points(rows, members), k, recall, seed, previous, on_progress)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..conventions import UNLABELED
 from ..data.tables.columns import Columns
 from ..data.tables.embeddings import EmbeddingSource, open_embeddings
-from ..data.tables.files import Table, plain_type
+from ..data.tables.files import Table, plain, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError, shown
 from ..graph import GraphSettings, Refinement
 from ..runs import Run, checks, demand_whole, is_finished, read_run, schema
@@ -222,10 +222,18 @@ def _read_texts(opened: EmbeddingSource) -> dict[str, Sequence[str]]:
     shown = [name for name in table.names if name not in left_out and _is_shown(table, name)]
     found: dict[str, Sequence[str]] = {}
     for name in shown[:MOST_COLUMNS]:
-        cells = [_to_text(cell) for cell in table.column(name).to_pylist()]
+        cells = [cell for part in table.packed(name) for cell in _cut_texts(part)]
         if any(cells):
             found[name] = cells
     return found
+
+
+def _cut_texts(part: pa.Array) -> list[str]:
+    """Cells as text that is cut where it is long; one that repeats in a dictionary is held once."""
+    if not pa.types.is_dictionary(part.type):
+        return [_to_text(cell) for cell in plain(part).to_pylist()]
+    texts = [_to_text(cell) for cell in plain(part.dictionary).to_pylist()]
+    return ["" if place is None else texts[place] for place in part.indices.to_pylist()]
 
 
 def _is_shown(table: Table, name: str) -> bool:

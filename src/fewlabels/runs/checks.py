@@ -54,13 +54,15 @@ class Named:
 class Record:
     """An object. fields: known keys. needed: those that must be there. endings: of further known keys.
 
-    equal: groups of keys whose lists have the same length, where they are there.
+    equal: groups of keys whose lists have the same length, where they are there. together: groups of keys of which all
+    are there and not null, or none.
     """
 
     fields: Mapping[str, Check] = field(default_factory=dict)
     needed: Sequence[str] = ()
     endings: Mapping[str, Check] = field(default_factory=dict)
     equal: Sequence[Sequence[str]] = ()
+    together: Sequence[Sequence[str]] = ()
 
 
 Check: TypeAlias = Kind | Maybe | Many | Named | Record
@@ -110,6 +112,10 @@ def _find_unequal(value: Any, check: Record, at: str) -> Misfit | None:
         if len(set(sizes.values())) > 1:
             told = ", ".join(f"{key} has {size}" for key, size in sizes.items())
             return Misfit(at, told, "lists of the same length")
+    for keys in check.together:
+        there = [key for key in keys if value.get(key) is not None]
+        if there and len(there) < len(keys):
+            return Misfit(at, f"only {', '.join(there)}", f"all of {', '.join(keys)}, or none")
     return None
 
 

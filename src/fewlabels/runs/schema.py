@@ -225,6 +225,7 @@ HISTOGRAM = Record(
     {"edges": Many(SHARE), "all": Many(COUNT), "right": Maybe(Many(COUNT)), "wrong": Maybe(Many(COUNT))},
     needed=("edges", "all"),
     equal=(("all", "right", "wrong"),),
+    together=(("right", "wrong"),),
 )
 SUSPICIOUS = Record(
     {"num_labelled": COUNT, "num_checked": COUNT, "num_contradicted": COUNT}, needed=("num_checked", "num_contradicted")

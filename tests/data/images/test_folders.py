@@ -217,3 +217,19 @@ def test_a_heic_is_read_like_a_jpeg(tmp_path):
     found = read_images(tmp_path, image_size=64)
     assert (found.ids, found.rejected) == (["a.heic", "b.png"], [])
     assert abs(found.pixels[0].astype(int) - pixels).max() <= 4
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("New folder", "New folder (2)", "untitled folder", "cat - Copy", "cat copy 2", "Copy of cat", "2024-01-31"),
+        *("20240131", "2024_01_31", "100CANON", "101_PANA", "DCIM", "Camera Roll"),
+    ],
+)
+def test_names_that_file_managers_and_cameras_give_are_asked_about(name):
+    assert judge_name(name).doubt
+
+
+@pytest.mark.parametrize("name", ["001.Black_footed_Albatross", "copycat", "new", "20240", "100", "camera lens"])
+def test_names_that_only_look_like_those_are_classes(name):
+    assert not judge_name(name).doubt

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fewlabels.data.images.pictures import open_pictures
 from fewlabels.data.images.read import read_images
-from fewlabels.errors import ImageError, InputError
+from fewlabels.errors import ImageError, InputError, InputWarning
 from tests.data.image_files import cut_in_half, encoded, hub_parquet, noise, structs
 
 GOOD = encoded(noise(8, 8))
@@ -37,6 +41,7 @@ def test_reads_parquet_of_the_hub(tmp_path, column, label_column):
         ("no column", None, [None, None, None]),
     ],
 )
+@pytest.mark.filterwarnings("ignore:FL-L45")
 def test_labels_of_tables_without_declared_classes(tmp_path, case, labels, names):
     found = read_images(hub_parquet(tmp_path / "x.parquet", [GOOD] * 3, labels))
     assert (found.names, found.class_names) == (names, None)
@@ -143,3 +148,38 @@ def test_reads_the_published_test_images(data_sets, name, num_classes, first):
     assert all(found.names.count(name) == 10_000 // num_classes for name in found.class_names or [])
     assert len(set(found.ids)) == 10_000
     assert found.rejected == []
+
+
+def test_ids_of_images_are_the_index_that_the_file_declares_or_an_id_in_capitals(tmp_path):
+    frame = pd.DataFrame({"image": [GOOD, GOOD], "label": ["a", "b"]}, index=["p", "q"])
+    frame.to_parquet(tmp_path / "index.parquet")
+    assert read_images(tmp_path / "index.parquet").ids == ["p", "q"]
+    for name in ("ID", "file_name"):
+        frame.assign(**{name: ["r", "s"]}).to_parquet(tmp_path / "x.parquet", index=False)
+        assert read_images(tmp_path / "x.parquet").ids == ["r", "s"]
+
+
+def test_row_numbers_beside_a_column_that_may_be_ids_are_told(tmp_path):
+    pq.write_table(pa.table({"image": [GOOD, GOOD], "image_id": ["p", "q"]}), tmp_path / "x.parquet")
+    with pytest.warns(InputWarning, match="FL-I55 ids are row numbers .*'image_id' may be the ids: call the column id"):
+        assert read_images(tmp_path / "x.parquet").ids == ["0", "1"]
+
+
+@pytest.mark.parametrize("name", ["Label", "category", "Class"])
+def test_a_label_column_of_another_name_is_told(tmp_path, name):
+    hub_parquet(tmp_path / "x.parquet", [GOOD, GOOD], ["a", None], label_column=name)
+    with pytest.warns(InputWarning, match=f"FL-I53 labels come from the column '{name}'"):
+        assert read_images(tmp_path / "x.parquet").names == ["a", None]
+
+
+def test_the_label_column_is_not_looked_at_where_labels_come_from_elsewhere(tmp_path):
+    hub_parquet(tmp_path / "x.parquet", [GOOD, GOOD, GOOD], ["a", "unknown", "a"])
+    assert read_images(tmp_path / "x.parquet", folder_labels=False).names == [None] * 3
+
+
+def test_runs_from_before_ids_could_be_an_index_find_their_pictures(tmp_path):
+    frame = pd.DataFrame({"image": [GOOD, encoded(noise(8, 8, seed=1))]}, index=["p", "q"])
+    frame.to_parquet(tmp_path / "x.parquet")
+    facts = {"kind": "images", "path": str(tmp_path / "x.parquet")}
+    with closing(open_pictures(facts, ["1", "0"])) as old, closing(open_pictures(facts, ["q", "p"])) as new:
+        assert [old.png(row) for row in (0, 1)] == [new.png(row) for row in (0, 1)]

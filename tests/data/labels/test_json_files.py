@@ -111,3 +111,52 @@ def test_refuses_other_json(tmp_path, content, code, what):
     with pytest.raises(LabelError, match=f"FL-{code} ") as caught:
         read(tmp_path, content)
     assert what in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("name", ["l.json", "l.jsonl"])
+def test_json_shows_its_encoding_by_itself(tmp_path, encoding, name):
+    (tmp_path / name).write_bytes('{"id": "\xe9", "label": "cat"}\n'.encode(encoding))
+    assert read_labels(tmp_path / name).ids == ["\xe9"]
+
+
+@pytest.mark.parametrize("text", ['{"a": "cat", "a": "dog"}', '[{"id": "a", "id": "b", "label": "cat"}]'])
+def test_a_key_with_two_values_is_refused_where_json_would_keep_the_last(tmp_path, text):
+    (tmp_path / "l.json").write_text(text)
+    with pytest.raises(LabelError, match=r"FL-L28 .*the key '(a|id)' has two values"):
+        read_labels(tmp_path / "l.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id": ["a", "b"], "label": ["cat"]}',
+        '{"columns": ["id", "label"], "data": [["a", "cat"], ["b"]]}',
+        '{"columns": ["id", "label"], "index": [0], "data": [["a", "cat"], ["b", "dog"]]}',
+    ],
+)
+def test_columns_of_different_lengths_are_refused(tmp_path, text):
+    (tmp_path / "l.json").write_text(text)
+    with pytest.raises(LabelError, match="FL-L5 lists of different lengths"):
+        read_labels(tmp_path / "l.json")
+
+
+@pytest.mark.parametrize("text", ['[{"id": "\\ud83d", "label": "cat"}]', '[{"id": "a", "label": "\\ude00"}]'])
+def test_half_of_a_pair_of_surrogates_is_refused(tmp_path, text):
+    (tmp_path / "l.json").write_text(text)
+    with pytest.raises(LabelError, match=r"FL-L8 half of a pair of surrogates, .*l\.json:1"):
+        read_labels(tmp_path / "l.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("l.json", '{"ID": "a", "Label": "cat"}'),
+        ("l.jsonl", '{"ID": "a", "Label": "cat"}'),
+        ("l.json", '{"file_name": "a", "label": "cat"}'),
+    ],
+)
+def test_one_record_alone_is_no_mapping(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    found = read_labels(tmp_path / name)
+    assert (found.ids, found.labels) == (["a"], ["cat"])

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fewlabels.data.labels.by_position import read_labels_by_position
 from fewlabels.data.labels.csv import LabelOptions
 from fewlabels.data.labels.files import join_labels, read_labels
 from fewlabels.data.labels.words import settle
@@ -76,6 +77,15 @@ def test_a_word_that_can_be_a_class_stops_and_names_the_options(word):
         (["cats & dogs", "cats"], ["cats & dogs", "cats"]),
         (["New York, NY", "Boston, MA"], ["New York, NY", "Boston, MA"]),
         (["(unclear)", "[x"], ["(unclear)", "[x"]),
+        (["['nan']", '[""]', "[null]", "[None]", "[nan]", "{null}", "cat"], [None] * 6 + ["cat"]),
+        (["[cat]", "{dog}", "['cat']", "cat"], ["cat", "dog", "cat", "cat"]),
+        (["[1]", "[2.0]", "1"], ["1", "2", "1"]),
+        (["b'cat'", "cat", "np.str_('dog')", "b'nan'", "np.float64(nan)"], ["cat", "cat", "dog", None, None]),
+        (["np.int64(3)", "3", "np.int64(-1)"], ["3", "3", None]),
+        (["#DIV/0!", "#NV", "#NAME?", "#WERT!", "cat", "#1"], [None, None, None, None, "cat", "#1"]),
+        (["\u22121", "0", "1"], [None, "0", "1"]),
+        (["sea lion", "sea"], ["sea lion", "sea"]),
+        (["0", "1", "-3", "a"], ["0", "1", "-3", "a"]),
     ],
 )
 def test_labels_are_one_class_however_they_are_written(given, expected):
@@ -168,3 +178,63 @@ def test_ids_that_differ_by_their_spelling_alone_are_told_how(tmp_path, of_label
     with pytest.raises(LabelError, match="FL-L15") as caught:
         join_labels([of_data, "other"], read_labels(tmp_path / "l.csv"))
     assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("not_labeled", "Not-Labelled", "<unlabeled>", "__unlabeled__", "(unknown)", "[UNK]", "\u2014", "n/d"),
+        *("['unknown']", "Not available", "unsure", "Skipped", "to be labeled", "<NULL?>", "N/A?"),
+    ],
+)
+def test_spellings_of_words_that_may_mean_no_label_stop(word):
+    with pytest.raises(LabelError, match="FL-L46"):
+        meant("cat", word)
+    assert meant("cat", word, no_label=[word]) == ["cat", None]
+    assert meant("cat", word, real_label=[word]) == ["cat", word]
+
+
+@pytest.mark.parametrize("number", ["-999", "-2", "-2147483648", "-9223372036854775808"])
+def test_a_number_far_below_zero_beside_whole_numbers_stops(number):
+    with pytest.raises(LabelError, match=f"FL-L46 '{number}' .*--no-label"):
+        meant("0", "1", number)
+    assert meant("0", "1", number, no_label=[number]) == ["0", "1", None]
+
+
+def test_ratings_below_and_above_zero_stop_with_minus_one_among_them():
+    with pytest.raises(LabelError, match=r"FL-L46 '-2' \(1 rows\), '-1' \(1 rows\)"):
+        meant("-2", "-1", "0", "1")
+    assert meant("-2", "-1", "0", "1", real_label=["-2", "-1"]) == ["-2", "-1", "0", "1"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["['cat' 'dog']", "[cat, dog]", "{cat,dog}", "[0 1 0]", "[0. 1.]", "cat dog", "{'x': cat}", "[[cat]]"]
+)
+def test_several_labels_as_arrays_and_databases_write_them_stop(cell):
+    with pytest.raises(LabelError, match="FL-L44"):
+        meant("cat", "dog", cell)
+
+
+@pytest.mark.parametrize("label", ["\u200b", "\ufeff", "\u2060 ", "\u00a0"])
+def test_a_label_that_nobody_sees_is_refused(tmp_path, label):
+    (tmp_path / "l.csv").write_text(f"id,label\na,cat\nb,{label}\n", encoding="utf-8")
+    with pytest.raises(LabelError, match="FL-L19"):
+        read_labels(tmp_path / "l.csv")
+    with pytest.raises(LabelError, match=r"FL-L19 .*row 2"):
+        read_labels_by_position(tmp_path / "l.csv", 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "of_data", "said"),
+    [
+        ("'007", "007", "quotes around"),
+        ('="007"', "007", "quotes around"),
+        ("b'a'", "a", "quotes around"),
+        ("\u200ba", "a", "characters that nobody sees"),
+    ],
+)
+def test_it_is_said_that_only_quotes_or_unseen_characters_differ(tmp_path, given, of_data, said):
+    cell = given.replace('"', '""')
+    (tmp_path / "l.csv").write_text(f'id,label\n"{cell}",cat\n', encoding="utf-8")
+    with pytest.raises(LabelError, match=f"FL-L15 .*only {said}"):
+        join_labels([of_data, "x"], read_labels(tmp_path / "l.csv"))

@@ -429,3 +429,51 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused_in_little_memory(tmp_
         pa.set_memory_pool(usual)
     assert pool.bytes_allocated() < 64 << 20
     assert 0 < pool.max_memory() < 2 << 30
+
+
+LARGE = [2**60 + 17 * row for row in KEYS]
+
+
+def test_whole_numbers_that_no_float_holds_are_no_feature_and_may_be_ids(tmp_path):
+    path = written(tmp_path, WIDE | {"tweet": LARGE})
+    found = open_embeddings(path)
+    assert found.number_columns == ["f0", "f1", "f2"]
+    assert found.facts()["left_out"] == {"tweet": "whole numbers beyond 2^53, which no float holds"}
+    assert "'tweet' may be the ids" in str(found.named.doubt)
+    assert ids_of(path, id="tweet") == list(map(str, LARGE))
+    with pytest.raises(EmbeddingError, match="FL-E10 whole numbers beyond 2"):
+        open_embeddings(path, Columns(features=("f0", "tweet")))
+
+
+def test_a_column_of_uuids_may_be_the_ids_whatever_it_is_called(tmp_path):
+    uuids = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes([row] * 16) for row in range(6)], pa.binary(16)))
+    found = open_embeddings(written(tmp_path, WIDE | {"u": uuids}))
+    assert "'u' may be the ids" in str(found.named.doubt)
+
+
+@pytest.mark.parametrize("name", ["y_true", "true_label", "class_idx", "Label_Code", "gtClass", "target_encoded"])
+def test_numbers_that_are_called_like_labels_in_more_words_are_no_features(tmp_path, name):
+    found = open_embeddings(written(tmp_path, WIDE | {name: [0, 1, 0, 1, 1, 0]}))
+    assert found.number_columns == ["f0", "f1", "f2"]
+    assert found.facts()["left_out"] == {name: "called like a label; --feature-columns takes it"}
+
+
+@pytest.mark.parametrize("name", ["classy", "target_distance", "label_length", "y", "subclassed"])
+def test_other_names_with_such_a_word_in_them_are_features(tmp_path, name):
+    more = {"x": np.ones(6)} if name == "y" else {}
+    assert name in open_embeddings(written(tmp_path, WIDE | more | {name: [0.0, 1, 0, 1, 1, 0]})).number_columns
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_views_of_text_beside_embeddings_are_read_in_arrow_files(tmp_path, is_packed):
+    texts = pa.array(["wren", None, "gull", "wren", None, "a b"], pa.string_view())
+    if is_packed:
+        texts = pa.DictionaryArray.from_arrays(
+            pa.array([0, None, 1, 0, None, 1]), pa.array(["a", "b"], pa.string_view())
+        )
+    table = pa.table({"embedding": list(VALUES), "label": texts, "note": texts})
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as file:
+        file.write(table)
+    found = open_embeddings(tmp_path / "x.arrow")
+    assert found.names().null_count == 2
+    np.testing.assert_array_equal(found.read(), VALUES)

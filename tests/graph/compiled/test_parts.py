@@ -43,17 +43,22 @@ def empty_lists(size):
     return np.full((size, K), -7, np.int32), np.full((size, K), -7, np.float32)
 
 
-def search(panels, found, held, base, probes, lists, first, last, more=False):
+def search(rows, panels, found, held, base, probes, lists, first, last, more=False):
     _kernels.search_clusters(
         panels,
         found.start,
         held,
         found.start.size - 1,
         D,
+        rows,
+        len(rows),
+        np.arange(len(rows)),
+        1e-5,
         base,
         np.ascontiguousarray(probes),
         probes.shape[1],
         K,
+        K + 8,
         more,
         first,
         last,
@@ -65,7 +70,7 @@ def search_all(rows, found):
     with threads.Team() as team:
         panels = pack(Points(rows, np.arange(len(rows))), team).flat
     lists = empty_lists(len(rows))
-    search(panels, found, None, 0, found.probes, lists, 0, found.start.size - 1)
+    search(rows, panels, found, None, 0, found.probes, lists, 0, found.start.size - 1)
     return lists
 
 
@@ -87,7 +92,7 @@ def test_a_range_of_clusters_is_searched_with_no_more_than_the_clusters_it_probe
         probed = np.random.default_rng(0).permutation(np.unique(found.probes[begin:end]))
         panels, held = pack_clusters(rows, found, np.union1d(probed, np.arange(first, last))[::-1])
         lists = empty_lists(end - begin)
-        search(panels, found, held, begin, found.probes[begin:end], lists, first, last)
+        search(rows, panels, found, held, begin, found.probes[begin:end], lists, first, last)
         assert np.array_equal(lists[0], expected[0][begin:end])
         assert np.array_equal(lists[1], expected[1][begin:end])
 
@@ -101,7 +106,7 @@ def test_clusters_that_are_not_held_may_be_searched_in_a_later_wave(isa, whole):
     for number, wave in enumerate([own, others[::2], others[1::2]]):
         panels, held = pack_clusters(rows, found, np.union1d(own, wave))
         now = np.where(np.isin(probes, wave), probes, -1)
-        search(panels, found, held, begin, now, lists, first, last, more=number > 0)
+        search(rows, panels, found, held, begin, now, lists, first, last, more=number > 0)
     assert np.array_equal(lists[0], expected[0][begin:end])
     assert np.array_equal(lists[1], expected[1][begin:end])
 
@@ -110,11 +115,11 @@ def test_a_range_whose_own_points_are_not_held_is_refused(whole):
     rows, found = whole
     panels, held = pack_clusters(rows, found, np.arange(5))
     with pytest.raises(ValueError, match="do not hold all clusters"):
-        search(panels, found, held, 0, found.probes, empty_lists(3000), 4, 7)
+        search(rows, panels, found, held, 0, found.probes, empty_lists(3000), 4, 7)
     with pytest.raises(ValueError, match="do not hold all clusters"):
-        search(panels, found, held, int(found.start[2]) + 1, found.probes, empty_lists(3000), 2, 5)
+        search(rows, panels, found, held, int(found.start[2]) + 1, found.probes, empty_lists(3000), 2, 5)
     with pytest.raises(ValueError, match=r"panels: .* bytes in items of 4, expected"):
-        search(panels[: 2 * PANEL * D], found, held, 0, found.probes, empty_lists(3000), 0, 5)
+        search(rows, panels[: 2 * PANEL * D], found, held, 0, found.probes, empty_lists(3000), 0, 5)
 
 
 def reverse_of_part(lists, begin, end, target, last):

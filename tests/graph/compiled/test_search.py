@@ -9,6 +9,7 @@ from fewlabels.graph.compiled import SWITCH, instructions
 
 if instructions():
     from fewlabels.graph.compiled import clusters
+    from fewlabels.graph.compiled import nearest as points
     from fewlabels.graph.compiled.search import Points, symmetrize
 
 pytestmark = pytest.mark.skipif(instructions() is None, reason="the compiled kernels are not installed")
@@ -19,7 +20,7 @@ def available():
 
     now = _kernels.instructions()
     found = []
-    for name in ("plain", "avx2", "avx512"):
+    for name in ("plain", "avx2", "avx512", "avx512vnni"):
         try:
             found.append(_kernels.instructions(name))
         except ValueError:
@@ -48,7 +49,7 @@ def brute(rows, k):
 
 def nearest(rows, k, recall="exact", members=None, seed=0):
     members = np.arange(len(rows)) if members is None else members
-    return clusters.search_points(Points(rows, members), k, recall, seed)
+    return points.search_points(Points(rows, members), k, recall, seed)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_what_is_searched_in_float64_and_in_float32_is_the_same_up_to_near_ties(
 
 @pytest.fixture
 def small_clusters(monkeypatch):
-    monkeypatch.setattr(clusters, "EXACT_UP_TO", 500)
+    monkeypatch.setattr(points, "EXACT_UP_TO", 500)
 
 
 @pytest.mark.parametrize("recall", [0.8, 0.95, 0.99, 0.999])
@@ -142,7 +143,7 @@ def test_neither_threads_nor_chance_matter(small_clusters, monkeypatch, recall):
 def in_rounds(rows, monkeypatch, *rounds):
     """The answer after so many probes in each round."""
     number, seen = iter(rounds), iter([clusters.Share(0, 0)] * (len(rounds) - 1) + [clusters.Share(1, 0)])
-    monkeypatch.setattr(clusters, "_choose_num_probes", lambda rank, recall, done: next(number))
+    monkeypatch.setattr(clusters, "choose_num_probes", lambda rank, recall, done: next(number))
     monkeypatch.setattr(clusters, "measure_recall", lambda index, truth: next(seen))
     return nearest(rows, 15, 0.9)
 
@@ -224,7 +225,7 @@ def nudged(rows, seed=0):
 def test_the_clusters_of_the_previous_graph_are_used_again(small_clusters, monkeypatch):
     rows, settings = bent(3000), GraphSettings(n_neighbors=10)
     first, cold = build_graph(rows, settings), build_graph(nudged(rows), settings)
-    monkeypatch.setattr(clusters, "make_centres", None)
+    monkeypatch.setattr(points, "make_centres", None)
     again = build_graph(nudged(rows), settings, previous=first)
     assert again.search.recall >= 0.99
     assert 0 < again.search.num_probes < cold.search.num_probes
@@ -283,7 +284,7 @@ def test_by_inner_product_some_rows_may_be_shorter_by_far(small_clusters, scale)
 
 
 def test_where_clusters_say_nothing_all_pairs_are_compared(small_clusters):
-    rows = comparable_rows(np.random.default_rng(0).normal(size=(1500, 200)))
+    rows = comparable_rows(np.random.default_rng(0).normal(size=(1500, 100)))
     found = nearest(rows, 10, 0.999)
     assert (found.recall, found.num_probes) == (1, 0)
     exact = nearest(rows, 10)
@@ -298,3 +299,44 @@ def test_a_switch_that_names_no_instructions_is_refused(monkeypatch):
     assert instructions() is not None
     monkeypatch.setenv(SWITCH, "off")
     assert instructions() is None
+
+
+@pytest.mark.parametrize("d", [1, 7, 16, 33, 128, 301])
+def test_a_similarity_is_the_float64_sum_rounded_once(isa, d):
+    rows = comparable_rows(np.random.default_rng(d).normal(size=(300, d)) + 0.5)
+    found = nearest(rows, 40)
+    exact = np.einsum("nkd,nd->nk", rows[found.index].astype(np.float64), rows.astype(np.float64))
+    assert np.abs(found.similarity - exact).max() < 6.1e-8
+
+
+@pytest.mark.parametrize("recall", ["exact", 0.95])
+def test_every_instruction_set_gives_the_same_similarities(monkeypatch, recall):
+    rows = bent(9000 if recall == 0.95 else 3000, 100)
+    found = []
+    for name in available():
+        monkeypatch.setenv(SWITCH, name)
+        instructions()
+        found.append(nearest(rows, 50, recall))
+    for other in found[1:]:
+        assert np.array_equal(other.index, found[0].index)
+        assert np.array_equal(other.similarity, found[0].similarity)
+
+
+def test_near_copies_are_ordered_by_what_float32_sums_cannot_tell(isa):
+    rng = np.random.default_rng(0)
+    rows = comparable_rows(rng.normal(size=(1, 200)) + 3e-4 * rng.normal(size=(400, 200)))
+    found = nearest(rows, 20)
+    near = rows.astype(np.float64) @ rows.T.astype(np.float64)
+    np.fill_diagonal(near, -np.inf)
+    worst_taken = np.take_along_axis(near, found.index, axis=1).min(axis=1)
+    np.put_along_axis(near, found.index, -np.inf, axis=1)
+    assert (near.max(axis=1) <= worst_taken + 6.1e-8).all()
+
+
+def test_rows_outside_the_table_are_refused(isa):
+    from fewlabels.graph.compiled import _kernels
+
+    rows, number = np.ones((3, 2), np.float32), np.zeros((1, 1), np.int32)
+    members = np.array([0, 3])
+    with pytest.raises(ValueError, match="members name rows"):
+        _kernels.rank_rows(rows[:1], 1, 2, rows, 3, members, 2, number, 1, 1, number, np.zeros((1, 1), np.float32))

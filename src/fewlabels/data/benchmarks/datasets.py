@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from ...errors import ConfigError, ImageError, InputWarning, RunError, shown
+from ...errors import ConfigError, ImageError, InputWarning, RunError, shown, warn
 from ...storage.durable import MANIFEST, make_folder, verify, write_file, write_json, write_manifest
 from ..images.read import Progress, read_colour
 from ..images.sources import Source, open_source, pixel_source
@@ -252,7 +251,7 @@ def keep_decoded(
         if not problems:
             return _load_part(place, "train"), _load_part(place, "test")
         what = f"FL-I44 damaged copy of decoded images at {place} ({problems[0]}); it is made again"
-        warnings.warn(InputWarning(what), stacklevel=3)
+        warn(InputWarning(what))
     train, test = read()
     make_folder(place)
     (place / MANIFEST).unlink(missing_ok=True)  # until the last file is there, the folder counts as not whole

@@ -57,9 +57,14 @@ CONTAINERS = frozenset(
     (
         *("images", "image", "imgs", "img", "jpegimages", "data", "dataset", "datasets", "labeled", "labelled"),
         *("annotated", "annotations", "annotation", "labels", "thumbnails", "thumbnail", "thumbs", "cache", "tmp"),
-        *("temp", "trash", "deleted", "backup"),
+        *("temp", "trash", "deleted", "backup", "dcim", "camera", "camera roll", "screenshots", "downloads"),
     )
 )
+FILE_MANAGER = re.compile(  # what these call a folder that nobody named, or a copy of one
+    r"((new|untitled) folder|neuer ordner|nouveau dossier|nueva carpeta|copy of .+|.+ (copy|kopie|copie))( \d+)?"
+)
+DATE = re.compile(r"(19|20)\d\d ?[01]\d ?[0-3]\d")
+CAMERA_FOLDER = re.compile(r"[1-9]\d\d[A-Z0-9_]{5}", re.ASCII)  # as cameras number them: 100CANON
 TRAIN_ALONE = "train"  # beside cars and planes it is one of them
 
 
@@ -234,6 +239,10 @@ def judge_name(name: str) -> Judged:
         return Judged("class", "a class, or images without a label?")
     if SPLIT.fullmatch(words):
         return Judged("class", "a part of a data set rather than a class")
+    if FILE_MANAGER.fullmatch(words):
+        return Judged("class", "a name that a file manager gave?")
+    if DATE.fullmatch(words) or CAMERA_FOLDER.fullmatch(name):
+        return Judged("class", "a date, or a folder that a camera made?")
     if words in CONTAINERS:
         return Judged("class", "says nothing about what is in it")
     if name[:1] in "@#$~" or not words:

@@ -46,6 +46,8 @@ class Pictures:
         pixel_range: of values of more than 8 bits.
         """
         place = {id: at for at, id in enumerate(source.ids)}
+        if not source.are_files and place.keys().isdisjoint(ids) and all(map(str.isdecimal, ids)):
+            place = {str(at): at for at in range(len(source.ids))}  # a run from before ids could be an index
         self._places = np.array([place.get(id, -1) for id in ids], np.int64)
         self._source, self._pixel_range = source, pixel_range
         self._decoders = Decoders(accept_truncated=accept_truncated, max_pixels=max_pixels)

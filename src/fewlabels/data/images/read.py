@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import ConfigError, ImageError, InputWarning, listed
+from ...errors import ConfigError, ImageError, InputWarning, listed, warn
+from ..labels.csv import LabelOptions
 from ..labels.files import LabelFile
 from ..notes import Note
 from .decode import FULL_RANGE, MAX_PIXELS, BadImage, Header, ImageFile, PixelRange
@@ -67,6 +67,7 @@ def read_images(  # noqa: PLR0913  a door of keywords
     folder_labels: bool = True,
     folders: Mapping[str, str] | None = None,
     pixel_range: PixelRange | None = None,
+    reading: LabelOptions | None = None,
     progress: Progress | None = None,
 ) -> Images:
     """The images in a folder, a Parquet file, a folder of Parquet files, or those of a pattern (train-*.parquet).
@@ -81,11 +82,13 @@ def read_images(  # noqa: PLR0913  a door of keywords
     accept_truncated: use JPEGs that are cut off, with grey for what is missing; each is in `notes`.
     max_pixels: an image of more is unreadable, so that a small file cannot ask for all memory; a process that decodes
         may take 1 GiB and 5 s of processor time, and in proportion more where this is above 64 million.
-    folder_labels: sub-folders are classes; False where the labels come from elsewhere, and images may lie anywhere.
+    folder_labels: sub-folders, metadata or the label column give the labels; False where they come from elsewhere, and
+        images may lie anywhere.
     folders: what sub-folders are whose names say something else: "class", "unlabeled" or "skip", by name.
     pixel_range: what becomes 0 and 255 of pixels of more than 8 bits, such as those of the images that a model was
         trained on. It is for files that do not declare their depth. None: one range for all images here, from their
         lowest value to their highest, or all 16 bits where these are more than half of them.
+    reading: how a metadata file or the label column is read, such as words in it that mean no label; None: as usual.
     progress(iterable, total) is laid around the decoding, such as tqdm.
     Warns of images that are cut off (I2), of which only the first frame or page is used (I9), whose names have another
     ending (I10), that had to be laid on black or were transparent throughout (I48), or that have one colour (I49); of
@@ -95,7 +98,7 @@ def read_images(  # noqa: PLR0913  a door of keywords
     LabelError for a metadata file that cannot be used.
     """
     _check_options(image_size, on_bad_image, max_pixels, pixel_range)
-    source = open_source(path, folder_labels=folder_labels, folders=folders)
+    source = open_source(path, folder_labels=folder_labels, folders=folders, reading=reading)
     _warn_all(source.told)
     rejected = dict(source.refused)
     with Decoders(accept_truncated=accept_truncated, max_pixels=max_pixels) as decoders:
@@ -201,7 +204,7 @@ def _choose_range(source: Source, headers: Mapping[int, Header], asked: PixelRan
 
 def _warn_all(told: Mapping[str, str]) -> None:
     for code, what in told.items():
-        warnings.warn(InputWarning(f"FL-{code} {what}"), stacklevel=4)
+        warn(InputWarning(f"FL-{code} {what}"))
 
 
 def _note_oddities(source: Source, headers: Mapping[int, Header], found: _Decoded, path: str) -> list[Note]:

@@ -12,14 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import ImageError, listed
+from ..labels.csv import LabelOptions
 from ..labels.files import LabelFile
+from ..labels.ids import match_normal_forms
 from ..notes import Note
 from ..paths import PARQUET, archive_kind, first_bytes, local_path
-from ..tables.files import Table, id_texts, open_table, part_files, plain_type, read_head
+from ..tables.columns import Columns, choose_ids
+from ..tables.files import Table, open_table, part_files, plain_type, read_head
 from .decode import BadImage, ImageFile, png
 from .folders import FolderRole, Found, FoundFile, check_roles, judge_name, label_files, say_deeper, scan_folder
 from .kinds import ENDINGS, READ, image_kind, other_kind
-from .metadata import LABEL_COLUMNS, is_metadata, read_label_column, read_metadata
+from .metadata import LABEL_COLUMNS, Metadata, find_label_column, is_metadata, read_label_column, read_metadata
 from .parquet_rows import ParquetRows, image_bytes
 
 IMAGE_COLUMNS = ("image", "img")
@@ -52,12 +55,16 @@ class Source:
 
 
 def open_source(
-    path: str | os.PathLike[str], *, folder_labels: bool = True, folders: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    folder_labels: bool = True,
+    folders: Mapping[str, str] | None = None,
+    reading: LabelOptions | None = None,
 ) -> Source:
     """The images at `path`: a folder of images, a Parquet file, a folder of them, or a pattern such as train-*.parquet.
 
-    folder_labels, folders: as in read_images. Raises ImageError I20 for archives, I30 for a missing path, I31 for any
-    other file, I32 where there is no image; I17, I46 for folders that are no classes.
+    folder_labels, folders, reading: as in read_images. Raises ImageError I20 for archives, I30 for a missing path, I31
+    for any other file, I32 where there is no image; I17, I46 for folders that are no classes.
     """
     roles = check_roles(folders)
     if "*" in os.path.basename(os.fspath(path)) and not os.path.exists(path):
@@ -65,13 +72,13 @@ def open_source(
         folder = local_path(pattern.parent, ImageError, "I30")
         if not (files := [file for file in part_files(folder) if file.match(pattern.name)]):
             raise ImageError("I30", "no Parquet file has such a name", where=path, do="check the pattern")
-        return _parquet_source(files)
+        return _parquet_source(files, folder_labels, reading)
     source = local_path(path, ImageError, "I30")
     if source.is_dir():
-        return _open_folder(source, folder_labels, roles)
+        return _open_folder(source, roles, folder_labels, reading)
     head = first_bytes(source)
     if head.startswith(PARQUET) or source.suffix.lower() == ".parquet":
-        return _parquet_source([source])
+        return _parquet_source([source], folder_labels, reading)
     if kind := archive_kind(head):
         raise ImageError("I20", f"{kind}; archives are not unpacked", where=source, do="unpack it, pass the folder")
     kind = "a single image" if image_kind(head) or source.suffix.lower() in ENDINGS else other_kind(source.name, head)
@@ -79,18 +86,25 @@ def open_source(
     raise ImageError("I31", what, where=source, do="pass the folder that holds the images, or a Parquet file")
 
 
-def _open_folder(root: Path, folder_labels: bool, roles: Mapping[str, FolderRole]) -> Source:
+def _open_folder(
+    root: Path, roles: Mapping[str, FolderRole], folder_labels: bool, reading: LabelOptions | None
+) -> Source:
     """Parquet files are the images of a folder where one has a column of images, or where there is no image file."""
     parts = part_files(root)
     found = scan_folder(root, roles)
     if not parts or (found.files and not any(_has_image_column(part) for part in parts)):
-        return _folder_source(root, found, folder_labels, roles)
-    source = _parquet_source(parts)
+        metadata = None
+        if found.files and folder_labels:
+            metadata = read_metadata(root, [id for id, _ in found.unused], reading)
+        return _folder_source(root, found, roles, folder_labels, metadata)
+    source = _parquet_source(parts, folder_labels, reading)
     if not found.files:
         return source
     what = f"{len(found.files):,} files of images beside the Parquet files, which are what is read"
     return replace(
-        source, told={"I45": what}, notes=[Note("I45", str(root), None, file.id, BESIDE) for file in found.files]
+        source,
+        told={**source.told, "I45": what},
+        notes=[*source.notes, *(Note("I45", str(root), None, file.id, BESIDE) for file in found.files)],
     )
 
 
@@ -111,16 +125,18 @@ def pixel_source(pixels: np.ndarray, ids: list[str]) -> Source:
     return Source(ids=ids, names=[None] * len(ids), files=lambda: map(file, range(len(ids))), file=file)
 
 
-def _folder_source(root: Path, found: Found, folder_labels: bool, roles: Mapping[str, FolderRole]) -> Source:
+def _folder_source(
+    root: Path, found: Found, roles: Mapping[str, FolderRole], folder_labels: bool, metadata: Metadata | None
+) -> Source:
     files = found.files
     if not files:
         left = found.said()
         what = f"no images ({READ} are read); {left or 'the folder is empty'}"
         raise ImageError("I32", what, where=root, do="pass the folder that holds them")
-    metadata = read_metadata(root, [id for id, _ in found.unused]) if folder_labels else None
     told = {} if metadata is None else {"I53": metadata.said}
     labels = None if metadata is None else metadata.labels
     if labels is not None:
+        labels = match_normal_forms(labels, [file.id for file in files])
         found = replace(found, unused=[(id, why) for id, why in found.unused if not is_metadata(id)])
     told |= {"I45": said} if (said := found.said()) else {}
     names: list[str | None] = [None] * len(files)
@@ -156,7 +172,7 @@ def _path_below(root: Path, file: FoundFile) -> str:
     return file.path
 
 
-def _parquet_source(files: list[Path]) -> Source:
+def _parquet_source(files: list[Path], with_labels: bool, reading: LabelOptions | None) -> Source:
     """Images in a column image or img: binary, or a struct of bytes and path. Labels and ids from their columns."""
     table = open_table(files, ImageError)
     image = next((name for name in IMAGE_COLUMNS if name in table.names), None)
@@ -167,18 +183,23 @@ def _parquet_source(files: list[Path]) -> Source:
         raise ImageError("I33", what, where=files[0], do="rename the column, or write image files as binary")
     if table.num_rows == 0:
         raise ImageError("I32", "no images: the table has no rows", where=files[0])
-    label = next((name for name in LABEL_COLUMNS if name in table.names), None)
+    label = find_label_column(table.names) if with_labels else None
+    told = {} if label in (None, *LABEL_COLUMNS) else {"I53": f"labels come from the column {label!r}"}
     names: list[str | None] = [None] * table.num_rows
     class_names = None
+    notes: list[Note] = []
     if label is not None:
-        names, class_names = read_label_column(table, label)
+        names, class_names, notes = read_label_column(table, label, reading)
     rows = ParquetRows(table.files, image)
+    ids, doubt = _find_ids(table, image, kind, label)
     return Source(
-        ids=_ids(table, image, kind),
+        ids=ids,
         names=names,
         files=lambda: _parquet_images(table, image),
         class_names=class_names,
         file=rows.file,
+        told=told | ({"I55": doubt} if doubt else {}),
+        notes=notes,
     )
 
 
@@ -192,18 +213,26 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     return kind.get_field_index("bytes") >= 0 and _is_binary(kind.field("bytes").type)
 
 
-def _ids(table: Table, image: str, kind: pa.DataType) -> list[str]:
-    """The id column; else the paths inside the images if all are there and unique; else the row numbers."""
-    if "id" in table.names:
-        return id_texts(table, "id")
+def _find_ids(table: Table, image: str, kind: pa.DataType, label: str | None) -> tuple[list[str], str]:
+    """The ids as `choose_ids` has them for the other columns, but the paths inside the images, if all are there and
+    unique, come before row numbers; and what makes row numbers doubtful, "" for nothing.
+    """
+    rest = [field for field in table.schema if field.name not in (image, label)]
+    others = replace(table, schema=pa.schema(rest, table.schema.metadata))
+    found = choose_ids(others, Columns())
+    if not found.are_counted:
+        texts: list[str] = found.texts.to_pylist()
+        return texts, ""
     if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 and pa.types.is_string(kind.field("path").type):
         paths: list[str | None] = []
         for batch in table.batches([f"{image}.path"]):
             paths += pc.struct_field(batch.column(0), "path").to_pylist()
         present = [path for path in paths if path]
         if len(present) == len(paths) == len(set(present)):
-            return present
-    return list(map(str, range(table.num_rows)))
+            return present, ""
+    doubt = "" if found.doubt is None else f"ids are row numbers at {table.files[0]}, and {found.doubt.what}"
+    doubt = doubt.replace("labels joined by row number, and ", "")
+    return list(map(str, range(table.num_rows))), doubt and f"{doubt}: call the column id if they are"
 
 
 def _parquet_images(table: Table, image: str) -> Iterator[ImageFile]:

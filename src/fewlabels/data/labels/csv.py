@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO, get_args
@@ -112,12 +112,55 @@ class CsvRows:
     num_blank: int = 0
 
 
-def read_label_csv(path: Path, options: LabelOptions, *, by_position: bool = False) -> CsvRows:
+def find_columns(
+    header: Sequence[str], where: str, delimiter: str, wanted: tuple[str, ...], index: Sequence[str] = ()
+) -> list[int]:
+    """Where the wanted columns stand in the header. Where there is no id, label, ID and Label will do; for ids also the
+    columns `index` of a table, file_name as Hugging Face has it, and an index that has no name, or pandas' own; but no
+    index beside a column that is called like ids.
+
+    Raises LabelError L9, L12, L31.
+    """
+    if not set(wanted) <= set(header):
+        header = [cell.casefold() if cell.casefold() in wanted else cell for cell in header]
+    if "id" in wanted and "id" not in header:
+        others = [*index, *(cell for cell in header if INDEX_NAMES.fullmatch(cell) and cell != "X")]
+        others = ["file_name"] if any(map(sounds_like_id, header)) else ["file_name", *others]  # image_id: which?
+        other = next((cell for cell in others if cell in header), None)
+        header = ["id" if cell == other and at == header.index(cell) else cell for at, cell in enumerate(header)]
+    for name in wanted:
+        if (count := header.count(name)) > 1:
+            raise LabelError("L12", f"{count} columns named {name!r}", where=where, do="rename all but one")
+    if all(name in header for name in wanted):
+        return [header.index(name) for name in wanted]
+    for other, words in DELIMITERS.items():
+        names = [cell.strip() for cell in delimiter.join(header).split(other)]
+        if other != delimiter and len(names) > 1 and all(name in names for name in wanted):
+            flag = "$'\\t'" if other == "\t" else repr(other)
+            do = f"pass --delimiter {flag} (delimiter={other!r})"
+            raise LabelError("L9", f"columns separated by {words}, not by {delimiter!r}", where=where, do=do)
+    found = ", ".join(repr(name) for name in header)
+    do = "name the columns so in the first line (ID, file_name and Label will do), without spaces around the names"
+    raise LabelError("L31", f"columns {found}; expected {' and '.join(wanted)}", where=where, do=do)
+
+
+def choose_columns(header: Sequence[str], where: str, delimiter: str, index: Sequence[str]) -> list[int]:
+    """Where the columns id and label stand in the header of a label file: see `find_columns`."""
+    return find_columns(header, where, delimiter, ("id", "label"), index)
+
+
+ChooseColumns = Callable[[Sequence[str], str, str, Sequence[str]], list[int]]  # as choose_columns
+
+
+def read_label_csv(
+    path: Path, options: LabelOptions, *, by_position: bool = False, choose: ChooseColumns = choose_columns
+) -> CsvRows:
     """The rows of a CSV file whose header has the columns id and label; other columns are left out.
 
     An empty label cell is None. Lines with nothing but blanks and delimiters are skipped, and empty cells beyond the
     last column. by_position: the column label is enough, ids are empty, a row of empty cells has no label, and so has a
     blank line where that is the only column. A first line such as `sep=;` names the delimiter.
+    choose: finds the columns.
     Raises LabelError L4-L12 and L29 with the line, StorageError where the file cannot be read.
     """
     delimiter, encoding = options.delimiter, options.encoding
@@ -126,19 +169,19 @@ def read_label_csv(path: Path, options: LabelOptions, *, by_position: bool = Fal
     _check_encoding(path, encoding)
     try:
         with path.open(encoding=encoding, newline="") as file:
-            return (_read_labels_alone if by_position else _read_rows)(file, path, options)
+            return _read_labels_alone(file, path, options) if by_position else _read_rows(file, path, options, choose)
     except UnicodeError as problem:
         raise _encoding_error(path, encoding) from problem
     except OSError as problem:
         raise unreadable(path, problem) from problem
 
 
-def _read_rows(file: TextIO, path: Path, options: LabelOptions) -> CsvRows:
+def _read_rows(file: TextIO, path: Path, options: LabelOptions, choose: ChooseColumns) -> CsvRows:
     records = _read_records(file, path, options.delimiter)
     line, header = next(records, (0, []))
     if not header:
         raise LabelError("L11", "an empty file", where=path, do="expected a header with the columns id,label and rows")
-    id_at, label_at = find_columns(header, f"{path}:{line}", options.delimiter, ("id", "label"))
+    id_at, label_at = choose(header, f"{path}:{line}", options.delimiter, ())
     found = CsvRows()
     for line, cells in records:
         if not any(cell.strip() for cell in cells):
@@ -232,38 +275,6 @@ def _declared_delimiter(file: TextIO) -> str:
         file.seek(0)
         return ""
     return found[2]
-
-
-def find_columns(
-    header: Sequence[str], where: str, delimiter: str, wanted: tuple[str, ...], index: Sequence[str] = ()
-) -> list[int]:
-    """Where the wanted columns stand in the header. Where there is no id, label, ID and Label will do; for ids also the
-    columns `index` of a table, file_name as Hugging Face has it, and an index that has no name, or pandas' own; but no
-    index beside a column that is called like ids.
-
-    Raises LabelError L9, L12, L31.
-    """
-    if not set(wanted) <= set(header):
-        header = [cell.casefold() if cell.casefold() in wanted else cell for cell in header]
-    if "id" in wanted and "id" not in header:
-        others = [*index, *(cell for cell in header if INDEX_NAMES.fullmatch(cell) and cell != "X")]
-        others = ["file_name"] if any(map(sounds_like_id, header)) else ["file_name", *others]  # image_id: which?
-        other = next((cell for cell in others if cell in header), None)
-        header = ["id" if cell == other and at == header.index(cell) else cell for at, cell in enumerate(header)]
-    for name in wanted:
-        if (count := header.count(name)) > 1:
-            raise LabelError("L12", f"{count} columns named {name!r}", where=where, do="rename all but one")
-    if all(name in header for name in wanted):
-        return [header.index(name) for name in wanted]
-    for other, words in DELIMITERS.items():
-        names = [cell.strip() for cell in delimiter.join(header).split(other)]
-        if other != delimiter and len(names) > 1 and all(name in names for name in wanted):
-            flag = "$'\\t'" if other == "\t" else repr(other)
-            do = f"pass --delimiter {flag} (delimiter={other!r})"
-            raise LabelError("L9", f"columns separated by {words}, not by {delimiter!r}", where=where, do=do)
-    found = ", ".join(repr(name) for name in header)
-    do = "name the columns so in the first line (ID, file_name and Label will do), without spaces around the names"
-    raise LabelError("L31", f"columns {found}; expected {' and '.join(wanted)}", where=where, do=do)
 
 
 def _check_encoding(path: Path, encoding: str) -> None:

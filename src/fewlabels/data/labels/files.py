@@ -7,18 +7,18 @@ import json
 import os
 import re
 import unicodedata
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...conventions import UNLABELED
-from ...errors import InputWarning, LabelError, listed, shown
+from ...errors import InputWarning, LabelError, listed, shown, warn
 from ..notes import Note
 from ..paths import ARROW_FILE, ARROW_STREAM, PARQUET, first_bytes, local_path, other_format
 from ..tables.columns import find_declared_index
@@ -28,14 +28,13 @@ from ..tables.files import (
     Table,
     find_declared_classes,
     id_texts,
-    label_column,
     label_texts,
     open_table,
     plain_type,
     repeats,
 )
-from .csv import CsvRows, LabelOptions, OnConflict, Row, find_columns, read_label_csv
-from .json_files import is_json, read_label_json
+from .csv import ChooseColumns, CsvRows, LabelOptions, OnConflict, Row, choose_columns, read_label_csv
+from .json_files import is_json, is_unicode, read_label_json
 from .words import settle
 
 PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}", re.ASCII)  # "007" and "+1" are names, not numbers
@@ -90,48 +89,98 @@ def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = Non
     if file.suffix.lower() == ".npy":
         do = "with --labels-by-position its numbers are taken in the order of the rows"
         raise LabelError("L28", "an array of labels has no ids to join by", where=file, do=do)
-    wrapped, meant = None, options
+    return make_label_file(*read_label_rows(file, options), str(file), options)
+
+
+def read_label_rows(
+    file: Path, options: LabelOptions, choose: ChooseColumns = choose_columns
+) -> tuple[list[Row], list[Note]]:
+    """The rows of a label file of any kind, their labels as `settle` takes them, and notes on what was odd in it.
+
+    choose: finds the columns of ids and labels. Warns and raises as read_labels does, but for ids that occur twice.
+    """
     if is_table(file):
-        rows, wrapped, declared = _read_table(file)
-        found = CsvRows(rows)
-        meant = replace(options, real_label=(*options.real_label, *(set(declared) - set(options.no_label))))
-    else:
-        found = CsvRows(read_label_json(file)) if is_json(file) else read_label_csv(file, options)
+        table = open_table([file], LabelError)
+        index = find_declared_index(table)[0]
+        id_at, label_at = choose(table.names, str(file), ",", index if len(index) == 1 else ())
+        if len(index) > 1 and table.names[id_at] in index:
+            do = "write one column id that names each row"
+            raise LabelError("L31", f"an index of {len(index)} columns: {', '.join(index)}", where=file, do=do)
+        if table.num_rows == 0:
+            raise LabelError("L11", "no data rows", where=file, do="add rows with an id and a label")
+        ids = id_texts(table, table.names[id_at], unique=False)
+        labels, _, notes = settle_column(table, table.names[label_at], options)
+        return [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), 1)], notes
+    is_of_json = is_json(file)
+    found = (
+        CsvRows(read_label_json(file, choose=choose)) if is_of_json else read_label_csv(file, options, choose=choose)
+    )
     warn_of_width(found.left_out, str(file))
-    settled, words = settle([row.label for row in found.rows], str(file), meant, wrapped=wrapped)
-    given = [
+    settled, words = settle([row.label for row in found.rows], str(file), options)
+    rows = [
         row if row.label == label else row._replace(label=label) for row, label in zip(found.rows, settled, strict=True)
     ]
-    rows, unused = merge_repeats(given, str(file), options.on_conflict)
-    ids, labels, lines = [row.id for row in rows], [row.label for row in rows], [row.place for row in rows]
+    return rows, [*found.left_out, *words]
+
+
+def make_label_file(
+    rows: Sequence[Row], notes: Sequence[Note], source: str, options: LabelOptions, *, is_file: bool = True
+) -> LabelFile:
+    """One label for each id, as `merge_repeats` says. notes: on the rows, to go with them."""
+    kept, unused = merge_repeats(rows, source, options.on_conflict)
+    ids, labels, lines = [row.id for row in kept], [row.label for row in kept], [row.place for row in kept]
     return LabelFile(
         ids=ids,
         labels=labels,
-        source=str(file),
+        source=source,
         lines=lines,
         options=options,
-        left_out=[*found.left_out, *words, *unused],
+        left_out=[*notes, *unused],
+        is_file=is_file,
     )
 
 
-def labels_from_mapping(labels: Mapping[str, str | None]) -> LabelFile:
-    """Labels handed in from Python: id -> class name, None where there is none. Raises LabelError (L19, L22)."""
-    odd = [id for id, label in labels.items() if not isinstance(id, str) or not isinstance(label, str | None)]
-    if odd:
-        what = "a label that is no text, or an id that is none"
+def labels_from_mapping(labels: Mapping[Any, Any], options: LabelOptions | None = None) -> LabelFile:
+    """Labels handed in from Python: id -> class name, None where there is none.
+
+    Whole numbers, also those of NumPy, are their texts; NaN, None and pandas' NA are no label; of text `settle` says
+    what it means. Raises LabelError: L19 for a label of blanks, L22 for other types, L44, L46 as `settle`, L14 for ids
+    that are the same as text, such as 1 and "1", with two labels.
+    """
+    options = options or LabelOptions()
+    if odd := [id for id, label in labels.items() if not (_is_id(id) and (_is_missing(label) or _is_label(label)))]:
+        what = "a label that is neither text nor a whole number, or an id that is neither"
         raise LabelError("L22", what, where="labels", rows=odd, do="give ids and class names as str, None for no label")
-    if blank := [id for id, label in labels.items() if label is not None and not label.strip()]:
+    pairs = [(str(id), None if _is_missing(label) else _spell_label(label)) for id, label in labels.items()]
+    if blank := [id for id, label in pairs if label and not _fold(label)]:
         do = "give None where there is no label"
         raise LabelError("L19", "a label of blanks", where="labels", rows=blank, do=do)
-    digest = hashlib.sha256(json.dumps(sorted(labels.items())).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(sorted(pairs, key=lambda pair: pair[0])).encode()).hexdigest()[:16]
     source = f"{len(labels)} labels from Python, sha256 {digest}"
-    return LabelFile(
-        ids=list(labels),
-        labels=list(labels.values()),
-        source=source,
-        lines=list(range(1, len(labels) + 1)),
-        is_file=False,
+    settled, notes = settle([label or None for _, label in pairs], source, options)
+    rows = [Row(place, id, label) for place, ((id, _), label) in enumerate(zip(pairs, settled, strict=True), 1)]
+    return make_label_file(rows, notes, source, options, is_file=False)
+
+
+def _is_id(id: object) -> bool:
+    return (isinstance(id, str) and id != "" and is_unicode(id)) or (
+        isinstance(id, (int, np.integer)) and not isinstance(id, bool)
     )
+
+
+def _is_missing(label: object) -> bool:
+    is_nan = isinstance(label, (float, np.floating)) and bool(label != label)
+    return label is None or is_nan or type(label).__name__ in ("NAType", "NaTType")  # pandas.NA, NaT
+
+
+def _is_label(label: object) -> bool:
+    if isinstance(label, (float, np.floating)):
+        return float(label).is_integer()
+    return isinstance(label, (str, int, np.bool_, np.integer)) and is_unicode(str(label))
+
+
+def _spell_label(label: Any) -> str:
+    return str(int(label)) if isinstance(label, (float, np.floating)) else str(label)
 
 
 def check_label_file(path: str | os.PathLike[str]) -> Path:
@@ -151,19 +200,6 @@ def is_table(file: Path) -> bool:
     """Whether a label file is Parquet or Arrow, by content or else by ending."""
     known = first_bytes(file).startswith((PARQUET, ARROW_FILE, ARROW_STREAM))
     return known or file.suffix.lower() in (*PARQUET_ENDINGS, *ARROW_ENDINGS)
-
-
-def _read_table(path: Path) -> tuple[list[Row], str | None, list[str]]:
-    """The rows, what -1 became if the labels are unsigned numbers, and the classes that the metadata declare."""
-    table = open_table([path], LabelError)
-    index = find_declared_index(table)[0]
-    id_at, label_at = find_columns(table.names, str(path), ",", ("id", "label"), index if len(index) == 1 else ())
-    if table.num_rows == 0:
-        raise LabelError("L11", "no data rows", where=path, do="add rows with an id and a label")
-    name = table.names[label_at]
-    ids, labels = id_texts(table, table.names[id_at], unique=False), label_texts(table, name)
-    rows = [Row(place, id, label) for place, (id, label) in enumerate(zip(ids, labels, strict=True), start=1)]
-    return rows, wrapped_minus_one(table, name), find_declared_classes(table, name) or []
 
 
 def warn_of_width(left_out: Sequence[Note], source: str) -> None:
@@ -192,7 +228,7 @@ def join_labels(
         raise LabelError("L33", "ids of the data that occur twice", rows=repeated, do="make the ids unique")
     row = pc.fill_null(pc.index_in(pa.array(given.ids, pa.string()), value_set=texts), -1).to_numpy()
     if (row < 0).any() and not ignore_unknown_ids:
-        raise _unknown_id_error(np.flatnonzero(row < 0), given, texts)
+        raise unknown_id_error(np.flatnonzero(row < 0), given, texts)
     joined = [i for i in np.flatnonzero(row >= 0) if given.labels[i] is not None]
     names = [given.labels[i] for i in joined]
     if not names:
@@ -215,7 +251,8 @@ def join_labels(
     return Labels(codes, found.class_names, [*given.left_out, *unknown])
 
 
-def _unknown_id_error(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
+def unknown_id_error(unknown: Sequence[int] | np.ndarray, given: LabelFile, ids: pa.ChunkedArray) -> LabelError:
+    """The error (L15) for labels, by their places, whose ids are not among those of the data, with what differs."""
     example = f"ids of the data look like {shown(ids[0].as_py())!r}" if len(ids) else "the data has no rows"
     wanted = [given.ids[i] for i in unknown]
     hint = _find_hint(wanted, ids) or "correct the ids, or pass --ignore-unknown-ids (ignore_unknown_ids=True)"
@@ -225,12 +262,14 @@ def _unknown_id_error(unknown: np.ndarray, given: LabelFile, ids: pa.ChunkedArra
 
 # How ids that are meant to be the same differ: what is said, and what makes them equal.
 SPELLINGS: dict[str, Callable[[str], str]] = {
-    "only the Unicode normal form differs (NFC and NFD, as macOS has it): write both alike": (
+    "only the Unicode normal form differs (NFC and NFD), and several ids are one without it: write them alike": (
         lambda id: unicodedata.normalize("NFC", id)
     ),
     "only blanks around the ids differ": str.strip,
+    "only quotes around the ids differ": lambda id: re.sub(r"""^=?b?(['"])(.*)\1$""", r"\2", id).removeprefix("'"),
     "only a .0 at the end differs, which a column of floats has": lambda id: id.removesuffix(".0"),
     "only capitals differ": str.casefold,
+    "only characters that nobody sees differ": lambda id: _fold(id),
     "only zeros in front differ": lambda id: id.lstrip("0") or "0",
     "only / and \\ differ": lambda id: id.replace("\\", "/"),
     "only the folders in front differ": lambda id: re.split(r"[/\\]", id)[-1],
@@ -260,14 +299,10 @@ def warn_of_one_class(labels: Labels) -> None:
 def encode_column(table: Table, name: str, options: LabelOptions) -> Labels:
     """encode_labels for the label column of a table. Null, and what `settle` finds to be no label, is UNLABELED.
 
-    Classes that Hugging Face metadata declare are those, in that order. Raises what `label_column` and `settle` do.
+    Classes that Hugging Face metadata declare are those, in that order. Raises what `settle_column` does.
     """
-    column, declared = label_column(table, name), find_declared_classes(table, name)
-    notes: list[Note] = []
-    if declared is None:
-        wrapped = wrapped_minus_one(table, name)
-        settled, notes = settle(column.to_pylist(), str(table.files[0]), options, wrapped=wrapped)
-        column = pa.chunked_array([pa.array(settled, pa.string())])
+    settled, declared, notes = settle_column(table, name, options)
+    column = pa.chunked_array([pa.array(settled, pa.string())])
     distinct = pc.unique(column).drop_null()
     counts = {one["values"]: one["counts"] for one in pc.value_counts(column).to_pylist()}
     found = _encode(distinct.to_pylist(), declared, counts)
@@ -276,9 +311,29 @@ def encode_column(table: Table, name: str, options: LabelOptions) -> Labels:
     return Labels(codes, found.class_names, notes)
 
 
+def settle_column(
+    table: Table, name: str, options: LabelOptions
+) -> tuple[list[str | None], list[str] | None, list[Note]]:
+    """The labels of a column as `settle` takes them; the classes that Hugging Face metadata declare, None without any;
+    and notes on words that mean no label.
+
+    A declared name is a class whatever it looks like, unless options.no_label has it. Raises what `label_column` and
+    `settle` do.
+    """
+    declared = find_declared_classes(table, name)
+    if declared is not None:
+        declared = [one for one in declared if one not in options.no_label]
+        options = replace(options, real_label=(*options.real_label, *declared))
+    wrapped = wrapped_minus_one(table, name)
+    settled, notes = settle(label_texts(table, name), str(table.files[0]), options, wrapped=wrapped)
+    return settled, declared, notes
+
+
 def encode_texts(texts: Sequence[str | None], source: str, options: LabelOptions) -> Labels:
     """encode_labels for cells as a file has them, of which `settle` says what they mean. Raises what it raises."""
     settled, notes = settle(texts, source, options)
+    if blank := [f"row {row + 1}" for row, text in enumerate(settled) if text is not None and not _fold(text)]:
+        raise LabelError("L19", "labels of blanks", where=source, rows=blank, do="leave a row empty that has no label")
     return replace(_encode(settled, None, Counter(settled)), left_out=notes)
 
 
@@ -354,7 +409,7 @@ def _fold(name: str) -> str:
 
 
 def _warn(case: str, message: str) -> None:
-    warnings.warn(f"FL-{case} {message}", InputWarning, stacklevel=4)
+    warn(InputWarning(f"FL-{case} {message}"))
 
 
 Conflicts = Mapping[str, Sequence[Row]]  # id -> its rows, in their order
@@ -368,7 +423,7 @@ def merge_repeats(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> 
     """
     of_id: dict[str, list[Row]] = {}
     for row in rows:
-        if row.label is not None and row.label.isspace():
+        if row.label is not None and not _fold(row.label):
             do = "leave the cell empty where there is no label"
             raise LabelError("L19", f"a label of blanks ({row.label!r})", where=f"{source}:{row.place}", do=do)
         of_id.setdefault(row.id, []).append(row)
@@ -377,14 +432,14 @@ def merge_repeats(rows: Sequence[Row], source: str, on_conflict: OnConflict) -> 
         raise _conflict_error(conflicts, source)
     if again := sum(len(same) - 1 for id, same in of_id.items() if id not in conflicts):
         told = f"{again} {'row repeats' if again == 1 else 'rows repeat'} an id with the same label at {source}"
-        warnings.warn(InputWarning(f"FL-L13 {told}"), stacklevel=3)
+        _warn("L13", told)
     kept = {id: same[0] for id, same in of_id.items()}
     takes_last = on_conflict == "last"
     kept |= {id: same[-1] if takes_last else same[0]._replace(label=None) for id, same in conflicts.items()}
     if conflicts:
         does = "the last row of each counts" if takes_last else "each stays without a label"
         told = listed([f"{id}: {', '.join(map(_describe, same))}" for id, same in conflicts.items()])
-        warnings.warn(InputWarning(f"FL-L14 ids with two different labels at {source}: {does}; {told}"), stacklevel=3)
+        _warn("L14", f"ids with two different labels at {source}: {does}; {told}")
     unused = [note for same in conflicts.values() for note in _note_unused(same, source, takes_last)]
     return list(kept.values()), unused
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import LabelError, shown
 from ..paths import first_bytes, unreadable
-from .csv import Row, find_columns
+from .csv import ChooseColumns, Row, choose_columns, find_columns
 
 ENDINGS = (".json", ".jsonl", ".ndjson")
 LONGEST_JSON = 1 << 30  # bytes: it is read whole, which takes about ten times as much
+RECORD_NAMES = {"id", "label", "file_name"}
 Records = list[tuple[int, dict[str, Any]]]  # (line of JSON Lines, else number from 1; the record)
 
 
@@ -24,11 +25,11 @@ def is_json(file: Path) -> bool:
     return head.startswith((b"[{", b'{"', b"[\n", b"[\r", b"[ ", b'["'))
 
 
-def read_label_json(file: Path, *, by_position: bool = False) -> list[Row]:
+def read_label_json(file: Path, *, by_position: bool = False, choose: ChooseColumns = choose_columns) -> list[Row]:
     """The rows of a JSON file; `place` is the line of JSON Lines, else the number of the record, from 1.
 
     A file of Label Studio gives a row for each annotation that was not cancelled, and one without a label for a task
-    without any. by_position: ids are "" and need not be there.
+    without any. by_position: ids are "" and need not be there. choose: finds the columns.
     Raises LabelError L11, L22, L28, L31, L32.
     """
     value, is_lines = _parse(file)
@@ -43,8 +44,16 @@ def read_label_json(file: Path, *, by_position: bool = False) -> list[Row]:
     if all("annotations" in one and "data" in one for _, one in records):
         rows = [row for at, one in records for row in _read_task(one, at, file, by_position)]
     else:
-        rows = _read_plain_rows(records, file, by_position)
+        rows = _read_plain_rows(records, file, None if by_position else choose)
+    if odd := [row for row in rows if not is_unicode(row.id) or not is_unicode(row.label or "")]:
+        what = "half of a pair of surrogates, such as \\ud83d, which is no character"
+        raise LabelError("L8", what, where=f"{file}:{odd[0].place}", do="write the text whole")
     return rows
+
+
+def is_unicode(text: str) -> bool:
+    """Whether text has no half of a pair of surrogates, which JSON can spell and no file can hold."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _parse(file: Path) -> tuple[Any, bool]:
@@ -54,7 +63,8 @@ def _parse(file: Path) -> tuple[Any, bool]:
         if size > LONGEST_JSON:
             do = "save it as CSV or Parquet"
             raise LabelError("L29", f"{size:,} bytes of JSON; up to {LONGEST_JSON:,} are read", where=file, do=do)
-        text = file.read_text("utf-8-sig")
+        content = file.read_bytes()
+        text = content.decode(json.detect_encoding(content))  # UTF-8, UTF-16 or UTF-32, which JSON shows by itself
     except UnicodeError as problem:
         raise LabelError("L8", "JSON that is not UTF-8", where=file, do="save it as UTF-8") from problem
     except OSError as problem:
@@ -79,9 +89,21 @@ def _parse(file: Path) -> tuple[Any, bool]:
 
 def _parse_value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_demand_single_keys)
     except RecursionError as problem:
         raise ValueError("nested too deep") from problem
+
+
+def _demand_single_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; Python would keep the last of two values. Raises ValueError for a key with two."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value:
+            raise ValueError(
+                f"the key {shown(key, 60)!r} has two values, {shown(found[key], 60)} and {shown(value, 60)}"
+            )
+        found[key] = value
+    return found
 
 
 def _damage_error(where: object, problem: ValueError) -> LabelError:
@@ -97,16 +119,19 @@ def _find_records(value: Any, file: Path) -> Records:
     elif isinstance(value, dict) and {"columns", "data"} <= set(value) and isinstance(value["data"], list):  # "split"
         names = [str(name) for name in value["columns"]]
         index = value.get("index", range(len(value["data"])))
-        rows = zip(index, value["data"], strict=False)
-        records = [(at, {"": key} | dict(zip(names, one, strict=False))) for at, (key, one) in enumerate(rows, 1)]
+        _demand_same_lengths([index, value["data"]], file)
+        _demand_same_lengths([names, *value["data"]], file)
+        rows = zip(index, value["data"], strict=True)
+        records = [(at, {"": key} | dict(zip(names, one, strict=True))) for at, (key, one) in enumerate(rows, 1)]
     elif isinstance(value, dict) and isinstance(value.get("data"), list) and "schema" in value:  # "table"
         records = list(enumerate(value["data"], 1))
     elif isinstance(value, dict) and value and all(isinstance(one, dict) for one in value.values()):
         records = _join_mappings(value)
     elif isinstance(value, dict) and value and all(isinstance(one, list) for one in value.values()):
-        rows = zip(*value.values(), strict=False)
+        _demand_same_lengths(list(value.values()), file)
+        rows = zip(*value.values(), strict=True)
         records = [(at, dict(zip(value, one, strict=True))) for at, one in enumerate(rows, 1)]
-    elif isinstance(value, dict) and "id" not in value and "label" not in value:
+    elif isinstance(value, dict) and not _is_record(value, file):
         records = [(at, {"id": id, "label": label}) for at, (id, label) in enumerate(value.items(), 1)]
     else:
         records = [(1, value)]
@@ -114,6 +139,20 @@ def _find_records(value: Any, file: Path) -> Records:
         do = 'give records such as {"id": "a", "label": "cat"}'
         raise LabelError("L28", "JSON that is no table of labels", where=file, do=do)
     return records
+
+
+def _demand_same_lengths(lists: Sequence[Any], file: Path) -> None:
+    """Raise LabelError L5 unless the columns of a table, or its rows, are equally long."""
+    lengths = [len(one) if isinstance(one, (list, range)) else -1 for one in lists]
+    if min(lengths) != max(lengths):
+        at = next(at for at, length in enumerate(lengths) if length != lengths[0])
+        what = f"lists of different lengths in a table: {lengths[0]} and, as number {at + 1}, {lengths[at]}"
+        raise LabelError("L5", what, where=file, do="write it again with a value for each column of each row")
+
+
+def _is_record(value: Mapping[str, Any], file: Path) -> bool:
+    """Whether an object of plain values is the one record of a file, and no mapping of ids to labels."""
+    return file.suffix.lower() in (".jsonl", ".ndjson") or not RECORD_NAMES.isdisjoint(map(str.casefold, value))
 
 
 def _join_mappings(value: Mapping[str, Mapping[str, Any]]) -> Records:
@@ -124,11 +163,12 @@ def _join_mappings(value: Mapping[str, Mapping[str, Any]]) -> Records:
     return [(at, {"": key} | dict(one)) for at, (key, one) in enumerate(value.items(), 1)]
 
 
-def _read_plain_rows(records: Records, file: Path, by_position: bool) -> list[Row]:
+def _read_plain_rows(records: Records, file: Path, choose: ChooseColumns | None) -> list[Row]:
+    """choose: None where labels go by position."""
     names = list(dict.fromkeys(name for _, one in records for name in one))
-    wanted = ("label",) if by_position else ("id", "label")
-    found = [names[at] for at in find_columns(names, str(file), ",", wanted)]
-    ids = [""] * len(records) if by_position else [_read_id(one.get(found[0]), file, at) for at, one in records]
+    places = choose(names, str(file), ",", ()) if choose else find_columns(names, str(file), ",", ("label",))
+    found = [names[at] for at in places]
+    ids = [_read_id(one.get(found[0]), file, at) for at, one in records] if choose else [""] * len(records)
     return [Row(at, id, _read_label(one.get(found[-1]), file, at)) for id, (at, one) in zip(ids, records, strict=True)]
 
 

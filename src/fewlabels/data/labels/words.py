@@ -5,38 +5,84 @@ from __future__ import annotations
 import ast
 import json
 import re
-import warnings
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ...errors import InputWarning, LabelError, shown
+from ...errors import InputWarning, LabelError, shown, warn
 from ..notes import Note
 from .csv import LabelOptions
 
 # What programs write where they have nothing; as they spell it.
 NO_LABEL = {
     *("nan", "NaN", "NAN", "-nan", "-NaN", "NaT", "None", "NA", "N/A", "n/a", "NULL", "Null", "null", "<NA>", "<NULL>"),
-    *("(null)", "\\N", "#N/A", "#N/A N/A", "#NA", "#NULL!", "#REF!", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
-    *("b''", 'b""', "''", '""', "[]", "{}"),
+    *("(null)", "<null>", "\\N", "#N/A N/A", "#NA", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+    *("b''", 'b""', "''", '""', "[]", "{}", "set()"),
 }
-# What people write, and what can be a class as well: in any case of letters.
+EXCEL_ERROR = re.compile(r"#[^\s,;#]+[!?]|#N/?[ADV]|#GETTING_DATA")  # as #DIV/0!, #NAME?, in other languages too
+# What people write, and what can be a class as well: in any case of letters, "_" and "-" for blanks, in any brackets.
 UNSURE = {
-    *("?", "??", "-", "--", "---", "_", ".", "none", "na", "n.a.", "nil", "unknown", "unk", "unlabeled", "unlabelled"),
-    *("not labeled", "not labelled", "no label", "no_label", "nolabel", "missing", "undefined", "unassigned", "unset"),
-    *("tbd", "todo", "to do"),
+    *(
+        "?",
+        "??",
+        "???",
+        "-",
+        "--",
+        "---",
+        "_",
+        "__",
+        ".",
+        "..",
+        "...",
+        "none",
+        "na",
+        "n a",
+        "n d",
+        "nil",
+        "null",
+        "nan",
+    ),
+    *("unknown", "unk", "unlabeled", "unlabelled", "not labeled", "not labelled", "no label", "nolabel", "missing"),
+    *(
+        "undefined",
+        "unassigned",
+        "unset",
+        "not set",
+        "tbd",
+        "todo",
+        "to do",
+        "to be labeled",
+        "to be labelled",
+        "pending",
+    ),
+    *(
+        "unannotated",
+        "not annotated",
+        "untagged",
+        "unclassified",
+        "not available",
+        "not applicable",
+        "unsure",
+        "not sure",
+    ),
+    *("skip", "skipped", "no data", "no answer"),
 }
+SYMBOLS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"))
 WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]{0,99}))(?:[.]0+|,0{1,2})?", re.ASCII)
 SCIENTIFIC = re.compile(r"[+-]?[0-9]\.[0-9]+[eE][+-]?[0-9]{1,3}", re.ASCII)  # as numpy.savetxt writes whole numbers
 WRAPPED = {str(2**bits - 1) for bits in (8, 16, 32, 64)}  # what -1 becomes in an unsigned number
 SEPARATORS = re.compile(r"\s*[;|]\s*|\s*[,/+&\n\t]\s*")
+ARRAY = re.compile(r"[-+0-9.eE]+(\s+[-+0-9.eE]+)+")  # numbers as NumPy prints them
+QUOTED = re.compile(r"b'(.+)'|b\"(.+)\"|np\.(?:str_|bytes_)\(b?'(.+)'\)|np\.\w+\(([^()']+)\)")
 
 
 def settle(
     labels: Sequence[str | None], source: str, options: LabelOptions, *, wrapped: str | None = None
 ) -> tuple[list[str | None], list[Note]]:
-    """The labels with None for words that mean no label, "1" for 1.0, "True" for TRUE; and a note for each such word.
+    """The labels with None for words that mean no label, "1" for 1.0, "True" for TRUE and "cat" for ["cat"]; and a note
+    for each such word.
 
     wrapped: what -1 became in the unsigned numbers that these labels were; None where they are none, or text.
     Warns (L45) of the words, with the number of rows of each. Raises LabelError L46 for words that may mean no label or
@@ -46,18 +92,23 @@ def settle(
     real, no_label = set(options.real_label), set(options.no_label)
     meaning: dict[str | None, str | None] = dict.fromkeys(no_label | {None})
     meaning |= {name: name for name in real}
-    open_names = [name for name in counts if name not in meaning]
-    meaning |= dict.fromkeys(name for name in open_names if name.strip() in NO_LABEL)
-    _refuse_unsure([name for name in open_names if name not in meaning], counts, source, wrapped)
-    meaning |= _unpack_single(name for name in open_names if name not in meaning)
-    _refuse_several([name for name in open_names if name not in meaning], counts, source)
-    rest = [name for name in open_names if name not in meaning]
-    spelled = _spell_numbers(rest) or _spell_truths(rest)
-    spelled |= {name: "-1" for name in rest if _spell_whole(name) == "-1"}
-    meaning |= {name: spelled.get(name, name) for name in rest}
+    text_of = {name: _unpack(name) for name in counts if name not in meaning}
+    meaning |= {name: None for name, text in text_of.items() if text not in real and _is_nothing(text, no_label)}
+    rest = {name: text for name, text in text_of.items() if name not in meaning}
+    _refuse_unsure({name: text for name, text in rest.items() if text not in real}, counts, source, wrapped)
+    _refuse_several(rest, counts, source)
+    texts = list(dict.fromkeys(rest.values()))
+    spelled = _spell_numbers(texts) or _spell_truths(texts)
+    spelled |= {text: "-1" for text in texts if _spell_whole(text) == "-1"}
+    meaning |= {name: spelled.get(text, text) for name, text in rest.items()}
     if {meaning[name] for name in counts} - {None} != {"-1", "1"}:  # those two alone are classes (L20)
         meaning |= {name: None for name in rest if meaning[name] == "-1"}
     return [meaning[label] for label in labels], _tell(meaning, counts, source)
+
+
+def _is_nothing(text: str, no_label: set[str]) -> bool:
+    word = text.strip()
+    return text == "" or text in no_label or word in NO_LABEL or EXCEL_ERROR.fullmatch(word) is not None
 
 
 def _tell(meaning: Mapping[str | None, str | None], counts: Mapping[str, int], source: str) -> list[Note]:
@@ -68,11 +119,11 @@ def _tell(meaning: Mapping[str | None, str | None], counts: Mapping[str, int], s
     if said:
         what = f"FL-L45 words that mean no label at {source}: {', '.join(said)}"
         do = f"if one is a class, say so: --real-label {shown(empty[0])!r}"
-        warnings.warn(InputWarning(f"{what}; {do}"), stacklevel=4)
+        warn(InputWarning(f"{what}; {do}"))
     if other:
         pairs = ", ".join(f"{shown(name)!r} is {meaning[name]!r} ({counts[name]:,})" for name in other[:5])
-        what = f"FL-L47 numbers and truths are one class however they are written at {source}: {pairs}"
-        warnings.warn(InputWarning(what), stacklevel=4)
+        what = f"FL-L47 labels are one class however they are written at {source}: {pairs}"
+        warn(InputWarning(what))
     said_of = dict.fromkeys(empty, ("L45", "means no label"))
     said_of |= {name: ("L47", f"is {meaning[name]!r}") for name in other}
     return [
@@ -81,15 +132,34 @@ def _tell(meaning: Mapping[str | None, str | None], counts: Mapping[str, int], s
     ]
 
 
-def _refuse_unsure(names: Sequence[str], counts: Mapping[str, int], source: str, wrapped: str | None) -> None:
-    unsure = [name for name in names if name.strip().casefold() in UNSURE]
-    unsure += [name for name in names if name == wrapped or (name in WRAPPED and _stands_apart(name, names))]
+def _refuse_unsure(rest: Mapping[str, str], counts: Mapping[str, int], source: str, wrapped: str | None) -> None:
+    """rest: what is left of the cells -> their texts."""
+    texts = list(rest.values())
+    far = {text for text in texts if text == wrapped or (text in WRAPPED and _stands_apart(text, texts))}
+    below = _find_negative(texts)
+    unsure = [name for name, text in rest.items() if text in far or text in below or _may_be_none(text)]
     if unsure:
         said = ", ".join(f"{shown(name)!r} ({counts[name]:,} rows)" for name in unsure)
-        why = "; 255 is what -1 becomes in uint8" if not WRAPPED.isdisjoint(unsure) else ""
+        why = "; 255 is what -1 becomes in uint8" if far else ""
         first = shown(unsure[0])
         do = f"pass --no-label {first!r} if it means none, --real-label {first!r} if it is a class"
+        do += " (in Python no_label, real_label)"
         raise LabelError("L46", f"{said}: a class, or no label{why}?", where=source, do=do)
+
+
+def _may_be_none(text: str) -> bool:
+    """Whether a word may mean no label: "Not_Labeled", "<unknown>", an em dash."""
+    word = unicodedata.normalize("NFKC", text).translate(SYMBOLS).casefold().strip()
+    return word in UNSURE or (any(map(str.isalpha, word)) and " ".join(re.findall(r"[^\W_]+", word)) in UNSURE)
+
+
+def _find_negative(texts: Sequence[str]) -> set[str]:
+    """Whole numbers below 0, if some are below -1, where all are whole: such as -999, or what NaN becomes in int64."""
+    numbers = {text: _spell_whole(text) for text in texts}
+    if any(number is None for number in numbers.values()):
+        return set()
+    below = {text: int(number) for text, number in numbers.items() if number is not None and int(number) < 0}
+    return set(below) if below and min(below.values()) < -1 else set()
 
 
 def _stands_apart(name: str, names: Sequence[str]) -> bool:
@@ -100,23 +170,25 @@ def _stands_apart(name: str, names: Sequence[str]) -> bool:
     return all(0 <= 2 * int(found[1]) < int(name) for found in others if found)
 
 
-def _unpack_single(names: Iterable[str]) -> dict[str | None, str | None]:
-    """Lists of one label, and of none, as JSON or Python write them -> the label."""
-    found: dict[str | None, str | None] = {}
-    for name in names:
-        values = _read_list(name)
-        if values is not None and len(values) <= 1:
-            found[name] = values[0] if values else None
-    return found
+def _unpack(name: str) -> str:
+    """The label in b'cat', np.str_('cat') and in a list of one, as JSON, Python, NumPy or a database write it; "" of an
+    empty list; other cells unchanged.
+    """
+    if found := QUOTED.fullmatch(name.strip()):
+        return str(next(filter(None, found.groups())))
+    values = _read_list(name)
+    return name if values is None or len(values) > 1 else "".join(values)
 
 
 def _read_list(name: str) -> list[str] | None:
-    """The labels in a list that is written as JSON or Python write it, also below `choices`; None for other cells."""
+    """The labels in a list, also below `choices`; None for other cells."""
     value = _parse(name)
     value = value.get("choices") if isinstance(value, dict) else value
-    if isinstance(value, (list, tuple, set)) and all(isinstance(one, (str, int)) for one in value):
-        return [str(one) for one in value]
-    return None
+    if not isinstance(value, (list, tuple, set)):
+        return None
+    values = [one for one in value if one is not None and one == one]  # NaN is not
+    values = [int(one) if isinstance(one, float) and one.is_integer() else one for one in values]
+    return [str(one) for one in values] if all(isinstance(one, (str, int)) for one in values) else None
 
 
 def _parse(name: str) -> Any:
@@ -124,16 +196,26 @@ def _parse(name: str) -> Any:
     text = name.strip()
     if len(text) > 10_000 or (text[:1], text[-1:]) not in (("[", "]"), ("{", "}"), ("(", ")")):
         return None
+    text = re.sub(r"""(['"])\s+(?=['"])""", r"\1, ", text)  # NumPy has no commas, and Python would join the texts
     for parse in (json.loads, ast.literal_eval):
         with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             value = parse(text)
             return value if isinstance(value, (list, tuple, set, dict)) else None
-    return None
+    return None if text[0] == "(" else _split_unquoted(text)
 
 
-def _refuse_several(names: Sequence[str], counts: Mapping[str, int], source: str) -> None:
-    known = set(names)
-    several = [name for name in names if _is_structure(name) or _are_known(name, known)]
+def _split_unquoted(text: str) -> list[str] | dict[str, str]:
+    """[cat, dog] of DuckDB, {cat,dog} of PostgreSQL, [0. 1.] of NumPy; a dict for what is deeper."""
+    inner = text[1:-1]
+    if re.search(r"[\[\]{}]", inner) or (text[0] == "{" and ":" in inner):
+        return {"": inner}
+    pieces = inner.split() if ARRAY.fullmatch(inner.strip()) else inner.split(",")
+    return [piece.strip().strip("\"'") for piece in pieces if piece.strip() and piece.strip() not in NO_LABEL]
+
+
+def _refuse_several(rest: Mapping[str, str], counts: Mapping[str, int], source: str) -> None:
+    known = set(rest.values())
+    several = [name for name, text in rest.items() if name == text and (_is_structure(name) or _are_known(name, known))]
     if several:
         said = ", ".join(f"{shown(name)!r} ({counts[name]:,} rows)" for name in several[:5])
         first = shown(several[0])
@@ -150,8 +232,11 @@ def _is_structure(name: str) -> bool:
 def _are_known(name: str, known: set[str]) -> bool:
     """Whether a cell is made of labels that occur alone; of `a;b` and `a|b` one such label will do."""
     pieces = SEPARATORS.split(name.strip())
+    if len(pieces) == 1:
+        words = name.split()
+        return len(words) > 1 and all(word in known for word in words)
     alone = [piece in known for piece in pieces if piece]
-    return len(pieces) > 1 and any(alone) and (all(alone) or re.search("[;|]", name) is not None)
+    return any(alone) and (all(alone) or re.search("[;|]", name) is not None)
 
 
 def _spell_numbers(names: Sequence[str]) -> dict[str, str]:
@@ -163,7 +248,7 @@ def _spell_numbers(names: Sequence[str]) -> dict[str, str]:
 
 
 def _spell_whole(name: str) -> str | None:
-    text = name.strip()
+    text = name.strip().replace("\u2212", "-")
     if found := WHOLE.fullmatch(text):
         return str(int(found[1]))
     if SCIENTIFIC.fullmatch(text) and float(text).is_integer() and abs(float(text)) < 2.0**53:

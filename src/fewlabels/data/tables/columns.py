@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,7 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import EmbeddingError, InputError, shown
-from .files import Table, id_column, is_binary, is_number, is_text, is_whole, plain_type
+from .files import (
+    LARGEST_WHOLE_FLOAT,
+    Table,
+    id_column,
+    is_binary,
+    is_number,
+    is_text,
+    is_whole,
+    plain,
+    plain_type,
+)
+from .limits import LONGEST_CELL, measure_texts
 
 RULES = 2  # of the columns that nobody names; runs made before there were any have 1: see `Columns.rules`
 INDEX_NAMES = re.compile(
@@ -25,6 +36,7 @@ ID_WORDS = {"id", "ids", "uid", "uuid", "guid", "pk"}
 FILE_NAME = "file_name"  # what Hugging Face calls the ids of a folder of images
 NAME_WORDS = {"key", "idx", "index", "filename", "file", "path", "filepath", "name", "url", "uri", "image", "img"}
 LABEL_NAMES = {"label", "labels", "target", "targets", "class", "classes", "category", "truth", "ground_truth", "gt"}
+CODE_WORDS = {"code", "codes", "idx", "index", "num", "number", "no", "int", "encoded", "true"}
 NUMBER = re.compile(
     r"[+-]?(\d+|\d{1,3}([,. '\u00a0\u202f]\d{3})+)?([.,]\d+)?([eE][+-]?\d+)? ?%?|[+-]?(?i:nan|inf)", re.ASCII
 )
@@ -182,7 +194,9 @@ def _find_ids_by_name(table: Table, counted: Ids) -> Ids:
             return _column_or_doubt(table, name, "the index in the column", counted)
     if FILE_NAME in table.names:
         return _column_or_doubt(table, FILE_NAME, "the column", counted)
-    tests = (sounds_like_id, _sounds_like_name, lambda name: _holds_codes(table, name))
+    tests: list[Callable[[str], bool]] = [sounds_like_id, _sounds_like_name]
+    tests += [lambda name: _holds_codes(table, name), lambda name: _is_too_large(table, name)]
+    tests += [lambda name: getattr(table.schema.field(name).type, "extension_name", "") == "arrow.uuid"]
     alike = [name for name in table.names if any(is_alike(name) for is_alike in tests)]
     alike += [name for name in find_numbering_columns(table) if name not in alike]
     ids = {name: _read_unique_ids(table, name) for name in alike}
@@ -227,6 +241,15 @@ def _holds_codes(table: Table, name: str) -> bool:
     return len(cells) > 2 and len(set(cells)) == len(cells) and not any(re.search(r"\s", cell) for cell in cells)
 
 
+def _is_too_large(table: Table, name: str) -> bool:
+    """Whether a column has whole numbers that no float tells from their neighbours, such as hashes and made-up ids."""
+    kind = plain_type(table.schema.field(name).type)
+    if not is_whole(kind) or kind.bit_width <= 32:
+        return False
+    span = pc.min_max(table.column(name)).as_py()
+    return span["max"] is not None and max(abs(span["min"]), abs(span["max"])) >= LARGEST_WHOLE_FLOAT
+
+
 def find_numbering_columns(table: Table) -> list[str]:
     """The column of whole numbers that are consecutive in any order, none twice; [] where several are, as ranks are."""
     found = []
@@ -242,6 +265,14 @@ def find_numbering_columns(table: Table) -> list[str]:
 def sounds_like_id(name: str) -> bool:
     words = [word.casefold() for word in WORDS.findall(name)]
     return bool(words) and not ID_WORDS.isdisjoint((words[0], words[-1]))
+
+
+def _sounds_like_label(name: str) -> bool:
+    """Whether a name is that of a label: `Target`, `true_label`, `class_idx`, `y_true`."""
+    words = [word.casefold() for word in WORDS.findall(name)]
+    if name.casefold() in LABEL_NAMES or words == ["y", "true"]:
+        return True
+    return bool(words) and (words[-1] in LABEL_NAMES or (words[0] in LABEL_NAMES and words[-1] in CODE_WORDS))
 
 
 def _sounds_like_name(name: str) -> bool:
@@ -314,6 +345,11 @@ def _choose_asked(table: Table, asked: Columns, others: set[str], left_out: dict
     chosen = [n for n in matching if n not in left_out and (n in asked.features or n not in others)]
     for name in chosen:
         kind = plain_type(table.schema.field(name).type)
+        if _is_too_large(table, name):
+            what = "whole numbers beyond 2^53, which no float holds"
+            raise EmbeddingError(
+                "E10", what, where=table.place(name), do="leave it out, or write what it means as numbers"
+            )
         if not (is_number(kind) or pa.types.is_boolean(kind)):
             do = "name numeric columns; a column of lists is named with --embedding-column"
             raise EmbeddingError("E10", f"features of type {kind}; expected numbers", where=table.place(name), do=do)
@@ -359,7 +395,9 @@ def _find_reason(table: Table, name: str, asked: Columns) -> str:
         return _find_other_reason(table, name, kind)
     if sounds_like_id(name):
         return "called like an id"
-    if name.casefold() in LABEL_NAMES or (name.casefold() == "y" and "x" not in map(str.casefold, table.names)):
+    if _is_too_large(table, name):
+        return "whole numbers beyond 2^53, which no float holds"
+    if _sounds_like_label(name) or (name.casefold() == "y" and "x" not in map(str.casefold, table.names)):
         return "called like a label; --feature-columns takes it"
     if is_whole(kind) and _numbers_rows(table.column(name), strict=not _sounds_like_name(name) and name != "X"):
         return NUMBERS_ROWS
@@ -378,13 +416,14 @@ def _find_other_reason(table: Table, name: str, kind: pa.DataType) -> str:
     if pa.types.is_null(kind):
         return "empty"
     if is_binary(kind):
-        lengths = pc.unique(pc.binary_length(table.column(name)).drop_null())
+        every = pa.chunked_array([measure_texts(part) for part in table.packed(name)], pa.int64())
+        lengths = pc.unique(every.drop_null())
         if len(lengths) == 1 and lengths[0].as_py() >= LONG_BYTES and lengths[0].as_py() % 4 == 0:
             _refuse_packed(table, name, f"bytes, {lengths[0].as_py()} in each row, which may be a vector")
         return "bytes"
     if not is_text(kind):
         return str(kind)
-    if not (sounds_like_id(name) or name.casefold() in LABEL_NAMES):
+    if not (sounds_like_id(name) or _sounds_like_label(name)):
         cells = _read_first_cells(table, name)
         for pattern, what in ((NUMBER, "numbers"), (VECTOR, "vectors")):
             hits = [cell for cell in cells if pattern.fullmatch(cell)]
@@ -394,11 +433,13 @@ def _find_other_reason(table: Table, name: str, kind: pa.DataType) -> str:
 
 
 def _read_first_cells(table: Table, name: str) -> list[str]:
-    """Up to SAMPLE cells of text that are not empty."""
+    """Up to SAMPLE cells of text that are not empty, and no longer than an id or label may be."""
     cells: list[str] = []
-    for batch in table.batches([name], SAMPLE):
-        texts = batch.column(0)
-        cells += [cell.strip() for cell in map(str, texts.drop_null().to_pylist()) if cell.strip()]
+    for part in table.packed(name, SAMPLE):
+        lengths = pc.fill_null(measure_texts(part), LONGEST_CELL + 1).to_pylist()
+        short = [part.slice(at, 1) for at, length in enumerate(lengths) if length <= LONGEST_CELL]
+        texts = plain(pa.concat_arrays(short)).to_pylist() if short else []  # views of text cannot be filtered
+        cells += [cell.strip() for cell in map(str, texts) if cell.strip()]
         if len(cells) >= SAMPLE:
             break
     return cells[:SAMPLE]

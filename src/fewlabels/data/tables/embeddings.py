@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...errors import ConfigError, EmbeddingError, InputWarning, listed
+from ...errors import ConfigError, EmbeddingError, InputWarning, listed, warn
 from ..paths import ARROW_FILE, ARROW_STREAM, FEATHER_1, PARQUET, first_bytes, known_format, local_path
 from .columns import (
     Columns,
@@ -40,6 +39,7 @@ from .files import (
     plain,
     plain_type,
 )
+from .limits import demand_numbers
 from .npy import MAGIC, check_shape, load_npy, open_npy, rows_per_block, stays_on_disk, working_dtype
 
 DO_COMPUTE = "compute these again, leave the rows out, or let them go without a label (--drop-bad-rows)"
@@ -197,7 +197,7 @@ def _find_parts(folder: Path) -> list[Path]:
     rest = [p for p in sorted(folder.iterdir()) if p not in chosen and p.name[0] not in "._" and p.is_file()]
     if rest := [p for p in rest if first_bytes(p, 8).startswith((*TABLES, MAGIC))]:
         what = f"FL-E36 files that are not read in {folder}: {listed([file.name for file in rest])}"
-        warnings.warn(InputWarning(f"{what}; parts end in {', '.join(PART_ENDINGS)}"), stacklevel=4)
+        warn(InputWarning(f"{what}; parts end in {', '.join(PART_ENDINGS)}"))
     return parquet or arrow
 
 
@@ -268,6 +268,7 @@ def _open_source(path: Path, table: Table, asked: Columns) -> EmbeddingSource:
     features = choose_features(table, asked, ids)
     found = find_layout(table, features)
     held = table.num_rows * found.width * found.dtype.itemsize
+    demand_numbers(table.files, held, EmbeddingError)
     label = find_label_column(table, asked.label)
     label = None if label in features.columns else label
     return EmbeddingSource(

@@ -19,14 +19,22 @@ import pyarrow.parquet as pq
 
 from ...errors import InputError, shown
 from ..paths import ARROW_FILE, ARROW_STREAM, FEATHER_1, PARQUET, first_bytes, unreadable
+from .ipc_sizes import measure_batches
+from .limits import (
+    LONGEST_CELL,
+    ROW_BYTES,
+    demand_batches,
+    demand_pages,
+    demand_rows,
+    measure_texts,
+    most_bytes,
+)
 
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
 ARROW_ENDINGS = (".arrow", ".arrows", ".feather", ".ipc")
-BATCH_ROWS = 16384
-LONGEST_CELL = 131_072  # bytes of an id or label, as many as a cell of a CSV may have
-SMALL_COLUMN, MOST_UNPACKED = 512 << 20, 200  # a column may take so many bytes, or so many times those of its files
+BATCH_ROWS, FEW_ROWS = 16384, 1024
+SHORT_ROWS = 1 << 20  # of ids and labels, which are bounded: each batch of packed texts comes with its dictionary
 ORIGIN = b"fewlabels"  # key of a file's metadata: how `describe` made the rows, in JSON
-ROW_BYTES = 100  # what a row of ids and labels takes beside its text
 
 
 def part_kind(path: Path) -> str:
@@ -39,7 +47,7 @@ def part_kind(path: Path) -> str:
 
 
 def read_head(path: Path, error: type[InputError]) -> tuple[pa.Schema, int]:
-    """Schema and number of rows. Of an Arrow file one narrow column is walked: the format has no count of rows."""
+    """Schema and number of rows. Of an Arrow file all batches are asked for theirs: the format has no count of rows."""
     with read_errors(path, error):
         if part_kind(path) == "Parquet":
             with pq.ParquetFile(path) as part:
@@ -47,8 +55,7 @@ def read_head(path: Path, error: type[InputError]) -> tuple[pa.Schema, int]:
         with pa.memory_map(str(path)) as source:
             schema = _open_reader(source, None).schema
             _ = schema.names, str(schema.types)  # names that are no text are found here
-            flat = [place for place, field in enumerate(schema) if not pa.types.is_nested(field.type)]
-            return schema, sum(batch.num_rows for batch in _read_batches(source, (flat or [0])[:1]))
+            return schema, sum(batch.num_rows for batch in measure_batches(source) if not batch.is_dictionary)
 
 
 def read_batches(
@@ -59,21 +66,41 @@ def read_batches(
     packed: columns of text in Parquet that stay dictionaries, so that a cell that repeats is held once.
     Arrow files are memory-mapped: what is not compressed in them is not copied, and stays valid as long as it is held.
     Their offsets and texts are checked before anyone follows them.
+    Raises `error` E18 for a damaged file, E38 for a small one that unpacks to gigabytes, before it is unpacked.
     """
     with read_errors(path, error):
         if part_kind(path) == "Parquet":
-            options: dict[str, Any] = {"buffer_size": 1 << 20, "page_checksum_verification": True}
-            with pq.ParquetFile(path, read_dictionary=list(packed), **options) as part:
-                yield from part.iter_batches(batch_size=size or BATCH_ROWS, columns=columns, use_threads=True)
+            yield from _read_pages(path, columns, size or BATCH_ROWS, error, packed)
             return
         with pa.memory_map(str(path)) as source:
-            names = _open_reader(source, None).schema.names
+            schema, batches = _open_reader(source, None).schema, measure_batches(source)
+            demand_batches(path, schema, columns, batches, error)
             # pyarrow copies when it is to choose columns of a file; so where all is to stay mapped, it reads them all.
-            for batch in _read_batches(source, None if size is None else [names.index(name) for name in columns]):
+            is_mapped = size is None and not any(batch.total for batch in batches)
+            for batch in _read_batches(source, None if is_mapped else [schema.names.index(name) for name in columns]):
                 chosen = batch.select(columns)
                 chosen.validate(full=True)
                 for start in range(0, chosen.num_rows, size or max(1, chosen.num_rows)):
                     yield chosen.slice(start, size)
+
+
+def _read_pages(
+    path: Path, columns: list[str], size: int, error: type[InputError], packed: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    pages = demand_pages(path, columns, error)
+    largest = max((one.largest for one in pages.values() if one.is_delta), default=0)
+    size = min(size, max(1, most_bytes([path]) // max(1, largest)))  # each of those texts may be as long as its page
+    options: dict[str, Any] = {"buffer_size": 1 << 20, "page_checksum_verification": True}
+    first = True
+    try:
+        with pq.ParquetFile(path, read_dictionary=[] if largest else list(packed), **options) as part:
+            for batch in part.iter_batches(batch_size=size, columns=columns, use_threads=True):
+                yield batch
+                first = False
+    except pa.ArrowNotImplementedError:  # these texts cannot stay packed (pyarrow 26, delta encoding)
+        if not (packed and first):
+            raise
+        yield from _read_pages(path, columns, min(size, FEW_ROWS), error, [])
 
 
 def _open_reader(source: pa.MemoryMappedFile, fields: list[int] | None) -> pa.ipc.RecordBatchFileReader:
@@ -172,23 +199,28 @@ class Table:
         """
         kind = plain_type(self.schema.field(name).type)
         is_bytes = is_text(kind) or is_binary(kind)
-        most = max(SMALL_COLUMN, MOST_UNPACKED * sum(path.stat().st_size for path in self.files))
+        most = most_bytes(self.files)
         chunks, held = [], 0
         with read_errors(self.files[0], self.error):
-            for path in self.files:
-                if part_kind(path) == "Parquet" and _is_larger(path, name, most):
-                    raise self._too_large(name, f"a column of more than {most:,} bytes")
-                for batch in read_batches(path, [name], BATCH_ROWS, self.error, [name] if is_bytes else []):
-                    longest, size = _measure_texts(batch.column(0)) if is_bytes else (0, 8 * len(batch))
-                    held += size + ROW_BYTES * len(batch)
-                    if longest > LONGEST_CELL:
-                        raise self._too_large(
-                            name, f"a cell of {longest:,} bytes; an id or label has up to {LONGEST_CELL:,}"
-                        )
-                    if held > most:
-                        raise self._too_large(name, f"ids or labels that unpack to more than {most:,} bytes")
-                    chunks.append(plain(batch.column(0)).cast(kind))  # a packed large_string comes as string
+            for array in self.packed(name, SHORT_ROWS):
+                lengths = measure_texts(array) if is_bytes else None
+                longest = (pc.max(lengths).as_py() or 0) if is_bytes else 0
+                held += ((pc.sum(lengths).as_py() or 0) if is_bytes else 8 * len(array)) + ROW_BYTES * len(array)
+                if longest > LONGEST_CELL:
+                    what = f"a cell of {longest:,} bytes; an id or label has up to {LONGEST_CELL:,}"
+                    raise self._too_large(name, what)
+                if held > most:
+                    raise self._too_large(name, f"ids or labels that unpack to more than {most:,} bytes")
+                chunks.append(plain(array).cast(kind))  # a packed large_string comes as string
             return pa.chunked_array(chunks, type=kind)
+
+    def packed(self, name: str, size: int = BATCH_ROWS) -> Iterator[pa.Array]:
+        """One column of all parts, at most `size` rows at a time; texts of Parquet as dictionaries: `measure_texts`."""
+        kind = plain_type(self.schema.field(name).type)
+        for path in self.files:
+            texts = [name] if is_text(kind) or is_binary(kind) else []
+            for batch in read_batches(path, [name], size, self.error, texts):
+                yield batch.column(0)
 
     def place(self, name: str) -> str:
         """The first file and the column, for messages."""
@@ -205,32 +237,6 @@ class Table:
         """
         for path in self.files:
             yield from read_batches(path, columns, size, self.error)
-
-
-def _is_larger(path: Path, name: str, most: int) -> bool:
-    """Whether a column of a Parquet file has more bytes without compression, as its footer says.
-
-    Single columns are asked about only where all together have more: of a damaged footer that would end the process.
-    """
-    with pq.ParquetFile(path) as part:
-        groups = [part.metadata.row_group(number) for number in range(part.metadata.num_row_groups)]
-        if sum(group.total_byte_size for group in groups) <= most:
-            return False
-        columns = [group.column(at) for group in groups for at in range(group.num_columns)]
-        return bool(sum(column.total_uncompressed_size for column in columns if column.path_in_schema == name) > most)
-
-
-def _measure_texts(array: pa.Array) -> tuple[int, int]:
-    """Bytes of the longest text, and of all of them, without unpacking a dictionary."""
-    while isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    if pa.types.is_run_end_encoded(array.type):
-        array = pc.run_end_decode(array)
-    packed = pa.types.is_dictionary(array.type)
-    values = plain(array.dictionary) if packed else plain(array)
-    lengths = pc.binary_length(values).cast(pa.int64())
-    everything = lengths.take(array.indices) if packed else lengths
-    return pc.max(lengths).as_py() or 0, pc.sum(everything).as_py() or 0
 
 
 def natural_key(path: Path) -> tuple[list[int | str], str]:
@@ -268,7 +274,9 @@ def open_table(files: Sequence[Path], error: type[InputError]) -> Table:
             if schema.names.count(name) > 1:
                 raise error("E20", f"two columns named {name!r}", where=path, do="rename one of them")
     metadata = tuple((schema.metadata or {}, count) for schema, count in heads)
-    return Table(list(files), schemas[0], sum(count for _, count in heads), error, metadata)
+    num_rows = sum(count for _, count in heads)
+    demand_rows(files, num_rows, error)
+    return Table(list(files), schemas[0], num_rows, error, metadata)
 
 
 def _describe_difference(first: pa.Schema, other: pa.Schema) -> str:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from ...errors import ConfigError
 
-SWITCH = "FEWLABELS_KERNELS"  # "off", or an instruction set: plain, avx2, avx512
+SWITCH = "FEWLABELS_KERNELS"  # "off", or an instruction set: plain, avx2, avx512, avx512vnni
 
 
 def instructions() -> str | None:
@@ -25,7 +25,7 @@ def instructions() -> str | None:
     try:
         name: str = kernels.instructions(wanted)
     except ValueError as problem:
-        do = "set it to plain, avx2, avx512 or off, or leave it unset"
+        do = "set it to plain, avx2, avx512, avx512vnni or off, or leave it unset"
         raise ConfigError(
             "C36", f"{SWITCH} is {wanted!r}, and this processor has no such instructions", do=do
         ) from problem

@@ -8,7 +8,6 @@ what is used together lies together in memory, in the search and in the solver a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,14 +15,12 @@ from numpy.typing import NDArray
 
 from ..settings import EXACT_UP_TO
 from ..threads import PARTS, Team, even_ranges, weighted_ranges
-from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, even_groups, no_stage_progress
+from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, no_stage_progress
 from . import _kernels
-from .search import Lists, Panels, Points, pack, pack_rows, search_rows, symmetrize
+from .recall import Goal, Share, choose_num_probes, measure_recall
+from .search import SPARE, Lists, Panels, Points, pack, pack_rows, search_exactly, search_rows, symmetrize
 
-SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
 FIRST_PROBES = 24  # clusters ranked for every row to begin with
-CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: for the progress bar
-MUTUAL = 0.3  # share of the missed neighbours that the other side knows of; 0.2 to 0.8 on data seen
 CLUSTERS_PER_ROOT = 1.4  # clusters for each square root of a row; from 1 to 2 all are about as quick, by the data
 ROWS_PER_CLUSTER = 40  # of the sample that centres are found on
 ITERATIONS = 6
@@ -34,63 +31,7 @@ SPREAD = 0.15  # of the rows, whose neighbours are in the most clusters
 FURTHER = 4  # clusters that are added for them
 
 
-class Goal(NamedTuple):
-    """The k nearest, the recall to reach at least, and (q,) places of points on which it is measured."""
-
-    k: int
-    recall: float
-    sample: NDArray[np.int64]
-
-
-class Share(NamedTuple):
-    """A share as measured on a sample of rows, and its standard error."""
-
-    mean: float
-    error: float
-
-
-def search_points(
-    points: Points,
-    k: int,
-    recall: float | Literal["exact"],
-    seed: int,
-    previous: Graph | None = None,
-    on_progress: StageProgress = no_stage_progress,
-) -> ClusteredNeighbors:
-    """The k nearest others of each point, by inner product; k is below the number of points, none of them all zeros.
-
-    recall: the share of the true neighbours to find at least, measured on a sample; "exact", and few points: all pairs
-    are compared. previous: graph of the same rows in the same order from the previous epoch; its clusters are reused.
-    Similarities are float32 sums over the features in order; equal ones are ordered by place. The same rows, seed and
-    `previous` give the same answer for any number of threads.
-    """
-    with Team() as team:
-        if points.size <= max(EXACT_UP_TO, k + 1):
-            order, groups = np.arange(points.size), even_groups(points.size)
-            return _search_all(points, pack(points, team), order, groups, k, team, on_progress)
-
-        def on_clusters(fraction: float) -> None:
-            on_progress(CLUSTERS_SHARE * fraction)
-
-        def on_rest(fraction: float) -> None:
-            on_progress(CLUSTERS_SHARE + (1 - CLUSTERS_SHARE) * fraction)
-
-        if recall == "exact":
-            clusters = make_clusters(points, make_centres(points, seed, team), 1, team, on_clusters)
-            points = points.reorder(clusters.order)
-            return _search_all(points, pack(points, team), clusters.order, clusters.start, k, team, on_rest)
-        sample = np.random.default_rng([seed, points.size, 1]).permutation(points.size)
-        goal = Goal(k, recall, np.sort(sample[:SAMPLE]))
-        found = None
-        if previous is not None and can_reuse(previous, points):
-            found = _search_as_before(points, previous, goal, team, on_progress)
-        if found is None:
-            clusters = make_clusters(points, make_centres(points, seed, team), FIRST_PROBES, team, on_clusters)
-            found = _search_nearest_clusters(points.reorder(clusters.order), clusters, goal, team, on_rest)
-        return found
-
-
-def _search_all(
+def search_all_pairs(
     points: Points,
     panels: Panels,
     order: NDArray[np.int64],
@@ -103,12 +44,12 @@ def _search_all(
     index, similarity = _make_lists(points.size, k)
     for first, last in even_ranges(points.size, max(1, points.size // EXACT_UP_TO)):
         own = np.arange(first, last)
-        index[first:last], similarity[first:last] = search_rows(points.at(own), panels, k, team, own)
+        index[first:last], similarity[first:last] = search_exactly(points.at(own), panels, k, team, own)
         on_progress(last / points.size)
     return ClusteredNeighbors(order=order, groups=groups, index=index, similarity=similarity, recall=1.0)
 
 
-def _search_nearest_clusters(
+def search_nearest_clusters(
     points: Points, clusters: Clusters, goal: Goal, team: Team, on_progress: StageProgress
 ) -> ClusteredNeighbors:
     """Probe the clusters that are nearest to each point until the recall is reached. points: in the clusters' order."""
@@ -118,10 +59,10 @@ def _search_nearest_clusters(
     lists = _make_lists(points.size, goal.k)
     probes, done, reached = clusters.probes, 0, Share(0, 0)
     while reached.mean - reached.error < goal.recall:
-        enough = _choose_num_probes(rank, goal.recall, done)
+        enough = choose_num_probes(rank, goal.recall, done)
         if enough > len(clusters.centre) // 2:  # they say little about these rows: comparing all pairs costs no more
             del lists
-            return _search_all(points, panels, clusters.order, clusters.start, goal.k, team, on_progress)
+            return search_all_pairs(points, panels, clusters.order, clusters.start, goal.k, team, on_progress)
         if enough > probes.shape[1]:
             probes = nearest_clusters(points, clusters.centre, enough, team)
         _search_probes(panels, clusters.start, probes[:, done:enough], lists, done > 0, team, on_progress)
@@ -143,7 +84,7 @@ def _make_lists(num_points: int, k: int) -> Lists:
 
 def _find_true(points: Points, panels: Panels, goal: Goal, team: Team) -> NDArray[np.int32]:
     """(q, k) places of the true neighbours of the sample."""
-    return search_rows(points.at(goal.sample), panels, goal.k, team, goal.sample)[0]
+    return search_exactly(points.at(goal.sample), panels, goal.k, team, goal.sample)[0]
 
 
 def _rank_clusters(
@@ -158,22 +99,6 @@ def _rank_clusters(
     return ranks
 
 
-def _choose_num_probes(rank: NDArray[np.int64], recall: float, done: int) -> int:
-    """The fewest probes from which this recall is to be expected, less its error; a fifth more than `done` at least.
-
-    A neighbour is found where its cluster is probed, or where it finds the row from its own side and `symmetrize`
-    offers it.
-    """
-    q, k = rank.shape
-    most = int(rank.max()) + 1
-    counts = np.bincount((rank + most * np.arange(q)[:, None]).ravel(), minlength=q * most).reshape(q, most)
-    share = np.cumsum(counts, axis=1) / k  # of each query's neighbours, found by probes alone, from one probe up
-    mean = share.mean(axis=0)
-    expected = mean + (1 - mean) * MUTUAL * mean - share.std(axis=0) / q**0.5
-    enough = int((expected < recall).sum()) + 1
-    return max(enough, done + max(1, done // 5))
-
-
 def _search_probes(
     panels: Panels,
     start: NDArray[np.int64],
@@ -185,7 +110,8 @@ def _search_probes(
 ) -> None:
     """Fill the lists with the nearest points in the probed clusters; `more`: beside those that they hold already."""
     probes = np.ascontiguousarray(probes)
-    index, similarity = lists
+    points, (index, similarity) = panels.points, lists
+    rows = np.ascontiguousarray(points.rows)
 
     def work(first: int, last: int) -> None:
         _kernels.search_clusters(
@@ -194,10 +120,15 @@ def _search_probes(
             None,  # all clusters are in the panels, in order
             start.size - 1,
             panels.dimensions,
+            rows,
+            len(rows),
+            points.members,
+            panels.slack,
             0,  # and all points in the lists
             probes,
             probes.shape[1],
             index.shape[1],
+            index.shape[1] + SPARE,
             more,
             first,
             last,
@@ -206,12 +137,6 @@ def _search_probes(
         )
 
     team.each(work, weighted_ranges(start, PARTS * team.size), on_progress)
-
-
-def measure_recall(index: NDArray[np.int32], truth: NDArray[np.int32]) -> Share:
-    """Share of the entries of truth, (q, k), that are in the same row of index, (q, any), and its standard error."""
-    shares = (truth[:, :, None] == index[:, None, :]).any(axis=2).mean(axis=1)
-    return Share(float(shares.mean()), float(shares.std() / shares.size**0.5))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,7 +241,7 @@ def can_reuse(previous: Graph, points: Points) -> bool:
     return bool(np.diff(edges.indptr)[previous.node[points.members]].all())
 
 
-def _search_as_before(
+def search_as_before(
     points: Points, previous: Graph, goal: Goal, team: Team, on_progress: StageProgress
 ) -> ClusteredNeighbors | None:
     """Probe the clusters of the previous graph that each point's neighbours are in; None where that is not enough."""

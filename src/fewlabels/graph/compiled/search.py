@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from . import _kernels
 PANEL = 16  # points side by side, one cache line of a feature
 QUERY_BLOCK = 240  # queries searched together at least, where there are many
 LEAST_QUERIES = 60  # for another thread
+SPARE = 8  # candidates beyond k that are ranked exactly, since sums in float32 confuse near-ties
+MANY_TIMES = 8  # so many candidates where the k-th does not stand clear of those that were not among the first
+ROUNDING = 2.0**-24  # of a float32 addition
 Lists = tuple[NDArray[np.int32], NDArray[np.float32]]  # (n, k) numbers and similarities, nearest first
 
 
@@ -41,11 +45,23 @@ class Points:
 
 @dataclass(frozen=True)
 class Panels:
-    """Points in panels of 16, [panel][feature][point], with a spare panel at the end. flat: float32."""
+    """Points in panels of 16, [panel][feature][point], with a spare panel at the end.
+
+    flat: float32. points: which they are. longest: Euclidean length of the longest of them.
+    """
 
     flat: NDArray[np.float32]
-    num_points: int
-    dimensions: int
+    points: Points
+    longest: float
+
+    @property
+    def dimensions(self) -> int:
+        return int(self.points.rows.shape[1])
+
+    @property
+    def slack(self) -> float:
+        """How far a sum in float32 over the features can be from the similarity of two of the points."""
+        return self.dimensions * ROUNDING * self.longest**2
 
 
 def pack(points: Points, team: Team) -> Panels:
@@ -53,12 +69,19 @@ def pack(points: Points, team: Team) -> Panels:
     n, d = points.rows.shape
     flat = np.zeros((-(-points.size // PANEL) + 1) * PANEL * d, np.float32)
     rows = np.ascontiguousarray(points.rows)
+    lengths: list[float] = []
 
     def work(first: int, last: int) -> None:
         _kernels.pack(rows, n, d, points.members, points.size, 0, first, last, flat)
+        lengths.append(measure_longest(points.at(slice(first, last))))
 
-    team.each(work, even_ranges(points.size, team.size))
-    return Panels(flat, points.size, d)
+    team.each(work, even_ranges(points.size, PARTS * team.size))
+    return Panels(flat, points, max(lengths))
+
+
+def measure_longest(rows: NDArray[np.float32]) -> float:
+    """The largest Euclidean length of (n, d) rows, in float32 and rounded up."""
+    return 1.001 * math.sqrt(np.einsum("nd,nd->n", rows, rows).max())
 
 
 def pack_rows(rows: NDArray[np.float32], team: Team) -> Panels:
@@ -84,7 +107,7 @@ def search_rows(
             b - a,
             d,
             panels.flat,
-            panels.num_points,
+            panels.points.size,
             None if own is None else own[a:b],
             k,
             number[a:b],
@@ -93,6 +116,56 @@ def search_rows(
 
     parts = max(num // QUERY_BLOCK, min(team.size, num // LEAST_QUERIES))
     team.each(work, even_ranges(num, max(1, min(PARTS * team.size, parts))))
+    return number, similarity
+
+
+def search_exactly(
+    queries: NDArray[np.float32], panels: Panels, k: int, team: Team, own: NDArray[np.integer] | None = None
+) -> Lists:
+    """search_rows by exact similarities: a float64 sum, rounded once.
+
+    Candidates come from sums in float32. Where more than MANY_TIMES as many as asked for lie within the rounding of
+    such a sum, such as thousands of near-copies, which of them are candidates is up to it.
+    """
+    points = panels.points
+    most = points.size - (own is not None)
+    count = min(k + SPARE, most)
+    number, least = search_rows(queries, panels, count, team, own)
+    index, similarity = rank_rows(queries, points, number, k, team)
+    if count < most:
+        slack = panels.slack / panels.longest * measure_longest(queries)
+        unsettled = np.flatnonzero(similarity[:, -1] <= least[:, -1] + slack)
+        if unsettled.size:
+            queries, own = queries[unsettled], None if own is None else own[unsettled]
+            number = search_rows(queries, panels, min(MANY_TIMES * count, most), team, own)[0]
+            index[unsettled], similarity[unsettled] = rank_rows(queries, points, number, k, team)
+    return index, similarity
+
+
+def rank_rows(queries: NDArray[np.float32], points: Points, candidates: NDArray[np.int32], k: int, team: Team) -> Lists:
+    """The k best of each query's candidates, (q, m) numbers of points, by exact similarities."""
+    num, d = queries.shape
+    number, similarity = np.empty((num, k), np.int32), np.empty((num, k), np.float32)
+    queries, rows = np.ascontiguousarray(queries), np.ascontiguousarray(points.rows)
+    members = points.members
+
+    def work(a: int, b: int) -> None:
+        _kernels.rank_rows(
+            queries[a:b],
+            b - a,
+            d,
+            rows,
+            len(rows),
+            members,
+            members.size,
+            candidates[a:b],
+            candidates.shape[1],
+            k,
+            number[a:b],
+            similarity[a:b],
+        )
+
+    team.each(work, even_ranges(num, max(1, min(PARTS * team.size, num // LEAST_QUERIES))))
     return number, similarity
 
 

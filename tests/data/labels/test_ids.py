@@ -5,8 +5,8 @@ import urllib.parse
 
 import pytest
 
-from fewlabels.data.images.ids import match_ids
 from fewlabels.data.labels.files import LabelFile
+from fewlabels.data.labels.ids import match_ids
 from fewlabels.errors import InputWarning, LabelError
 
 COMPOSED, DECOMPOSED = "v\xf6gel/\xe9 1.PNG", unicodedata.normalize("NFD", "v\xf6gel/\xe9 1.PNG")
@@ -19,7 +19,9 @@ def labels(*ids):
 @pytest.mark.parametrize(("given", "image"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
 def test_ids_that_differ_in_normal_form_alone_are_joined_and_it_is_told(given, image):
     with pytest.warns(InputWarning, match=r"FL-I54 ids that differ .* normal form alone .*1 such row"):
-        assert match_ids(labels(given, "b.png"), [image, "b.png"]).ids == [image, "b.png"]
+        matched = match_ids(labels(given, "b.png"), [image, "b.png"])
+    assert matched.ids == [image, "b.png"]
+    assert [(note.code, note.line, note.id) for note in matched.left_out] == [("I54", 2, given)]
 
 
 def test_where_both_forms_are_there_each_stays_itself():
