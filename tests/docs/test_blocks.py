@@ -150,6 +150,10 @@ def fill(folder: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(place)
 
+    (folder / "new-photos").mkdir()
+    for number in range(3):
+        Image.fromarray(rng.integers(0, 255, (15, 12, 3), dtype=np.uint8)).save(folder / "new-photos" / f"{number}.jpg")
+
 
 def fill_with_cifar(folder: Path) -> None:
     """CIFAR-10 in its binary version, black: as many images as it has, for they are counted."""

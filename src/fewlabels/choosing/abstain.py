@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from .scores import Interval, wilson
@@ -31,33 +32,73 @@ class Threshold:
     reason: str
 
 
-def find_threshold(measured: Measured | None, wanted: float) -> Threshold:
-    """The least probability at which the held-out labels above it have an error of at most `wanted`.
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """What held-out labels say of answering only rows that are at least so probable.
 
-    Errors are counted as (errors + wanted) / (kept + 1): one more label, of which the wanted share is wrong, so that a
-    handful of right ones prove nothing. Raises ConfigError (C122) for a share that is not between 0 and 1.
+    probability: (p,) float64, falling. kept, wrong: (p,) int64, held-out labels that are at least so probable, and
+    those of them that were wrong; the last `kept` is their number.
     """
-    if not 0 < wanted < 1:
-        raise ConfigError("C122", f"an error of {wanted!r} is asked for, expected a share between 0 and 1")
-    needed = math.ceil(1 / wanted) - 1
-    if measured is None or measured.classes.size == 0:
-        return Threshold(1.0, 0.0, wilson(0, 0), False, "no label could be held out: nothing is known of the error")
-    probability, found = np.exp(measured.logs.max(axis=1)), measured.logs.argmax(axis=1)
+
+    probability: NDArray[np.float64]
+    kept: NDArray[np.int64]
+    wrong: NDArray[np.int64]
+
+    @property
+    def num_held_out(self) -> int:
+        return int(self.kept[-1]) if self.kept.size else 0
+
+    def find_threshold(self, wanted: float) -> Threshold:
+        """The least probability at which the held-out labels above it have an error of at most `wanted`.
+
+        Errors are counted as (errors + wanted) / (kept + 1): one more label, of which the wanted share is wrong, so
+        that a handful of right ones prove nothing.
+        Raises ConfigError (C122) for a share that is not between 0 and 1.
+        """
+        if not 0 < wanted < 1:
+            raise ConfigError("C122", f"an error of {wanted!r} is asked for, expected a share between 0 and 1")
+        needed, count = math.ceil(1 / wanted) - 1, self.num_held_out
+        if not count:
+            return Threshold(1.0, 0.0, wilson(0, 0), False, "no label could be held out: nothing is known of the error")
+        if count < needed:
+            reason = f"{count} held-out labels cannot show an error of {wanted:g}: that takes at least {needed}"
+            return Threshold(1.0, 0.0, wilson(0, 0), False, reason)
+        good = np.flatnonzero((self.wrong + wanted) / (self.kept + 1) <= wanted)
+        if not good.size:
+            reason = f"even the most certain of {count} held-out labels are wrong more often than {wanted:g}"
+            return Threshold(1.0, 0.0, wilson(0, 0), False, reason)
+        at = int(good[-1])
+        kept = int(self.kept[at])
+        share = float(self.probability[at]) if kept < count else 0.0
+        error = wilson(float(self.wrong[at]), kept)
+        reason = (
+            f"rows with a probability of {share:.3f} and more: {100 * kept / count:.0f} % of {count} held-out labels"
+        )
+        return Threshold(share, kept / count, error, kept >= needed, reason)
+
+    def thin(self, most: int) -> Curve:
+        """At most so many points of it, the last one among them, with the same counts."""
+        if len(self.kept) <= most:
+            return self
+        at = np.unique(np.linspace(0, len(self.kept) - 1, most).round().astype(np.int64))
+        return Curve(probability=self.probability[at], kept=self.kept[at], wrong=self.wrong[at])
+
+
+def measure_curve(logs: NDArray[np.float64], classes: NDArray[np.int64]) -> Curve:
+    """The curve of held-out labels. logs: (h, c) log-probabilities of rows that were held out. classes: (h,) labels."""
+    if not classes.size:
+        none = np.empty(0, np.int64)
+        return Curve(probability=np.empty(0), kept=none, wrong=none)
+    probability, found = np.exp(logs.max(axis=1)), logs.argmax(axis=1)
     order = np.argsort(-probability, kind="stable")
-    wrong = np.cumsum(found[order] != measured.classes[order])
-    count = np.arange(1, order.size + 1)
-    last = np.append(probability[order][1:] < probability[order][:-1], True)  # equal ones are kept or left together
-    good = np.flatnonzero(last & ((wrong + wanted) / (count + 1) <= wanted))
-    if order.size < needed:
-        reason = f"{order.size} held-out labels cannot show an error of {wanted:g}: that takes at least {needed}"
-        return Threshold(1.0, 0.0, wilson(0, 0), False, reason)
-    if not good.size:
-        reason = f"even the most certain of {order.size} held-out labels are wrong more often than {wanted:g}"
-        return Threshold(1.0, 0.0, wilson(0, 0), False, reason)
-    at = int(good[-1])
-    kept = (at + 1) / order.size
-    share = float(probability[order[at]]) if at + 1 < order.size else 0.0
-    error = wilson(float(wrong[at]), at + 1)
-    supported = at + 1 >= needed
-    reason = f"rows with a probability of {share:.3f} and more: {100 * kept:.0f} % of {order.size} held-out labels"
-    return Threshold(share, kept, error, supported, reason)
+    wrong = np.cumsum(found[order] != classes[order])
+    falling = probability[order]
+    last = np.flatnonzero(np.append(falling[1:] < falling[:-1], True))  # equal ones are kept or left together
+    return Curve(probability=falling[last], kept=last + 1, wrong=wrong[last])
+
+
+def find_threshold(measured: Measured | None, wanted: float) -> Threshold:
+    """As Curve.find_threshold, of what was measured; None where nothing was. Raises ConfigError (C122)."""
+    if measured is None:
+        return measure_curve(np.empty((0, 1)), np.empty(0, np.int64)).find_threshold(wanted)
+    return measure_curve(measured.logs, measured.classes).find_threshold(wanted)

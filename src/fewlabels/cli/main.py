@@ -18,7 +18,7 @@ from typing import NoReturn
 import typer
 
 from ..errors import MESSAGE_CHARACTERS, CheckpointWarning, CollapseWarning, ConfigError, FewlabelsError, shown
-from . import cache, demo, describe, export, propagate, report, reproduce, review, train, verify
+from . import cache, classify, demo, describe, export, export_model, propagate, report, reproduce, review, train, verify
 from .app import app
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
@@ -27,6 +27,8 @@ HOMES = (
     demo,
     describe,
     train,
+    classify,
+    export_model,
     reproduce,
     propagate,
     report,
@@ -35,8 +37,10 @@ HOMES = (
     verify,
     cache,
 )  # importing them gave the app its commands
-COMMANDS = [home.__name__.rpartition(".")[2] for home in HOMES]  # in the order of --help
-app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))  # type: ignore[union-attr]
+COMMANDS = [home.__name__.rpartition(".")[2].replace("_", "-") for home in HOMES]  # in the order of --help
+app.registered_commands.sort(
+    key=lambda command: COMMANDS.index(command.callback.__name__.replace("_", "-"))  # type: ignore[union-attr]
+)
 
 
 def main() -> None:

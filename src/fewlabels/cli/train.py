@@ -9,7 +9,7 @@ import typer
 
 from ..errors import ConfigError
 from . import options
-from .app import app, begin_training, choose_folder, print_run
+from .app import app, begin_training, choose_folder, print_run, speaks
 
 if TYPE_CHECKING:
     from ..data.labels.csv import LabelOptions
@@ -143,6 +143,8 @@ def train(
         options.run_options(device, save_every, speed=speed, quiet=quiet, **taken),
     )
     print_run(place, results, format_training, as_json)
+    if speaks() and not as_json:
+        print(f"next    fewlabels classify {place} new-photos/ --out classified.csv")
 
 
 def _read_labels(path: Path | None, reading: LabelOptions) -> LabelFile | None:

@@ -15,7 +15,7 @@ from ..describing.cache import DescriptorCache
 from ..describing.network import Describer
 from ..describing.photos import digest_square
 from ..describing.settings import DescribeSettings
-from ..nets.frozen import FrozenNetwork, Head
+from ..nets.frozen import FrozenNetwork, Head, join_trunk
 from ..nets.pretrained import Backbone
 from ..nets.settings import NetworkSettings
 from ..storage.cache_folder import cache_folder
@@ -98,7 +98,7 @@ def _describe(describer: Describer, cache: DescriptorCache, pixels: np.ndarray) 
 def join_network(backbone: Backbone, head: nn.Module, settings: NetworkSettings) -> FrozenNetwork:
     """The whole network, from photos to classes: what is saved."""
     assert isinstance(head, Head)
-    return FrozenNetwork(backbone.trunk, head, mirror=bool(settings.option("mirror")))
+    return join_trunk(backbone, head, settings)
 
 
 def backbone_facts(backbone: Backbone) -> dict[str, Any]:

@@ -71,6 +71,58 @@ def format_description(results: dict[str, Any], noun: str) -> str:
     return "\n".join(lines)
 
 
+def format_classification(results: dict[str, Any]) -> str:
+    """What `classify` did, how far its probabilities can be trusted, and the command that goes on from there."""
+    rows, seconds, sure = results["num_rows"], results["wall_seconds"], results["sure"]
+    counts = sorted(results["class_counts"].items(), key=lambda one: -one[1])
+    most = ", ".join(f"{count:,} {name}" for name, count in counts[:CLASSES] if count)
+    lines = [f"{rows:,} photos classified: {most}{', ...' if len(counts) > CLASSES else ''}"]
+    if results["num_rejected"]:
+        lines.append(f"{results['num_rejected']:,} cannot be used: {results['rejected']}")
+    if not results["calibrated"]:
+        lines.append("Probabilities are not calibrated: no label could be held out. They are far too sure as a rule.")
+    if sure is not None:
+        lines.append(_describe_sure(sure, rows))
+    pace = f", {rows / seconds:,.0f} photos a second" if seconds > 0 else ""
+    lines.append(f"wall time {seconds:.1f} s{pace}; peak memory {results['peak_memory_mib']:.0f} MiB")
+    lines += ["", f"labels  {results['out']}"]
+    if results["sorted"]:
+        lines.append(f"sorted  {results['sorted']['into']}: {results['sorted']['num_photos']:,} photos")
+    lines.append(f"next    fewlabels export-model {results['run']} --onnx model.onnx")
+    return "\n".join(lines)
+
+
+def format_export(results: dict[str, Any]) -> str:
+    """What `export-model` wrote, and what can be done with it."""
+    lines, onnx, folder = [], results["onnx"], results["folder"]
+    if onnx:
+        most = max(onnx["largest_difference"].values())
+        lines += [
+            f"onnx    {onnx['file']} ({onnx['bytes'] / 1e6:.1f} MB)",
+            f"card    {onnx['card']}",
+            f"checked onnxruntime and torch differ by {most:.1e} at most, on {onnx['num_compared']} images: "
+            f"{onnx['compared_on']}",
+        ]
+    if folder:
+        trunk = ", without the trunk" if folder["without_trunk"] else ""
+        lines += [
+            f"folder  {folder['folder']} ({folder['bytes'] / 1e6:.1f} MB of weights{trunk})",
+            f"next    fewlabels classify {folder['folder']} photos/ --out labels.csv",
+        ]
+    return "\n".join(lines)
+
+
+def _describe_sure(sure: dict[str, Any], rows: int) -> str:
+    wanted = f"{100 * sure['wanted_error']:g} %"
+    if sure["from_probability"] is None:
+        return f"None is called sure: {sure['reason']}. Ask for less by --wanted-error, or label more photos."
+    share = 100 * sure["num_sure"] / max(1, rows)
+    return (
+        f"{sure['num_sure']:,} ({share:.0f} %) are sure, with a probability of {sure['from_probability']:.3f} and "
+        f"more: at most {wanted} of them wrong, as far as the held-out labels tell ({sure['held_out_error']:.1f} %)."
+    )
+
+
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell; the first to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -434,7 +434,7 @@ class _Run:
         if self.task.backbone is not None:
             config["backbone"] = backbone_facts(self.task.backbone)
         if ended.checked is not None:
-            config["temperature"] = ended.checked.temperature
+            config |= ended.checked.calibration()
         writer.model(_to_safetensors(self._join(trained.network)), config)
         if trained.teacher is not None:
             writer.teacher(_to_safetensors(self._join(trained.teacher)))

@@ -111,6 +111,11 @@ def image_input_of(backbone: Backbone) -> ImageInput:
     return ImageInput(3, how.size, how.mean, how.std)
 
 
+def join_trunk(backbone: Backbone, head: Head, settings: NetworkSettings) -> FrozenNetwork:
+    """The whole network, from photos to classes."""
+    return FrozenNetwork(backbone.trunk, head, mirror=bool(settings.option("mirror")))
+
+
 def build_frozen_network(settings: NetworkSettings, image_input: ImageInput, num_classes: int) -> FrozenNetwork:
     """The whole network with fresh weights, the trunk's too: for the weights of a run, which hold both.
 

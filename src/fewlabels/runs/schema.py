@@ -337,13 +337,36 @@ IMAGE_INPUT = Record(
     },
     needed=("channels", "size"),
 )
+HELD_OUT = Record(
+    {"probability": Many(SHARE), "kept": Many(COUNT), "wrong": Many(COUNT)},
+    needed=("probability", "kept", "wrong"),
+    equal=(("probability", "kept", "wrong"),),
+)
+MEASURED = Record(
+    {
+        "title": TEXT,
+        "trained": TEXT,
+        "fewlabels": TEXT,
+        **dict.fromkeys(("num_rows", "num_labeled", "num_test"), COUNT),
+        "class_counts": Many(COUNT),
+        "methods": Many(TEXT),
+        "cross_validated": Maybe(CROSS_VALIDATED),
+        "test_errors": Named(PERCENT),
+    }
+)
 MODEL = Record(
     {
         "network": NETWORK,
         "image_input": IMAGE_INPUT,
         "class_names": CLASS_NAMES,
-        "temperature": Maybe(AMOUNT),
+        "temperature": Maybe(Kind("a finite number above 0", lambda value: _is_number(value, 1e-6, MOST_NUMBER))),
+        "held_out": Maybe(HELD_OUT),
         "backbone": Maybe(Record(dict.fromkeys(("name", "weights_digest", "source", "licence"), TEXT))),
+        # of what export-model writes alone
+        "weights_sha256": TEXT,
+        "without_trunk": BOOL,
+        "reading": Record({"accept_truncated": BOOL, "max_pixels": POSITIVE}),
+        "measured": MEASURED,
     },
     needed=("network", "image_input", "class_names"),
 )

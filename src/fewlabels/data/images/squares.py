@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from .sources import Source, open_source
 
 Path = str | os.PathLike[str]
 Picture = Image.Image | np.ndarray
-GivenImages = Path | Picture | Iterable[Path] | Iterable[Picture]
+GivenImages = Path | Picture | Iterable[Path] | Iterable[Picture] | Source
 CHANNELS = (1, 3, 4)
 EXPECTED = "expected a path, a PIL image, a uint8 array (h, w, 3) or (n, h, w, 3), or a list of such of one kind"
 
@@ -63,6 +63,8 @@ def read_squares(
 
 def source_of(images: GivenImages) -> Source | Iterable[Any]:
     """Files as a Source; pictures as they come. Raises ImageError (I30-I33) where it is neither."""
+    if isinstance(images, Source):
+        return images
     if isinstance(images, str | os.PathLike):
         return _at_path(images)
     if isinstance(images, Image.Image):
@@ -79,6 +81,36 @@ def source_of(images: GivenImages) -> Source | Iterable[Any]:
     if isinstance(first, str | os.PathLike):
         return _file_source([first, *_demand_paths(rest)])
     return chain([first], rest)
+
+
+def open_paths(paths: Sequence[Path]) -> Source:
+    """Image files, folders, Parquet files and patterns as one source; each path once.
+
+    ids: of a single folder or Parquet its own, as in training; of several paths each begins with the path as given.
+    Raises what open_source raises.
+    """
+    texts = list(dict.fromkeys(os.fspath(path) for path in paths))
+    parts = [_at_path(path) for path in texts]
+    if len(parts) == 1:
+        return parts[0]
+    ids = [
+        f"{path.rstrip('/')}/{id}" if is_collection(path) else id
+        for path, part in zip(texts, parts, strict=True)
+        for id in part.ids
+    ]
+    starts = accumulate((len(part.ids) for part in parts), initial=0)
+    return Source(
+        ids=ids,
+        names=[None] * len(ids),
+        files=lambda: chain.from_iterable(part.files() for part in parts),
+        refused={
+            start + at: reason
+            for start, part in zip(starts, parts, strict=False)
+            for at, reason in part.refused.items()
+        },
+        are_files=all(part.are_files for part in parts),
+        told={code: what for part in parts for code, what in part.told.items()},
+    )
 
 
 def _at_path(path: Path) -> Source:

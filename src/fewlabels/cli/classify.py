@@ -1,0 +1,65 @@
+"""`fewlabels classify`: labels of new photos by a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import demand_packages
+from . import options
+from .app import app, hush, print_json
+
+EXAMPLES = """Example: fewlabels classify runs/photos new-photos/ --out classified.csv
+
+Example: fewlabels classify runs/photos new-photos/1.jpg new-photos/2.jpg --out two.parquet --wanted-error 0.02
+
+Example: fewlabels classify runs/photos new-photos/ --out classified.csv --sort-into sorted/ --links"""
+
+
+@app.command(short_help="Label new photos by the model of a run, and say of which it is sure.", epilog=EXAMPLES)
+def classify(
+    run: Annotated[Path, typer.Argument(help="Run folder with a model, or a folder of export-model.")],
+    photos: Annotated[list[Path], typer.Argument(help="Photos, folders of photos, or Parquet with image bytes.")],
+    out: Annotated[Path, typer.Option(help="Table to write, .csv or .parquet: id, label, probability, sure.")],
+    wanted_error: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of wrong labels among those that are sure.")
+    ] = 0.05,
+    sort_into: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder for the photos, in a sub-folder for each class.")
+    ] = None,
+    links: Annotated[bool, typer.Option("--links", help="With --sort-into: symbolic links instead of copies.")] = False,
+    only_sure: Annotated[
+        bool, typer.Option("--only-sure", help="With --sort-into: leave out photos whose label is not sure.")
+    ] = False,
+    device: options.Device = "auto",
+    force: options.Force = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Label new photos by the model of a run.
+
+    Probabilities are calibrated, and a label is sure, by the labels that the run held out of its training; where it
+    could hold none out, as with one label for each class, that is said, and nothing is called sure. Photos are read as
+    in training, a few at a time; those that cannot be read are listed beside the table.
+    """
+    demand_packages("classifying photos needs", "torch", "safetensors", "PIL")
+    from ..commands.classify import ClassifyOptions, run_classify
+    from ..commands.text import format_classification
+
+    hush(quiet)
+    how = ClassifyOptions(
+        wanted_error=wanted_error,
+        device=device,
+        sort_into=sort_into,
+        links=links,
+        only_sure=only_sure,
+        force=force,
+        quiet=quiet,
+    )
+    results = run_classify(run, photos, out, how)
+    if as_json:
+        print_json(results)
+    else:
+        print(format_classification(results))
