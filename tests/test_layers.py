@@ -46,9 +46,9 @@ MAY_IMPORT = {
         "training/settings",
     },
     "recipes/published": set(),
-    "estimator": SHARED | {"graph", "storage", "numpy", "scipy", "sklearn"},
-    "estimator/store": SHARED | {"graph", "storage", "estimator", "numpy", "scipy", "zipfile"},
-    "insights": SHARED | {"graph", "numpy"},
+    "estimator": SHARED | {"graph", "choosing", "storage", "numpy", "scipy", "sklearn"},
+    "estimator/store": SHARED | {"graph", "choosing", "storage", "estimator", "numpy", "scipy", "zipfile"},
+    "insights": SHARED | {"graph", "choosing", "numpy"},
     "insights/schema": {"errors", "numpy", "pyarrow"},
     "insights/map": SHARED | {"numpy", "sklearn", "threadpoolctl"},
     "runs": {"errors", "notebook", "storage", "insights/schema", "numpy", "pyarrow"},
@@ -63,17 +63,17 @@ MAY_IMPORT = {
     "report": SHARED | {"runs", "insights/schema", "training/method_table", "numpy", "matplotlib", "jinja2"},
     "commands": SHARED
     | {
-        *("graph", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage"),
+        *("graph", "choosing", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage"),
         *("numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/review": SHARED | {"data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
     "cli": {"errors", "cli", "typer", "training/method_table"}
-    | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
+    | {"graph", "choosing", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},
     "cli/review": {"errors", "commands", "review", "fastapi", "uvicorn", "typer"},
     "__main__": {"cli"},
-    "__init__": {"conventions", "errors", "estimator", "graph", "nets/model", "runs", "commands/from_python"},
+    "__init__": {"conventions", "errors", "estimator", "choosing", "graph", "nets/model", "runs", "commands/from_python"},
 }
 STANDARD = {
     "__future__",

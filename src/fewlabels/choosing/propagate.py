@@ -77,6 +77,7 @@ def propagate(
         GraphSettings, "paper" or "released": nothing is chosen, and this is fewlabels.graph.propagate.
     class_names: as in fewlabels.graph.propagate. weight: (n,) what the label of each row counts, from 0 up.
     groups: (n,) such as patients, cameras or bursts: labelled rows of one group are held out together.
+    on_progress: called as on_progress(stage, fraction) with each of STAGES, from 0 where it starts.
 
     Raises as fewlabels.graph.propagate does; LabelError (L43) for such weights, (L23) for groups of another length;
     ConfigError (C120) for a name that is none of the three, and for weights or groups where nothing is chosen.
