@@ -60,6 +60,8 @@ class Answer:
         calibrated where labels could be held out.
     choice: what was chosen and why, with its cross-validated error. parts: what the answer is the weighted mean of.
     measured: held-out log-probabilities that the error comes from.
+    nearness: (n,) how near each row is to labelled regions: what arrives from all labels together by the graph, or the
+        similarity to the nearest labelled row; small where a class may be missing. Only its order means something.
     labeled: (n,) bool. class_names: where they were named. settings: how rows are compared.
     """
 
@@ -68,6 +70,7 @@ class Answer:
     parts: tuple[Part, ...]
     settings: GraphSettings
     labeled: NDArray[np.bool_]
+    nearness: Float
     measured: Measured | None = None
     class_names: tuple[str, ...] | None = None
 
@@ -111,6 +114,15 @@ class Answer:
             what = f"FL-G1 nothing answers {(~reached).sum()} of {reached.size} new rows; they have no label "
             warn(UnreachedWarning(f"{what}({UNLABELED}) and certainty 0; {rows_missed}"))
         return Extension(label=label, certainty=certainty, distribution=distribution, reached=reached)
+
+    def far_rows(self, share: float = 0.05) -> NDArray[np.int64]:
+        """Numbers of the unlabelled rows that are farthest from every labelled region, farthest first.
+
+        share: of the unlabelled rows. They may be of a class that nobody labelled: worth a look before the rest.
+        """
+        unlabelled = np.flatnonzero(~self.labeled)
+        order = np.argsort(self.nearness[unlabelled], kind="stable")
+        return np.asarray(unlabelled[order[: int(np.ceil(share * unlabelled.size))]])
 
     def threshold(self, error: float) -> Threshold:
         """The certainty below which to abstain, so that the rest have this error; it says where labels cannot tell."""

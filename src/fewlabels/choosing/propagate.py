@@ -24,6 +24,7 @@ from .choice import Member
 from .choose import Chosen, choose, hold_out
 from .combine import rescale
 from .graphs import Lists, search_lists
+from .novelty import arriving_mass, nearest_similarity
 from .prior import match_classes
 from .rows import Rows, Space, make_spaces, measure_lengths, pick_rows, say_something
 from .settings import CHOICE_ROWS, MANY_ROWS, NEIGHBORS, NEIGHBORS_OF_MANY, Auto
@@ -245,11 +246,23 @@ def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], o
         parts=parts,
         settings=auto.base,
         labeled=task.labels.label != UNLABELED,
+        nearness=_measure_nearness(task, parts),
         measured=measured,
         class_names=task.class_names,
     )
     _warn(task, auto, answer)
     return answer
+
+
+def _measure_nearness(task: Task, parts: tuple[Part, ...]) -> NDArray[np.float64]:
+    """By the graph whose labels travel farthest, else by the nearest labelled row."""
+    graphs = [part for part in parts if part.propagation is not None]
+    if not graphs:
+        labelled = np.flatnonzero((task.labels.label != UNLABELED) & task.rows.values.any(axis=1))
+        return nearest_similarity(task.rows.values, labelled)
+    farthest = max(graphs, key=lambda part: part.member.alpha or 0.0).propagation
+    assert farthest is not None
+    return arriving_mass(farthest)
 
 
 def _mix_all(
