@@ -14,7 +14,7 @@ from ..errors import ConfigError, EmbeddingError, UnreachedWarning, listed, warn
 from ..graph.extend import Extension, extend
 from ..graph.pseudo_labels import PseudoLabels, certainties
 from ..graph.rows import densify, make_comparable
-from ..graph.settings import GraphSettings
+from ..graph.settings import GraphSettings, Metric
 from ..graph.system import Propagation
 from .abstain import Threshold, find_threshold
 from .choice import Choice, Member
@@ -53,6 +53,60 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """What answers new rows: parts, and what their average is calibrated and scaled by.
+
+    temperature: of the average. class_scale: c factors of its distributions. metric, drop_bad_rows: how rows are
+    compared and checked.
+    """
+
+    parts: tuple[Part, ...]
+    temperature: float
+    class_scale: tuple[float, ...]
+    metric: Metric = "cosine"
+    drop_bad_rows: bool = False
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether `extend` needs the old rows: a graph looks for neighbours among them, a head does not."""
+        return any(part.propagation is not None for part in self.parts)
+
+    def extend(self, new_rows: NDArray[np.generic], rows: NDArray[np.generic] | None = None) -> Extension:
+        """See Answer.extend. Up to 16,384 rows go through heads in float64: no batch changes an answer."""
+        if rows is None and self.needs_rows:
+            do = "hand in the rows that the answer was made from as `rows`, or choose with answer='linear'"
+            raise ConfigError("C121", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
+        wide = np.asarray(densify(new_rows))
+        values = make_comparable(wide, self.metric, drop_bad_rows=self.drop_bad_rows).values
+        dtype = np.float64 if len(values) <= BLOCK else np.float32
+        new = Rows(values=values.astype(dtype, copy=False), length=measure_lengths(wide).astype(dtype))
+        found = [self._extend_part(part, new, new_rows, rows) for part in self.parts]
+        shares = [part.member.share for part in self.parts]
+        distribution, reached = mix(found, shares, self.temperature, np.array(self.class_scale))
+        label = np.where(reached, distribution.argmax(axis=1), UNLABELED)
+        certainty = np.where(reached, certainties(distribution), 0)
+        if not reached.all():
+            rows_missed = listed(np.flatnonzero(~reached).tolist())
+            what = f"FL-G1 nothing answers {(~reached).sum()} of {reached.size} new rows; they have no label "
+            warn(UnreachedWarning(f"{what}({UNLABELED}) and certainty 0; {rows_missed}"))
+        return Extension(label=label, certainty=certainty, distribution=distribution, reached=reached)
+
+    def _extend_part(
+        self, part: Part, new: Rows, given: NDArray[np.generic], rows: NDArray[np.generic] | None
+    ) -> tuple[Float, NDArray[np.bool_]]:
+        if part.propagation is None:
+            head = part.head
+            if isinstance(head, LinearHead) and head.weight.shape[0] != new.values.shape[1]:
+                width = head.weight.shape[0]
+                what = f"new rows of width {new.values.shape[1]}, and the head was fitted to rows of {width}"
+                raise EmbeddingError("E34", what, do="describe them by the same model as the old rows")
+            return part.logs(new, None)
+        assert rows is not None
+        found = extend(part.propagation, rows, given)
+        return temper(logs_of_shares(found.distribution), part.member.temperature), found.reached
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """Labels for all rows, by settings that the labels chose.
 
@@ -86,8 +140,8 @@ class Answer:
 
     @property
     def needs_rows(self) -> bool:
-        """Whether `extend` needs the old rows: a graph looks for neighbours among them, a head does not."""
-        return any(part.propagation is not None for part in self.parts)
+        """Whether `extend` needs the old rows."""
+        return self.mixture.needs_rows
 
     def extend(self, new_rows: NDArray[np.generic], rows: NDArray[np.generic] | None = None) -> Extension:
         """Labels, calibrated certainties and distributions for rows that were not there.
@@ -97,23 +151,19 @@ class Answer:
         Raises ConfigError (C121) where rows are needed and missing; EmbeddingError (E34) for rows of another width, and
         as `propagate` does. Warns (G1) of new rows that nothing answers.
         """
-        if rows is None and self.needs_rows:
-            do = "hand in the rows that the answer was made from as `rows`, or choose with answer='linear'"
-            raise ConfigError("C121", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
-        wide = np.asarray(densify(new_rows))
-        values = make_comparable(wide, self.settings.metric, drop_bad_rows=self.settings.drop_bad_rows).values
-        new = Rows(values=values, length=measure_lengths(wide).astype(np.float32))
-        found = [self._extend_part(part, new, new_rows, rows) for part in self.parts]
-        shares = [part.member.share for part in self.parts]
-        scale = self.choice.class_scale or (1.0,) * self.pseudo_labels.distribution.shape[1]
-        distribution, reached = mix(found, shares, self.choice.temperature, np.array(scale))
-        label = np.where(reached, distribution.argmax(axis=1), UNLABELED)
-        certainty = np.where(reached, certainties(distribution), 0)
-        if not reached.all():
-            rows_missed = listed(np.flatnonzero(~reached).tolist())
-            what = f"FL-G1 nothing answers {(~reached).sum()} of {reached.size} new rows; they have no label "
-            warn(UnreachedWarning(f"{what}({UNLABELED}) and certainty 0; {rows_missed}"))
-        return Extension(label=label, certainty=certainty, distribution=distribution, reached=reached)
+        return self.mixture.extend(new_rows, rows)
+
+    @property
+    def mixture(self) -> Mixture:
+        """What answers new rows."""
+        choice = self.choice
+        return Mixture(
+            parts=self.parts,
+            temperature=choice.temperature,
+            class_scale=choice.class_scale or (1.0,) * self.pseudo_labels.distribution.shape[1],
+            metric=self.settings.metric,
+            drop_bad_rows=self.settings.drop_bad_rows,
+        )
 
     def far_rows(self, share: float = 0.05) -> NDArray[np.int64]:
         """Numbers of the unlabelled rows that are farthest from every labelled region, farthest first.
@@ -127,20 +177,6 @@ class Answer:
     def threshold(self, error: float) -> Threshold:
         """The certainty below which to abstain, so that the rest have this error; it says where labels cannot tell."""
         return find_threshold(self.measured, error)
-
-    def _extend_part(
-        self, part: Part, new: Rows, given: NDArray[np.generic], rows: NDArray[np.generic] | None
-    ) -> tuple[Float, NDArray[np.bool_]]:
-        if part.propagation is None:
-            head = part.head
-            if isinstance(head, LinearHead) and head.weight.shape[0] != new.values.shape[1]:
-                width = head.weight.shape[0]
-                what = f"new rows of width {new.values.shape[1]}, and the head was fitted to rows of {width}"
-                raise EmbeddingError("E34", what, do="describe them by the same model as the old rows")
-            return part.logs(new, None)
-        assert rows is not None
-        found = extend(part.propagation, rows, given)
-        return temper(logs_of_shares(found.distribution), part.member.temperature), found.reached
 
 
 def mix_parts(
