@@ -97,7 +97,12 @@ def test_mypy_sees_the_types(tmp_path):
         text=True,
         check=False,
     ).stdout
-    for kind in ("fewlabels.runs.record.Run", "list[str | None]", "fewlabels.choosing.answer.Answer", "fewlabels.graph.system.Propagation"):
+    for kind in (
+        "fewlabels.runs.record.Run",
+        "list[str | None]",
+        "fewlabels.choosing.answer.Answer",
+        "fewlabels.graph.system.Propagation",
+    ):
         assert f'Revealed type is "{kind}"' in told
     assert told.count("error:") == 1
     assert 'Argument "epochs" to "train" has incompatible type "str"' in told

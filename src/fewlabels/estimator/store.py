@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
-import tokenize
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,29 +13,10 @@ from numpy.typing import NDArray
 
 from ..errors import RunError
 from ..graph import Graph, Propagation, PseudoLabels, Refinement, Solution
-from ..storage import durable
+from ..storage.arrays import DAMAGED, write_arrays
 from .labels import MARKERS, CodedLabels
 
 FORMAT = 2
-# What zipfile, NumPy and json raise for files that are none. NotImplementedError: another compression; RuntimeError: an
-# encrypted entry; TokenError, SyntaxError, MemoryError: a damaged header of an array.
-DAMAGED = (
-    ValueError,
-    KeyError,
-    OSError,
-    EOFError,
-    AttributeError,
-    TypeError,
-    IndexError,
-    RuntimeError,
-    SyntaxError,
-    MemoryError,
-    OverflowError,
-    struct.error,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 READABLE = (1, 2)
 RESULT = ("label", "certainty", "distribution", "class_weight", "reached")
 SOLUTION = ("x", "num_steps", "residual", "converged", "row_residual")
@@ -82,10 +59,7 @@ def write_fitted(path: str | Path, parameters: dict[str, Any], fitted: Fitted) -
     arrays |= {name: getattr(found.solution, name) for name in SOLUTION}
     arrays |= {name: part for name, part in (("units", fitted.rows), ("weight", fitted.weight)) if part is not None}
     facts_line = np.frombuffer(json.dumps(facts, default=_to_plain).encode(), np.uint8)
-    with durable.write_file(path) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, array in {"facts": facts_line, **arrays}.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
+    write_arrays(path, {"facts": facts_line, **arrays})
 
 
 def _to_plain(value: object) -> object:

@@ -115,7 +115,7 @@ def _check_labels(propagation: Propagation | Answer, labels: np.ndarray, setting
 
 
 def _judge_held_out(answer: Answer, labels: np.ndarray) -> LeaveOneOut:
-    """What the answer said of each label that could be held out: a few at a time, in the folds that it was chosen by."""
+    """What the answer said of each label that could be held out, in the folds that it was chosen by."""
     num_classes, measured = answer.pseudo_labels.distribution.shape[1], answer.measured
     rows = np.empty(0, np.int64) if measured is None else measured.row
     totals = np.empty((0, num_classes)) if measured is None else np.exp(measured.logs)

@@ -38,6 +38,7 @@ from ..errors import ConfigError, RunError, shown
 from ..insights.schema import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from ..notebook import count_text, html_table
 from ..storage import durable
+from ..storage.arrays import write_arrays
 from ..storage.file_systems import warn_of_network
 from . import checks, schema
 from .foreign import describe_folder
@@ -132,8 +133,7 @@ class RunWriter:
 
     def answer(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Write answer.npz and answer.json: the heads of an answer, and how new rows go through them."""
-        with durable.write_file(self.folder / ANSWER_ARRAYS) as file:
-            write_arrays(file, arrays)
+        write_arrays(self.folder / ANSWER_ARRAYS, arrays)
         durable.write_json(self.folder / ANSWER_FACTS, dict(facts))
 
     def note_resume(self, step: int, differences: Sequence[object]) -> None:
