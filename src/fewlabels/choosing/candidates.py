@@ -101,10 +101,20 @@ def try_graph(member: Member, lists: Lists, labelled: Labelled, auto: Auto) -> T
 
 
 def _try_graph(member: Member, system: PropagationSystem, labelled: Labelled) -> Tried:
-    mass = solve_columns(system, labelled.row, labelled.weight, labelled.columns)
+    weight = degree_weight(system.graph, labelled.row, labelled.weight) if member.by_degree else labelled.weight
+    mass = solve_columns(system, labelled.row, weight, labelled.columns)
     at_labels = mass[system.graph.node[labelled.row]]
     found = held_out_mass(at_labels, labelled.fold, labelled.columns, labelled.num_classes)
     return Tried(member=member, held_out=logs_of_shares(found * _restore_classes(labelled)))
+
+
+def degree_weight(graph: Graph, rows: NDArray[np.int64], weight: Float) -> Float:
+    """(l,) weights divided by the roots of their rows' degrees, as far as these are known; the mean stays."""
+    if graph.root_degree is None or not rows.size:
+        return weight
+    root = graph.root_degree[graph.node[rows]]
+    divided = weight / np.maximum(root, 1e-3 * max(float(root.max()), 1e-30))
+    return np.asarray(divided * (weight.sum() / divided.sum()))
 
 
 def _restore_classes(labelled: Labelled) -> Float:

@@ -15,7 +15,9 @@ class Member:
     """One answer, alone or with a share in an average.
 
     kind: as Auto.answer. n_neighbors, alpha: of its graph; None without one. penalty: of a linear head on the labelled
-    rows, as C times their number. lengths: whether a head sees rows as given, not their directions alone.
+    rows, as C times their number.
+    by_degree: whether each label is divided by the root of its row's degree, as Poisson learning does, so that labels
+    in dense regions count no more than others. lengths: whether a head sees rows as given, not their directions alone.
     temperature: its probabilities were taken to the power 1 / temperature. share: in the average, all sum to 1.
     """
 
@@ -23,6 +25,7 @@ class Member:
     n_neighbors: int | None = None
     alpha: float | None = None
     penalty: float | None = None
+    by_degree: bool = False
     lengths: bool = False
     temperature: float = 1.0
     share: float = 1.0
@@ -33,6 +36,8 @@ class Member:
         parts: list[str] = [WORDS[self.kind]]
         if self.n_neighbors is not None:
             parts.append(f"k={self.n_neighbors} alpha={self.alpha:g}")
+        if self.by_degree:
+            parts.append("by degree")
         if self.penalty is not None:
             parts.append(f"C={self.penalty:g}/labels")
         if self.lengths:

@@ -19,7 +19,7 @@ from ..graph.settings import GraphSettings
 from ..graph.system import Propagation, PropagationSystem, warn_of_contradictions, warn_of_unreached, warn_of_unsolved
 from ..graph.types import Comparable, Progress, no_progress
 from .answer import BLOCK, Answer, Part, mix_parts
-from .candidates import Labelled, fit_head, settings_of
+from .candidates import Labelled, degree_weight, fit_head, settings_of
 from .choice import Member
 from .choose import Chosen, choose, hold_out
 from .combine import rescale
@@ -219,7 +219,12 @@ def _spread(task: Task, auto: Auto, member: Member, lists: Lists) -> Propagation
     settings = settings_of(member, auto)
     graph = replace(lists.graph(settings), rows_digest=digest_rows(task.rows.values), settings=settings)
     system = PropagationSystem(graph, settings)
-    found, _ = system.spread_by(system.solve, task.labels)
+    labels = task.labels
+    if member.by_degree:
+        given, weight = np.flatnonzero(labels.label != UNLABELED), np.zeros(labels.label.size)
+        weight[given] = degree_weight(graph, given, task.weight[given])
+        labels = replace(labels, weight=weight)
+    found, _ = system.spread_by(system.solve, labels)
     warn_of_unsolved(found.solution, settings)
     return found
 

@@ -20,7 +20,10 @@ ALPHAS = (0.5, 0.9, 0.99)
 PENALTIES = (30.0, 3.0)  # of the linear head, each as C times the number of labelled rows; rows have total variance 1
 CHOICE_ROWS = 200_000  # above, everyone chooses on the same sample of so many
 HEAD_ROWS = 10_000  # rows that a head on top of a graph is fitted to, at most
-FIXED = ((5, 0.99), (10, 0.9), (20, 0.9))  # with fewer labels: neighbours and alpha of the graphs that are averaged
+# Neighbours and alpha of graphs whose average needs no choosing: with fewer labels than LEAST_PER_CLASS alone, labels
+# divided by the root of their degree; with more, beside what the labels choose.
+FEW = ((5, 0.99), (10, 0.99), (20, 0.99))
+FIXED = ((5, 0.99), (10, 0.9), (20, 0.9))
 LEAST_PER_CLASS = 3.0  # labels per class on the mean; below, the choice is fixed
 
 
