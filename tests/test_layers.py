@@ -61,13 +61,14 @@ MAY_IMPORT = {
     "review/web/app": SHARED | {"review", "fastapi", "pydantic", "starlette"},
     "review/web/schema": {"pydantic"},
     "review/web/process": SHARED | {"review", "h11", "socket", "uvicorn"},
-    "report": SHARED | {"runs", "insights/schema", "training/method_table", "numpy", "matplotlib", "jinja2"},
+    "report": SHARED
+    | {"runs", "choosing/words", "insights/schema", "training/method_table", "numpy", "matplotlib", "jinja2"},
     "commands": SHARED
     | {
         *("graph", "choosing", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage"),
         *("numpy", "torch", "safetensors", "tqdm"),
     },
-    "commands/review": SHARED | {"data", "review", "runs", "storage"},
+    "commands/review": SHARED | {"choosing/words", "data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
     "cli": {"errors", "cli", "typer", "training/method_table"}
     | {"graph", "choosing", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},

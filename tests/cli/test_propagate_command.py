@@ -155,8 +155,6 @@ def test_arrow_files_and_columns_of_other_names(embeddings, capsys):
 def test_a_uniform_prior_makes_the_classes_equally_large(embeddings, capsys):
     words = ("--mode", "paper", "--class-prior", "uniform", "--no-report")
     status, _, err = run(capsys, *PROPAGATE, "out.parquet", "-q", *words)
-        capsys, *PROPAGATE, "out.parquet", "-q", "--mode", "paper", "--class-prior", "uniform", "--no-report"
-    )
     assert (status, err) == (0, "")
     refined = json.loads(Path("out-run/results.json").read_text())["refined"]
     assert refined["prior"] == pytest.approx([1 / 3] * 3)

@@ -65,6 +65,7 @@ class Mixture:
     class_scale: tuple[float, ...]
     metric: Metric = "cosine"
     drop_bad_rows: bool = False
+    unit: float = 1.0
 
     @property
     def needs_rows(self) -> bool:
@@ -79,6 +80,9 @@ class Mixture:
         wide = np.asarray(densify(new_rows))
         values = make_comparable(wide, self.metric, drop_bad_rows=self.drop_bad_rows).values
         dtype = np.float64 if len(values) <= BLOCK else np.float32
+        if self.metric == "inner_product":  # values are on a scale of their own
+            usable = np.asarray(values.any(axis=1))
+            values = np.where(usable[:, None], wide / self.unit, 0)
         new = Rows(values=values.astype(dtype, copy=False), length=measure_lengths(wide).astype(dtype))
         found = [self._extend_part(part, new, new_rows, rows) for part in self.parts]
         shares = [part.member.share for part in self.parts]
@@ -116,7 +120,7 @@ class Answer:
     measured: held-out log-probabilities that the error comes from.
     nearness: (n,) how near each row is to labelled regions: what arrives from all labels together by the graph, or the
         similarity to the nearest labelled row; small where a class may be missing. Only its order means something.
-    labeled: (n,) bool. class_names: where they were named. settings: how rows are compared.
+    labeled: (n,) bool. class_names: where they were named. settings: how rows are compared. unit: see Mixture.
     """
 
     pseudo_labels: PseudoLabels
@@ -127,6 +131,7 @@ class Answer:
     nearness: Float
     measured: Measured | None = None
     class_names: tuple[str, ...] | None = None
+    unit: float = 1.0
 
     def __repr__(self) -> str:
         found = self.pseudo_labels
@@ -163,6 +168,7 @@ class Answer:
             class_scale=choice.class_scale or (1.0,) * self.pseudo_labels.distribution.shape[1],
             metric=self.settings.metric,
             drop_bad_rows=self.settings.drop_bad_rows,
+            unit=self.unit,
         )
 
     def far_rows(self, share: float = 0.05) -> NDArray[np.int64]:

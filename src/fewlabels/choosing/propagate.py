@@ -254,9 +254,17 @@ def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], o
         nearness=_measure_nearness(task, parts),
         measured=measured,
         class_names=task.class_names,
+        unit=_find_unit(task) if auto.base.metric == "inner_product" else 1.0,
     )
     _warn(task, auto, answer)
     return answer
+
+
+def _find_unit(task: Task) -> float:
+    """The largest absolute value of all descriptors, by which comparable rows of inner products are divided."""
+    values = task.rows.values
+    ends = (values.argmax(), values.argmin())
+    return max(abs(float(task.descriptors[np.unravel_index(end, values.shape)])) for end in ends) or 1.0
 
 
 def _measure_nearness(task: Task, parts: tuple[Part, ...]) -> NDArray[np.float64]:

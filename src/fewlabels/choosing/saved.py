@@ -51,6 +51,7 @@ def describe_mixture(mixture: Mixture, class_names: Sequence[str]) -> dict[str, 
         "class_scale": list(mixture.class_scale),
         "metric": mixture.metric,
         "drop_bad_rows": mixture.drop_bad_rows,
+        "unit": mixture.unit,
     }
 
 
@@ -68,4 +69,5 @@ def unpack_mixture(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]])
         class_scale=tuple(facts["class_scale"]),
         metric=facts["metric"],
         drop_bad_rows=facts["drop_bad_rows"],
+        unit=facts["unit"],
     )

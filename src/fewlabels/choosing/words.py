@@ -51,6 +51,14 @@ def describe_prior(choice: Mapping[str, Any]) -> str:
     return f"The answer was matched to {PRIORS[choice['prior']]}." if choice.get("prior") in PRIORS else ""
 
 
+def describe_calibration(choice: Mapping[str, Any]) -> str:
+    """How far probabilities are from the share of right ones on held-out labels; empty where that is not known."""
+    before, after = choice.get("calibration_before"), choice.get("calibration_after")
+    if before is None or after is None:
+        return ""
+    return f"Probabilities are off by {after:.3f} on average (ECE on held-out labels; {before:.3f} as they come)."
+
+
 def describe_abstaining(found: Mapping[str, Any]) -> str:
     """What to leave to a person for a wanted error, in one sentence."""
     wanted = f"{100 * found['wanted']:g} %"

@@ -194,8 +194,8 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         if isinstance(settings, Auto):
             assert last.rows is not None
             merged = merge_equal(last.rows, labels.codes, last.weight)
-            found = _choose(last.rows, labels, merged, settings)
-            return self._keep(replace(last, labels=labels, found=found, merged=merged))
+            chosen = _choose(last.rows, labels, merged, settings)
+            return self._keep(replace(last, labels=labels, found=chosen, merged=merged))
         assert isinstance(last.found, Propagation)
         guess = self._first_guess(labels, last.found)
         found = _spread(last.found.graph, labels, settings, last.weight, guess)

@@ -28,7 +28,7 @@ class Merged:
     def spread_out(self, result: PseudoLabels) -> PseudoLabels:
         """Pseudo-labels of all n rows, from those of the u; rows that are not there have none."""
         absent, size = self.place < 0, result.label.size
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays: dict[str, Any] = {}
         for field in fields(PseudoLabels):
             value = getattr(result, field.name)
             if isinstance(value, np.ndarray) and value.shape[:1] == (size,):
@@ -53,12 +53,12 @@ def merge_equal(rows: NDArray[Any], codes: NDArray[np.int64], weight: NDArray[np
     if (weight is None and first.size == present.size) or not _are_equal(values, codes[present], first[inverse]):
         first = inverse = np.arange(present.size)
     counts = np.ones(present.size) if weight is None else weight[present]
-    total = np.bincount(inverse, counts)
+    total = np.bincount(inverse, counts).astype(np.float64)
     labelled = codes[present][first] != UNLABELED
     place = np.full(len(rows), -1)
     place[present] = inverse
-    total = np.where(labelled, total / total[labelled].mean(), 1.0)
-    return Merged(first=present[first], place=place, weight=total)
+    weights = np.where(labelled, total / total[labelled].mean(), 1.0)
+    return Merged(first=present[first], place=place, weight=weights.astype(np.float64))
 
 
 def _are_equal(values: NDArray[np.float32], codes: NDArray[np.int64], other: NDArray[np.int64]) -> bool:

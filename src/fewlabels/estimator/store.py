@@ -122,6 +122,7 @@ def _describe_answer(found: Answer) -> dict[str, Any]:
         "choice": found.choice.to_json(),
         "settings": asdict(found.settings),
         "class_names": found.class_names,
+        "unit": found.unit,
         "graphs": graphs,
     }
 
@@ -209,6 +210,7 @@ def _restore_answer(facts: dict[str, Any], stored: Arrays) -> Answer:
         labeled=stored["labeled"],
         nearness=stored["nearness"],
         measured=measured,
+        unit=said["unit"],
         class_names=None if said["class_names"] is None else tuple(said["class_names"]),
     )
 
