@@ -15,6 +15,7 @@ from ..graph.cost import (
     Cost,
     estimate,
 )
+from ..graph.settings import GraphSettings
 from .candidates import FOLD_STEPS, HEAD_FOLDS, MOST_STEPS
 from .folds import MOST_FOLDS
 from .settings import (
@@ -38,6 +39,12 @@ AT_LEAST = 0.6  # seconds of choosing, however few rows there are
 LOOSE = 0.7  # steps of a solve to 1e-4, to those of one to 1e-6
 
 
+def find_widest(num_rows: int, auto: Auto) -> GraphSettings:
+    """Settings of the graph with the most neighbours that is compared."""
+    usual = NEIGHBORS_OF_MANY if num_rows > MANY_ROWS else NEIGHBORS
+    return replace(auto.base, n_neighbors=auto.n_neighbors or max(usual))
+
+
 def estimate_choice(
     shape: tuple[int, int],
     num_classes: int,
@@ -54,10 +61,8 @@ def estimate_choice(
     """
     n, d = shape
     chosen_on = min(n, CHOICE_ROWS)
-    many = chosen_on > MANY_ROWS
-    most = auto.n_neighbors or max(NEIGHBORS_OF_MANY if many else NEIGHBORS)
+    many, widest = chosen_on > MANY_ROWS, find_widest(n, auto)
     columns = max(num_classes, min(COLUMNS_OF_MANY if many else COLUMNS, num_labels))
-    widest = replace(auto.base, n_neighbors=most)
     search = estimate(n, d, num_classes, widest, held_bytes=held_bytes, threads=threads)
     solving = estimate(chosen_on, d, columns, widest, held_bytes=held_bytes, threads=threads)
     searches = search.stage_seconds["neighbors"]
@@ -68,7 +73,7 @@ def estimate_choice(
         stage_seconds={
             "neighbors": searches,
             "choose": AT_LEAST
-            + _graph_seconds(chosen_on, columns, most, auto, threads)
+            + _graph_seconds(chosen_on, columns, auto, threads)
             + _head_seconds(chosen_on, d, num_classes, num_labels, auto),
             "solve": MEMBERS * (search.stage_seconds["affinity"] + search.stage_seconds["solve"]),
             "pseudo_labels": 4 * search.stage_seconds["pseudo_labels"],
@@ -81,7 +86,7 @@ def _head_bytes(n: int, d: int) -> float:
     return 16 * min(n, HEAD_ROWS) * d
 
 
-def _graph_seconds(n: int, columns: int, most: int, auto: Auto, threads: int) -> float:
+def _graph_seconds(n: int, columns: int, auto: Auto, threads: int) -> float:
     """Building the candidate graphs and solving each with all columns."""
     if not {"graph", "graph_linear"} & set(auto.kinds):
         return 0.0
@@ -89,7 +94,7 @@ def _graph_seconds(n: int, columns: int, most: int, auto: Auto, threads: int) ->
     alphas = (auto.alpha,) if auto.alpha else ALPHAS
     pairs = [(k, alpha) for k in neighbors for alpha in alphas]
     if n > MANY_ROWS:  # the middle alpha for each, the others for one
-        pairs = [(k, alphas[len(alphas) // 2]) for k in neighbors] + [(most, alpha) for alpha in alphas[1:]]
+        pairs = [(k, alphas[len(alphas) // 2]) for k in neighbors] + [(max(neighbors), alpha) for alpha in alphas[1:]]
     per_entry = SECONDS_PER_STEP_ENTRY + columns * SECONDS_PER_STEP_CLASS
     steps = sum(k * STEPS * math.sqrt(0.01 / (1 - alpha)) for k, alpha in pairs)
     built = sum(k for k, _ in pairs[:: 1 if n > MANY_ROWS else len(alphas)])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..choosing import Answer, Auto
-from ..choosing.cost import estimate_choice
+from ..choosing.cost import estimate_choice, find_widest
 from ..choosing.saved import describe_mixture, pack_heads
 from ..conventions import UNLABELED
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows
@@ -26,6 +26,11 @@ WITHOUT_GRAPH = (10, 0.9)  # neighbours and alpha for a review, where no graph w
 def find_base(settings: Settings) -> GraphSettings:
     """What counts whatever is chosen: metric, bad rows, mode."""
     return settings.base if isinstance(settings, Auto) else settings
+
+
+def find_largest_graph(num_rows: int, settings: Settings) -> GraphSettings:
+    """Settings of the largest graph that is made."""
+    return find_widest(num_rows, settings) if isinstance(settings, Auto) else settings
 
 
 def describe_asked(settings: Settings, groups: str | None) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from .answers import (
     estimate_cost,
     explain_answer,
     find_base,
+    find_largest_graph,
     keep_answer,
     with_exact_search,
 )
@@ -371,8 +372,7 @@ def _fitting_cost(
     """
     if memory_limit is not None and not 0 < memory_limit < math.inf:
         raise ConfigError("C41", f"a memory limit of {memory_limit:g} GiB; expected a number above 0")
-    if isinstance(settings, GraphSettings):
-        demand_countable(source.shape[0], settings)
+    demand_countable(source.shape[0], find_largest_graph(source.shape[0], settings))
     counts = (len(given.class_names), int((given.codes != UNLABELED).sum()))
     cost = estimate_cost(source.shape, *counts, settings, source.held_bytes, num_threads())
     room = available_bytes() if memory_limit is None else int(memory_limit * GIB)
