@@ -5,6 +5,7 @@ import pytest
 from fewlabels.choosing import Auto
 from fewlabels.choosing.cost import estimate_choice, find_widest
 from fewlabels.choosing.propagate import STAGES
+from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings, estimate
 
 
@@ -27,3 +28,9 @@ def test_what_is_given_is_not_compared():
 def test_a_head_alone_builds_no_graph():
     cost = estimate_choice((50_000, 128), 10, 50, Auto(answer="mean"))
     assert cost.stage_seconds["choose"] < 1
+
+
+@pytest.mark.parametrize("given", [{"n_neighbors": 0}, {"alpha": 0.0}, {"alpha": 1.0}])
+def test_what_is_given_is_checked_as_elsewhere(given):
+    with pytest.raises(ConfigError):
+        Auto(**given)
