@@ -188,7 +188,8 @@ def _search(rows: Comparable, auto: Auto, on_progress: Progress) -> Lists | None
     if not {"graph", "graph_linear"} & set(auto.kinds):
         return None
     many = len(rows.values) > MANY_ROWS
-    most = auto.n_neighbors or max(NEIGHBORS_OF_MANY if many else NEIGHBORS)
+    usual = max(NEIGHBORS_OF_MANY if many else NEIGHBORS)
+    most = auto.n_neighbors or max(1, min(usual, len(rows.values) - 1))  # more that were given are warned of (E7)
     return search_lists(rows, auto.base, most, on_progress)
 
 
