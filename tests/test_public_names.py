@@ -15,6 +15,9 @@ from fewlabels.errors import install_command
 
 NAMES = [
     "UNLABELED",
+    "Answer",
+    "Auto",
+    "Choice",
     "Descriptors",
     "FewlabelsError",
     "FewlabelsWarning",
@@ -41,6 +44,7 @@ import numpy as np
 reveal_type(fl.train("photos", labels={"a.jpg": "crow"}))
 reveal_type(fl.load_model("run").predict("a.jpg").label)
 reveal_type(fl.propagate(np.eye(3), np.arange(3)))
+reveal_type(fl.propagate(np.eye(3), np.arange(3), fl.GraphSettings()))
 fl.train("photos", epochs="3")
 """
 
@@ -96,7 +100,12 @@ def test_mypy_sees_the_types(tmp_path):
         text=True,
         check=False,
     ).stdout
-    for kind in ("fewlabels.runs.record.Run", "list[str | None]", "fewlabels.graph.system.Propagation"):
+    for kind in (
+        "fewlabels.runs.record.Run",
+        "list[str | None]",
+        "fewlabels.choosing.answer.Answer",
+        "fewlabels.graph.system.Propagation",
+    ):
         assert f'Revealed type is "{kind}"' in told
     assert told.count("error:") == 1
     assert 'Argument "epochs" to "train" has incompatible type "str"' in told

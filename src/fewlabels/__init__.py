@@ -3,9 +3,9 @@
 The public names are those of __all__. They are imported when first used, so that `import fewlabels` is quick and
 loads neither torch nor SciPy.
 
-Photos: describe(folder) -> Descriptors.
-Images: train(folder, labels=...) -> Run; load_model(run).predict(images). Embeddings: propagate(rows, labels), or
-build_graph(rows) once and spread(graph, labels) for each set of labels; extend(propagation, rows, new_rows) for more.
+Photos: describe(folder) -> Descriptors; train(folder, labels=...) -> Run; load_model(run).predict(images).
+Embeddings: propagate(rows, labels), by settings that the labels choose; extend(answer, rows, new_rows) for more. By
+settings of your own: GraphSettings, and build_graph(rows) once and spread(graph, labels) for each set of labels.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .choosing import Answer, Auto, Choice, extend, propagate
     from .commands.from_python import describe, train
     from .conventions import UNLABELED
     from .describing.settings import Descriptors
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
         PseudoLabels,
         Refinement,
         build_graph,
-        extend,
-        propagate,
         spread,
     )
     from .nets.model import Model, load_model
@@ -35,6 +34,9 @@ __version__ = "0.2.0"
 
 __all__ = [
     "UNLABELED",
+    "Answer",
+    "Auto",
+    "Choice",
     "Descriptors",
     "FewlabelsError",
     "FewlabelsWarning",
@@ -57,6 +59,9 @@ __all__ = [
 
 _HOME = {
     "UNLABELED": ".conventions",
+    "Answer": ".choosing",
+    "Auto": ".choosing",
+    "Choice": ".choosing",
     "Descriptors": ".describing.settings",
     "FewlabelsError": ".errors",
     "FewlabelsWarning": ".errors",
@@ -68,9 +73,9 @@ _HOME = {
     "Refinement": ".graph",
     "build_graph": ".graph",
     "describe": ".commands.from_python",
-    "extend": ".graph",
+    "extend": ".choosing",
     "load_model": ".nets.model",
-    "propagate": ".graph",
+    "propagate": ".choosing",
     "read_run": ".runs",
     "spread": ".graph",
     "train": ".commands.from_python",

@@ -155,7 +155,8 @@ def test_arrow_files_and_columns_of_other_names(embeddings, capsys):
 
 
 def test_a_uniform_prior_makes_the_classes_equally_large(embeddings, capsys):
-    status, _, err = run(capsys, *PROPAGATE, "out.parquet", "-q", "--class-prior", "uniform", "--no-report")
+    words = ("--mode", "paper", "--class-prior", "uniform", "--no-report")
+    status, _, err = run(capsys, *PROPAGATE, "out.parquet", "-q", *words)
     assert (status, err) == (0, "")
     refined = json.loads(Path("out-run/results.json").read_text())["refined"]
     assert refined["prior"] == pytest.approx([1 / 3] * 3)
@@ -185,10 +186,12 @@ def test_a_run_without_a_report_has_all_else(embeddings, capsys):
     assert run(capsys, "report", "o-run", "--out", "later.html")[0] == 0
 
 
-def test_the_stages_and_their_seconds_are_in_the_run_folder(embeddings, capsys):
-    run(capsys, *PROPAGATE, "o.csv", "-q")
+@pytest.mark.parametrize("mode", ["auto", "paper"])
+def test_the_stages_and_their_seconds_are_in_the_run_folder(embeddings, capsys, mode):
+    run(capsys, *PROPAGATE, "o.csv", "-q", "--mode", mode)
     events = [json.loads(line) for line in Path("o-run/events.jsonl").read_text().splitlines()]
-    names = ["read", "neighbors", "affinity", "solve", "pseudo_labels", "explain"]
+    between = {"auto": "choose", "paper": "affinity"}[mode]
+    names = ["read", "neighbors", between, "solve", "pseudo_labels", "explain"]
     names += ["report: given labels left out one by one", "report: map"]
     assert [event["name"] for event in events if event["event"] == "stage"] == names
     assert all(event["seconds"] >= 0 for event in events)

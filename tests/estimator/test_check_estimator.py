@@ -5,23 +5,27 @@ from sklearn.utils.estimator_checks import check_estimator, estimator_checks_gen
 
 from fewlabels.estimator import LabelPropagationClassifier
 
+PAPER = {"mode": "paper"}
 CONFIGURATIONS = [
     {},
     {"n_neighbors": 5},
-    {"n_neighbors": 1},
-    {"gamma": 1.0},
-    {"gamma": 7.5},
-    {"alpha": 0.5},
-    {"alpha": 0.999, "tol": 1e-3},
-    {"max_steps": 3},
-    {"unlabeled": None},
-    {"max_zero_share": 1.0},
     {"metric": "inner_product"},
+    PAPER,
+    PAPER | {"n_neighbors": 5},
+    PAPER | {"n_neighbors": 1},
+    PAPER | {"gamma": 1.0},
+    PAPER | {"gamma": 7.5},
+    PAPER | {"alpha": 0.5},
+    PAPER | {"alpha": 0.999, "tol": 1e-3},
+    PAPER | {"max_steps": 3},
+    PAPER | {"unlabeled": None},
+    PAPER | {"max_zero_share": 1.0},
+    PAPER | {"metric": "inner_product"},
     {"metric": "precomputed"},
     {"metric": "precomputed", "alpha": 0.5, "precision": "double"},
-    {"recall": "exact", "n_neighbors": 10},
-    {"recall": 0.9, "random_state": 7},
-    {"precision": "double"},
+    PAPER | {"recall": "exact", "n_neighbors": 10},
+    PAPER | {"recall": 0.9, "random_state": 7},
+    PAPER | {"precision": "double"},
 ]
 ESTIMATORS = [LabelPropagationClassifier(**configuration) for configuration in CONFIGURATIONS]
 

@@ -32,7 +32,7 @@ def task():
 
 
 def fitted(task, **more):
-    return LabelPropagationClassifier(**{"n_neighbors": 10} | more).fit(task[0], task[1])
+    return LabelPropagationClassifier(**{"n_neighbors": 10, "mode": "paper"} | more).fit(task[0], task[1])
 
 
 def same(one, other, atol=0.0):
@@ -74,7 +74,7 @@ def test_new_points_get_the_mix_of_their_neighbours(task):
 
 
 def test_a_point_like_no_other_is_said_and_gets_the_nearest():
-    model = LabelPropagationClassifier(n_neighbors=1).fit(np.eye(3)[[0, 0, 1, 1]] + 0.01, [0, 0, 1, 1])
+    model = LabelPropagationClassifier(n_neighbors=1, mode="paper").fit(np.eye(3)[[0, 0, 1, 1]] + 0.01, [0, 0, 1, 1])
     with pytest.warns(InputWarning, match="FL-E33 2 points"):
         share = model.predict_proba([[-1, -0.2, 0], [0, 0, 0]])
     assert share[0].tolist() == [0, 1]  # the given label of the nearest
@@ -100,7 +100,7 @@ def test_with_few_fitted_rows_new_points_follow_their_labelled_neighbours(kind):
             rows, others = np.maximum(near[fit], near[fit].T), near[new]
         else:
             rows, others = digits[fit], digits[new]
-        ours = LabelPropagationClassifier(n_neighbors=10, metric=kind).fit(rows, y)
+        ours = LabelPropagationClassifier(n_neighbors=10, mode="paper", metric=kind).fit(rows, y)
         scores.append((ours.score(others, truth[new]), theirs))
     ours, theirs = np.mean(scores, axis=0)
     assert ours > 0.55
@@ -112,7 +112,7 @@ def test_rows_that_no_label_reaches_keep_the_marker():
     plane = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     rows = np.block([[plane, np.zeros((6, 2))], [np.zeros((6, 2)), plane]])
     with pytest.warns(UnreachedWarning, match="FL-G1 no label reaches"):
-        model = LabelPropagationClassifier(n_neighbors=2).fit(rows, ["a", *[""] * 4, "b", *[""] * 6])
+        model = LabelPropagationClassifier(n_neighbors=2, mode="paper").fit(rows, ["a", *[""] * 4, "b", *[""] * 6])
     assert set(model.transduction_[:6]) == {"a", "b"}
     assert model.transduction_[6:].tolist() == [""] * 6
     assert model.certainty_[6:].tolist() == [0] * 6
@@ -222,8 +222,8 @@ def test_a_file_of_the_first_format_is_read_and_one_of_a_later_format_is_not(tas
         },
     )
     same(model, LabelPropagationClassifier.load(path))
-    rewritten(path, lambda facts: facts | {"format": 3})
-    with pytest.raises(RunError, match="FL-K6 model of format 3"):
+    rewritten(path, lambda facts: facts | {"format": 4})
+    with pytest.raises(RunError, match="FL-K6 model of format 4"):
         LabelPropagationClassifier.load(path)
 
 
@@ -248,8 +248,8 @@ def test_damaged_and_foreign_files_are_refused(task, tmp_path):
 def test_equal_rows_are_one_neighbour_of_a_new_point():
     rows = np.array([[1, 0.5], *[[1.0, 0]] * 9, [0.2, 1], [0, 1]])
     y = [0, 0, *[-1] * 8, 1, 1]
-    found = LabelPropagationClassifier(n_neighbors=2).fit(rows, y)
-    once = LabelPropagationClassifier(n_neighbors=2).fit(rows[[0, 1, 10, 11]], [0, 0, 1, 1])
+    found = LabelPropagationClassifier(n_neighbors=2, mode="paper").fit(rows, y)
+    once = LabelPropagationClassifier(n_neighbors=2, mode="paper").fit(rows[[0, 1, 10, 11]], [0, 0, 1, 1])
     assert np.allclose(found.predict_proba([[0.5, 0.6]]), once.predict_proba([[0.5, 0.6]]), atol=1e-5)
 
 
@@ -262,7 +262,7 @@ def test_bad_rows_are_named(task):
 
 def test_it_works_in_a_pipeline_and_a_search_that_scores_labelled_rows(task):
     rows, y, _ = task
-    pipeline = make_pipeline(StandardScaler(), LabelPropagationClassifier(n_neighbors=10))
+    pipeline = make_pipeline(StandardScaler(), LabelPropagationClassifier(n_neighbors=10, mode="paper"))
     folds = LabeledKFold(n_splits=4)
     assert cross_val_score(pipeline, rows, y, cv=folds).shape == (4,)
     search = GridSearchCV(pipeline, {"labelpropagationclassifier__gamma": [1.0, 3.0]}, cv=folds).fit(rows, y)
@@ -334,7 +334,7 @@ ENDS = np.where(np.arange(400) < 1, 0, np.where(np.arange(400) > 398, 1, -1))
     [({"max_steps": 2}, "FL-G9"), ({"refinement": Refinement(prior=(0.999, 0.001))}, "FL-C33")],
 )
 def test_filters_of_scikit_learn_and_of_fewlabels_both_know_a_solution_cut_short(more, code, category):
-    model = LabelPropagationClassifier(n_neighbors=5, **more)
+    model = LabelPropagationClassifier(n_neighbors=5, mode="paper", **more)
     with warnings.catch_warnings():
         warnings.simplefilter("error", category=category)
         with pytest.raises(category, match=code):
@@ -345,7 +345,7 @@ def test_filters_of_scikit_learn_and_of_fewlabels_both_know_a_solution_cut_short
 
 
 def test_a_solution_cut_short_is_told_at_the_call_of_fit_and_of_add_labels():
-    model = LabelPropagationClassifier(n_neighbors=5, max_steps=2)
+    model = LabelPropagationClassifier(n_neighbors=5, mode="paper", max_steps=2)
     with pytest.warns(ConvergenceWarning, match="FL-G9") as caught:
         model.fit(ARC, ENDS).add_labels([200], [1])
     assert [one.filename for one in caught] == [__file__] * 2

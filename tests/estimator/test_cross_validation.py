@@ -23,7 +23,9 @@ def task():
 
 
 def pipeline(**more):
-    return make_pipeline(StandardScaler(), PCA(5), LabelPropagationClassifier(**{"n_neighbors": 10} | more))
+    return make_pipeline(
+        StandardScaler(), PCA(5), LabelPropagationClassifier(**{"n_neighbors": 10, "mode": "paper"} | more)
+    )
 
 
 def test_score_leaves_unlabelled_rows_out(task):

@@ -136,7 +136,7 @@ def test_text_that_numpy_makes_of_a_marker_means_no_label(marker):
     X, truth = three_groups()
     y = np.array([str(NAMES[code]) if code >= 0 else marker for code in few_of(truth)], object).astype(str)
     with pytest.warns(InputWarning, match=rf"FL-L45 text that means no label.*'{marker}' \(81\).*unlabeled=''"):
-        model = LabelPropagationClassifier(n_neighbors=10).fit(X, y)
+        model = LabelPropagationClassifier(n_neighbors=10, mode="paper").fit(X, y)
     assert model.classes_.tolist() == NAMES.tolist()
     assert (model.transduction_ == NAMES[truth]).mean() > 0.95
 
@@ -145,19 +145,27 @@ def test_bytes_without_a_letter_mean_no_label():
     X, truth = three_groups()
     y = np.array([NAMES[code].encode() if code >= 0 else b"" for code in few_of(truth)])
     with pytest.warns(InputWarning, match="FL-L45"):
-        assert LabelPropagationClassifier(n_neighbors=10).fit(X, y).classes_.tolist() == [b"crow", b"gull", b"wren"]
+        assert LabelPropagationClassifier(n_neighbors=10, mode="paper").fit(X, y).classes_.tolist() == [
+            b"crow",
+            b"gull",
+            b"wren",
+        ]
 
 
 def test_a_word_that_looks_like_a_marker_is_a_class_where_another_marker_is_named():
     X, truth = three_groups()
     y = np.where(few_of(truth) >= 0, np.array(["None", "Low", "High"])[truth], "")
-    assert set(LabelPropagationClassifier(n_neighbors=10, unlabeled="").fit(X, y).classes_) == {"None", "Low", "High"}
+    assert set(LabelPropagationClassifier(n_neighbors=10, mode="paper", unlabeled="").fit(X, y).classes_) == {
+        "None",
+        "Low",
+        "High",
+    }
 
 
 def test_the_texts_minus_one_and_one_are_two_classes():
     X, truth = three_groups()
     with pytest.warns(InputWarning, match="FL-L20 the labels are '-1' and '1'"):
-        model = LabelPropagationClassifier(n_neighbors=10).fit(X, np.where(truth == 0, "-1", "1"))
+        model = LabelPropagationClassifier(n_neighbors=10, mode="paper").fit(X, np.where(truth == 0, "-1", "1"))
     assert model.classes_.tolist() == ["-1", "1"]
 
 
@@ -166,7 +174,7 @@ def test_nullable_labels_of_pandas_keep_their_type(kind):
     X, truth = three_groups()
     truth = truth % 2 if kind == "boolean" else truth
     y = pd.Series(truth).astype("str" if kind == "string" else "int64").astype(kind).where(few_of(truth) >= 0)
-    model = LabelPropagationClassifier(n_neighbors=10).fit(X, y)
+    model = LabelPropagationClassifier(n_neighbors=10, mode="paper").fit(X, y)
     assert model.classes_.dtype.kind == {"boolean": "b", "string": "O"}.get(kind, "i")
     assert model.classes_.tolist() == sorted({type(model.classes_.tolist()[0])(label) for label in truth})
 
@@ -176,16 +184,16 @@ def test_few_fitted_rows_answer_with_the_labels_that_they_were_given():
     order = np.random.default_rng(0).permutation(len(y))
     fitted, others = order[:60], order[60:]
     with pytest.warns(InputWarning, match="FL-G24 10 neighbours .* 60 rows in 10 classes are about 6 each"):
-        model = LabelPropagationClassifier(n_neighbors=10).fit(X[fitted], few_of(y[fitted], 1))
+        model = LabelPropagationClassifier(n_neighbors=10, mode="paper").fit(X[fitted], few_of(y[fitted], 1))
     assert (model.predict(X[others]) == y[others]).mean() > 0.5
 
 
 def test_sparse_rows_are_rows():
     X, truth = three_groups()
     X[np.abs(X) < 0.2] = 0
-    dense = LabelPropagationClassifier(n_neighbors=10).fit(X, few_of(truth))
+    dense = LabelPropagationClassifier(n_neighbors=10, mode="paper").fit(X, few_of(truth))
     for sparse in (sp.csr_array(X), sp.coo_matrix(X)):
-        model = LabelPropagationClassifier(n_neighbors=10).fit(sparse, few_of(truth))
+        model = LabelPropagationClassifier(n_neighbors=10, mode="paper").fit(sparse, few_of(truth))
         assert np.array_equal(model.label_distributions_, dense.label_distributions_)
         assert np.array_equal(model.predict_proba(sparse), dense.predict_proba(X))
         found = propagate(sparse, few_of(truth), GraphSettings(n_neighbors=10))
@@ -195,7 +203,9 @@ def test_sparse_rows_are_rows():
 
 def test_a_random_state_of_numpy_gives_a_seed_that_is_saved(tmp_path):
     X, truth = three_groups()
-    model = LabelPropagationClassifier(n_neighbors=10, random_state=np.random.RandomState(0)).fit(X, few_of(truth))
+    model = LabelPropagationClassifier(n_neighbors=10, mode="paper", random_state=np.random.RandomState(0)).fit(
+        X, few_of(truth)
+    )
     model.save(tmp_path / "m.npz")
     again = LabelPropagationClassifier.load(tmp_path / "m.npz")
     assert isinstance(again.random_state, int)

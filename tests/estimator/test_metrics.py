@@ -31,7 +31,7 @@ def kernel(task):
 
 
 def model(**more):
-    return LabelPropagationClassifier(**{"n_neighbors": 10} | more)
+    return LabelPropagationClassifier(**{"n_neighbors": 10, "mode": "paper"} | more)
 
 
 def test_inner_products_are_those_of_propagate_and_of_new_points(task):

@@ -23,7 +23,7 @@ def task():
 
 
 def model(**more):
-    return LabelPropagationClassifier(**{"n_neighbors": 8, "tol": 1e-10, "precision": "double"} | more)
+    return LabelPropagationClassifier(**{"n_neighbors": 8, "tol": 1e-10, "precision": "double", "mode": "paper"} | more)
 
 
 def test_a_weight_is_so_many_copies_of_a_row_labelled_or_not(task):
@@ -151,9 +151,9 @@ def test_rows_of_no_weight_stand_alone_where_the_solver_has_cells_too():
     y = np.where(rng.random(9500) < 0.02, truth, -1)
     weight = np.ones(9500)
     weight[::7] = 0
-    some = LabelPropagationClassifier(n_neighbors=10)
+    some = LabelPropagationClassifier(n_neighbors=10, mode="paper")
     with pytest.warns(UserWarning, match="FL-G1 no label reaches 1358 of 9500 rows"):
         some.fit(rows, y, sample_weight=weight)
-    alone = LabelPropagationClassifier(n_neighbors=10).fit(rows[weight > 0], y[weight > 0])
+    alone = LabelPropagationClassifier(n_neighbors=10, mode="paper").fit(rows[weight > 0], y[weight > 0])
     assert not some.reached_[weight == 0].any()
     assert np.allclose(some.label_distributions_[weight > 0], alone.label_distributions_, atol=1e-4)

@@ -6,8 +6,9 @@ Needs NumPy and SciPy alone. `propagate` is what `fewlabels.propagate` does.
 from .abstain import Threshold
 from .answer import Answer, Part
 from .choice import Candidate, Choice, Member
+from .extend import extend
 from .propagate import propagate
 from .scores import Interval
 from .settings import Auto
 
-__all__ = ["Answer", "Auto", "Candidate", "Choice", "Interval", "Member", "Part", "Threshold", "propagate"]
+__all__ = ["Answer", "Auto", "Candidate", "Choice", "Interval", "Member", "Part", "Threshold", "extend", "propagate"]

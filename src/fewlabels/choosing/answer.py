@@ -14,7 +14,7 @@ from ..errors import ConfigError, EmbeddingError, UnreachedWarning, listed, warn
 from ..graph.extend import Extension, extend
 from ..graph.pseudo_labels import PseudoLabels, certainties
 from ..graph.rows import densify, make_comparable
-from ..graph.settings import GraphSettings
+from ..graph.settings import GraphSettings, Metric
 from ..graph.system import Propagation
 from .abstain import Threshold, find_threshold
 from .choice import Choice, Member
@@ -53,36 +53,19 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """Labels for all rows, by settings that the labels chose.
+class Mixture:
+    """What answers new rows: parts, and what their average is calibrated and scaled by.
 
-    pseudo_labels: label, certainty, distribution, class weight and reached, as of a Propagation; the certainty is
-        calibrated where labels could be held out.
-    choice: what was chosen and why, with its cross-validated error. parts: what the answer is the weighted mean of.
-    measured: held-out log-probabilities that the error comes from.
-    nearness: (n,) how near each row is to labelled regions: what arrives from all labels together by the graph, or the
-        similarity to the nearest labelled row; small where a class may be missing. Only its order means something.
-    labeled: (n,) bool. class_names: where they were named. settings: how rows are compared.
+    temperature: of the average. class_scale: c factors of its distributions. metric, drop_bad_rows: how rows are
+    compared and checked.
     """
 
-    pseudo_labels: PseudoLabels
-    choice: Choice
     parts: tuple[Part, ...]
-    settings: GraphSettings
-    labeled: NDArray[np.bool_]
-    nearness: Float
-    measured: Measured | None = None
-    class_names: tuple[str, ...] | None = None
-
-    def __repr__(self) -> str:
-        found = self.pseudo_labels
-        return f"Answer({found.label.size} rows, {int(found.reached.sum())} reached: {self.choice.reason})"
-
-    @property
-    def propagation(self) -> Propagation | None:
-        """Of the graph with the largest share; None where no graph answers."""
-        graphs = [part for part in self.parts if part.propagation is not None]
-        return max(graphs, key=lambda part: part.member.share).propagation if graphs else None
+    temperature: float
+    class_scale: tuple[float, ...]
+    metric: Metric = "cosine"
+    drop_bad_rows: bool = False
+    unit: float = 1.0
 
     @property
     def needs_rows(self) -> bool:
@@ -90,23 +73,20 @@ class Answer:
         return any(part.propagation is not None for part in self.parts)
 
     def extend(self, new_rows: NDArray[np.generic], rows: NDArray[np.generic] | None = None) -> Extension:
-        """Labels, calibrated certainties and distributions for rows that were not there.
-
-        new_rows: (q, d) real numbers, checked as descriptors are. rows: (n, d) that the answer was made from, where a
-        graph has a part in it (`needs_rows`).
-        Raises ConfigError (C121) where rows are needed and missing; EmbeddingError (E34) for rows of another width, and
-        as `propagate` does. Warns (G1) of new rows that nothing answers.
-        """
+        """See Answer.extend. Up to 16,384 rows go through heads in float64: no batch changes an answer."""
         if rows is None and self.needs_rows:
             do = "hand in the rows that the answer was made from as `rows`, or choose with answer='linear'"
             raise ConfigError("C121", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
         wide = np.asarray(densify(new_rows))
-        values = make_comparable(wide, self.settings.metric, drop_bad_rows=self.settings.drop_bad_rows).values
-        new = Rows(values=values, length=measure_lengths(wide).astype(np.float32))
+        values = make_comparable(wide, self.metric, drop_bad_rows=self.drop_bad_rows).values
+        dtype = np.float64 if len(values) <= BLOCK else np.float32
+        if self.metric == "inner_product":  # values are on a scale of their own
+            usable = np.asarray(values.any(axis=1))
+            values = np.where(usable[:, None], wide / self.unit, 0)
+        new = Rows(values=values.astype(dtype, copy=False), length=measure_lengths(wide).astype(dtype))
         found = [self._extend_part(part, new, new_rows, rows) for part in self.parts]
         shares = [part.member.share for part in self.parts]
-        scale = self.choice.class_scale or (1.0,) * self.pseudo_labels.distribution.shape[1]
-        distribution, reached = mix(found, shares, self.choice.temperature, np.array(scale))
+        distribution, reached = mix(found, shares, self.temperature, np.array(self.class_scale))
         label = np.where(reached, distribution.argmax(axis=1), UNLABELED)
         certainty = np.where(reached, certainties(distribution), 0)
         if not reached.all():
@@ -114,19 +94,6 @@ class Answer:
             what = f"FL-G1 nothing answers {(~reached).sum()} of {reached.size} new rows; they have no label "
             warn(UnreachedWarning(f"{what}({UNLABELED}) and certainty 0; {rows_missed}"))
         return Extension(label=label, certainty=certainty, distribution=distribution, reached=reached)
-
-    def far_rows(self, share: float = 0.05) -> NDArray[np.int64]:
-        """Numbers of the unlabelled rows that are farthest from every labelled region, farthest first.
-
-        share: of the unlabelled rows. They may be of a class that nobody labelled: worth a look before the rest.
-        """
-        unlabelled = np.flatnonzero(~self.labeled)
-        order = np.argsort(self.nearness[unlabelled], kind="stable")
-        return np.asarray(unlabelled[order[: int(np.ceil(share * unlabelled.size))]])
-
-    def threshold(self, error: float) -> Threshold:
-        """The certainty below which to abstain, so that the rest have this error; it says where labels cannot tell."""
-        return find_threshold(self.measured, error)
 
     def _extend_part(
         self, part: Part, new: Rows, given: NDArray[np.generic], rows: NDArray[np.generic] | None
@@ -141,6 +108,81 @@ class Answer:
         assert rows is not None
         found = extend(part.propagation, rows, given)
         return temper(logs_of_shares(found.distribution), part.member.temperature), found.reached
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Labels for all rows, by settings that the labels chose.
+
+    pseudo_labels: label, certainty, distribution, class weight and reached, as of a Propagation; the certainty is
+        calibrated where labels could be held out.
+    choice: what was chosen and why, with its cross-validated error. parts: what the answer is the weighted mean of.
+    measured: held-out log-probabilities that the error comes from.
+    nearness: (n,) how near each row is to labelled regions: what arrives from all labels together by the graph, or the
+        similarity to the nearest labelled row; small where a class may be missing. Only its order means something.
+    labeled: (n,) bool. class_names: where they were named. settings: how rows are compared. unit: see Mixture.
+    """
+
+    pseudo_labels: PseudoLabels
+    choice: Choice
+    parts: tuple[Part, ...]
+    settings: GraphSettings
+    labeled: NDArray[np.bool_]
+    nearness: Float
+    measured: Measured | None = None
+    class_names: tuple[str, ...] | None = None
+    unit: float = 1.0
+
+    def __repr__(self) -> str:
+        found = self.pseudo_labels
+        return f"Answer({found.label.size} rows, {int(found.reached.sum())} reached: {self.choice.reason})"
+
+    @property
+    def propagation(self) -> Propagation | None:
+        """Of the graph with the largest share; None where no graph answers."""
+        graphs = [part for part in self.parts if part.propagation is not None]
+        return max(graphs, key=lambda part: part.member.share).propagation if graphs else None
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether `extend` needs the old rows."""
+        return self.mixture.needs_rows
+
+    def extend(self, new_rows: NDArray[np.generic], rows: NDArray[np.generic] | None = None) -> Extension:
+        """Labels, calibrated certainties and distributions for rows that were not there.
+
+        new_rows: (q, d) real numbers, checked as descriptors are. rows: (n, d) that the answer was made from, where a
+        graph has a part in it (`needs_rows`).
+        Raises ConfigError (C121) where rows are needed and missing; EmbeddingError (E34) for rows of another width, and
+        as `propagate` does. Warns (G1) of new rows that nothing answers.
+        """
+        return self.mixture.extend(new_rows, rows)
+
+    @property
+    def mixture(self) -> Mixture:
+        """What answers new rows."""
+        choice = self.choice
+        return Mixture(
+            parts=self.parts,
+            temperature=choice.temperature,
+            class_scale=choice.class_scale or (1.0,) * self.pseudo_labels.distribution.shape[1],
+            metric=self.settings.metric,
+            drop_bad_rows=self.settings.drop_bad_rows,
+            unit=self.unit,
+        )
+
+    def far_rows(self, share: float = 0.05) -> NDArray[np.int64]:
+        """Numbers of the unlabelled rows that are farthest from every labelled region, farthest first.
+
+        share: of the unlabelled rows. They may be of a class that nobody labelled: worth a look before the rest.
+        """
+        unlabelled = np.flatnonzero(~self.labeled)
+        order = np.argsort(self.nearness[unlabelled], kind="stable")
+        return np.asarray(unlabelled[order[: int(np.ceil(share * unlabelled.size))]])
+
+    def threshold(self, error: float) -> Threshold:
+        """The certainty below which to abstain, so that the rest have this error; it says where labels cannot tell."""
+        return find_threshold(self.measured, error)
 
 
 def mix_parts(

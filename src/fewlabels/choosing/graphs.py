@@ -51,7 +51,7 @@ class Lists:
 
 def search_lists(rows: Comparable, settings: GraphSettings, most: int, on_progress: Progress) -> Lists:
     """The lists of up to `most` neighbours of each row. Raises EmbeddingError (E4) for too many rows of zeros."""
-    wide = replace(settings, n_neighbors=max(1, min(most, len(rows.values) - 1)))
+    wide = replace(settings, n_neighbors=most)
     found, node = find_neighbors(rows, wide, None, on_progress)
     return Lists(found=found, node=node)
 

@@ -78,6 +78,7 @@ def propagate(
         GraphSettings, "paper" or "released": nothing is chosen, and this is fewlabels.graph.propagate.
     class_names: as in fewlabels.graph.propagate. weight: (n,) what the label of each row counts, from 0 up.
     groups: (n,) such as patients, cameras or bursts: labelled rows of one group are held out together.
+    on_progress: called as on_progress(stage, fraction) with each of STAGES, from 0 where it starts.
 
     Raises as fewlabels.graph.propagate does; LabelError (L43) for such weights, (L23) for groups of another length;
     ConfigError (C120) for a name that is none of the three, and for weights or groups where nothing is chosen.
@@ -175,6 +176,7 @@ def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
         None if task.groups is None else task.groups[usable],
     )
     chosen = choose(lists, spaces, labelled, auto)
+    chosen = replace(chosen, measured=replace(chosen.measured, row=used[chosen.measured.row]))
     if used.size < len(values):
         lists = _search_again(Comparable(values, task.bad), chosen, auto, on_progress)
     on_progress("solve", 0.0)
@@ -186,7 +188,8 @@ def _search(rows: Comparable, auto: Auto, on_progress: Progress) -> Lists | None
     if not {"graph", "graph_linear"} & set(auto.kinds):
         return None
     many = len(rows.values) > MANY_ROWS
-    most = auto.n_neighbors or max(NEIGHBORS_OF_MANY if many else NEIGHBORS)
+    usual = max(NEIGHBORS_OF_MANY if many else NEIGHBORS)
+    most = auto.n_neighbors or max(1, min(usual, len(rows.values) - 1))  # more that were given are warned of (E7)
     return search_lists(rows, auto.base, most, on_progress)
 
 
@@ -252,9 +255,17 @@ def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], o
         nearness=_measure_nearness(task, parts),
         measured=measured,
         class_names=task.class_names,
+        unit=_find_unit(task) if auto.base.metric == "inner_product" else 1.0,
     )
     _warn(task, auto, answer)
     return answer
+
+
+def _find_unit(task: Task) -> float:
+    """The largest absolute value of all descriptors, by which comparable rows of inner products are divided."""
+    values = task.rows.values
+    ends = (values.argmax(), values.argmin())
+    return max(abs(float(task.descriptors[np.unravel_index(end, values.shape)])) for end in ends) or 1.0
 
 
 def _measure_nearness(task: Task, parts: tuple[Part, ...]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ SAME_LENGTH = 0.01  # relative spread below which all rows are as long, and dire
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """values: (n, d) float32 comparable rows. length: (n,) float32 of the rows as given; None where it says nothing."""
+    """values: (n, d) comparable rows, float32 as a rule. length: (n,) of the rows as given; None: it says nothing."""
 
     values: NDArray[np.float32]
     length: NDArray[np.float32] | None = None

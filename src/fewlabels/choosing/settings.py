@@ -65,7 +65,8 @@ class Auto:
             raise ConfigError("C120", f"most_members is {self.most_members!r}, expected a whole number from 1 up")
         if self.base.mode == "released":
             raise ConfigError("C120", "mode 'released' has all its settings given", do="hand in GraphSettings instead")
-        self.graph_settings(self.n_neighbors or 1, self.alpha or 0.5)  # raises for values out of range
+        n_neighbors = 1 if self.n_neighbors is None else self.n_neighbors
+        self.graph_settings(n_neighbors, 0.5 if self.alpha is None else self.alpha)  # raises for values out of range
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from ..errors import ConfigError
 from ..training.method_table import MethodWord, describe_words
 
 if TYPE_CHECKING:
+    from ..choosing import Auto
     from ..commands.training import RunOptions
     from ..data.labels.csv import LabelOptions
     from ..graph import GraphSettings
@@ -102,16 +104,47 @@ Precision = Annotated[PrecisionName, typer.Option(help="Of the solver; auto: dou
 DropBadRows = Annotated[
     bool, typer.Option("--drop-bad-rows", help="Let rows with NaN, infinity or missing numbers go without a label.")
 ]
+ChosenNeighbors = Annotated[
+    int | None, typer.Option(help="Neighbours of each row in the graph. Default: chosen; 50 with paper and released.")
+]
+ChosenAlpha = Annotated[
+    float | None,
+    typer.Option(help="How far labels travel, in (0, 1). Default: chosen; 0.99 with paper and released."),
+]
+AutoModeName = Literal["auto", "paper", "released"]
+AutoMode = Annotated[
+    AutoModeName,
+    typer.Option(
+        help="auto: the labels choose what is not given, and what answers; paper; released: as the authors' code."
+    ),
+]
+LabelsAre = Annotated[
+    Literal["balanced", "random"] | None,
+    typer.Option(
+        help="balanced: the classes are about equally large in the data; random: the labelled rows were drawn like "
+        "the data. Default: nobody knows."
+    ),
+]
+Groups = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of the embeddings such as patient or camera: labelled rows that share it are held out together.",
+    ),
+]
 Calibrate = Annotated[
     bool,
-    typer.Option("--calibrate", help="Fit certainty on labels held out in turn; 5 times the work of the solver."),
+    typer.Option("--calibrate", help="Fit the certainty of a graph on labels held out in turn; auto always does."),
 ]
 CentreSources = Annotated[
     bool, typer.Option("--centre-sources", help="Poisson learning: better with very few labels of even classes.")
 ]
 ClassPrior = Annotated[
-    Literal["none", "labels", "uniform"],
-    typer.Option(help="How large classes end: labels, as their shares of the given labels say; uniform, all alike."),
+    Literal["none", "labels", "uniform"] | None,
+    typer.Option(
+        help="How large the classes of a graph end: labels, as their shares of the given labels say; uniform, all "
+        "alike. Default: none; auto: chosen."
+    ),
 ]
 
 # Of what trains: `demo`, `train`, `reproduce`
@@ -172,6 +205,48 @@ def graph_settings(
         mode=mode,
         allow_empty_classes=allow_empty_classes,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """Settings of `propagate` that were given; None: not, so that they are chosen."""
+
+    n_neighbors: int | None
+    alpha: float | None
+    calibrate: bool
+    centre_sources: bool
+    class_prior: Literal["none", "labels", "uniform"] | None
+    labels_are: Literal["balanced", "random"] | None
+    groups: str | None
+
+    def settle(self, base: GraphSettings, mode: AutoModeName) -> GraphSettings | Auto:
+        """Auto(...) that chooses what is not given, or all settings by the paper's. base: everything else.
+
+        Raises ConfigError (C120) for what only a choice can use.
+        """
+        from ..choosing import Auto
+        from ..graph import Refinement
+
+        prior = None if self.class_prior == "none" else self.class_prior
+        refinement = Refinement(self.centre_sources, prior, self.calibrate)
+        if mode == "auto":
+            is_given = self.centre_sources or self.class_prior is not None  # whatever is chosen is calibrated
+            return Auto(
+                n_neighbors=self.n_neighbors,
+                alpha=self.alpha,
+                refinement=refinement if is_given else None,
+                labels_are=self.labels_are,
+                base=base,
+            )
+        if self.labels_are is not None or self.groups is not None:
+            what = f"--labels-are and --groups with --mode {mode}, which chooses nothing"
+            raise ConfigError("C120", what, do="leave them out, or use --mode auto")
+        return replace(
+            base,
+            n_neighbors=base.n_neighbors if self.n_neighbors is None else self.n_neighbors,
+            alpha=base.alpha if self.alpha is None else self.alpha,
+            refinement=refinement,
+        )
 
 
 def label_options(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.p
 
 Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --memory-limit 8
 
-Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --recall 0.999 --calibrate"""
+Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --mode paper --recall 0.999"""
 
 
 @app.command(short_help="Spread few labels over embeddings.", epilog=EXAMPLES)
@@ -35,10 +34,12 @@ def propagate(
     labels_by_position: options.ByPosition = False,
     run: Annotated[Path | None, typer.Option(help="Run folder to make; default: the next free <out>-run.")] = None,
     explain: options.Explain = None,
-    n_neighbors: options.Neighbors = 50,
+    mode: options.AutoMode = "auto",
+    n_neighbors: options.ChosenNeighbors = None,
     gamma: options.Gamma = 3.0,
-    alpha: options.Alpha = 0.99,
-    mode: options.Mode = "paper",
+    alpha: options.ChosenAlpha = None,
+    labels_are: options.LabelsAre = None,
+    groups: options.Groups = None,
     allow_empty_classes: options.AllowEmpty = False,
     metric: options.Metric = "cosine",
     recall: options.Recall = "auto",
@@ -46,7 +47,7 @@ def propagate(
     precision: options.Precision = "auto",
     calibrate: options.Calibrate = False,
     centre_sources: options.CentreSources = False,
-    class_prior: options.ClassPrior = "none",
+    class_prior: options.ClassPrior = None,
     id_column: options.IdColumn = "id",
     embedding_column: options.EmbeddingColumn = "embedding",
     label_column: options.LabelColumn = "label",
@@ -70,38 +71,54 @@ def propagate(
 ) -> None:
     """Spread few labels over embeddings: labels with certainty for every row.
 
+    The labels choose, by holding some of them out in turn: neighbours and alpha of the graph, and whether the graph, a
+    classifier of single rows or their average answers. With --n-neighbors, --alpha, --centre-sources or
+    --class-prior a graph answers, and what is given is fixed. --mode paper has all settings of the paper.
+
     In tables the rows are a column of lists of numbers, or one numeric column for each feature; ids are those of the
     column id, else the index that the file declares, else row numbers from 0; without --labels, labels are those of the
     label column. What is used as what is said at the start, and the run keeps it.
     """
     from ..commands.propagate import Input, run_propagation
     from ..data.tables.columns import Columns
-    from ..graph import Refinement
+    from ..graph import GraphSettings
     from ..runs import refuse_existing
 
     hush(quiet)
     refuse_existing(out, force=force)
     folder = run or _choose_folder(out, quiet)
-    chosen = (feature_columns or (), ignore_columns or (), number_rows_from)
-    settings = replace(
-        options.graph_settings(n_neighbors, gamma, alpha, mode, allow_empty_classes),
+    left_out = [*(ignore_columns or ()), *((groups,) if groups else ())]
+    columns = Columns(id_column, embedding_column, label_column, feature_columns or (), left_out, number_rows_from)
+    base = GraphSettings(
+        gamma=gamma,
+        mode="released" if mode == "released" else "paper",
+        allow_empty_classes=allow_empty_classes,
         metric=metric,
         recall=options.parse_recall(recall),
         seed=seed,
         precision=precision,
-        refinement=Refinement(centre_sources, None if class_prior == "none" else class_prior, calibrate),
         drop_bad_rows=drop_bad_rows,
     )
+    settings = options.Given(
+        n_neighbors=n_neighbors,
+        alpha=alpha,
+        calibrate=calibrate,
+        centre_sources=centre_sources,
+        class_prior=class_prior,
+        labels_are=labels_are,
+        groups=groups,
+    ).settle(base, mode)
     results = run_propagation(
         Input(
             embeddings,
             labels,
             by_position=labels_by_position,
-            columns=Columns(id_column, embedding_column, label_column, *chosen),
+            columns=columns,
             reading=options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label),
             ignore_unknown_ids=ignore_unknown_ids,
             explain=tuple(explain or ()),
             report=not no_report,
+            groups=groups,
         ),
         out,
         folder,

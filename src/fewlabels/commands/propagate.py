@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..choosing import Answer, propagate
 from ..conventions import UNLABELED
 from ..data.labels.by_position import read_labels_by_position
 from ..data.labels.csv import LabelOptions
@@ -22,8 +23,9 @@ from ..data.notes import Note
 from ..data.paths import demand_unchanged, file_states
 from ..data.tables.columns import Columns
 from ..data.tables.embeddings import EmbeddingSource, find_rows, find_unusable_rows, open_embeddings
+from ..data.tables.files import label_column
 from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarning, LabelError, listed, shown, warn
-from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows, propagate
+from ..graph import Cost, GraphSettings, Propagation
 from ..graph.cost import CLUSTERS_SHARE, demand_countable
 from ..graph.label_matrix import check_labels
 from ..graph.threads import num_threads
@@ -34,10 +36,21 @@ from ..runs import RunWriter, refuse_in_run, refuse_inside
 from ..runs.table import PseudoLabelTable, table_kind
 from ..storage import durable
 from ..storage.folders import demand_writable
+from .answers import (
+    Settings,
+    choice_results,
+    describe_asked,
+    describe_chosen,
+    estimate_cost,
+    explain_answer,
+    find_base,
+    find_largest_graph,
+    keep_answer,
+    with_exact_search,
+)
 from .memory import GIB, available_bytes, demand_room, forecast, peak_memory_mib
 from .progress import Pace, StageProgress, time_words
 from .results import make_table, propagation_results
-from .text import describe_explanation
 
 SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
 SECONDS_PER_ROW = 4e-6  # of writing the tables
@@ -153,6 +166,7 @@ class Input:
     label column of the embeddings. reading: how the label file is read.
     explain: ids of the rows to say why they got their label, at most 20.
     report: whether the run gets a report, and the map and galleries that it shows.
+    groups: column of the table of embeddings; labelled rows with the same value are held out together.
     """
 
     embeddings: Path
@@ -164,6 +178,7 @@ class Input:
     ignore_unknown_ids: bool = False
     explain: tuple[str, ...] = ()
     report: bool = True
+    groups: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """How the embeddings and labels are opened again, for run.json."""
@@ -181,7 +196,7 @@ def run_propagation(
     asked: Input,
     out: Path,
     folder: Path,
-    settings: GraphSettings,
+    settings: Settings,
     *,
     memory_limit: float | None = None,
     excel_safe: bool = False,
@@ -189,6 +204,7 @@ def run_propagation(
 ) -> dict[str, Any]:
     """Read, propagate, write the table to `out` and a run folder beside it. Returns the results.
 
+    settings: Auto for settings that the labels choose; GraphSettings to take these.
     memory_limit: GiB that it may take; None: what is available. excel_safe: see PseudoLabelTable.write.
     Whatever is wrong with the input is said before anything is written. `out` is written last and at once: it is there
     whole or not at all.
@@ -199,24 +215,25 @@ def run_propagation(
     _demand_places(out, folder, asked)
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
-    given = _given(source, asked)
+    given, groups = _given(source, asked), _read_groups(source, asked.groups)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
-    cost = _fitting_cost(source, len(given.class_names), settings, memory_limit, quiet, sum(extra.values()))
+    cost = _fitting_cost(source, given, settings, memory_limit, quiet, sum(extra.values()))
     said = _say(source, asked, quiet)
     stages = Stages(cost, source.shape, len(explained), extra, quiet)
     stages.start("read")
-    values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=settings.drop_bad_rows)
-    given = _without_bad_rows(given, source, values, settings)
+    base = find_base(settings)
+    values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=base.drop_bad_rows)
+    given = _without_bad_rows(given, source, values, base)
     durable.make_folder(out.parent)
     facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
-    writer = RunWriter(folder, "propagate", {"graph": asdict(settings)}, **facts)
+    writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
     stages.attach(writer)
     writer.notes(given.left_out)
-    found = propagate(values, given.codes, settings, class_names=given.class_names, on_progress=stages.advance)
+    found = _propagate(values, given, settings, groups, stages)
     stages.start("explain")
-    explanations = explain_rows(found, given.codes, explained, settings, descriptors=values)
-    shown = _insights(found, source, given, values, settings, stages) if asked.report else None
+    why = explain_answer(found, given.codes, explained, settings, values, source.ids, given.class_names)
+    shown = _insights(found, source, given, values, base, stages) if asked.report else None
     demand_unchanged(before)
     stages.start("write")
     results = _results(found, given, cost) | {
@@ -224,15 +241,41 @@ def run_propagation(
         "wall_seconds": time.perf_counter() - start,
         "peak_memory_mib": peak_memory_mib(),
     }
-    if explained:
-        results["explanations"] = [describe_explanation(why, source.ids, given.class_names) for why in explanations]
-    if shown is not None:
-        results["leave_one_out"] = shown.values["suspicious"]
+    results |= {"explanations": why} if why else {}
+    results |= {} if shown is None else {"leave_one_out": shown.values["suspicious"]}
     table = make_table(found, given.codes, source.ids, given.class_names)
+    _keep_choice(writer, found, settings, given)
     _write(writer, table, results, shown, stages)
     table.write(out, excel_safe=excel_safe)
     stages.close()
     return results
+
+
+def _propagate(
+    values: np.ndarray, given: Labels, settings: Settings, groups: np.ndarray | None, stages: Stages
+) -> Propagation | Answer:
+    names = given.class_names
+    if isinstance(settings, GraphSettings):
+        return propagate(values, given.codes, settings, class_names=names, on_progress=stages.advance)
+    return propagate(values, given.codes, settings, class_names=names, groups=groups, on_progress=stages.advance)
+
+
+def _keep_choice(writer: RunWriter, found: Propagation | Answer, settings: Settings, given: Labels) -> None:
+    """Write into the run what was chosen, and the heads that answer."""
+    if isinstance(found, Answer) and not isinstance(settings, GraphSettings):
+        writer.choose(describe_chosen(found, settings))
+        keep_answer(writer, found, given.class_names)
+
+
+def _read_groups(source: EmbeddingSource, column: str | None) -> np.ndarray | None:
+    """(n,) text of the column of groups; a missing one is a group of its own. Raises ConfigError (C41) without one."""
+    if column is None:
+        return None
+    if source.table is None or column not in source.table.names:
+        do = "--groups names a column of the table of embeddings, such as patients or cameras"
+        raise ConfigError("C41", f"no column {shown(column)!r} for --groups", where=source.path, do=do)
+    words = label_column(source.table, column).to_pylist()
+    return np.array([f"row {row}" if word is None else f"group {word}" for row, word in enumerate(words)])
 
 
 def _demand_places(out: Path, folder: Path, asked: Input) -> None:
@@ -349,8 +392,8 @@ def _rows_to_explain(source: EmbeddingSource, ids: tuple[str, ...]) -> list[int]
 
 def _fitting_cost(
     source: EmbeddingSource,
-    num_classes: int,
-    settings: GraphSettings,
+    given: Labels,
+    settings: Settings,
     memory_limit: float | None,
     quiet: bool,
     more: float,
@@ -361,27 +404,29 @@ def _fitting_cost(
     """
     if memory_limit is not None and not 0 < memory_limit < math.inf:
         raise ConfigError("C41", f"a memory limit of {memory_limit:g} GiB; expected a number above 0")
-    demand_countable(source.shape[0], settings)
-    cost = estimate(*source.shape, num_classes, settings, held_bytes=source.held_bytes, threads=num_threads())
+    demand_countable(source.shape[0], find_largest_graph(source.shape[0], settings))
+    counts = (len(given.class_names), int((given.codes != UNLABELED).sum()))
+    cost = estimate_cost(source.shape, *counts, settings, source.held_bytes, num_threads())
     room = available_bytes() if memory_limit is None else int(memory_limit * GIB)
     demand_room(cost, room, source.path)
     if not quiet:
-        exact = replace(settings, recall="exact")  # rows without clusters are compared with most others
-        most = estimate(*source.shape, num_classes, exact, threads=num_threads()).seconds
-        print(forecast(source.shape, num_classes, cost, room, more, most), file=sys.stderr, flush=True)
+        most = estimate_cost(source.shape, *counts, with_exact_search(settings), 0, num_threads()).seconds
+        print(forecast(source.shape, counts[0], cost, room, more, most), file=sys.stderr, flush=True)
     return cost
 
 
-def _results(found: Propagation, given: Labels, cost: Cost) -> dict[str, Any]:
+def _results(found: Propagation | Answer, given: Labels, cost: Cost) -> dict[str, Any]:
+    refined = None if isinstance(found, Answer) or found.refined is None else asdict(found.refined)
     return {
         **propagation_results(found, given.codes, given.class_names, given.left_out),
-        "refined": None if found.refined is None else asdict(found.refined),
+        "refined": refined,
+        **choice_results(found, given.codes),
         "estimate": {"bytes": cost.bytes, "seconds": cost.seconds},
     }
 
 
 def _insights(
-    found: Propagation,
+    found: Propagation | Answer,
     source: EmbeddingSource,
     given: Labels,
     values: np.ndarray,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..choosing import Answer
 from ..conventions import UNLABELED
 from ..data.notes import Note, counts
 from ..graph import Propagation, Search
@@ -21,7 +22,7 @@ BINS = 20  # of certainty
 
 
 def propagation_results(
-    propagation: Propagation,
+    propagation: Propagation | Answer,
     given: np.ndarray,
     class_names: Sequence[str],
     notes: Sequence[Note],
@@ -29,8 +30,10 @@ def propagation_results(
 ) -> dict[str, Any]:
     """What every run says of its pseudo-labels: how many rows, labels and notes, certainty, health of graph and solver.
 
-    given, truth: (n,) int64, -1 for none. notes: of odd input, counted by code.
+    given, truth: (n,) int64, -1 for none. notes: of odd input, counted by code. Of an Answer, health is that of its
+    graph with the largest share; nothing is said of it where no graph answers.
     """
+    solved = propagation.propagation if isinstance(propagation, Answer) else propagation
     return {
         "class_names": list(class_names),
         "num_rows": int(given.size),
@@ -38,7 +41,9 @@ def propagation_results(
         "notes": counts(notes),
         "class_counts": count_classes(propagation.pseudo_labels.label, given, len(class_names)),
         **measure_certainty(propagation, given, truth),
-        **measure_health(propagation),
+        **({} if solved is None else measure_health(solved)),
+        "unreached": int((~propagation.pseudo_labels.reached).sum()),
+        "tied": propagation.pseudo_labels.num_tied,
     }
 
 
@@ -73,7 +78,9 @@ def _list_errors(epochs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     return errors
 
 
-def make_table(propagation: Propagation, given: np.ndarray, ids: Ids, class_names: Sequence[str]) -> PseudoLabelTable:
+def make_table(
+    propagation: Propagation | Answer, given: np.ndarray, ids: Ids, class_names: Sequence[str]
+) -> PseudoLabelTable:
     """The pseudo-labels of all rows, with their ids. given: (n,) int64, -1 where the label is not the user's."""
     found = propagation.pseudo_labels
     return PseudoLabelTable(
@@ -130,7 +137,7 @@ def _measure_search(search: Search | None) -> dict[str, Any]:
     return {"search": found, "recall": 100 * search.recall}
 
 
-def measure_certainty(propagation: Propagation, given: np.ndarray, truth: np.ndarray | None) -> dict[str, Any]:
+def measure_certainty(propagation: Propagation | Answer, given: np.ndarray, truth: np.ndarray | None) -> dict[str, Any]:
     """Mean and histogram of the certainty of pseudo-labels; where truth is known, of right and wrong ones apart."""
     found = propagation.pseudo_labels
     asked = given == UNLABELED

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..choosing.words import name_member
 from ..data.tables.columns import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
@@ -79,7 +81,10 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         try:
             items = open_items(run)
             engine = Engine(items, encode_answers(items, store.answers()))
-            shown = Run(str(facts.get("title") or run.name), str(run.absolute()))
+            note = describe_graph(facts["settings"])
+            shown = Run(str(facts.get("title") or run.name), str(run.absolute()), note)
+            if note:
+                print(note, file=sys.stderr, flush=True)
             desk = Desk(shown, items, store, engine, partial(export_labels, items))
         except BaseException:
             store.close()
@@ -95,6 +100,20 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         if replaced:
             raise refuse_older(folder / NAME, replaced)
         return Reviewed(run, store.answered, store.skipped, store.event, asked.export)
+
+
+def describe_graph(settings: Mapping[str, Any]) -> str:
+    """That a review solves one graph where something else answered in the run; empty where it is the same.
+
+    settings: of run.json.
+    """
+    members = settings.get("answer", {}).get("members", [])
+    if not members or [member["kind"] for member in members] == ["graph"]:
+        return ""
+    graph = settings["graph"]
+    words = " + ".join(f"{100 * member['share']:.0f} % {name_member(member)}" for member in members)
+    named = f"n_neighbors {graph['n_neighbors']}, alpha {graph['alpha']:g}"
+    return f"In this run {words} answered; the review solves its graph alone ({named}), and chooses nothing again."
 
 
 @contextmanager

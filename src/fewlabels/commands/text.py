@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from ..choosing.words import describe_abstaining, describe_error, describe_prior, list_candidates
 from ..graph import Explanation
 
 NAMES = {
@@ -187,7 +188,19 @@ def format_propagation(results: dict[str, Any]) -> str:
     names = ("num_rows", "num_labeled", "num_notes", "recall", "unreached", "certainty")
     table = format_lines(_count_notes(results), (*names, "wall_seconds", "peak_memory_mib"))
     checked = _describe_checked(results.get("leave_one_out"))
+    choice = results.get("choice")
+    if choice is not None:
+        look = [line for line in checked if results["leave_one_out"]["num_contradicted"]]
+        return "\n".join([table, "", *_describe_choice(choice, results.get("abstain")), *look])
     return "\n".join([table, "", *checked, _describe_certainty(results.get("refined"))])
+
+
+def _describe_choice(choice: dict[str, Any], abstain: dict[str, Any] | None) -> list[str]:
+    """What answers and why, the candidates, the error of the answer, and what to leave to a person."""
+    candidates = list_candidates(choice)
+    table = ["", _indent(candidates), ""] if candidates else []
+    said = [describe_error(choice), describe_prior(choice), describe_abstaining(abstain) if abstain else ""]
+    return [f"Answer: {choice['reason']}.", *table, *(line for line in said if line)]
 
 
 def _describe_checked(found: dict[str, int] | None) -> list[str]:
@@ -275,22 +288,39 @@ def describe_explanation(why: Explanation, ids: Texts, class_names: Sequence[str
 
 def format_explanation(found: dict[str, Any]) -> str:
     """An explanation for a terminal."""
+    if "nearest_labelled" in found:
+        return "\n\n".join([_format_head(found), _format_nearest(found)])
     blocks = [_format_head(found), _format_neighbors(found), _format_influences(found)]
     return "\n\n".join(block for block in blocks if block)
+
+
+def _format_nearest(found: dict[str, Any]) -> str:
+    rows = [("most similar labelled rows", "similarity", "label")]
+    rows += [(one["id"], f"{one['similarity']:.3f}", one["label"]) for one in found["nearest_labelled"]]
+    return _indent(rows)
 
 
 def _format_head(found: dict[str, Any]) -> str:
     how = "given" if found["given"] else f"certainty {found['certainty']:.2f}"
     lines = [f"why {found['id']}: {found['label']}, {how}" if found["reached"] else f"why {found['id']}: no label"]
+    if found.get("explained_by"):
+        lines.append(f"  explained by {found['explained_by']}")
     if found["reached"]:
         lines.append(f"  class shares: {_format_shares(found['class_shares'])}")
+    return "\n".join([*lines, *_format_connected(found)])
+
+
+def _format_connected(found: dict[str, Any]) -> list[str]:
+    """How much of the graph hangs together with the row; nothing where no graph answers."""
+    if "rows_connected" not in found:
+        return []
     connected, labels = found["rows_connected"], found["labels_connected"]
-    lines.append(f"  connected with it: {connected - 1:,} rows; labelled, itself counted: {labels:,}")
+    lines = [f"  connected with it: {connected - 1:,} rows; labelled, itself counted: {labels:,}"]
     if found["rows_with_its_embedding"] > 1:
         lines.append(f"  rows with the same embedding, itself counted: {found['rows_with_its_embedding']:,}")
     if not found["reached"]:
         lines.append(f"  no label reaches its part of {connected:,} rows: label one of them, or raise --n-neighbors")
-    return "\n".join(lines)
+    return lines
 
 
 def _format_shares(shares: dict[str, float]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..choosing import Answer, Auto, propagate
 from ..conventions import UNLABELED
 from ..errors import ConfigError, ConvergenceWarning, EmbeddingError, InputWarning, LabelError, warn
 from ..graph import (
@@ -31,9 +33,20 @@ from ..graph.label_matrix import warn_of_narrow_classes
 from ..graph.precomputed import edge_weights
 from ..graph.rows import densify, warn_of_rounding
 from .cross_validation import select_labelled
-from .labels import AUTO, CodedLabels, add_absent_nodes, add_absent_rows, check_new_labels, check_weights, code_labels
+from .labels import (
+    AUTO,
+    CodedLabels,
+    add_absent_nodes,
+    add_absent_rows,
+    add_merged,
+    check_new_labels,
+    check_weights,
+    code_labels,
+)
+from .merging import Merged, merge_equal
 from .store import Fitted, read_fitted, write_fitted
 
+T = TypeVar("T")
 METRICS = ("cosine", "inner_product", "precomputed")
 
 
@@ -45,12 +58,16 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
 
     Parameters
     ----------
-    n_neighbors, gamma, alpha, max_steps, tol, mode, max_zero_share, recall, precision : see fewlabels.GraphSettings
-    refinement : fewlabels.graph.Refinement, such as Refinement(calibrate=True); None: the paper's answer as it is.
+    mode : "auto": the labels choose n_neighbors, alpha and refinement where these are None, and whether the graph, a
+        classifier of single rows or their average answers, as fewlabels.propagate does; "paper" or "released": None is
+        50, 0.99 and nothing.
+    n_neighbors, gamma, alpha, max_steps, tol, max_zero_share, recall, precision : see fewlabels.GraphSettings. With
+        n_neighbors, alpha or refinement given, a graph answers.
+    refinement : fewlabels.graph.Refinement, such as Refinement(prior="labels"); Refinement() is none.
     metric : how rows are compared: "cosine"; "inner_product", where their length means something; or "precomputed":
         X is the (n, n) affinity itself, sparse or dense, symmetric (else the mean of it and its transpose is taken,
-        with a warning), from 0 up, larger is nearer; its diagonal, n_neighbors and gamma do not count. New points then
-        come as (q, n) affinities to the fitted rows.
+        with a warning), from 0 up, larger is nearer; its diagonal, n_neighbors and gamma do not count, and nothing is
+        chosen: "auto" is "paper". New points then come as (q, n) affinities to the fitted rows.
     random_state : whole number, the seed of the search where it is not exact; None is 0. One seed, one answer. Of a
         RandomState the seed is drawn, anew at each fit.
     unlabeled : the value in y that means "no label". "auto" takes -1, NaN, None or "", whichever occurs, and in a y of
@@ -62,8 +79,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     transduction_ : (n,) the label of every fitted row; the marker where no label reaches it.
     label_distributions_ : (n, c) float64, rows sum to 1; uniform where no label reaches.
     certainty_ : (n,) float64 in [0, 1]. reached_ : (n,) bool.
+    choice_ : fewlabels.Choice, what was chosen and why, and its cross-validated error; None where nothing was.
     graph_ : scipy.sparse.csr_array, the normalised affinity; node_ : (n,) its node of each row.
-    n_steps_ : (c,) steps of the solver for each class. n_iter_ : the most of them. n_features_in_ : d.
+    n_steps_ : (c,) steps of the solver for each class. n_iter_ : the most of them. These four are of the graph with the
+        largest share, and are missing where no graph answers. n_features_in_ : d.
 
     >>> import numpy as np
     >>> rows = np.array([[0, 1.0], [0.1, 1], [1, 0], [1, 0.1]])
@@ -74,13 +93,13 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
 
     def __init__(
         self,
-        n_neighbors: int = 50,
+        n_neighbors: int | None = None,
         *,
         gamma: float = 3.0,
-        alpha: float = 0.99,
+        alpha: float | None = None,
         max_steps: int | None = None,
         tol: float = 1e-6,
-        mode: str = "paper",
+        mode: str = "auto",
         max_zero_share: float = 0.01,
         metric: str = "cosine",
         recall: float | str | None = None,
@@ -134,10 +153,16 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             absent = weight == 0
         if absent.any():
             labels = labels.remove(absent)
-        graph, rows = self._build_graph(X, absent, settings)
-        if rows is not None:
-            warn_of_narrow_classes(labels.codes.size, labels.classes.size, settings)
-        found = _spread(graph, labels, settings, weight)
+        found: Propagation | Answer
+        merged, rows = None, X
+        if isinstance(settings, Auto):
+            merged = merge_equal(X, labels.codes, weight)
+            found = _choose(X, labels, merged, settings)
+        else:
+            graph, rows = self._build_graph(X, absent, settings)
+            if rows is not None:
+                warn_of_narrow_classes(labels.codes.size, labels.classes.size, settings)
+            found = _spread(graph, labels, settings, weight)
         columns = getattr(self, "feature_names_in_", None)
         names = None if columns is None else tuple(columns.tolist())
         return self._keep(
@@ -148,6 +173,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
                 found=found,
                 num_features=self.n_features_in_,
                 feature_names=names,
+                merged=merged,
             )
         )
 
@@ -156,25 +182,38 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
 
         rows: (q,) numbers of fitted rows. y: (q,) their labels; the unlabelled marker takes a label back. The answer is
         that of fit with all these labels (and the weights that fit was given), to within `tol`; the graph is not built
-        again. Raises LabelError (L34) for a label that is none of classes_, unless allow_new_classes: a mistyped name
-        would be a class that draws rows to itself.
+        again. In mode "auto" it is, and the labels choose again.
+        Raises LabelError (L34) for a label that is none of classes_, unless allow_new_classes: a mistyped name would be
+        a class that draws rows to itself.
         """
         check_is_fitted(self)
         last = self._fitted
         at, new = check_new_labels(rows, y, last.labels.codes.size, last.weight)
         labels = last.labels.relabel(at, new, allow_new_classes=allow_new_classes)
-        found = _spread(last.found.graph, labels, self._settings(), last.weight, self._first_guess(labels))
+        settings = self._settings()
+        if isinstance(settings, Auto):
+            assert last.rows is not None
+            merged = merge_equal(last.rows, labels.codes, last.weight)
+            chosen = _choose(last.rows, labels, merged, settings)
+            return self._keep(replace(last, labels=labels, found=chosen, merged=merged))
+        assert isinstance(last.found, Propagation)
+        guess = self._first_guess(labels, last.found)
+        found = _spread(last.found.graph, labels, settings, last.weight, guess)
         return self._keep(replace(last, labels=labels, found=found))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """(q, c) class shares of new points: the mix of their nearest fitted rows, as one step of the propagation.
+        """(q, c) class shares of new points: by a graph the mix of their nearest fitted rows, as one step of the
+        propagation; by a head of the row itself; in mode "auto" by the average that was chosen, calibrated.
 
         X: (q, d) rows; (q, n) affinities to the fitted rows with metric="precomputed". A labelled neighbour counts with
         its given label (in released mode with its distribution, as any other). Equal rows count as one neighbour, as
         they are one node of the graph. The time does not depend on how many rows are labelled.
         Warns (InputWarning, E33) of points without any similarity to a row that a label reached.
         """
-        found = self._mix(X)
+        check_is_fitted(self)
+        if isinstance(self._fitted.found, Answer):
+            return self._fitted.found.extend(self._validate(X, reset=False), self._fitted.answered_rows).distribution
+        found = self._mix(X, self._fitted.found)
         if missed := int((~found.reached).sum()):
             what = f"FL-E33 {missed} points are not similar to any row that a label reaches: their answer is "
             warn(InputWarning(what + "that of the nearest one, or the class shares"))
@@ -212,16 +251,17 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             model.feature_names_in_ = np.array(fitted.feature_names, object)
         return model._keep(fitted)
 
-    def _settings(self) -> GraphSettings:
+    def _settings(self) -> GraphSettings | Auto:
         if self.metric not in METRICS:
             raise ConfigError("C27", f"metric is {self.metric!r}, expected one of {', '.join(METRICS)}")
-        return GraphSettings(
-            n_neighbors=self.n_neighbors,
+        paper = GraphSettings()
+        settings = GraphSettings(
+            n_neighbors=paper.n_neighbors if self.n_neighbors is None else self.n_neighbors,
             gamma=self.gamma,
-            alpha=self.alpha,
+            alpha=paper.alpha if self.alpha is None else self.alpha,
             max_steps=self.max_steps,
             tol=self.tol,
-            mode=self.mode,  # type: ignore[arg-type]
+            mode="paper" if self.mode == "auto" else self.mode,  # type: ignore[arg-type]
             max_zero_share=self.max_zero_share,
             metric="inner_product" if self.metric == "inner_product" else "cosine",
             recall=self.recall,  # type: ignore[arg-type]
@@ -229,6 +269,9 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             seed=_choose_seed(self.random_state),
             refinement=Refinement() if self.refinement is None else self.refinement,
         )
+        if self.mode != "auto" or self.metric == "precomputed":
+            return settings
+        return Auto(n_neighbors=self.n_neighbors, alpha=self.alpha, refinement=self.refinement, base=settings)
 
     def _validate(self, X: Any, reset: bool) -> Any:
         """Check X: an array, or CSR where it is an affinity. NaN is refused later, with the numbers of its rows."""
@@ -259,24 +302,32 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return graph, rows
 
     def _keep(self, fitted: Fitted) -> Self:
-        result, graph, solution = fitted.found.pseudo_labels, fitted.found.graph, fitted.found.solution
+        found = fitted.found
+        result = fitted.pseudo_labels
         self._fitted = fitted
         self.classes_ = fitted.labels.classes
         self.transduction_ = fitted.labels.decode(result.label)
         self.label_distributions_ = result.distribution
         self.certainty_ = result.certainty
         self.reached_ = result.reached
+        self.choice_ = found.choice if isinstance(found, Answer) else None
+        solved = found.propagation if isinstance(found, Answer) else found
+        if solved is None:
+            for name in ("graph_", "node_", "n_steps_", "n_iter_"):
+                self.__dict__.pop(name, None)
+            return self
+        graph = solved.graph if fitted.merged is None else add_merged(solved.graph, fitted.merged)
         self.graph_: sp.csr_array = graph.affinity
         self.node_ = graph.node
-        self.n_steps_ = solution.num_steps
+        self.n_steps_ = solved.solution.num_steps
         self.n_iter_ = max(1, int(self.n_steps_.max()))
         return self
 
-    def _first_guess(self, labels: CodedLabels) -> NDArray[Any] | None:
+    def _first_guess(self, labels: CodedLabels, found: Propagation) -> NDArray[Any] | None:
         """Where the solver starts: the last solution, class by class; None in released mode, which starts from 0."""
         if self.mode == "released":
             return None
-        last, x = self._fitted.labels.classes.tolist(), self._fitted.found.solution.x
+        last, x = self._fitted.labels.classes.tolist(), found.solution.x
         place = {label: column for column, label in enumerate(last)}
         start = np.zeros((x.shape[0], labels.classes.size), x.dtype)
         for column, label in enumerate(labels.classes.tolist()):
@@ -284,17 +335,18 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
                 start[:, column] = x[:, place[label]]
         return start
 
-    def _mix(self, X: Any) -> Mix:
-        check_is_fitted(self)
+    def _mix(self, X: Any, found: Propagation) -> Mix:
         X = self._validate(X, reset=False)
         fitted = self._fitted
         codes = fitted.labels.codes
         given = np.full(codes.size, UNLABELED) if self.mode == "released" else codes
-        answers = find_answers(fitted.found, given, fitted.rows)
+        answers = find_answers(found, given, fitted.rows)
         if fitted.rows is None:
             return mix_affinities(edge_weights(X), answers)
         # whatever the metric, the length of a new point cancels, so that it need not be known on which scale rows are
-        return mix_neighbors(comparable_rows(X), fitted.rows, answers, self.n_neighbors, float(self.gamma))
+        settings = self._settings()
+        assert isinstance(settings, GraphSettings)
+        return mix_neighbors(comparable_rows(X), fitted.rows, answers, settings.n_neighbors, settings.gamma)
 
 
 class EstimatorConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):  # type: ignore[misc]
@@ -308,10 +360,23 @@ def _spread(
     weight: NDArray[np.float64] | None,
     start: NDArray[Any] | None = None,
 ) -> Propagation:
-    """Spread the labels; ConvergenceWarnings come out as EstimatorConvergenceWarning, at the call of fit."""
+    names = [str(label) for label in labels.classes]
+    return _tell_convergence(
+        lambda: spread(graph, labels.codes, settings, class_names=names, weight=weight, start=start)
+    )
+
+
+def _choose(rows: NDArray[Any], labels: CodedLabels, merged: Merged, auto: Auto) -> Answer:
+    """The answer of settings that the labels choose, over the rows that are there, equal ones once."""
+    codes, names = labels.codes[merged.first], [str(label) for label in labels.classes]
+    weight = None if (merged.weight == 1).all() else merged.weight
+    return _tell_convergence(lambda: propagate(rows[merged.first], codes, auto, class_names=names, weight=weight))
+
+
+def _tell_convergence(work: Callable[[], T]) -> T:
+    """What `work` returns; its ConvergenceWarnings come out as EstimatorConvergenceWarning, at the call of fit."""
     told: list[str] = []
     is_solving = True  # afterwards nothing is kept: threads that catch warnings may leave each other's handlers behind
-    names = [str(label) for label in labels.classes]
     with warnings.catch_warnings():
         show = warnings.showwarning
 
@@ -323,7 +388,7 @@ def _spread(
 
         warnings.showwarning = keep  # type: ignore[assignment]
         warnings.simplefilter("always", ConvergenceWarning)
-        found = spread(graph, labels.codes, settings, class_names=names, weight=weight, start=start)
+        found = work()
     is_solving = False
     for text in told:
         warn(EstimatorConvergenceWarning(text))

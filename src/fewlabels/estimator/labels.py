@@ -17,6 +17,7 @@ from ..errors import InputWarning, LabelError, warn
 from ..graph import Graph
 from ..graph.build import add_lone_nodes
 from ..graph.label_matrix import check_weight
+from .merging import Merged
 
 AUTO = "auto"
 SHOWN_CLASSES = 10
@@ -298,6 +299,14 @@ def add_absent_nodes(graph: Graph, absent: NDArray[np.bool_]) -> Graph:
     node[~absent] = graph.node
     node[absent] = graph.affinity.shape[0] + np.arange(absent.sum())
     return replace(add_lone_nodes(graph, int(absent.sum())), node=node)
+
+
+def add_merged(graph: Graph, merged: Merged) -> Graph:
+    """The graph of rows that were merged as one of all rows; those that are not there are nodes without edges."""
+    absent = merged.place < 0
+    if not absent.any():
+        return replace(graph, node=graph.node[merged.place])
+    return add_absent_nodes(replace(graph, node=graph.node[merged.place[~absent]]), absent)
 
 
 def add_absent_rows(rows: NDArray[np.float32] | None, absent: NDArray[np.bool_]) -> NDArray[np.float32] | None:

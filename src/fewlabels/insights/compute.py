@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..choosing import Answer
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning
 from ..graph import GraphSettings, LeaveOneOut, Propagation, PseudoLabels, leave_one_out
+from ..graph.influence import judge_labels
 from .map import Plane, place_rows
 from .schema import CERTAIN, DOUBTFUL, SUSPICIOUS, Insights, MapPoints, Tile
 
@@ -29,7 +31,7 @@ Describe = Callable[[int], tuple[str, bytes | None]]
 
 
 def compute_insights(
-    propagation: Propagation,
+    propagation: Propagation | Answer,
     descriptors: np.ndarray,
     labels: np.ndarray,
     settings: GraphSettings,
@@ -42,8 +44,10 @@ def compute_insights(
 
     descriptors: (n, d). labels, truth: (n,) int64, -1 for none; truth None: all unknown. describe: row -> its id, and
     the PNG that stands for it, None for none. on_stage: called with CHECK and MAP as they begin.
+    propagation, settings: what is written out, an Answer too; its graph is the one with the largest share.
     """
-    found, num_classes = propagation.pseudo_labels, int(propagation.z.shape[1])
+    found, num_classes = propagation.pseudo_labels, propagation.pseudo_labels.distribution.shape[1]
+    solved = propagation.propagation if isinstance(propagation, Answer) else propagation
     on_stage(CHECK)
     checked = _check_labels(propagation, labels, settings)
     on_stage(MAP)
@@ -51,8 +55,9 @@ def compute_insights(
     values = {
         "reliability": measure_reliability(propagation, labels, truth),
         "confusion": _measure_confusions(propagation, labels, truth),
-        "degrees": _count_degrees(propagation),
-        "components": _count_components(propagation, labels),
+        **({"held_out": _measure_held_out(propagation)} if isinstance(propagation, Answer) else {}),
+        "degrees": None if solved is None else _count_degrees(solved),
+        "components": None if solved is None else _count_components(solved, labels),
         "map": {"method": shown.method, "num_rows": int(found.label.size), "num_shown": int(shown.rows.size)},
         "suspicious": {
             "num_labelled": checked.num_labelled,
@@ -65,7 +70,7 @@ def compute_insights(
 
 
 def measure_reliability(
-    propagation: Propagation, labels: np.ndarray, truth: np.ndarray | None
+    propagation: Propagation | Answer, labels: np.ndarray, truth: np.ndarray | None
 ) -> dict[str, Any] | None:
     """How certainty agrees with the truth where that is known. A row without a label counts as wrong, certainty 0."""
     if truth is None:
@@ -74,22 +79,49 @@ def measure_reliability(
     return bin_by_certainty(found.certainty[asked], (found.label == truth)[asked])
 
 
+def _measure_held_out(answer: Answer) -> dict[str, Any] | None:
+    """How the probability of the most probable class agrees with the given labels, each held out; None without."""
+    if answer.measured is None:
+        return None
+    logs, classes = answer.measured.logs, answer.measured.classes
+    return bin_by_certainty(np.exp(logs.max(axis=1)), logs.argmax(axis=1) == classes) if classes.size else None
+
+
 def _measure_confusions(
-    propagation: Propagation, labels: np.ndarray, truth: np.ndarray | None
+    propagation: Propagation | Answer, labels: np.ndarray, truth: np.ndarray | None
 ) -> dict[str, Any] | None:
     if truth is None:
         return None
     asked = (labels == UNLABELED) & (truth != UNLABELED)
-    return count_confusions(propagation.pseudo_labels.label[asked], truth[asked], propagation.z.shape[1])
+    found = propagation.pseudo_labels
+    return count_confusions(found.label[asked], truth[asked], found.distribution.shape[1])
 
 
-def _check_labels(propagation: Propagation, labels: np.ndarray, settings: GraphSettings) -> LeaveOneOut:
-    """Given labels against all others: those with the least support where there are too many for a few seconds."""
+def _check_labels(propagation: Propagation | Answer, labels: np.ndarray, settings: GraphSettings) -> LeaveOneOut:
+    """Given labels against all others: those with the least support where there are too many for a few seconds.
+
+    Of one graph by its rows of the inverse; of any other answer by what it said of each label that was held out.
+    """
+    if isinstance(propagation, Answer):
+        solved = propagation.propagation
+        if solved is None or len(propagation.parts) > 1 or solved.graph.settings is None:
+            return _judge_held_out(propagation, labels)
+        propagation, settings = solved, solved.graph.settings
     nodes = propagation.z.shape[0]
     most = min(MOST_CHECKED, max(FEWEST_CHECKED, CHECKED_NODES // nodes))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return leave_one_out(propagation, labels, settings, most=most)
+
+
+def _judge_held_out(answer: Answer, labels: np.ndarray) -> LeaveOneOut:
+    """What the answer said of each label that could be held out, in the folds that it was chosen by."""
+    num_classes, measured = answer.pseudo_labels.distribution.shape[1], answer.measured
+    rows = np.empty(0, np.int64) if measured is None else measured.row
+    totals = np.empty((0, num_classes)) if measured is None else np.exp(measured.logs)
+    count = np.bincount(labels[labels != UNLABELED], minlength=num_classes)
+    order = np.argsort(rows, kind="stable")
+    return judge_labels(rows[order], labels, totals[order], count, divided=False)
 
 
 def _count_degrees(propagation: Propagation) -> dict[str, list[int]]:

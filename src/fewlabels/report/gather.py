@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..choosing.words import (
+    describe_abstaining,
+    describe_calibration,
+    describe_error,
+    describe_prior,
+    list_candidates,
+)
 from ..errors import ConfigError, RunError, shown
 from ..runs import Run, checks, read_run
 from .comparison import are_repeats, find_differences, find_doubles, merge_settings, merge_versions
@@ -58,6 +65,7 @@ class Report:
     differences: list[list[str]]  # runs that are no repeats: header, then a row for each thing that differs
     health: list[tuple[str, str]]
     solver: list[list[str]]  # header, then a row for each class
+    choice: ChoiceText | None  # of one run whose settings the labels chose
     insights: Insights
     galleries: Galleries | None
     learning: list[list[str]]  # of one run: header, then some of its epochs
@@ -65,6 +73,27 @@ class Report:
     settings: list[tuple[str, str]]
     versions: list[tuple[str, str]]
     origin: list[tuple[str, str]]  # command, start, seed
+
+
+@dataclass(frozen=True)
+class ChoiceText:
+    """reason: what answers, and why. candidates: header, then the best of them; empty where none were compared.
+
+    notes: error, class shares, calibration and what to leave to a person, a sentence each.
+    """
+
+    reason: str
+    candidates: list[list[str]]
+    notes: list[str]
+
+
+def _read_choice(results: Mapping[str, Any]) -> ChoiceText | None:
+    choice, abstain = results.get("choice"), results.get("abstain")
+    if choice is None:
+        return None
+    said = [describe_error(choice), describe_prior(choice), describe_calibration(choice)]
+    said += [describe_abstaining(abstain)] if abstain else []
+    return ChoiceText(shown(choice["reason"], 1000), list_candidates(choice), [line for line in said if line])
 
 
 def gather(folders: Sequence[str | Path]) -> Report:
@@ -85,6 +114,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
     insights = read_insights(alone, classes) if alone else Insights()
     settings_title, settings = merge_settings(runs, names, repeats)
     cards, more = make_cards(alone.results, insights.suspicious) if alone else ([], [])
+    choice = _read_choice(alone.results) if alone else None
     return Report(
         title=_choose_title(given, given_names, repeats),
         sentence=write_sentence(runs, repeats),
@@ -103,6 +133,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
         differences=[] if repeats else find_differences(runs, names),
         health=_make_health_rows(alone) if alone else [],
         solver=_make_solver_rows(alone) if alone else [],
+        choice=choice,
         insights=insights,
         galleries=read_galleries(alone, classes) if alone else None,
         learning=make_curve_rows(curves[0]) if alone and curves else [],
@@ -130,13 +161,22 @@ def make_cards(results: Mapping[str, Any], suspicious: Mapping[str, int] | None)
         for key, (name, unit, meaning) in MEANINGS.items()
         if results.get(key) is not None and key not in hidden and not (key == "unreached" and results[key] == 0)
     }
-    if suspicious and suspicious["num_checked"]:
+    error = (results.get("choice") or {}).get("error") or {"value": None}
+    if error["value"] is not None:
+        cards = {"held_out_error": _make_error_card(error)} | cards
+    elif suspicious and suspicious["num_checked"]:
         errors = {key: card for key, card in cards.items() if key.endswith("_error")}
         cards = errors | {"contradicted": _make_contradicted_card(suspicious)} | cards
     if len(cards) <= MOST_CARDS:
         return list(cards.values()), []
     top = [key for key in cards if key not in FOLDED][:MOST_CARDS]
     return [cards[key] for key in top], [card for key, card in cards.items() if key not in top]
+
+
+def _make_error_card(error: Mapping[str, Any]) -> Card:
+    span = f"{100 * error['low']:.1f} to {100 * error['high']:.1f} %"
+    meaning = f"Of {error['count']:,} given labels, each held out in turn; 95 % interval {span}."
+    return Card("Cross-validated error", f"{100 * error['value']:.1f} %", meaning)
 
 
 def _make_contradicted_card(suspicious: Mapping[str, int]) -> Card:

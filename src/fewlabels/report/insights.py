@@ -91,6 +91,7 @@ class Insights:
     """Parts that a run does not have are None or empty."""
 
     reliability: Reliability | None = None
+    held_out: Reliability | None = None  # of given labels, by probability
     confusion: Confusion | None = None
     degrees: dict[str, list[int]] | None = None
     components: dict[str, Any] | None = None
@@ -107,6 +108,7 @@ def read_insights(run: Run, class_names: Sequence[str]) -> Insights:
     shown = values.get("map")
     return Insights(
         reliability=Reliability(**values["reliability"]) if values.get("reliability") else None,
+        held_out=Reliability(**values["held_out"]) if values.get("held_out") else None,
         confusion=_read_confusion(values["confusion"], class_names) if values.get("confusion") else None,
         degrees=values.get("degrees"),
         components=values.get("components"),

@@ -320,13 +320,18 @@ NUMBERED_CLASSES = 12  # more have no numbers in the cells of the confusion matr
 LARGE, LARGEST = 20, 50  # classes: more have a matrix as wide as the page; more are not named beside it
 
 
-def reliability_figure(found: Reliability) -> Figure:
-    """Share of right pseudo-labels over their certainty, the rows of each bin as bars; the diagonal for comparison."""
-    figure, axes = make_panel("Right pseudo-labels by certainty", "certainty")
+def reliability_figure(
+    found: Reliability, title: str = "Right pseudo-labels by certainty", scale: str = "certainty"
+) -> Figure:
+    """Share of right ones over their certainty, the rows of each bin as bars; the diagonal for comparison.
+
+    scale: what the horizontal axis is, certainty or probability.
+    """
+    figure, axes = make_panel(title, scale)
     edges, share = np.array(found.edges), np.array(found.count) / max(found.count)
     style: dict[str, Any] = {"color": "#dde3ea", "edgecolor": GREY, "linewidth": 0.6}
     axes.bar(edges[:-1], share, np.diff(edges), align="edge", label="rows (share of the fullest bin)", **style)
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="certainty = share of right ones")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label=f"{scale} = share of right ones")
     bins = zip(found.certainty, found.right, strict=True)
     points = np.array([(x, y) for x, y in bins if x is not None and y is not None], float)
     axes.plot(points[:, 0], points[:, 1], "o-", color=BLUE, linewidth=1.8, markersize=5, label="share of right ones")

@@ -93,6 +93,10 @@ def _draw_insights(found: Insights, class_names: Sequence[str]) -> Drawn:
     if found.reliability:
         bins = "; ".join(f"{row[3]} right of {row[1]} at {row[0]}" for row in found.reliability.table[1:])
         pictures["reliability"] = (reliability_figure(found.reliability), f"Right ones by certainty: {bins}.")
+    if found.held_out:
+        bins = "; ".join(f"{row[3]} right of {row[1]} at {row[0]}" for row in found.held_out.table[1:])
+        figure = reliability_figure(found.held_out, "Given labels, each held out", "probability")
+        pictures["held_out"] = (figure, f"Held-out labels that were right, by probability: {bins}.")
     if found.confusion and found.confusion.counts:
         words = f"Answers by true class: {found.confusion.words}"
         pictures["confusion"] = (confusion_figure(found.confusion, class_names), words)
@@ -134,6 +138,7 @@ def make_tables(report: Report) -> dict[str, list[list[str]]]:
         "histogram": make_histogram_rows(report.histogram) if report.histogram else [],
         "classes": make_class_rows(report.class_names, report.class_counts) if report.class_counts else [],
         "reliability": insights.reliability.table if insights.reliability else [],
+        "held_out": insights.held_out.table if insights.held_out else [],
         "confused": insights.confusion.pairs if insights.confusion else [],
         "class_errors": insights.confusion.class_rows(report.class_names) if insights.confusion else [],
         "degrees": make_degree_rows(insights.degrees),

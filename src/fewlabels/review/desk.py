@@ -34,10 +34,11 @@ DECODERS = 2  # images decoded at a time: each may need hundreds of megabytes fo
 
 @dataclass(frozen=True)
 class Run:
-    """What the page shows of the run itself."""
+    """What the page shows of the run itself. note: what is to be said of its settings, empty for nothing."""
 
     title: str
     folder: str
+    note: str = ""
 
 
 class Picture(NamedTuple):
@@ -92,6 +93,7 @@ class Desk:
         return {
             "title": self._run.title,
             "run": self._run.folder,
+            "note": self._run.note,
             "kind": self._items.kind,
             "classes": list(self._items.class_names),
             "counts": self._count_classes(),

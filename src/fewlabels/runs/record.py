@@ -8,6 +8,7 @@ descriptors.npy        (n, d) float32 of the final network, in the order of pseu
 insights.json          what a report shows beyond results.json: reliability, confusion, graph; how the map was made
 map.parquet            row, x, y, label, certainty, given: some rows on a plane
 gallery.parquet        rows worth looking at, with small pictures: the most and least certain, and suspicious labels
+answer.npz             heads that answer, where the labels chose some; answer.json says how they are used
 model.safetensors      weights, where the run trained a network; model.json says how to build it
 teacher.safetensors    weights of the averaging teacher, where there was one
 resumed.jsonl          one line for each time the run was taken up again: when, from which step, what was different
@@ -37,6 +38,7 @@ from ..errors import ConfigError, RunError, shown
 from ..insights.schema import GALLERY, INSIGHTS, MAP, Insights, gallery_bytes, map_bytes
 from ..notebook import count_text, html_table
 from ..storage import durable
+from ..storage.arrays import write_arrays
 from ..storage.file_systems import warn_of_network
 from . import checks, schema
 from .foreign import describe_folder
@@ -57,6 +59,7 @@ __all__ = [
 EVENTS = "events.jsonl"
 RESUMED = "resumed.jsonl"
 DESCRIPTORS = "descriptors.npy"
+ANSWER_ARRAYS, ANSWER_FACTS = "answer.npz", "answer.json"
 READ_BACK = ("run.json", EVENTS, "results.json", RESUMED, INSIGHTS)  # by read_run
 
 
@@ -121,6 +124,17 @@ class RunWriter:
         if num_events is not None:
             durable.write_text(writer.folder / EVENTS, "".join(_read_lines(writer.folder)[:num_events]))
         return writer
+
+    def choose(self, settings: Mapping[str, Any]) -> None:
+        """Write the settings that the labels chose into run.json, beside what was asked."""
+        path = self.folder / "run.json"
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        durable.write_json(path, {**facts, "settings": {**facts["settings"], **settings}})
+
+    def answer(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+        """Write answer.npz and answer.json: the heads of an answer, and how new rows go through them."""
+        write_arrays(self.folder / ANSWER_ARRAYS, arrays)
+        durable.write_json(self.folder / ANSWER_FACTS, dict(facts))
 
     def note_resume(self, step: int, differences: Sequence[object]) -> None:
         """Add a line to resumed.jsonl: when the run went on, from which step, and what was not as before."""

@@ -63,6 +63,7 @@ PRIOR = Kind(
 
 # run.json
 
+REFINEMENT = Record({"centre_sources": BOOL, "prior": Maybe(PRIOR), "calibrate": BOOL})
 GRAPH = Record(
     {
         "n_neighbors": POSITIVE,
@@ -77,9 +78,41 @@ GRAPH = Record(
         "recall": Maybe(RECALL),
         "seed": SEED,
         "precision": TEXT,
-        "refinement": Record({"centre_sources": BOOL, "prior": Maybe(PRIOR), "calibrate": BOOL}),
+        "refinement": REFINEMENT,
         "drop_bad_rows": BOOL,
     }
+)
+AUTO = Record(  # what was given where the labels choose: null is chosen
+    {
+        "n_neighbors": Maybe(POSITIVE),
+        "alpha": Maybe(SHARE),
+        "refinement": Maybe(REFINEMENT),
+        "answer": Maybe(TEXT),
+        "labels_are": Maybe(TEXT),
+        "most_members": POSITIVE,
+        "groups": Maybe(TEXT),
+    }
+)
+MEMBER = Record(
+    {
+        "kind": TEXT,
+        "n_neighbors": Maybe(POSITIVE),
+        "alpha": Maybe(SHARE),
+        "penalty": Maybe(AMOUNT),
+        "lengths": BOOL,
+        "temperature": AMOUNT,
+        "share": SHARE,
+    },
+    needed=("kind", "share"),
+)
+ANSWER = Record(  # what was chosen; settings.graph is that of its graph with the largest share, or of the best one
+    {
+        "members": Many(MEMBER),
+        "temperature": AMOUNT,
+        "prior": Maybe(TEXT),
+        "class_scale": Maybe(Many(AMOUNT)),
+    },
+    needed=("members",),
 )
 NETWORK = Record(
     {
@@ -124,6 +157,8 @@ SETTINGS = Record(
         "phases": Many(PHASE),
         "network": NETWORK,
         "graph": GRAPH,
+        "auto": AUTO,
+        "answer": ANSWER,
         "augment": AUGMENT,
         "optimization": OPTIMIZATION,
         "consistency": CONSISTENCY,
@@ -240,6 +275,39 @@ CROSS_VALIDATED = Record(
     needed=("error", "low", "high", "num_held_out"),
     equal=(("class_held_out", "class_wrong"),),
 )
+INTERVAL = Record(
+    {"value": Maybe(SHARE), "low": SHARE, "high": SHARE, "count": COUNT}, needed=("value", "low", "high", "count")
+)
+CANDIDATE = Record(
+    {"member": MEMBER, "log_loss": AMOUNT, "above_best": AMOUNT, "spread": AMOUNT, "error": SHARE},
+    needed=("member", "above_best", "spread", "error"),
+)
+CHOICE = Record(
+    {
+        "members": Many(MEMBER),
+        "candidates": Many(CANDIDATE),
+        "reason": TEXT,
+        **dict.fromkeys(("num_labels", "num_held_out", "num_folds"), COUNT),
+        "error": INTERVAL,
+        **dict.fromkeys(("balanced_error", "calibration_before", "calibration_after"), Maybe(SHARE)),
+        "temperature": AMOUNT,
+        "prior": Maybe(TEXT),
+        "class_scale": Maybe(Many(AMOUNT)),
+    },
+    needed=("members", "candidates", "reason", "num_held_out", "error"),
+)
+ABSTAIN = Record(
+    {
+        "wanted": SHARE,
+        "probability": SHARE,
+        "kept": SHARE,
+        "num_rows": COUNT,
+        "error": INTERVAL,
+        "supported": BOOL,
+        "reason": TEXT,
+    },
+    needed=("wanted", "probability", "num_rows", "supported", "reason"),
+)
 HEALTH = ("num_nodes", "num_edges", "num_components", "num_isolated", "degree_min", "degree_max")
 RESULTS = Record(
     {
@@ -268,6 +336,8 @@ RESULTS = Record(
         "recall": Maybe(PERCENT),
         "leave_one_out": Maybe(SUSPICIOUS),
         "cross_validated": Maybe(CROSS_VALIDATED),
+        "choice": Maybe(CHOICE),
+        "abstain": Maybe(ABSTAIN),
         "refined": Maybe(
             Record({"temperature": Maybe(NUMBER), "num_held_out": Maybe(COUNT)}, ("temperature", "num_held_out"))
         ),
@@ -284,23 +354,23 @@ RESULTS_OF_SEEDS = Record({"seeds": Many(SEED), "table": Named(SUMMARY)}, needed
 
 # insights.json
 
+RELIABILITY = Record(
+    {
+        "num_rows": COUNT,
+        "edges": Many(SHARE),
+        "count": Many(COUNT),
+        "right": Many(Maybe(SHARE)),
+        "certainty": Many(Maybe(SHARE)),
+        "auroc": Maybe(SHARE),
+        "ece": SHARE,
+    },
+    needed=("num_rows", "edges", "count", "right", "certainty", "auroc", "ece"),
+    equal=(("count", "right", "certainty"),),
+)
 INSIGHTS = Record(
     {
-        "reliability": Maybe(
-            Record(
-                {
-                    "num_rows": COUNT,
-                    "edges": Many(SHARE),
-                    "count": Many(COUNT),
-                    "right": Many(Maybe(SHARE)),
-                    "certainty": Many(Maybe(SHARE)),
-                    "auroc": Maybe(SHARE),
-                    "ece": SHARE,
-                },
-                needed=("num_rows", "edges", "count", "right", "certainty", "auroc", "ece"),
-                equal=(("count", "right", "certainty"),),
-            )
-        ),
+        "reliability": Maybe(RELIABILITY),
+        "held_out": Maybe(RELIABILITY),
         "confusion": Maybe(
             Record(
                 {
@@ -387,6 +457,7 @@ def find_contradiction(
         ("results.json", "class_counts.given", _length(results, "class_counts", "given"), number),
         ("results.json", "certainty_histogram.edges", *_bins(results.get("certainty_histogram"), "edges", "all")),
         ("insights.json", "reliability.edges", *_bins(insights.get("reliability"), "edges", "count")),
+        ("insights.json", "held_out.edges", *_bins(insights.get("held_out"), "edges", "count")),
         ("insights.json", "degrees.edges", *_bins(insights.get("degrees"), "edges", "counts")),
     ):
         if found is not None and expected is not None and found != expected:

@@ -2,7 +2,7 @@
 
 import { createAnswers } from "./answers.js";
 import { get, post } from "./api.js";
-import { showNoStart } from "./banners.js";
+import { notice, showNoStart } from "./banners.js";
 import { showEstimate, showGiven } from "./counters.js";
 import { at, fill, keycap, make } from "./dom.js";
 import { openFilters } from "./filters.js";
@@ -157,6 +157,7 @@ async function start() {
   const page = build(session, identity, `fewlabels:unsaved:${session.run}:`);
   connect(actionsOf(page), session.classes);
   showFigures(session);
+  if (session.note) notice(session.note);
   wake(page);
   await page.list.load(0, document.activeElement === document.body);
   page.answers.resume(await openClients());

@@ -138,6 +138,7 @@ class Estimate(BaseModel):
 class Session(BaseModel):
     title: str
     run: str
+    note: str
     kind: Literal["images", "rows"]
     classes: list[str]
     counts: list[int]

@@ -1,0 +1,36 @@
+"""What choosing is said to take, before anything is computed."""
+
+import pytest
+
+from fewlabels.choosing import Auto
+from fewlabels.choosing.cost import estimate_choice, find_widest
+from fewlabels.choosing.propagate import STAGES
+from fewlabels.errors import ConfigError
+from fewlabels.graph import GraphSettings, estimate
+
+
+@pytest.mark.parametrize("num_rows", [1000, 50_000, 1_000_000])
+def test_choosing_takes_more_than_one_propagation_and_has_its_stages(num_rows):
+    cost = estimate_choice((num_rows, 128), 10, 50, Auto())
+    assert tuple(cost.stage_seconds) == STAGES
+    one = estimate(num_rows, 128, 10, GraphSettings(n_neighbors=20))
+    assert cost.seconds > one.seconds
+    assert cost.bytes >= one.bytes
+
+
+def test_what_is_given_is_not_compared():
+    shape = (50_000, 128)
+    whole, one = (estimate_choice(shape, 10, 50, auto) for auto in (Auto(), Auto(n_neighbors=10, alpha=0.9)))
+    assert one.stage_seconds["choose"] < whole.stage_seconds["choose"]
+    assert find_widest(50_000, Auto(n_neighbors=70)).n_neighbors == 70
+
+
+def test_a_head_alone_builds_no_graph():
+    cost = estimate_choice((50_000, 128), 10, 50, Auto(answer="mean"))
+    assert cost.stage_seconds["choose"] < 1
+
+
+@pytest.mark.parametrize("given", [{"n_neighbors": 0}, {"alpha": 0.0}, {"alpha": 1.0}])
+def test_what_is_given_is_checked_as_elsewhere(given):
+    with pytest.raises(ConfigError):
+        Auto(**given)
