@@ -207,7 +207,7 @@ def graph_settings(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Given:
     """Settings of `propagate` that were given; None: not, so that they are chosen."""
 
@@ -243,6 +243,7 @@ class Given:
             raise ConfigError("C120", what, do="leave them out, or use --mode auto")
         return replace(
             base,
+            mode=mode,
             n_neighbors=base.n_neighbors if self.n_neighbors is None else self.n_neighbors,
             alpha=base.alpha if self.alpha is None else self.alpha,
             refinement=refinement,

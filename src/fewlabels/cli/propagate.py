@@ -91,7 +91,6 @@ def propagate(
     columns = Columns(id_column, embedding_column, label_column, feature_columns or (), left_out, number_rows_from)
     base = GraphSettings(
         gamma=gamma,
-        mode="released" if mode == "released" else "paper",
         allow_empty_classes=allow_empty_classes,
         metric=metric,
         recall=options.parse_recall(recall),
@@ -99,15 +98,7 @@ def propagate(
         precision=precision,
         drop_bad_rows=drop_bad_rows,
     )
-    settings = options.Given(
-        n_neighbors=n_neighbors,
-        alpha=alpha,
-        calibrate=calibrate,
-        centre_sources=centre_sources,
-        class_prior=class_prior,
-        labels_are=labels_are,
-        groups=groups,
-    ).settle(base, mode)
+    given = options.Given(n_neighbors, alpha, calibrate, centre_sources, class_prior, labels_are, groups)
     results = run_propagation(
         Input(
             embeddings,
@@ -122,7 +113,7 @@ def propagate(
         ),
         out,
         folder,
-        settings,
+        given.settle(base, mode),
         memory_limit=memory_limit,
         excel_safe=excel_safe,
         quiet=quiet,
