@@ -6,8 +6,22 @@ Needs NumPy and SciPy alone. `propagate` is what `fewlabels.propagate` does.
 from .abstain import Threshold
 from .answer import Answer, Part
 from .choice import Candidate, Choice, Member
+from .judge import Bin, Reliability, Suspicion
 from .propagate import propagate
 from .scores import Interval
 from .settings import Auto
 
-__all__ = ["Answer", "Auto", "Candidate", "Choice", "Interval", "Member", "Part", "Threshold", "propagate"]
+__all__ = [
+    "Answer",
+    "Auto",
+    "Bin",
+    "Candidate",
+    "Choice",
+    "Interval",
+    "Member",
+    "Part",
+    "Reliability",
+    "Suspicion",
+    "Threshold",
+    "propagate",
+]

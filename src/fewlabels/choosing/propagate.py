@@ -175,6 +175,7 @@ def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
         None if task.groups is None else task.groups[usable],
     )
     chosen = choose(lists, spaces, labelled, auto)
+    chosen = replace(chosen, measured=replace(chosen.measured, row=used[chosen.measured.row]))
     if used.size < len(values):
         lists = _search_again(Comparable(values, task.bad), chosen, auto, on_progress)
     on_progress("solve", 0.0)
