@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ConfigError
-from .scores import Interval, wilson
+from .scores import HELD_OUT, Interval, wilson
 
 if TYPE_CHECKING:
     from .combine import Measured
@@ -57,7 +57,7 @@ def find_threshold(measured: Measured | None, wanted: float) -> Threshold:
     at = int(good[-1])
     kept = (at + 1) / order.size
     share = float(probability[order[at]]) if at + 1 < order.size else 0.0
-    error = wilson(float(wrong[at]), at + 1)
+    error = wilson(float(wrong[at]), at + 1, HELD_OUT)
     supported = at + 1 >= needed
     reason = f"rows with a probability of {share:.3f} and more: {100 * kept:.0f} % of {order.size} held-out labels"
     return Threshold(share, kept, error, supported, reason)

@@ -12,6 +12,7 @@ from .candidates import Labelled, Tried
 from .choice import Candidate, Member
 from .heads import log_shares
 from .scores import (
+    HELD_OUT,
     Interval,
     balanced_error,
     expected_calibration_error,
@@ -173,7 +174,7 @@ def _measured(row: NDArray[np.int64], logs: Float, before: Float, classes: NDArr
         logs=logs,
         before=before,
         classes=classes,
-        error=wilson(float((found != classes).sum()), classes.size),
+        error=wilson(float((found != classes).sum()), classes.size, HELD_OUT),
         balanced_error=balanced_error(found, classes),
         calibration=expected_calibration_error(logs, classes),
     )
