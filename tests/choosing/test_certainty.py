@@ -32,6 +32,14 @@ def test_the_interval_is_wilsons(errors, count, low, high):
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
 
 
+def test_the_interval_of_held_out_labels_is_that_of_half_as_many():
+    rows, classes = make_blobs(300, spread=0.6)
+    error = propagate(rows, keep_labels(classes, 8)).choice.error
+    half = wilson(error.value * 12, 12)
+    assert error.count == 24
+    assert (error.low, error.high) == pytest.approx((half.low, half.high))
+
+
 def test_the_error_is_right_on_the_mean_over_draws():
     rows, classes = make_blobs(800, 3, 8, spread=0.55)
     differences = []

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from .scores import Interval, wilson
+from .scores import HELD_OUT, Interval, wilson
 
 if TYPE_CHECKING:
     from .combine import Measured
@@ -70,7 +70,7 @@ class Curve:
         at = int(good[-1])
         kept = int(self.kept[at])
         share = float(self.probability[at]) if kept < count else 0.0
-        error = wilson(float(self.wrong[at]), kept)
+        error = wilson(float(self.wrong[at]), kept, HELD_OUT)
         reason = (
             f"rows with a probability of {share:.3f} and more: {100 * kept / count:.0f} % of {count} held-out labels"
         )

@@ -19,6 +19,7 @@ from ..graph.system import Propagation
 from .abstain import Threshold, find_threshold
 from .choice import Choice, Member
 from .heads import Head, LinearHead, log_shares
+from .judge import Reliability, Suspicion, make_reliability, suspect
 from .rows import Rows, measure_lengths
 from .scores import logs_of_shares, temper
 
@@ -179,6 +180,20 @@ class Answer:
         unlabelled = np.flatnonzero(~self.labeled)
         order = np.argsort(self.nearness[unlabelled], kind="stable")
         return np.asarray(unlabelled[order[: int(np.ceil(share * unlabelled.size))]])
+
+    def suspicion(self) -> Suspicion:
+        """Given labels by how little the labels of the other folds agree with them, most suspicious first."""
+        return suspect(self._held_out())
+
+    def reliability(self) -> Reliability:
+        """Bins of the reliability diagram on held-out labels, before and after calibration."""
+        return make_reliability(self._held_out())
+
+    def _held_out(self) -> Measured:
+        if self.measured is None:
+            do = "propagate again with the labels: what they said is not kept in a file"
+            raise ConfigError("C121", "this answer comes without its held-out labels", do=do)
+        return self.measured
 
     def threshold(self, error: float) -> Threshold:
         """The certainty below which to abstain, so that the rest have this error; it says where labels cannot tell."""

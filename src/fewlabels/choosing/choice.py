@@ -77,7 +77,8 @@ class Choice:
     asked: what was given, by name. members: of the answer, with their shares. candidates: all that were compared, best
         first; none where the choice is a fixed one. reason: one sentence.
     num_labels, num_held_out: given labels, and those that could be held out in turn (in num_folds folds).
-    error: cross-validated error of the whole procedure, choosing included, on the held-out labels.
+    error: cross-validated error of the whole procedure, choosing included, on the held-out labels; its interval counts
+    each as half an observation.
     balanced_error: mean over the classes; None where no label could be held out.
     calibration_before, calibration_after: expected calibration error of the answer on the held-out labels, before its
         temperatures and after. temperature: of the average.

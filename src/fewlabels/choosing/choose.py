@@ -21,7 +21,7 @@ from .candidates import (
     try_heads,
 )
 from .choice import Candidate, Choice, Member
-from .combine import Combined, Measured, Policy, apply, combine, measure
+from .combine import Combined, Measured, Policy, combine, measure
 from .folds import MOST_FOLDS, deal_folds, group_copies
 from .graphs import Lists, share_columns
 from .heads import LinearHead
@@ -87,8 +87,6 @@ def choose(lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, aut
         tried, heads = _try_all(lists, spaces, labelled, auto)
     policy = Policy(fixed=fixed, only_fixed=only_fixed, most=max(auto.most_members, len(fixed) * only_fixed))
     combined, measured = combine(tried, labelled, labelled.scored, policy), measure(tried, labelled, policy)
-    before, _ = apply(combined, tried, calibrated=False)
-    classes = labelled.classes[labelled.scored]
     choice = Choice(
         asked=describe_asked(auto),
         members=combined.members,
@@ -99,7 +97,7 @@ def choose(lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, aut
         num_folds=np.unique(labelled.fold).size,
         error=measured.error,
         balanced_error=measured.balanced_error,
-        calibration_before=expected_calibration_error(before[labelled.scored], classes),
+        calibration_before=expected_calibration_error(measured.before, measured.classes),
         calibration_after=measured.calibration,
         temperature=combined.temperature,
     )

@@ -12,6 +12,7 @@ from .candidates import Labelled, Tried
 from .choice import Candidate, Member
 from .heads import log_shares
 from .scores import (
+    HELD_OUT,
     Interval,
     balanced_error,
     expected_calibration_error,
@@ -134,12 +135,13 @@ def apply(combined: Combined, tried: Sequence[Tried], *, calibrated: bool = True
 class Measured:
     """Of the whole procedure, chosen on all folds but one and asked of that one.
 
-    row: (h,) the labelled rows that were held out. logs: (h, c) log-probabilities. classes: (h,) their labels.
-    calibration: expected calibration error.
+    row: (h,) the labelled rows that were held out. logs: (h, c) log-probabilities. before: (h, c) the same without any
+    temperature. classes: (h,) their labels. calibration: expected calibration error.
     """
 
     row: NDArray[np.int64]
     logs: Float
+    before: Float
     classes: NDArray[np.int64]
     error: Interval
     balanced_error: float | None
@@ -153,22 +155,26 @@ def measure(tried: Sequence[Tried], labelled: Labelled, policy: Policy) -> Measu
     """
     turns = labelled.fold % MEASURED_FOLDS
     logs, seen = np.zeros((labelled.row.size, labelled.num_classes)), np.zeros(labelled.row.size, bool)
+    before = logs.copy()
     for turn in np.unique(turns):
         own = (turns == turn) & labelled.scored
         others = (turns != turn) & labelled.scored
         if own.any() and others.any():
-            logs[own] = apply(combine(tried, labelled, others, policy), tried)[1][own]
+            combined = combine(tried, labelled, others, policy)
+            logs[own] = apply(combined, tried)[1][own]
+            before[own] = apply(combined, tried, calibrated=False)[0][own]
             seen |= own
-    return _measured(labelled.row[seen], logs[seen], labelled.classes[seen])
+    return _measured(labelled.row[seen], logs[seen], before[seen], labelled.classes[seen])
 
 
-def _measured(row: NDArray[np.int64], logs: Float, classes: NDArray[np.int64]) -> Measured:
+def _measured(row: NDArray[np.int64], logs: Float, before: Float, classes: NDArray[np.int64]) -> Measured:
     found = logs.argmax(axis=1)
     return Measured(
         row=row,
         logs=logs,
+        before=before,
         classes=classes,
-        error=wilson(float((found != classes).sum()), classes.size),
+        error=wilson(float((found != classes).sum()), classes.size, HELD_OUT),
         balanced_error=balanced_error(found, classes),
         calibration=expected_calibration_error(logs, classes),
     )
@@ -176,4 +182,5 @@ def _measured(row: NDArray[np.int64], logs: Float, classes: NDArray[np.int64]) -
 
 def rescale(measured: Measured, class_scale: Float) -> Measured:
     """The same where every distribution is multiplied by (c,) class_scale."""
-    return _measured(measured.row, log_shares(measured.logs + np.log(class_scale)), measured.classes)
+    scaled = log_shares(measured.logs + np.log(class_scale))
+    return _measured(measured.row, scaled, measured.before, measured.classes)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
+
+from .lbfgs import minimize
 
 Float = NDArray[np.float64]
 ABSENT = -1e3  # score of a class that no row was labelled with
@@ -155,8 +156,7 @@ def fit_logistic(
         gradient[d] = slope.sum(axis=0, dtype=np.float64)
         return value + 0.5 * penalty * float((table[:d] ** 2).sum()), gradient.ravel()
 
-    options = {"maxiter": most_steps, "gtol": 1e-5, "ftol": 1e-9}
-    found = minimize(loss, np.zeros((d + 1) * c), jac=True, method="L-BFGS-B", options=options).x.reshape(d + 1, c)
+    found = minimize(loss, np.zeros((d + 1) * c), most_steps).reshape(d + 1, c)
     return LinearHead(weight=found[:d].copy(), bias=found[d].copy())
 
 

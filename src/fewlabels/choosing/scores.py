@@ -16,6 +16,7 @@ TEMPERATURES = (0.01, 100.0)
 LEAST_LOG = math.log(1e-6)  # smaller shares of a graph are the solver's error; no held-out label counts as less likely
 BINS = 10
 Z95 = 1.959964
+HELD_OUT = 0.5  # independent observations that a held-out label is worth: all are answered from nearly the same others
 
 
 def logs_of_shares(mass: NDArray[np.floating]) -> Float:
@@ -69,7 +70,7 @@ def expected_calibration_error(logs: Float, classes: NDArray[np.int64]) -> float
 
 @dataclass(frozen=True)
 class Interval:
-    """A share with Wilson's 95 % interval. value: None where nothing was counted. count: what it was measured on."""
+    """A share with a 95 % interval. value: None where nothing was counted. count: what it was measured on."""
 
     value: float | None
     low: float
@@ -77,13 +78,16 @@ class Interval:
     count: int
 
 
-def wilson(num_errors: float, count: int) -> Interval:
-    """Wilson's 95 % interval of a share; from 0 to 1 where nothing was counted."""
+def wilson(num_errors: float, count: int, counts_as: float = 1.0) -> Interval:
+    """Wilson's 95 % interval of a share; from 0 to 1 where nothing was counted.
+
+    counts_as: independent observations that each of the `count` is worth; below 1 the interval is wider.
+    """
     if count == 0:
         return Interval(None, 0.0, 1.0, 0)
-    share, z2 = num_errors / count, Z95**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    share, z2, number = num_errors / count, Z95**2, count * counts_as
+    middle = (share + z2 / (2 * number)) / (1 + z2 / number)
+    half = Z95 / (1 + z2 / number) * math.sqrt(share * (1 - share) / number + z2 / (4 * number**2))
     return Interval(share, max(0.0, middle - half), min(1.0, middle + half), count)
 
 
