@@ -1,7 +1,7 @@
 """Seconds to find the 50 nearest other rows of wide rows: ours on two instruction sets, ours exact, and faiss flat.
 
-    python -m benchmarks.graph.wide                                            # all cases: under five minutes, when idle
-    python -m benchmarks.graph.wide --data hidden64 --rows 20000 --dimensions 512    # one of one's own
+    python -m benchmarks.graph.wide                                                # all cases: minutes, when idle
+    python -m benchmarks.graph.wide --data hidden64 --rows 20000 --dimensions 512  # one of one's own
 
 Descriptors of photos (benchmarks/common/photos.py; first `make descriptors`) and rows of a generator with 64 hidden
 dimensions, each method in a process of its own, with the threads of --threads. Seconds are by the clock and, as `CPU`,
