@@ -7,7 +7,8 @@
 # make faults-nightly   the same, ten times as much and more (hours)
 # make audit   known vulnerabilities of the pinned versions, by pip-audit (needs the network; run it weekly)
 # make sbom   build/sbom.json: what is installed in the virtual environment, in CycloneDX
-# make bench   time the graph core against its peers, 10,000 and 50,000 rows (about ten minutes, after the install)
+# make bench   time the graph core against its peers, 10,000 and 50,000 rows (a quarter of an hour, after the install)
+# make bench-wide   time the search of wide rows beside faiss (under five minutes; photos after make descriptors only)
 # make compare   odd data and kills, beside other libraries (about 25 minutes, with the install; docs/compare.md)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
 # make evidence   train on CIFAR-10 without a GPU, small and shortened (about an hour; needs CIFAR-10)
@@ -41,8 +42,8 @@ SCRATCH ?= $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 1048576 {
 # Options for all benchmarks, such as BENCH_ARGS="--limit 600".
 BENCH_ARGS ?=
 
-.PHONY: demo test test-slow faults faults-nightly audit sbom compare lint format docs notebooks bench bench-full bench-train \
-	accuracy descriptors refinements evidence pictures clean
+.PHONY: demo test test-slow faults faults-nightly audit sbom compare lint format docs notebooks bench bench-full bench-wide \
+	bench-train accuracy descriptors refinements evidence pictures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
@@ -87,8 +88,12 @@ notebooks: $(VENV)/.dev
 bench: $(BENCH_VENV)/.bench
 	$(BENCH) -m benchmarks.graph.propagate $(BENCH_ARGS)
 	$(BENCH) -m benchmarks.graph.neighbors $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.wide $(BENCH_ARGS)
 	$(BENCH) -m benchmarks.graph.solver $(BENCH_ARGS)
 	$(BENCH) -m benchmarks.graph.refresh $(BENCH_ARGS)
+
+bench-wide: $(BENCH_VENV)/.bench
+	$(BENCH) -m benchmarks.graph.wide $(BENCH_ARGS)
 
 compare: $(VENV)/.dev $(BENCH_VENV)/.bench $(COMPARE_VENV)/.compare
 	rm -f benchmarks/results/compare_cases.jsonl benchmarks/results/compare_kills.jsonl
@@ -100,6 +105,7 @@ compare: $(VENV)/.dev $(BENCH_VENV)/.bench $(COMPARE_VENV)/.compare
 bench-full: $(BENCH_VENV)/.bench
 	$(BENCH) -m benchmarks.graph.propagate --resume --rows 10000 50000 200000 1000000 --classes 10 100 $(BENCH_ARGS)
 	$(BENCH) -m benchmarks.graph.neighbors --resume --rows 50000 200000 1000000 $(BENCH_ARGS)
+	$(BENCH) -m benchmarks.graph.wide --resume $(BENCH_ARGS)
 	$(BENCH) -m benchmarks.graph.solver --resume --rows 50000 200000 1000000 $(BENCH_ARGS)
 	$(BENCH) -m benchmarks.graph.refresh --resume $(BENCH_ARGS)
 	$(BENCH) -m benchmarks.graph.chart

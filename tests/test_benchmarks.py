@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from benchmarks.common import photos
 from tests import ROOT
 
 FOLDER = ROOT / "benchmarks"
@@ -105,6 +107,47 @@ def test_a_search_is_measured_with_its_recall(searches, method):
     record = only(searches, method)
     assert record["seconds"] > 0
     assert record["recall"] > 0.9
+
+
+WIDE = ("--data", "hidden64", "--rows", "9000", "--dimensions", "128")  # from 8,193 rows on it is two stages
+
+
+def test_the_search_of_wide_rows_is_measured_with_its_stages_its_recall_and_a_forecast(tmp_path):
+    records, printed = run("wide", tmp_path, *WIDE, "--methods", "fewlabels, avx2")
+    (record,) = records
+    if "no kernels with avx2" in record.get("note", ""):
+        pytest.skip(record["note"])
+    assert record["status"] == "measured", record
+    assert record["settings"]["data"] == "hidden64"
+    assert record["recall"] > 0.98
+    assert record["forecast"] > 0
+    assert len(record["stages"]) == 6
+    assert 0 < sum(work for _, work in record["stages"].values()) <= 1.1 * record["cpu_seconds"]
+    assert "codes compared, candidates ranked" in printed
+
+
+def test_faiss_flat_on_wide_rows_is_measured_in_the_same_run(tmp_path):
+    assert only(run("wide", tmp_path, "--data", "hidden40", "--methods", "faiss flat")[0], "faiss flat")["seconds"] > 0
+
+
+def test_photos_that_are_not_described_are_skipped_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWLABELS_DESCRIPTORS", str(tmp_path))
+    records, printed = run("wide", tmp_path, "--data", "cifar10", "--methods", "fewlabels, avx2", "faiss flat")
+    assert [record["status"] for record in records] == ["refused", "refused"]
+    assert "cifar10-lite0-160.npz is not there: make descriptors" in printed
+
+
+def test_mixtures_begin_with_the_rows_they_are_made_of_and_have_their_neighbours_and_classes():
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], 60)
+    values = rng.random((120, 8), np.float32) + 5 * np.eye(2, 8, dtype=np.float32)[truth]
+    rows, classes = photos.mix(values, truth, 300)
+    assert rows.shape == (300, 8)
+    assert rows.dtype == np.float32
+    assert np.array_equal(rows[:120], values)
+    assert np.array_equal(classes, rows[:, 1] > rows[:, 0])  # each near those that it is made of
+    assert rows.min() >= values.min()
+    assert rows.max() <= values.max()
 
 
 def test_the_solvers_are_measured_against_the_speed_of_memory(tmp_path):

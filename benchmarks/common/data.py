@@ -1,39 +1,51 @@
-"""The benchmark data: bent Gaussian blobs, made block by block and kept as .npy files that every method reads.
+"""The benchmark data: rows of three kinds, kept as .npy files that every method reads; 40 labels per class.
 
-Each class is four Gaussian blobs in 16 dimensions, bent through a random nonlinear map into 128, plus noise, scaled to
-length 1; 40 labels per class. A block of rows has a random generator of its own, so memory does not grow with the rows.
+blobs: each class is four Gaussian blobs in 16 dimensions, bent through a random nonlinear map into 128, plus noise,
+scaled to length 1. hidden40, hidden64, hidden100: five overlapping blobs a class in so many dimensions, each with less
+variance than the one before, through one layer of tanh, with little noise; a row's neighbours lie in about as many
+clusters (a third, of 24,000 rows) as those of real descriptors. Both are made block by block, each with a random
+generator of its own, so memory does not grow with the rows. cifar10, cifar100
+and mixtures are descriptors of photos (photos.py).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.common import photos
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "bench"  # ignored by git
 RECIPE = 2  # part of the file names: raise it where the recipe below changes
 LABELS_PER_CLASS, BLOBS_PER_CLASS, LOW, HIDDEN = 40, 4, 16, 64
 APART = 2.5  # centres to a blob's width: about 95 % of 200,000 rows in 100 classes get the right label
+HIDDEN_DIMENSIONS = {"hidden40": 40, "hidden64": 64, "hidden100": 100}
+BLOBS_PER_HIDDEN_CLASS, BLOB_WIDTH, NOISE = 5, 1.5, 0.05
 BLOCK = 25_000  # rows made at once: 25 MiB in float64 at 128 dimensions
 SAMPLE, NEIGHBORS = 500, 50
 QUERIES = 20  # rows compared with all others at once: 80 MiB at a million rows
+BLOBS = "blobs"
+KINDS = (BLOBS, *HIDDEN_DIMENSIONS, *photos.KINDS)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Which data: number of rows, of classes and of dimensions."""
+    """Which data: number of rows, of classes and of dimensions, and one of KINDS."""
 
     rows: int
     classes: int
     dimensions: int = 128
     seed: int = 0
+    kind: str = BLOBS
 
     @property
     def name(self) -> str:
-        return f"blobs{RECIPE}-{self.rows}x{self.dimensions}-c{self.classes}-seed{self.seed}"
+        return f"{self.kind}-{RECIPE}-{self.rows}x{self.dimensions}-c{self.classes}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ def path_of(case: Case, part: str, cache: Path) -> Path:
 
 
 def prepare(case: Case, cache: Path = CACHE) -> None:
-    """Make the files of a case, unless they are there."""
+    """Make the files of a case, unless they are there. Raises photos.Absent where it is of photos not described."""
     if path_of(case, "exact", cache).exists():  # the last one written
         return
     if case.rows < 2 * LABELS_PER_CLASS * case.classes:
@@ -105,25 +117,60 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
 
 def _write_rows(case: Case, cache: Path) -> np.ndarray:
     """Write the rows block by block; returns the class of each."""
-    rng = np.random.default_rng(case.seed)
-    centres = rng.normal(size=(case.classes * BLOBS_PER_CLASS, LOW)) * APART
-    bend = rng.normal(size=(LOW, HIDDEN)) * (8 / LOW) ** 0.5
-    back = rng.normal(size=(HIDDEN, case.dimensions)) / 8
+    if case.kind in photos.KINDS:
+        rows, truth = photos.describe(case.kind, case.rows, case.classes, case.dimensions)
+        _save(path_of(case, "rows", cache), rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        return truth
     truth = np.empty(case.rows, np.int64)
     target = path_of(case, "rows", cache)
     partial = target.with_suffix(f".{os.getpid()}.partial")
     out = np.lib.format.open_memmap(partial, "w+", np.float32, (case.rows, case.dimensions))
+    draw = _blobs(case) if case.kind == BLOBS else _hidden(case)
     for number, start in enumerate(range(0, case.rows, BLOCK)):
         size = min(BLOCK, case.rows - start)
-        rng = np.random.default_rng([case.seed, case.rows, number])
-        blob = rng.integers(len(centres), size=size)
-        bent = np.tanh((centres[blob] + rng.normal(size=(size, LOW))) @ bend) @ back
-        bent += 0.3 * rng.normal(size=bent.shape)
-        out[start : start + size] = bent / np.linalg.norm(bent, axis=1, keepdims=True)
-        truth[start : start + size] = blob % case.classes
+        rows, classes = draw(np.random.default_rng([case.seed, case.rows, number]), size)
+        out[start : start + size] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        truth[start : start + size] = classes
     out.flush()
     os.replace(partial, target)
     return truth
+
+
+Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]  # of so many rows, and of their classes
+
+
+def _blobs(case: Case) -> Draw:
+    """Blobs of few hidden dimensions, far apart."""
+    rng = np.random.default_rng(case.seed)
+    centres = rng.normal(size=(case.classes * BLOBS_PER_CLASS, LOW)) * APART
+    bend = rng.normal(size=(LOW, HIDDEN)) * (8 / LOW) ** 0.5
+    back = rng.normal(size=(HIDDEN, case.dimensions)) / 8
+
+    def draw(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        blob = rng.integers(len(centres), size=size)
+        bent = np.tanh((centres[blob] + rng.normal(size=(size, LOW))) @ bend) @ back
+        bent += 0.3 * rng.normal(size=bent.shape)
+        return bent, blob % case.classes
+
+    return draw
+
+
+def _hidden(case: Case) -> Draw:
+    """Overlapping blobs of many hidden dimensions, the variance of the j-th in proportion to 1 / j."""
+    hidden = HIDDEN_DIMENSIONS[case.kind]
+    rng = np.random.default_rng(case.seed)
+    centres = rng.normal(size=(case.classes * BLOBS_PER_HIDDEN_CLASS, hidden))
+    scale = np.arange(1, hidden + 1) ** -0.5
+    scale *= (hidden / np.square(scale).sum()) ** 0.5 / BLOB_WIDTH
+    bend = rng.normal(size=(hidden, case.dimensions)) / hidden**0.5
+
+    def draw(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        blob = rng.integers(len(centres), size=size)
+        bent = np.tanh((centres[blob] + BLOB_WIDTH * rng.normal(size=(size, hidden))) * scale @ bend)
+        bent += NOISE * rng.normal(size=bent.shape)
+        return bent, blob % case.classes
+
+    return draw
 
 
 def _save(path: Path, array: np.ndarray) -> None:

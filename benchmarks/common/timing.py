@@ -18,23 +18,28 @@ Result = TypeVar("Result")
 
 
 class Stopwatch:
-    """Seconds of a call, without what was done inside `paused`: choosing a peer's settings, which is not its work."""
+    """Seconds of a call, without what was done inside `paused`: choosing a peer's settings, which is not its work.
+
+    seconds: by the clock. work: of all cores, which others that use the machine change less.
+    """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.work = 0.0
 
     def time(self, call: Callable[[], Result]) -> Result:
-        self.pauses = 0.0
-        start = time.perf_counter()
+        self.pauses = self.paused_work = 0.0
+        start, work = time.perf_counter(), time.process_time()
         result = call()
         self.seconds = time.perf_counter() - start - self.pauses
+        self.work = time.process_time() - work - self.paused_work
         return result
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        start = time.perf_counter()
+        start, work = time.perf_counter(), time.process_time()
         yield
         self.pauses += time.perf_counter() - start
+        self.paused_work += time.process_time() - work
 
 
 def report(**figures: Any) -> None:
@@ -55,14 +60,18 @@ def time_calls(
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
     result = watch.time(call)
     peak = _memory("VmHWM")
-    report(first_seconds=watch.seconds, before_mib=before, peak_mib=peak, added_mib=peak - before)
+    first = {"first_seconds": watch.seconds, "first_cpu_seconds": watch.work}
+    report(**first, before_mib=before, peak_mib=peak, added_mib=peak - before)
     check(result)
     warm: list[float] = []
+    work: list[float] = []
     while len(warm) < options.repeat and (not warm or sum(warm) < options.spend):
         del result  # or two would be in memory
         result = watch.time(call)
         warm.append(watch.seconds)
-        report(seconds=statistics.median(warm), best_seconds=min(warm), calls=len(warm))
+        work.append(watch.work)
+        median = {"seconds": statistics.median(warm), "cpu_seconds": statistics.median(work)}
+        report(**median, best_seconds=min(warm), calls=len(warm))
     return result
 
 

@@ -76,8 +76,9 @@ def measure(name: str, case: data.Case, options: argparse.Namespace) -> None:
     watch = Stopwatch()
     search = Search(blobs.rows, ours.K, options.recall, blobs.sample, blobs.exact, options.threads, watch)
     if name == FLAT:
-        seconds, scaled = searches.flat_seconds(search)
-        report(seconds=seconds, best_seconds=seconds, recall=1.0, note="scaled from a sample" if scaled else "")
+        seconds, work, scaled = searches.flat_seconds(search)
+        note = "scaled from a sample" if scaled else ""
+        report(seconds=seconds, best_seconds=seconds, cpu_seconds=work, recall=1.0, note=note)
         return
 
     def ids() -> np.ndarray:

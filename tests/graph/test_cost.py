@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fewlabels.errors import GraphError
-from fewlabels.graph import GraphSettings, Refinement, estimate
+from fewlabels.graph import GraphSettings, Refinement, comparable_rows, cost, estimate, nearest_neighbors
+from fewlabels.graph.compiled import instructions
 from fewlabels.graph.cost import BASE_BYTES, demand_countable
 from fewlabels.graph.propagation import STAGES
 
@@ -77,7 +79,73 @@ def test_more_edges_than_can_be_counted_are_refused_with_what_would_do():
 
 
 def test_the_share_of_making_clusters_is_what_the_search_reports():
-    from fewlabels.graph import cost
-    from fewlabels.graph.compiled import clusters
+    nearest = pytest.importorskip("fewlabels.graph.compiled.nearest", exc_type=ImportError)
+    assert cost.CLUSTERS_SHARE == nearest.CLUSTERS_SHARE
 
-    assert cost.CLUSTERS_SHARE == clusters.CLUSTERS_SHARE
+
+def test_wide_rows_take_less_than_comparing_all_pairs_and_grow_by_less_than_the_square():
+    one, two = (estimate(n, 1280, 10, SETTINGS).stage_seconds["neighbors"] for n in (50_000, 100_000))
+    assert one < estimate(50_000, 1280, 10, GraphSettings(recall="exact")).stage_seconds["neighbors"] / 10
+    assert 2 * one < two < 3 * one
+
+
+def test_the_forecast_of_a_search_in_two_stages_knows_its_constants():
+    coded = pytest.importorskip("fewlabels.graph.compiled.coded", exc_type=ImportError)
+    from fewlabels.graph.compiled import clusters, codes, nearest
+
+    ours = (cost.SAMPLE, cost.BASIS_SAMPLE, cost.CODE_WIDTH, cost.BASIS_ITERATIONS, cost.COMPARISON_PRODUCTS)
+    theirs = (nearest.SAMPLE, codes.SAMPLE, codes.WIDTH, codes.ITERATIONS, coded.COST_OF_COMPARISON)
+    assert ours == theirs
+    ours = (cost.CLUSTERS_PER_ROOT, cost.ROWS_PER_CLUSTER, cost.CLUSTER_ITERATIONS)
+    assert ours == (clusters.CLUSTERS_PER_ROOT, clusters.ROWS_PER_CLUSTER, clusters.ITERATIONS)
+
+
+@pytest.mark.parametrize(("n", "d"), [(9_000, 320), (20_000, 160)])
+def test_a_search_in_two_stages_does_about_as_much_as_was_forecast(n, d, monkeypatch):
+    """Counted as the kernels are called, in the seconds of the forecast, for rows with 40 overlapping dimensions."""
+    pytest.importorskip("fewlabels.graph.compiled.nearest", exc_type=ImportError)
+    if instructions() is None:
+        pytest.skip("the compiled kernels are switched off")
+    done = count_kernels(monkeypatch)
+    assert nearest_neighbors(overlapping_rows(n, d), 50, recall=0.995).recall >= 0.995
+    expected = cost.count_operations(n, d, 50)
+    assert sum(done["ranked_numbers"]) > 0  # it was searched in two stages
+    counted = cost.Operations(**{name: float(sum(numbers)) for name, numbers in done.items()})
+    assert expected.seconds / 3 < counted.seconds < expected.seconds * 3
+
+
+def overlapping_rows(n, d):
+    rng = np.random.default_rng(0)
+    scale = np.arange(1, 65) ** -0.5
+    hidden = (rng.normal(size=(50, 64))[rng.integers(50, size=n)] + 1.5 * rng.normal(size=(n, 64))) * scale
+    return comparable_rows(np.tanh(hidden @ rng.normal(size=(64, d)) / 3) + 0.05 * rng.normal(size=(n, d)))
+
+
+def count_kernels(monkeypatch):
+    """What the kernels are called to do from now on, by the names of Operations."""
+    from fewlabels.graph.compiled import _kernels
+
+    done = {name: [] for name in ("single_products", "double_products", "code_products", "ranked_numbers")}
+
+    def count(kernel, operation, products):
+        call = getattr(_kernels, kernel)
+
+        def counted(*a):
+            done[operation].append(products(a))
+            return call(*a)
+
+        monkeypatch.setattr(_kernels, kernel, counted)
+
+    def compared(a):
+        """Of the rows of clusters a[16] to a[17], in the clusters that each probes, and their candidates."""
+        size, first, last = np.diff(a[4]), a[4][a[16]], a[4][a[17]]
+        done["ranked_numbers"].append(int(last - first) * a[14] * a[8])
+        return int(size[a[11][first:last]].sum()) * (a[3] + cost.COMPARISON_PRODUCTS)
+
+    count("search_rows", "single_products", lambda a: a[1] * a[2] * a[4])
+    count("multiply_matrices", "double_products", lambda a: (a[6] - a[5]) * a[3] * a[4])
+    count("multiply_codes", "code_products", lambda a: a[1] * a[2] * a[5])
+    count("encode_rows", "code_products", lambda a: (a[11] - a[10]) * a[2] * a[8])
+    count("search_codes", "code_products", lambda a: a[1] * a[5] * (a[2] + cost.COMPARISON_PRODUCTS))
+    count("search_coded_clusters", "code_products", compared)
+    return done

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import GraphError
 from .compiled import instructions
-from .settings import EXACT_UP_TO, GraphSettings
+from .settings import CODES_FROM, EXACT_UP_TO, GraphSettings
 
 # Memory. Counts of entries are exact but for ENTRIES_PER_NEIGHBOR; what Python and its packages hold is BASE_BYTES.
 BASE_BYTES = 250 * 2**20
@@ -20,9 +20,20 @@ SOLVER_COLUMNS = 32  # classes that are solved at a time
 
 # Time, on one core of about 75 GFLOP/s in float32 (AVX-512; with AVX2 about as fast, without either much slower).
 SECONDS_PER_MULTIPLICATION = 2.7e-11  # of a large float32 matrix product, an addition with it
-CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: what `compiled.clusters` reports
+CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: what `compiled.nearest` reports
 COMPARED_SHARE = 14  # times sqrt(n): the rows and centres that one row is compared with, if searched by clusters
 SECONDS_PER_COMPARISON = 6e-10  # of keeping the best k of the rows compared
+# The search in two stages. How it works is told in `compiled.coded` and `compiled.codes`, whose constants these are.
+SAMPLE, BASIS_SAMPLE, CODE_WIDTH, BASIS_ITERATIONS = 400, 8192, 256, 3
+CLUSTERS_PER_ROOT, ROWS_PER_CLUSTER, CLUSTER_ITERATIONS = 1.4, 40, 6
+# What it finds out from the rows: as for photos through EfficientNet-Lite0, 12,000 (44 % of the rows compared) and
+# mixtures of them, 50,000 (19 %); blobs far apart take a seventh.
+COMPARED_BY_CODES = 45  # times sqrt(n): the rows that one row is compared with
+RANKED_PER_NEIGHBOR = 2.2  # candidates
+COMPARISON_PRODUCTS = 100  # as long as so many products takes keeping the best of those compared
+SECONDS_PER_CODE_PRODUCT = 8e-12  # of two numbers of codes, an addition with it; AVX-512 with VNNI, AVX2 1.5 times that
+SECONDS_PER_DOUBLE_PRODUCT = 2.2e-10  # in float64, for the basis
+SECONDS_PER_RANKED_NUMBER = 2.4e-10  # of a candidate's row, which comes from memory
 SECONDS_PER_ENTRY = 6e-8  # of building W
 SECONDS_PER_STEP_ENTRY = 1e-9  # of a step of the solver, for each entry of W
 SECONDS_PER_STEP_CLASS = 1.9e-10  # the same, for each class
@@ -78,10 +89,9 @@ def estimate(
     threads: cores that the search and the solver use.
     """
     k = min(settings.n_neighbors, max(1, num_rows - 1))
-    entries = ENTRIES_PER_NEIGHBOR * k * num_rows
     return Cost(
         math.ceil(BASE_BYTES + held_bytes + _bytes(num_rows, dimensions, num_classes, k, settings)),
-        _stage_seconds(num_rows, dimensions, num_classes, entries, settings, threads),
+        _stage_seconds(num_rows, dimensions, num_classes, k, settings, threads),
     )
 
 
@@ -101,16 +111,61 @@ def _bytes(n: int, d: int, c: int, k: int, settings: GraphSettings) -> float:
     return max(search, build, solve) + ROW_BYTES * n
 
 
-def _stage_seconds(n: int, d: int, c: int, entries: float, settings: GraphSettings, threads: int) -> dict[str, float]:
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """What a search in two stages does: products of two numbers in single and double precision and of codes, with the
+    comparisons of their sums among these, and numbers of the candidates' rows."""
+
+    single_products: float
+    double_products: float
+    code_products: float
+    ranked_numbers: float
+
+    @property
+    def seconds(self) -> float:
+        """On one core."""
+        return (
+            self.single_products * SECONDS_PER_MULTIPLICATION
+            + self.double_products * SECONDS_PER_DOUBLE_PRODUCT
+            + self.code_products * SECONDS_PER_CODE_PRODUCT
+            + self.ranked_numbers * SECONDS_PER_RANKED_NUMBER
+        )
+
+
+def count_operations(n: int, d: int, k: int) -> Operations:
+    """Of a search in two stages for k neighbours of each of (n, d) rows."""
+    width = min(CODE_WIDTH, d)
+    clusters = CLUSTERS_PER_ROOT * math.sqrt(n)
+    drawn = min(n, ROWS_PER_CLUSTER * clusters)  # for the clusters
+    compared = min(n, COMPARED_BY_CODES * math.sqrt(n))
+    pairs = (CLUSTER_ITERATIONS * drawn + 2 * n) * clusters + n * compared  # centres; own and probed clusters; rows
+    basis_rows = min(n, BASIS_SAMPLE) if d > width else 0
+    iterations = BASIS_ITERATIONS if d > width else 0
+    return Operations(
+        single_products=min(n, SAMPLE) * n * d,
+        double_products=iterations * (d * d * width + 2 * d * width * width) + 3 * width**3,
+        code_products=basis_rows * d * d + n * d * width + pairs * (width + COMPARISON_PRODUCTS),
+        ranked_numbers=n * RANKED_PER_NEIGHBOR * k * d,
+    )
+
+
+def _search_seconds(n: int, d: int, k: int, settings: GraphSettings) -> float:
+    """Of the neighbours, on one core: all pairs, clusters, or two stages."""
     compiled = instructions() is not None
     exact = settings.search_recall == "exact" or n <= EXACT_UP_TO or not compiled
+    if not exact and d >= CODES_FROM:
+        return count_operations(n, d, k).seconds
     compared = n if exact else min(n, COMPARED_SHARE * math.sqrt(n))
     one = compared * (d * SECONDS_PER_MULTIPLICATION + SECONDS_PER_COMPARISON)
-    one *= 1 if compiled else WITHOUT_KERNELS
+    return n * one * (1 if compiled else WITHOUT_KERNELS)
+
+
+def _stage_seconds(n: int, d: int, c: int, k: int, settings: GraphSettings, threads: int) -> dict[str, float]:
+    entries = ENTRIES_PER_NEIGHBOR * k * n
     steps = min(settings.step_limit, STEPS * math.sqrt(0.01 / (1 - settings.alpha)))
     steps *= CALIBRATED_SOLVES if settings.refinement.calibrate else 1
     return {
-        "neighbors": n * one / threads,
+        "neighbors": _search_seconds(n, d, k, settings) / threads,
         "affinity": entries * SECONDS_PER_ENTRY / threads,
         "solve": steps * entries * (SECONDS_PER_STEP_ENTRY + c * SECONDS_PER_STEP_CLASS) / threads,
         "pseudo_labels": n * c * SECONDS_PER_RESULT,

@@ -18,6 +18,7 @@ Precision = Literal["auto", "single", "double"]
 RECALL = 0.995
 LEAST_GAP = 1e-5  # of alpha to 1, for float32
 EXACT_UP_TO = 8192  # rows; below, comparing all pairs takes less time than making clusters
+CODES_FROM = 128  # numbers of a row, from which candidates are chosen by codes: below, that is no quicker
 DOUBLE_UP_TO = 2048  # nodes; there, float64 takes no time worth saving
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..settings import EXACT_UP_TO
+from ..settings import CODES_FROM, EXACT_UP_TO
 from ..threads import Team
 from ..types import ClusteredNeighbors, Graph, StageProgress, even_groups, no_stage_progress
 from .clusters import (
@@ -23,7 +23,6 @@ from .recall import Goal
 from .search import Points, pack
 
 SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
-CODES_FROM = 128  # numbers of a row, from which candidates are chosen by codes: below, that is no quicker
 CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: for the progress bar
 
 
