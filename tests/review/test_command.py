@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ import fewlabels.commands.review as review_job
 from fewlabels.cli.main import run as run_command
 from fewlabels.commands.propagate import Input, run_propagation
 from fewlabels.commands.review import Endpoint, Review, run_review
-from fewlabels.errors import ConfigError, RunError
+from fewlabels.errors import ConfigError, RunError, install_command
 from fewlabels.graph import GraphSettings
 from fewlabels.review.web.process import listen
 from fewlabels.runs import RunLock
@@ -193,5 +194,5 @@ def test_missing_packages_are_named(monkeypatch):
     from fewlabels.cli.review import need_review_packages
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(ConfigError, match=r"FL-C81 .*uvicorn.*pip install 'fewlabels\[review\]'"):
+    with pytest.raises(ConfigError, match="FL-C81 .*uvicorn.*" + re.escape(install_command("review"))):
         need_review_packages()

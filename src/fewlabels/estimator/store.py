@@ -25,7 +25,7 @@ READABLE = (1, 2, 3)
 RESULT = ("label", "certainty", "distribution", "class_weight", "reached")
 SOLUTION = ("x", "num_steps", "residual", "converged", "row_residual")
 MERGED = ("first", "place", "weight")
-MEASURED = ("row", "logs", "classes")
+MEASURED = ("row", "logs", "before", "classes")
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -197,6 +197,7 @@ def _restore_answer(facts: dict[str, Any], stored: Arrays) -> Answer:
         measured = Measured(
             row=stored["measured.row"],
             logs=stored["measured.logs"],
+            before=stored["measured.before"],
             classes=stored["measured.classes"],
             error=choice.error,
             balanced_error=choice.balanced_error,
