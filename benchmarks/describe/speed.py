@@ -75,6 +75,61 @@ def tell(name: str, count: int, work: Callable[[], object]) -> None:
     print(f"{name:<44} {count / max(seconds, 0.01):>8,.1f} a second of a core, {wall:.2f} s of the clock", flush=True)
 
 
+def measure_stages(contents: list[bytes], describer: Describer, size: int) -> None:
+    """Hashing, decoding whole and in part, and the network, each alone; then the cache and the table."""
+    count, method = len(contents), describer.resizing.method
+
+    def decode_all(is_draft: bool) -> list[np.ndarray]:
+        resizing = Resizing(is_draft, method)
+        return [np.asarray(decode(content, size, False, resizing=resizing).picture) for content in contents]
+
+    kept: dict[bool, list[np.ndarray]] = {}
+    tell("hash", count, lambda: [hashlib.sha256(content).digest() for content in contents])
+    tell("decode all of it, cut and resize", count, lambda: kept.update({False: decode_all(False)}))
+    tell("decode a part of it, cut and resize", count, lambda: kept.update({True: decode_all(True)}))
+    describer(kept[True][:1])
+    tell("network", count, lambda: describer(kept[True]))
+    rows, exact = describer(kept[True]), describer(kept[False])
+    near = (rows * exact).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(exact, axis=1)
+    print(f"cosine of the descriptors, whole and part: least {near.min():.4f}, mean {near.mean():.4f}")
+    measure_writing(np.tile(rows, (20, 1)), describer)
+
+
+def measure_writing(rows: np.ndarray, describer: Describer) -> None:
+    """What keeping so many descriptors takes: in the cache, out of it, and in a table."""
+    digests = [at.to_bytes(32, "big") for at in range(len(rows))]
+    with tempfile.TemporaryDirectory() as folder:
+        cache = DescriptorCache(Path(folder), describer.facts(), describer.width)
+
+        def keep() -> None:
+            for digest, row in zip(digests, rows, strict=True):
+                cache.put(digest, row)
+            cache.flush()
+
+        def write() -> None:
+            with write_descriptors(Path(folder) / "d.parquet", describer.width, {}, has_labels=False) as table:
+                for at, row in enumerate(rows):
+                    table.add(str(at), row)
+
+        tell("keep in the cache", len(rows), keep)
+        tell("take from the cache", len(rows), lambda: [cache.get(digest) for digest in digests])
+        cache.close()
+        tell("write the table", len(rows), write)
+
+
+def measure_whole(paths: list[Path], size: int) -> None:
+    """From files to descriptors, ours beside a plain PyTorch loop."""
+    ways: dict[str, Callable[[list[Path]], object]] = {
+        "fewlabels.describe": lambda some: fl.describe(some, size=size, cache=False, quiet=True),
+        "a plain PyTorch loop": lambda some: plain_loop(some, size),
+    }
+    for name, way in ways.items():
+        beginning = processor_seconds(lambda way=way: way(paths[:1]))  # loads the network, starts processes
+        seconds = processor_seconds(lambda way=way: way(paths)) - beginning
+        pace = f"{(len(paths) - 1) / seconds:>8,.1f}" if seconds > beginning / 2 else "too few photos to tell:"
+        print(f"{name + ', end to end':<44} {pace} a second of a core, after {beginning:.1f} s to begin", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=60)
@@ -84,56 +139,8 @@ def main() -> None:
     paths, size, count = make_photos(options.folder, options.photos), options.size, options.photos
     contents = [path.read_bytes() for path in paths]
     print(f"{count} JPEGs of {WIDTH} x {HEIGHT}, {sum(map(len, contents)) / count / 1e6:.1f} MB each, {size} px")
-    describer = Describer(load_backbone(size=size), DescribeSettings())
-    method = describer.resizing.method
-    squares: list[np.ndarray] = []
-
-    def decode_all(is_draft: bool, kept: list[np.ndarray]) -> None:
-        for content in contents:
-            found = decode(content, size, False, resizing=Resizing(is_draft, method))
-            kept.append(np.asarray(found.picture))
-
-    tell("hash", count, lambda: [hashlib.sha256(content).digest() for content in contents])
-    whole: list[np.ndarray] = []
-    tell("decode all of it, cut and resize", count, lambda: decode_all(False, whole))
-    tell("decode a part of it, cut and resize", count, lambda: decode_all(True, squares))
-    describer(squares[:1])
-    tell("network", count, lambda: describer(squares))
-    rows, exact = describer(squares), describer(whole)
-    near = (rows * exact).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(exact, axis=1)
-    print(f"cosine of the descriptors, whole and part: least {near.min():.4f}, mean {near.mean():.4f}")
-    many = np.tile(rows, (20, 1))
-    with tempfile.TemporaryDirectory() as folder:
-        cache = DescriptorCache(Path(folder), describer.facts(), describer.width)
-        digests = [at.to_bytes(32, "big") for at in range(len(many))]
-
-        def keep() -> None:
-            for digest, row in zip(digests, many, strict=True):
-                cache.put(digest, row)
-            cache.flush()
-
-        tell("keep in the cache", len(many), keep)
-        tell("take from the cache", len(many), lambda: [cache.get(digest) for digest in digests])
-        cache.close()
-
-        def write() -> None:
-            with write_descriptors(Path(folder) / "d.parquet", describer.width, {}, has_labels=False) as table:
-                for at, row in enumerate(many):
-                    table.add(str(at), row)
-
-        tell("write the table", len(many), write)
-    ways: dict[str, Callable[[list[Path]], object]] = {
-        "fewlabels.describe": lambda some: fl.describe(some, size=size, cache=False, quiet=True),
-        "a plain PyTorch loop": lambda some: plain_loop(some, size),
-    }
-    for name, way in ways.items():
-        beginning = processor_seconds(lambda way=way: way(paths[:1]))  # loads the network, starts processes
-        seconds = processor_seconds(lambda way=way: way(paths)) - beginning
-        pace = (count - 1) / max(seconds, 1e-9)
-        print(
-            f"{name + ', end to end':<44} {pace:>8,.1f} a second of a core, after {beginning:.1f} s to begin",
-            flush=True,
-        )
+    measure_stages(contents, Describer(load_backbone(size=size), DescribeSettings()), size)
+    measure_whole(paths, size)
 
 
 if __name__ == "__main__":

@@ -96,14 +96,14 @@ def test_the_model_loads_back_from_its_two_files(whole):
     network.load_state_dict(load_file(folder / "model.safetensors"))
 
 
-def test_test_images_are_looked_at_about_fifty_times_a_phase_and_after_its_last_epoch(stripes, tmp_path):
+def test_test_images_are_looked_at_a_few_times_and_after_the_last_epoch_of_each_phase(stripes, tmp_path):
     settings = replace(SETTINGS, phases=(Phase("supervised", 120, 0.05, 6), Phase("lp", 2, 0.05, 6, 18)))
     results = run_training(stripes, settings, tmp_path / "run", QUIET)
     errors = [event["test_error"] for event in read_run(tmp_path / "run").of("epoch")]
-    assert sum(error is not None for error in errors[:120]) == 40
-    assert None not in errors[119:]
+    assert 1 < sum(error is not None for error in errors[:120]) < 40
+    assert errors[119] is not None
     assert results["supervised_error"] == errors[119]
-    assert results["lp_error"] == errors[-1]
+    assert results["lp_error"] == errors[-1] is not None
 
 
 def test_a_new_run_builds_its_network_once(stripes, tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ def test_the_settings_that_are_known_are_those_there_are(known, settings):
 
 
 def test_the_settings_of_a_training_are_known_too():
-    assert set(schema.SETTINGS.fields) == {one.name for one in fields(TrainSettings)} | {"recipe"}
+    assert set(schema.SETTINGS.fields) == {one.name for one in fields(TrainSettings)} | {"recipe", "auto", "answer"}
 
 
 def changed(folder, name, change):
