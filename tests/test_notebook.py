@@ -43,7 +43,7 @@ def rows_of(thing):
 
 @pytest.mark.filterwarnings("ignore:FL-G24")  # 30 rows a class, and 50 neighbours
 def test_a_propagation_shows_its_labels_its_graph_and_its_solver():
-    shown = rows_of(fewlabels.propagate(ROWS, LABELS, class_names=["ant", "bee", HOSTILE]))
+    shown = rows_of(fewlabels.propagate(ROWS, LABELS, "paper", class_names=["ant", "bee", HOSTILE]))
     assert shown["rows"] == "90, 9 of them labelled"
     assert shown["reached"] == "90"
     assert "ant 25" in shown["classes"]
@@ -71,6 +71,14 @@ def test_a_propagation_of_labelled_rows_alone_is_shown_without_certainty():
         warnings.simplefilter("ignore")
         result = fewlabels.propagate(ROWS[:6], np.arange(6) % 3)
     assert "certainty at 5, 25, 50, 75, 95 %" not in rows_of(result)
+
+
+def test_an_answer_shows_what_answers_and_why_with_its_error():
+    shown = rows_of(fewlabels.propagate(ROWS, LABELS, class_names=["ant", "bee", HOSTILE]))
+    assert shown["rows"] == "90, 9 of them labelled"
+    assert " % " in shown["answers"]
+    assert shown["why"]
+    assert "95 % interval" in shown["cross-validated error"]
 
 
 def test_a_run_shows_its_settings_and_results(tmp_path):

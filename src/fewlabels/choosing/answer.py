@@ -15,7 +15,8 @@ from ..graph.extend import Extension, extend
 from ..graph.pseudo_labels import PseudoLabels, certainties
 from ..graph.rows import densify, make_comparable
 from ..graph.settings import GraphSettings, Metric
-from ..graph.system import Propagation
+from ..graph.system import Propagation, list_label_facts
+from ..notebook import html_table
 from .abstain import Threshold, find_threshold
 from .choice import Choice, Member
 from .heads import Head, LinearHead, log_shares
@@ -137,6 +138,17 @@ class Answer:
     def __repr__(self) -> str:
         found = self.pseudo_labels
         return f"Answer({found.label.size} rows, {int(found.reached.sum())} reached: {self.choice.reason})"
+
+    def _repr_html_(self) -> str:
+        error = self.choice.error
+        known = error.value is not None
+        span = f"{100 * (error.value or 0):.1f} %, 95 % interval {100 * error.low:.1f} to {100 * error.high:.1f} %"
+        facts: list[tuple[str, object]] = [
+            ("answers", ", ".join(f"{100 * part.member.share:.0f} % {part.member.name}" for part in self.parts)),
+            ("why", self.choice.reason),
+            ("cross-validated error", span if known else "not known: no label could be held out"),
+        ]
+        return html_table("Answer", [*list_label_facts(self.pseudo_labels, self.labeled, self.class_names), *facts])
 
     @property
     def propagation(self) -> Propagation | None:

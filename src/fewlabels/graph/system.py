@@ -63,7 +63,8 @@ class Propagation:
         return f"Propagation({found.label.size} rows, {reached} reached, {nodes} nodes, {classes} classes)"
 
     def _repr_html_(self) -> str:
-        return html_table("Propagation", [*_label_facts(self), *_solver_facts(self)])
+        labels = list_label_facts(self.pseudo_labels, self.labeled, self.class_names)
+        return html_table("Propagation", [*labels, *_solver_facts(self)])
 
 
 def name_classes(propagation: Propagation, class_names: Sequence[str] | None) -> Propagation:
@@ -71,11 +72,12 @@ def name_classes(propagation: Propagation, class_names: Sequence[str] | None) ->
     return propagation if class_names is None else replace(propagation, class_names=tuple(map(str, class_names)))
 
 
-def _label_facts(propagation: Propagation) -> list[tuple[str, object]]:
-    """What a notebook shows of the labels."""
-    found, labeled = propagation.pseudo_labels, propagation.labeled
-    counts = np.bincount(found.label[found.reached], minlength=propagation.z.shape[1]).tolist()
-    names = propagation.class_names or range(len(counts))
+def list_label_facts(
+    found: PseudoLabels, labeled: NDArray[np.bool_] | None, class_names: Sequence[str] | None
+) -> list[tuple[str, object]]:
+    """What a notebook shows of the labels. labeled: (n,), rows whose label was given; None where that is not known."""
+    counts = np.bincount(found.label[found.reached], minlength=found.distribution.shape[1]).tolist()
+    names = class_names or range(len(counts))
     missed = int((~found.reached).sum())
     asked = found.reached if labeled is None else found.reached & ~labeled
     certainty = found.certainty[asked]
