@@ -38,4 +38,5 @@ nitpick_ignore_regex = [
     # names of unions, told in docstrings
     ("py:class", r"PathLike|GivenImages|MethodWord|Mode|OnConflict|OnProgress|Precision|Speed"),
     ("py:class", r"fewlabels\.graph\.(settings\.Rules|solver\.Operator)"),  # inner parts of public values
+    ("py:class", r"Curve|Part|Float|Measured"),  # of an Answer and of a Model
 ]
