@@ -4,9 +4,9 @@ import csv
 import io
 import json
 import string
-import unicodedata
 import sys
 import time
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
