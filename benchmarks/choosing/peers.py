@@ -106,7 +106,14 @@ def gaussian_labels(x: np.ndarray, rows: np.ndarray, given: np.ndarray, asked: n
 
 
 def logistic(task: Task) -> np.ndarray:
-    """Features at the first penalty, then the penalty for these features, both by the folds."""
+    """Logistic regression with features and penalty by the folds."""
+    name, penalty = choose_regression(task)
+    here, everywhere = projected(task, name)
+    return regression(penalty).fit(here, task.given).predict(everywhere)
+
+
+def choose_regression(task: Task) -> tuple[str, float]:
+    """Features at the first penalty, then the penalty for these features, both by the folds; once for each task."""
 
     def predict(candidate: tuple[str, float], known: np.ndarray, asked: np.ndarray) -> np.ndarray:
         here, _ = projected(task, candidate[0])
@@ -114,11 +121,10 @@ def logistic(task: Task) -> np.ndarray:
             return np.full(asked.size, task.given[known][0])
         return regression(candidate[1]).fit(here[known], task.given[known]).predict(here[asked])
 
-    name, _ = task.choose([(name, PENALTIES[0]) for name in task.ready.features], predict)
-    best = task.choose([(name, penalty) for penalty in PENALTIES], predict)
-    task.memory["logistic"] = best
-    here, everywhere = projected(task, best[0])
-    return regression(best[1]).fit(here, task.given).predict(everywhere)
+    if "regression" not in task.memory:
+        name, _ = task.choose([(name, PENALTIES[0]) for name in task.ready.features], predict)
+        task.memory["regression"] = task.choose([(name, penalty) for penalty in PENALTIES], predict)
+    return task.memory["regression"]  # type: ignore[no-any-return]
 
 
 def regression(penalty: float) -> LogisticRegression:
@@ -143,7 +149,7 @@ def projected(task: Task, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def self_training(task: Task) -> np.ndarray:
     """scikit-learn's SelfTrainingClassifier on logistic regression with the features and penalty chosen for that."""
-    name, penalty = task.memory["logistic"]
+    name, penalty = choose_regression(task)
     x = task.ready.features[name]
     return SelfTrainingClassifier(regression(penalty), threshold=THRESHOLD).fit(x, task.labels).predict(x)
 
