@@ -77,6 +77,13 @@ def test_a_continued_run_says_what_is_not_as_before(photos, monkeypatch, capsys)
     assert told in capsys.readouterr().err
 
 
+def test_a_continued_run_keeps_the_settings_of_the_graph_before(photos, tmp_path, monkeypatch, capsys):
+    assert commanded(monkeypatch, [*photos, "--out", "run", "--alpha", "0.9"]) == 0
+    assert commanded(monkeypatch, [*photos[:-1], "--continue-from", "run", "--out", "other"]) == 0
+    assert "not as in run" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "other" / "run.json").read_text())["settings"]["graph"]["alpha"] == 0.9
+
+
 def test_with_a_label_file_images_may_lie_beside_and_inside_of_folders(photos, tmp_path, monkeypatch):
     (tmp_path / "photos" / "dark" / "0.png").rename(tmp_path / "photos" / "loose.png")
     assert commanded(monkeypatch, [*photos, "--out", "refused"]) == 2

@@ -343,3 +343,9 @@ def test_a_weight_that_cannot_be_used_is_refused(weight, fragment):
 
 def test_a_result_is_shown_in_a_line():
     assert repr(propagated(ROWS, LABELS)) == "Propagation(90 rows, 90 reached, 90 nodes, 3 classes)"
+
+
+def test_lists_are_taken_as_arrays_are():
+    rows, labels = [[0, 1.0], [0.1, 1], [1, 0], [1, 0.1]], [0, -1, 1, -1]
+    found = propagate(rows, labels, GraphSettings(n_neighbors=1))
+    assert found.pseudo_labels.label.tolist() == [0, 0, 1, 1]

@@ -19,8 +19,9 @@ from fewlabels.commands.export import run_export
 from fewlabels.commands.propagate import Input, run_propagation
 from fewlabels.errors import ConfigError, StorageError
 from fewlabels.graph import GraphSettings, Refinement
+from fewlabels.graph.settings import restore_settings
 from fewlabels.review.engine.engine import Engine
-from fewlabels.review.items import open_items, read_graph_settings
+from fewlabels.review.items import open_items
 from fewlabels.review.store.file import find_review_folder, identify_run, make_local_folder, open_store
 from fewlabels.review.store.store import Answer, Request
 from fewlabels.storage import durable
@@ -97,7 +98,7 @@ def test_embeddings_that_are_gone_or_others_are_refused(folder, tmp_path):
 
 def test_graph_settings_come_back_from_json():
     settings = GraphSettings(n_neighbors=7, mode="paper", refinement=Refinement(prior=(0.25, 0.75), calibrate=True))
-    assert read_graph_settings(json.loads(json.dumps(asdict(settings)))) == settings
+    assert restore_settings(json.loads(json.dumps(asdict(settings)))) == settings
 
 
 def answered(folder):

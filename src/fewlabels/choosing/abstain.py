@@ -71,9 +71,11 @@ class Curve:
         kept = int(self.kept[at])
         share = float(self.probability[at]) if kept < count else 0.0
         error = wilson(float(self.wrong[at]), kept, HELD_OUT)
-        reason = (
-            f"rows with a probability of {share:.3f} and more: {100 * kept / count:.0f} % of {count} held-out labels"
-        )
+        reason = f"probability of {share:.3f} and more: {kept} of {count} held-out labels"
+        if kept < needed:
+            reason = (
+                f"only {kept} of {count} held-out labels are so certain, and it takes {needed} to show such an error"
+            )
         return Threshold(share, kept / count, error, kept >= needed, reason)
 
     def thin(self, most: int) -> Curve:

@@ -65,7 +65,7 @@ def describe_abstaining(found: Mapping[str, Any]) -> str:
     if not found["supported"]:
         return f"Which rows have an error of at most {wanted} the labels cannot tell: {found['reason']}."
     if not found["probability"]:
-        return f"By the held-out labels, all propagated labels together have an error of at most {wanted}."
+        return f"Of the held-out labels at most {wanted} were wrong: none has to be left to a person for that."
     return (
         f"For an error of at most {wanted}, keep the {found['num_rows']:,} propagated labels whose probability is "
         f"{found['probability']:.2f} or more; look at the others (fewlabels review)."

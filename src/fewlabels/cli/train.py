@@ -111,11 +111,13 @@ def train(
     place = choose_folder(out, Path("runs") / (data.resolve().stem or "train"), resume, (data, test))
     reading = options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label)
     given = _read_labels(labels, reading)  # before seconds of importing torch
+    from ..commands.continued import read_graph
     from ..recipes.photos import choose_graph, choose_start
 
     start, whole = choose_start(backbone, network, continues=continue_from is not None)
     named = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
-    graph = choose_graph(start, named | {"allow_empty_classes": allow_empty_classes})
+    before = read_graph(continue_from) if continue_from else None
+    graph = choose_graph(start, named | {"allow_empty_classes": allow_empty_classes or None}, before)
     from ..commands.text import format_training
     from ..commands.train import ImageSource, run_images
     from ..recipes.images import ImageOptions

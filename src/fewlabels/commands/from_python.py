@@ -17,6 +17,7 @@ from ..recipes.images import LEARNING_RATE, ImageOptions
 from ..recipes.photos import choose_graph, choose_start
 from ..runs import Run, free_name, read_run
 from ..training.method_table import BY_WORD, MethodWord
+from .continued import read_graph
 
 if TYPE_CHECKING:
     from ..data.images.squares import GivenImages
@@ -118,7 +119,9 @@ def train(
     given = _read_given(labels, reading)
     some = {"n_neighbors": n_neighbors, "gamma": gamma, "alpha": alpha, "mode": mode}
     pretrained, whole = choose_start(backbone, network, continues=continue_from is not None)
-    settings = _choose_graph_settings(graph, pretrained, some | {"allow_empty_classes": allow_empty_classes})
+    some |= {"allow_empty_classes": allow_empty_classes or None}
+    before = None if continue_from is None else read_graph(continue_from)
+    settings = _choose_graph_settings(graph, pretrained, some, before)
     how = _make_run_options(
         place, device, speed, save_every, resume, allow_inexact_resume, on_collapse, tensorboard, quiet
     )
@@ -260,11 +263,13 @@ def _read_given(labels: PathLike | Mapping[Any, Any] | None, options: LabelOptio
     return read_labels(labels, options)
 
 
-def _choose_graph_settings(graph: GraphSettings | None, backbone: str, some: Mapping[str, object]) -> GraphSettings:
+def _choose_graph_settings(
+    graph: GraphSettings | None, backbone: str, some: Mapping[str, object], before: GraphSettings | None
+) -> GraphSettings:
     """`graph`, or the usual settings with those that are named. Raises ConfigError (C90) where both are given."""
     named = {name: value for name, value in some.items() if value is not None}
     if graph is None:
-        return choose_graph(backbone, named)
+        return choose_graph(backbone, named, before)
     if named:
         what = f"graph and {', '.join(named)}, which are settings of it"
         raise ConfigError("C90", what, do="put them into fewlabels.GraphSettings, or leave graph out")

@@ -120,7 +120,8 @@ def _describe_sure(sure: dict[str, Any], rows: int) -> str:
     share = 100 * sure["num_sure"] / max(1, rows)
     return (
         f"{sure['num_sure']:,} ({share:.0f} %) are sure, with a probability of {sure['from_probability']:.3f} and "
-        f"more: at most {wanted} of them wrong, as far as the held-out labels tell ({sure['held_out_error']:.1f} %)."
+        f"more: at most {wanted} of them wrong, as far as the held-out labels tell ({sure['held_out_error']:.1f} %) "
+        "of photos that the model has not seen."
     )
 
 

@@ -15,7 +15,8 @@ from ..choosing import Answer, Choice, Part
 from ..choosing.combine import Measured
 from ..choosing.saved import pack_heads, unpack_head
 from ..errors import RunError
-from ..graph import Graph, GraphSettings, Propagation, PseudoLabels, Refinement, Solution
+from ..graph import Graph, Propagation, PseudoLabels, Refinement, Solution
+from ..graph.settings import restore_settings
 from ..storage.arrays import DAMAGED, read_arrays, write_arrays
 from .labels import MARKERS, CodedLabels
 from .merging import Merged
@@ -190,7 +191,7 @@ def _restore_answer(facts: dict[str, Any], stored: Arrays) -> Answer:
             parts.append(Part(member=member, head=unpack_head(stored, place, len(facts["classes"]))))
             continue
         found = _restore_propagation(graph["num_tied"], stored, f"{place}.", size)
-        own = replace(found.graph, settings=_restore_settings(graph["settings"]), rows_digest=graph["rows_digest"])
+        own = replace(found.graph, settings=restore_settings(graph["settings"]), rows_digest=graph["rows_digest"])
         parts.append(Part(member=member, propagation=replace(found, graph=own, labeled=stored["labeled"])))
     measured = None
     if "measured.row" in stored:
@@ -207,17 +208,13 @@ def _restore_answer(facts: dict[str, Any], stored: Arrays) -> Answer:
         pseudo_labels=PseudoLabels(**{name: stored[name] for name in RESULT}, num_tied=facts["num_tied"]),
         choice=choice,
         parts=tuple(parts),
-        settings=_restore_settings(said["settings"]),
+        settings=restore_settings(said["settings"]),
         labeled=stored["labeled"],
         nearness=stored["nearness"],
         measured=measured,
         unit=said["unit"],
         class_names=None if said["class_names"] is None else tuple(said["class_names"]),
     )
-
-
-def _restore_settings(values: dict[str, Any]) -> GraphSettings:
-    return GraphSettings(**{**values, "refinement": Refinement(**values["refinement"])})
 
 
 def _restore_propagation(num_tied: int, stored: Arrays, prefix: str, num_rows: int) -> Propagation:

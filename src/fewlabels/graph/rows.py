@@ -32,12 +32,12 @@ def comparable_rows(descriptors: NDArray[np.generic], metric: Metric = "cosine")
 
 
 def densify(descriptors: Any) -> NDArray[np.generic]:
-    """Descriptors that may be a SciPy sparse matrix, such as TF-IDF, as an array; others as they are.
+    """Descriptors that may be a SciPy sparse matrix, such as TF-IDF, or lists, as an array; others as they are.
 
     Raises StorageError G21 where the array does not fit into memory.
     """
     if not sp.issparse(descriptors):
-        return descriptors  # type: ignore[no-any-return]
+        return np.asarray(descriptors) if isinstance(descriptors, list | tuple) else descriptors
     try:
         return np.asarray(descriptors.toarray())
     except MemoryError as problem:

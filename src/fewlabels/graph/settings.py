@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -212,3 +213,13 @@ def _check_number(case: str, name: str, value: object, low: float, high: float, 
     if not is_number or not low < float(value) < high:  # type: ignore[arg-type]
         upper = "" if math.isinf(high) else f" and below {high:g}"
         raise ConfigError(case, f"{name} is {value!r}, expected a finite number above {low:g}{upper}: {why}")
+
+
+def restore_settings(values: Mapping[str, Any]) -> GraphSettings:
+    """GraphSettings of what a run, a model or a call's record holds of them: the fields by name, as JSON has them.
+
+    Raises TypeError for an unknown name, ConfigError for a value out of range.
+    """
+    known = dict(values)
+    refinement = known.pop("refinement", None) or {}
+    return GraphSettings(**known, refinement=Refinement(**refinement))

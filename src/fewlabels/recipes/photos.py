@@ -40,10 +40,13 @@ def choose_start(backbone: str | None, network: str | None, *, continues: bool =
     return ALIASES.get(backbone, backbone), network or ImageOptions.network
 
 
-def choose_graph(backbone: str, named: Mapping[str, Any]) -> GraphSettings:
-    """The usual settings of the graph, with a backbone or without, and those that are named instead."""
+def choose_graph(backbone: str, named: Mapping[str, Any], before: GraphSettings | None = None) -> GraphSettings:
+    """The usual settings of the graph, with a backbone or without, and those that are named instead.
+
+    before: those of the run that is continued, which count as its usual ones.
+    """
     given = {name: value for name, value in named.items() if value is not None}
-    usual = GraphSettings() if backbone == NO_BACKBONE else PHOTO_GRAPH
+    usual = before or (GraphSettings() if backbone == NO_BACKBONE else PHOTO_GRAPH)
     if given.get("mode") == "released":
         usual = replace(usual, refinement=Refinement())
     return replace(usual, **given)

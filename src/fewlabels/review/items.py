@@ -19,7 +19,8 @@ from ..data.tables.columns import Columns
 from ..data.tables.embeddings import EmbeddingSource, open_embeddings
 from ..data.tables.files import Table, plain, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError, shown
-from ..graph import GraphSettings, Refinement
+from ..graph import GraphSettings
+from ..graph.settings import restore_settings
 from ..runs import Run, checks, demand_whole, is_finished, read_run, schema
 from ..runs.table import GIVEN
 
@@ -114,19 +115,12 @@ def read_reviewable(folder: Path) -> Run:
     raise ConfigError("C84", what, where=folder, do=do)
 
 
-def read_graph_settings(values: Mapping[str, Any]) -> GraphSettings:
-    """Make GraphSettings of what run.json holds of them."""
-    known = dict(values)
-    refinement = known.pop("refinement", None) or {}
-    return GraphSettings(**known, refinement=Refinement(**refinement))
-
-
 def _read_settings(run: Run, path: Path) -> GraphSettings:
     """Settings of the run's graph. Raises RunError: K6 for some of a newer version, K16 for values out of range."""
     values = run.settings["graph"]
     checks.demand_known(values, schema.GRAPH, "graph", path)
     try:
-        return read_graph_settings(values)
+        return restore_settings(values)
     except ConfigError as problem:
         what = f"not what a run has there: settings.graph: {problem.what}"
         raise RunError("K16", what, where=path, do=checks.FOREIGN) from problem

@@ -223,6 +223,10 @@ class Run:
         """The events of one kind, in order."""
         return [line for line in self.events if line["event"] == event]
 
+    def __repr__(self) -> str:
+        state = "finished" if self.results else "not finished"
+        return f"Run({str(self.folder)!r}, {self.kind}, {state}, {len(self.events)} events)"
+
     def _repr_html_(self) -> str:
         title = str(self.facts.get("title") or self.folder.name)
         return html_table(f"Run: {title}", [*_asked(self), *_outcome(self)])
