@@ -174,12 +174,15 @@ def embed(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def descriptors(name: str) -> tuple[np.ndarray, np.ndarray]:
     path = DESCRIPTORS / f"{name}.npz"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} is not there: FEWLABELS_DESCRIPTORS names the folder with descriptors of photos"
-        )
-    with np.load(path, allow_pickle=False) as found:
-        return found["x"], found["y"]
+    if path.exists():
+        with np.load(path, allow_pickle=False) as found:
+            return found["x"], found["y"]
+    made = DESCRIPTORS / f"{name.replace('_', '-')}.npz"  # what `make descriptors` writes
+    if not made.exists():
+        raise FileNotFoundError(f"{made} is not there: `make descriptors`, or FEWLABELS_DESCRIPTORS names its folder")
+    with np.load(made, allow_pickle=False) as found:
+        rows, truth = ([found[part + end] for part in ("train", "test")] for end in ("", "_labels"))
+    return np.concatenate(rows), np.concatenate(truth)
 
 
 NO_LICENCE = "none stated"
