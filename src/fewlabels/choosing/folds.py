@@ -11,7 +11,6 @@ from scipy.sparse.csgraph import connected_components
 
 LEAVE_ONE_OUT_UP_TO = 40  # labelled rows; beyond, folds
 MOST_FOLDS = 10
-LEAST_FOLDS = 3
 LARGEST_CHAIN = 0.1  # share of the labelled rows that may hang together as near-copies before they are no sign of any
 NEAR_COPY = 0.05  # of the usual distance (1 - similarity) to a row's tenth neighbour
 
@@ -78,7 +77,6 @@ def deal_folds(
     leader: dict[int, int] = {}
     for row in order:
         leader.setdefault(int(group[row]), row)
-    alone = len(rows) <= LEAVE_ONE_OUT_UP_TO and len(rows) <= max(most_folds, LEAVE_ONE_OUT_UP_TO)
-    count = len(leader) if alone else min(most_folds, len(leader))
+    count = len(leader) if len(rows) <= LEAVE_ONE_OUT_UP_TO else min(most_folds, len(leader))
     turn = {number: place % max(count, 1) for place, number in enumerate(leader)}
     return np.array([turn[int(number)] for number in group], np.int64)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,20 +73,12 @@ class DescriptorWriter:
         self._writer.is_open = False
 
 
-@contextmanager
 def write_descriptors(
     path: Path, width: int, facts: Mapping[str, Any], *, has_labels: bool
-) -> Iterator[DescriptorWriter]:
+) -> AbstractContextManager[DescriptorWriter]:
     """A writer of the table at `path`, which is there whole once the block ends, and is as before where it fails.
 
     Columns: id (text), embedding (a list of `width` float32), and label (text or null) where there are labels.
     facts: how the rows were made, in the metadata of the file. Raises StorageError (D1).
     """
-    with durable.write_file(path) as file:
-        writer = DescriptorWriter(file, width, facts, has_labels)
-        try:
-            yield writer
-            writer.close()
-        except BaseException:
-            writer.give_up()
-            raise
+    return durable.write_rows(path, lambda file: DescriptorWriter(file, width, facts, has_labels))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -60,19 +60,11 @@ class PredictionWriter:
             self._writer.is_open = False
 
 
-@contextmanager
-def write_predictions(path: Path) -> Iterator[PredictionWriter]:
+def write_predictions(path: Path) -> AbstractContextManager[PredictionWriter]:
     """A writer of the table at `path`, which is there whole once the block ends, and is as before where it fails.
 
     Columns: id, label (text), probability (float64), sure (true, false, or nothing where nobody can tell).
     Raises ConfigError (C16) for another ending than .csv and .parquet, StorageError (D1).
     """
     kind = table_kind(path)
-    with durable.write_file(path) as file:
-        writer = PredictionWriter(file, kind)
-        try:
-            yield writer
-            writer.close()
-        except BaseException:
-            writer.give_up()
-            raise
+    return durable.write_rows(path, lambda file: PredictionWriter(file, kind))

@@ -16,11 +16,11 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from ..errors import RunError, StorageError
 
@@ -286,3 +286,30 @@ def verify(folder: str | os.PathLike[str], names: Collection[str] | None = None)
             problems.append(Problem(name, "content changed (SHA-256 differs)"))
     found = _list_files(root) if names is None else [name for name in names if (root / name).is_file()]
     return problems + [Problem(name, "not in the manifest") for name in found if name not in expected]
+
+
+class RowWriter(Protocol):
+    """What adds rows to a file that is being written. give_up: end it while the file is still open."""
+
+    def close(self) -> None: ...
+
+    def give_up(self) -> None: ...
+
+
+Writer = TypeVar("Writer", bound=RowWriter)
+
+
+@contextmanager
+def write_rows(path: str | os.PathLike[str], start: Callable[[BinaryIO], Writer]) -> Iterator[Writer]:
+    """What `start` makes of the file at `path`, which is there whole once the block ends, and as before where it fails.
+
+    Raises StorageError (D1).
+    """
+    with write_file(path) as file:
+        writer = start(file)
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            writer.give_up()
+            raise
