@@ -137,8 +137,8 @@ def train(
     from ..commands.train import ImageSource, run_images
     from ..recipes.images import ImageOptions
 
-    measured: dict[str, Any] = {"test": test, "test_labels": _read_labels(test_labels, reading), "holdout": holdout}
-    measured |= {"folds": folds, "groups": _read_groups(labels, groups, reading)}
+    measured: dict[str, Any] = {"test": test, "holdout": holdout, "folds": folds}
+    measured |= {"test_labels": _read_labels(test_labels, reading), "groups": _read_groups(labels, groups, reading)}
     learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "mirror": mirror}
     taken = {"resume": resume, "allow_inexact": allow_inexact, "on_collapse": on_collapse, "tensorboard": tensorboard}
     results = run_images(
@@ -161,8 +161,12 @@ def train(
         options.run_options(device, save_every, speed=speed, quiet=quiet, **taken),
     )
     print_run(place, results, format_training, as_json)
+    _say_next(place, as_json)
+
+
+def _say_next(run: Path, as_json: bool) -> None:
     if speaks() and not as_json:
-        print(f"next    fewlabels classify {place} new-photos/ --out classified.csv")
+        print(f"next    fewlabels classify {run} new-photos/ --out classified.csv")
 
 
 def _read_labels(path: Path | None, reading: LabelOptions) -> LabelFile | None:

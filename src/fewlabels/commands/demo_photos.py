@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..data.benchmarks.datasets import training_images
 from ..data.benchmarks.sample_photos import cut_sample_photos
+from ..data.images.decode import png
 from ..data.labels.files import read_labels
 from ..errors import ConfigError, FewlabelsError
 from ..randomness import generator
@@ -82,7 +81,7 @@ def _find_photos(seed: int) -> tuple[Photos, Photos, str]:
         source = training_images("cifar10")
     except FewlabelsError:
         parts = [
-            [(name, _encode(pixels)) for name, pixels in cut_sample_photos(each, across, rng)]
+            [(name, png(np.ascontiguousarray(pixels))) for name, pixels in cut_sample_photos(each, across, rng)]
             for each, across in ((EACH, CUT_OF_OLD), (NEW_EACH, CUT_OF_NEW))
         ]
         return _mix(parts[0], rng), _mix(parts[1], rng), CUT
@@ -94,16 +93,10 @@ def _find_photos(seed: int) -> tuple[Photos, Photos, str]:
         if len(drawn) < EACH + NEW_EACH:
             raise ConfigError("C55", f"CIFAR-10 with {len(drawn)} photos of {kind!r}", do="is it whole?")
         files = [source.file(at) for at in drawn]
-        photos = [(kind, file if isinstance(file, bytes) else Path(file).read_bytes()) for file in files]
+        photos = [(kind, file if isinstance(file, bytes) else Path(str(file)).read_bytes()) for file in files]
         old += photos[:EACH]
         new += photos[EACH:]
     return _mix(old, rng), _mix(new, rng), CIFAR
-
-
-def _encode(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
-    return file.getvalue()
 
 
 def _mix(photos: Photos, rng: np.random.Generator) -> Photos:

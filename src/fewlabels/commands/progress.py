@@ -90,7 +90,7 @@ class Progress:
         left: seconds that the rest will take, by one who knows better than a bar that only counts.
         """
         self._done += amount
-        parts = [note] if isinstance(note, str) else list(note)
+        parts = [part for part in ([note] if isinstance(note, str) else note) if part]
         if not self._bar.disable:
             known = CLOCK if left is None else f"{short_time(left)} left"
             self._bar.bar_format = self._format.replace(CLOCK, known)

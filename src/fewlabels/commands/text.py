@@ -85,8 +85,8 @@ def format_classification(results: dict[str, Any]) -> str:
     if sure is not None:
         lines.append(_describe_sure(sure, rows))
     if results["trained_on"]:
-        what = "Some of these photos are the run's own, which it was trained on: it knows the labels that it was given by"
-        lines.append(f"{what} heart, and of the others more may be wrong than that says.")
+        what = "Some of these photos are the run's own, which it was trained on: it knows given labels by heart"
+        lines.append(f"{what}, and of the others more may be wrong than that says.")
     pace = f", {rows / seconds:,.0f} photos a second" if seconds > 0 else ""
     lines.append(f"wall time {seconds:.1f} s{pace}; peak memory {results['peak_memory_mib']:.0f} MiB")
     lines += ["", f"labels  {results['out']}"]

@@ -332,10 +332,14 @@ def _demand_folds(source: ImageSource, options: ImageOptions) -> None:
 
 
 def _find_groups(task: Task, source: ImageSource) -> np.ndarray | None:
+    """(n,) int64 number of each image's group, -1 in none. Ids that are not there were told with the labels."""
     if source.groups is None:
         return None
-    named = match_ids(source.groups, task.ids, ignore_unknown_ids=True)  # unknown ones were told with the labels
-    return join_labels(task.ids, named, ignore_unknown_ids=True).codes
+    named = match_ids(source.groups, task.ids, ignore_unknown_ids=True)
+    of_id = dict(zip(named.ids, named.labels, strict=True))
+    number = {name: code for code, name in enumerate(sorted({name for name in of_id.values() if name is not None}))}
+    groups = [of_id.get(id) for id in task.ids]
+    return np.array([UNLABELED if name is None else number[name] for name in groups], np.int64)
 
 
 def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from torch import nn
 from ..choosing.heads import log_shares
 from ..choosing.scores import temper
 from ..data.images.pictures import thumbnail
-from ..errors import ConfigError, NumericsError, UnreachedWarning
+from ..errors import ConfigError, ConvergenceWarning, NumericsError, UnreachedWarning
 from ..graph import Propagation, PseudoLabels, propagate
 from ..graph.label_matrix import check_labels
 from ..graph.pseudo_labels import pseudo_labels
@@ -374,8 +374,8 @@ class _Run:
 
         names, settings = self.task.class_names, self.settings.graph
         with warnings.catch_warnings():
-            if self.task.backbone is not None:  # the head answers rows out of reach
-                warnings.simplefilter("ignore", UnreachedWarning)
+            for kind in (UnreachedWarning, ConvergenceWarning) if self.task.backbone is not None else ():
+                warnings.simplefilter("ignore", kind)  # the head answers
             return propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
 
     def _ask(self, trained: Trained, images: torch.Tensor, checked: CrossValidated | None) -> PseudoLabels:
@@ -445,9 +445,8 @@ class _Run:
             results["cross_validated_error"] = results["cross_validated"]["error"]
         insights = self._make_insights(ended, labels)
         results |= {"wall_seconds": policy.spent(), "peak_memory_mib": peak_memory_mib()}
-        is_calibrated = ended.checked is not None
-        names = list(task.class_names)
-        writer.pseudo_labels(make_table(labels, task.labels, task.ids, names, is_calibrated=is_calibrated))
+        table = make_table(labels, task.labels, task.ids, task.class_names, is_calibrated=ended.checked is not None)
+        writer.pseudo_labels(table)
         writer.descriptors(descriptors)
         if ended.first is not None:
             writer.first_descriptors(ended.first)
