@@ -1,15 +1,15 @@
 """Newer methods beside the paper's at an equal budget: CIFAR-10 without a GPU, a small network, the last epoch.
 
     python -m benchmarks.training.current                      # all 72 runs, 12 minutes each on a quiet core
-    python -m benchmarks.training.current --minutes 55         # as many as fit; the same command goes on
+    make evidence                                              # those that fit an hour; again for the next ones
     python -m benchmarks.training.current --short --labels 500 --splits 10      # minutes each; not the evidence
 
 Six methods, 40, 250, 500 and 4,000 labels, released splits 10 to 12 (those of 40 and 250 labels are drawn, balanced).
 The budget is work: passes of one image through the network, of which a step takes three for each image and one more
 where a teacher looks (recipes/paper.py), and describing all images one each. Every method gets as many epochs as come
 nearest to it. Finished runs are left alone, unfinished ones taken up; each that is finished is a line of
-benchmarks/results/current.jsonl, with the error of its last epoch: the teacher's where there is one. --short takes 10,000
-of the images and an eighth of the work. Constants were fixed before any run: nothing is chosen by an error.
+benchmarks/results/current.jsonl, with the error of its last epoch: the teacher's where there is one. --short takes
+10,000 of the images and an eighth of the work. Constants were fixed before any run: nothing is chosen by an error.
 """
 
 from __future__ import annotations
@@ -108,24 +108,19 @@ class Cell:
         return sum(phase.epochs * self.epoch_work(phase) for phase in self.settings().phases)
 
 
-def take_rows(dataset: Dataset, cell: Cell) -> Dataset:
+def choose_rows(dataset: Dataset, cell: Cell) -> np.ndarray:
     """The labelled images of the split and others at random, in their order: as many as the cell has."""
     if cell.rows >= len(dataset.truth):
-        return dataset
+        return np.arange(len(dataset.truth))
     given = few_labels(dataset, cell.labels, cell.split).labels != UNLABELED
     key = generator(cell.split, "rows of a short benchmark").random(len(given))
-    rows = np.sort(np.where(given, -1.0, key).argsort()[: cell.rows])
-    return replace(
-        dataset, pixels=dataset.pixels[rows], truth=dataset.truth[rows], ids=[dataset.ids[row] for row in rows]
-    )
+    return np.sort(np.where(given, -1.0, key).argsort()[: cell.rows])
 
 
 def train_cell(dataset: Dataset, cell: Cell, folder: Path) -> Record:
-    made = task(dataset, cell)
-    if cell.rows < len(dataset.truth):
-        fewer = take_rows(dataset, cell)
-        labels = made.labels[[int(one) for one in fewer.ids]]
-        made = replace(made, pixels=fewer.pixels, labels=labels, truth=fewer.truth, ids=fewer.ids)
+    made, rows = task(dataset, cell), choose_rows(dataset, cell)
+    few = {"pixels": made.pixels[rows], "labels": made.labels[rows], "truth": dataset.truth[rows]}
+    made = replace(made, **few, ids=[made.ids[row] for row in rows])
     run_training(made, cell.settings(), folder, RunOptions(resume=True))
     return read_cell(cell, folder)
 
@@ -166,7 +161,7 @@ def list_cells(options: argparse.Namespace) -> Iterator[Cell]:
 
 
 def table(lines: Sequence[Record]) -> str:
-    """Markdown: mean and standard deviation (n - 1) of the errors, and (c) against LP and against (a), split by split."""
+    """Markdown: mean and standard deviation (n - 1) of the errors, and the paired differences that the target names."""
     newest = {(one["method"], one["labels"], one["split"]): one["error"] for one in lines}
     counts = sorted({labels for _, labels, _ in newest})
     rows = ["| | " + " | ".join(f"{count:,} labels" for count in counts) + " |", "|---" * (len(counts) + 1) + "|"]
@@ -200,15 +195,15 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=WORDS, default=WORDS)
     parser.add_argument("--short", action="store_true", help="10,000 images and an eighth of the work: no evidence")
     parser.add_argument("--part", default="1/1", help="which runs: 1/2 and 2/2 are half of them each")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after these")
+    parser.add_argument("--until", type=float, default=float("inf"), help="seconds since 1970; then begin no new run")
     options = parser.parse_args()
-    end, dataset = time.monotonic() + 60 * options.minutes, load_dataset("cifar10")
+    dataset = load_dataset("cifar10")
     number, parts = map(int, options.part.split("/"))
     known = read(options.results)
     for cell in list(list_cells(options))[number - 1 :: parts]:
         folder = options.out / cell.name
-        if not (folder / "manifest.json").exists() and time.monotonic() > end:
-            print(f"no time left before {cell.name}: run again")
+        if not (folder / "manifest.json").exists() and time.time() > options.until:
+            print(f"no time left for {cell.name}: run again")
             break
         line = train_cell(dataset, cell, folder)
         if line not in known:

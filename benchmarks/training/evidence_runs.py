@@ -11,6 +11,7 @@ is whole: 180 epochs. Finished runs are left alone, unfinished ones taken up. --
 from __future__ import annotations
 
 import argparse
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,10 +84,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"))
     parser.add_argument("--part", default="1/1", help="which runs: 1/2 and 2/2 are half of them each")
+    parser.add_argument("--until", type=float, default=float("inf"), help="seconds since 1970; then begin no new run")
     options = parser.parse_args()
     number, parts = map(int, options.part.split("/"))
     dataset = load_dataset("cifar10")
     for cell in cells()[number - 1 :: parts]:
+        if not (options.out / cell.name / "manifest.json").exists() and time.time() > options.until:
+            print(f"no time left for {cell.name}: run again")
+            break
         how = RunOptions(speed="fast", resume=True)
         results = run_training(task(dataset, cell), cell.settings(), options.out / cell.name, how)
         errors = {name: value for name, value in results.items() if name.endswith("_error")}

@@ -15,9 +15,8 @@ CPU = torch.device("cpu")
 def test_the_loss_of_a_batch_by_hand():
     logits = torch.log(torch.tensor([[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]))
     targets = Targets(np.array([0, 1, -1]), np.array([1.0, 0.25, 0.0]), np.array([2.0, 4.0])).on(CPU)
-    loss = weighted_cross_entropy(
-        LossInputs(Output(logits, logits), targets, None, torch.zeros(()), targets.label >= 0)
-    )
+    output, given = Output(logits, logits), targets.label >= 0
+    loss = weighted_cross_entropy(LossInputs(output, targets, None, torch.zeros(()), given))
     assert float(loss) == pytest.approx((1 * 2 * math.log(2) + 0.25 * 4 * math.log(1 / 0.8)) / 3)
 
 

@@ -9,6 +9,7 @@ import torch
 from fewlabels.errors import ConfigError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, Output, build_network
+from fewlabels.training import loop
 from fewlabels.training.distributed import ALONE
 from fewlabels.training.epoch import Epoch, plan_epoch
 from fewlabels.training.loop import train
@@ -82,7 +83,7 @@ def test_alignment_and_threshold_of_two_steps_by_hand():
     mean, confidence = (0.5 + aligned) / 2, (0.5 + aligned.max()) / 2
     assert teacher.threshold.tolist() == pytest.approx(mean / mean.max() * confidence, rel=1e-5)
     second = teach()
-    raw = (raw + [0.8, 0.2]) / 2
+    raw = (raw + np.array([0.8, 0.2])) / 2
     again = np.array([0.8, 0.2]) * [0.25, 0.75] / raw
     assert second[0].tolist() == pytest.approx(again / again.sum(), rel=1e-5)
     assert not second.requires_grad
@@ -142,7 +143,7 @@ def test_only_the_network_sees_strong_views(stripes, method):
 def test_the_same_settings_give_the_same_bits_and_other_seeds_others(stripes, method):
     images, labels, _ = stripes
     runs = [train(build, images, labels, settings_for(method, seed=seed)) for seed in (0, 0, 1)]
-    first, same, other = ([value for value in run.teacher.state_dict().values()] for run in runs)
+    first, same, other = (list(run.teacher.state_dict().values()) for run in runs)
     assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
@@ -151,7 +152,6 @@ def test_the_same_settings_give_the_same_bits_and_other_seeds_others(stripes, me
 def test_the_teacher_describes_the_images(stripes, method, monkeypatch):
     images, labels, _ = stripes
     seen = []
-    from fewlabels.training import loop
 
     def noted(network, *rest):
         seen.append(network)

@@ -57,7 +57,7 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
     very few (docs/log.md). Methods other than LP have the paper's constants and are not tuned to such short runs.
     Raises ConfigError C58 for a scale outside of (0, 1], C21 for a learning rate that is not a positive number.
     """
-    methods = BY_WORD[options.method].phases
+    methods, matches = BY_WORD[options.method].phases, BY_WORD[options.method].matches
     taught = methods[0] == "mean_teacher"  # as in the paper: two heads, and descriptors as they come
     made = TrainSettings(
         phases=tuple(_make_phase(method, num_labeled, num_unlabeled, options.learning_rate) for method in methods),
@@ -66,12 +66,12 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
         network=NetworkSettings(
             options.network,
             heads=2 if taught else 1,
-            unit_descriptor=not taught,
+            unit_descriptor=not (taught or matches),
             dropout=SMALL_DROPOUT if options.network == "small" else None,
         ),
         optimization=Optimization(clip_norm=CLIP_NORM),
         consistency=_make_consistency(options.method, num_labeled / (num_labeled + num_unlabeled)),
-        matching=SHORT_MATCHING if BY_WORD[options.method].matches else Matching(),
+        matching=SHORT_MATCHING if matches else Matching(),
         seed=options.seed,
     )
     made = scale_schedule(made, options.scale)

@@ -115,12 +115,15 @@ def paper_settings(
 def _matching_settings(benchmark: Benchmark, method: MethodWord, seed: int, mode: Mode) -> TrainSettings:
     """A method that matches strong views, with FixMatch's constants: docs/matching.md.
 
-    One phase of the paper's epochs, network, batches and largest learning rate, which falls to zero; no dropout.
+    One phase of the paper's epochs, network, batches and largest learning rate, which falls to zero; no dropout, and
+    descriptors as they come, as FixMatch's networks have them.
     """
     protocol = PROTOCOLS[benchmark.name]
     return TrainSettings(
         phases=tuple(_make_phase(protocol, name) for name in BY_WORD[method].phases),
-        network=NetworkSettings(protocol.network, dropout=0.0 if protocol.network == "cnn13" else None),
+        network=NetworkSettings(
+            protocol.network, unit_descriptor=False, dropout=0.0 if protocol.network == "cnn13" else None
+        ),
         graph=_make_graph(mode),
         augment=protocol.augment,
         optimization=Optimization(

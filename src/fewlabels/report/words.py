@@ -103,11 +103,19 @@ MEANINGS = {
     "mt_lp_teacher_error": ("Test error, Mean Teacher with label propagation", "%", f"The averaging teacher's; {LAST}"),
     "mt_lp_error": ("The same, its student", "%", "Test error of the network that the teacher averages."),
     "match_teacher_error": ("Test error, strong-view matching", "%", f"The averaging teacher's; {LAST}"),
-    "match_error": ("The same, its student", "%", "Test error of the network that the teacher averages."),
+    "match_error": ("Strong-view matching, its student", "%", "Test error of the network that the teacher averages."),
     "strong_lp_teacher_error": ("Test error, propagation on strong views", "%", f"The averaging teacher's; {LAST}"),
-    "strong_lp_error": ("The same, its student", "%", "Test error of the network that the teacher averages."),
+    "strong_lp_error": (
+        "Propagation on strong views, its student",
+        "%",
+        "Test error of the network that the teacher averages.",
+    ),
     "match_lp_teacher_error": ("Test error, matching with propagation", "%", f"The averaging teacher's; {LAST}"),
-    "match_lp_error": ("The same, its student", "%", "Test error of the network that the teacher averages."),
+    "match_lp_error": (
+        "Matching with propagation, its student",
+        "%",
+        "Test error of the network that the teacher averages.",
+    ),
     "cross_validated_error": (
         "Error, cross-validated",
         "%",

@@ -85,8 +85,8 @@ def match_both(inputs: LossInputs) -> torch.Tensor:
     them: one threshold asks for both. Class weights of the targets must be 1.
     """
     assert inputs.teaching is not None
-    label, certainty = inputs.targets.label, inputs.targets.weight[:, None]
-    says = F.one_hot(label.clamp_min(0), inputs.teaching.shape[1])  # of a row out of reach, with certainty 0
+    certainty = inputs.targets.weight[:, None]  # 0 for a row out of reach
+    says = inputs.targets.label[:, None] == torch.arange(inputs.teaching.shape[1], device=certainty.device)
     return _match(inputs, (1 - certainty) * inputs.teaching + certainty * says)
 
 

@@ -29,7 +29,8 @@ class MethodFacts:
     """One method.
 
     name: in settings, events and results of runs; it never changes. word: on the command line.
-    title: in tables, the paper's for its own. phrase: in a sentence. short: beside a curve. does: what it trains for, one sentence.
+    title: in tables, the paper's where it has one. phrase: in a sentence. short: beside a curve.
+    does: what it trains for, one sentence.
     phases: that the word stands for, in order; the last is the method itself.
     labeled_only: it trains on labelled rows alone. propagates: it makes pseudo-labels before every epoch, for which the
         network describes all images. ema_teacher: its teacher is a moving average of the network's weights.
@@ -117,8 +118,8 @@ METHOD_TABLE = (
         title="strong-view matching",
         phrase="matching of strong views",
         short="matching",
-        does="of a strongly changed image the network is to say what its teacher, an average of its own earlier weights, "
-        "is sure of for the image itself.",
+        does="of a strongly changed image the network is to say what its teacher, an average of its own earlier "
+        "weights, is sure of for the image itself.",
         phases=("match",),
         ema_teacher=True,
         matches=True,
@@ -142,8 +143,8 @@ METHOD_TABLE = (
         title="strong-view matching + label propagation",
         phrase="matching of strong views with label propagation",
         short="matching + propagation",
-        does="of a strongly changed image the network is to say what its teacher, an average of its own earlier weights, "
-        "and labels spread over a graph of the teacher's descriptors say together.",
+        does="of a strongly changed image the network is to say what its teacher, an average of its own earlier "
+        "weights, and labels spread over a graph of the teacher's descriptors say together.",
         phases=("match_lp",),
         propagates=True,
         ema_teacher=True,

@@ -23,9 +23,7 @@ from .settings import TrainSettings
 from .targets import PartialLabels, Propagate, Targets
 from .teachers import Pupil, Teacher, ema_teacher, ensemble_teacher, matching_teacher, pi_teacher
 
-Describe = Callable[
-    [], torch.Tensor
-]  # () -> (n, d) descriptors of all rows by the network or its teacher, as it is now
+Describe = Callable[[], torch.Tensor]  # () -> (n, d) descriptors of all rows by the network, or its teacher, of now
 Term = Callable[[LossInputs], torch.Tensor]
 
 

@@ -45,8 +45,9 @@ class Learner:
     @property
     def describer(self) -> nn.Module:
         """Who describes the images for the graph: a teacher that looks at weak views, else the network itself."""
-        matching = self.teacher is not None and self.teacher.threshold is not None
-        return self.teacher.network if matching and self.teacher.network is not None else self.network
+        if self.teacher is None or self.teacher.network is None or self.teacher.threshold is None:
+            return self.network
+        return self.teacher.network
 
 
 def make_optimizer(network: nn.Module, settings: Optimization, device: torch.device) -> torch.optim.Optimizer:

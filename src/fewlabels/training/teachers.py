@@ -127,12 +127,11 @@ class Matcher(nn.Module):
     def __init__(self, network: nn.Module, num_classes: int, threshold: float | None) -> None:
         super().__init__()
         self.network = network
+        even = 1 / num_classes
         for name in ("raw", "aligned"):
-            self.register_buffer(name, torch.full((num_classes,), 1 / num_classes))
-        self.register_buffer("confidence", torch.tensor(1 / num_classes))
-        self.register_buffer(
-            "threshold", torch.full((num_classes,), 1 / num_classes if threshold is None else threshold)
-        )
+            self.register_buffer(name, torch.full((num_classes,), even))
+        self.register_buffer("confidence", torch.tensor(even))
+        self.register_buffer("threshold", torch.full((num_classes,), even if threshold is None else threshold))
 
 
 def matching_teacher(pupil: Pupil, settings: Matching) -> Teacher:
