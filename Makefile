@@ -11,7 +11,7 @@
 # make bench-wide   time the search of wide rows beside faiss (under five minutes; photos after make descriptors only)
 # make compare   odd data and kills, beside other libraries (about 25 minutes, with the install; docs/compare.md)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
-# make evidence   train on CIFAR-10 without a GPU, small and shortened, and newer methods beside the paper's (about nine
+# make evidence   train on CIFAR-10 without a GPU, small and shortened, and newer methods beside the paper's (about twelve
 #                 hours; as much as fits an hour, or MINUTES=, and the next part when it is called again; needs CIFAR-10)
 # make bench-train   time the training loop against a plain PyTorch loop (about 40 minutes, after the install)
 # make descriptors   describe 12,000 images of CIFAR-10 and of CIFAR-100 by the default backbone (minutes; needs both)
@@ -118,9 +118,11 @@ evidence: $(VENV)/.dev
 	end=$$(($$(date +%s) + 60 * $(MINUTES))); export OMP_NUM_THREADS=1; \
 	for part in 1/2 2/2; do \
 	  ($(BIN)/python -m benchmarks.training.evidence_runs --part $$part --until $$end && \
-	  $(BIN)/python -m benchmarks.training.current --part $$part --until $$end) & \
+	  $(BIN)/python -m benchmarks.training.current --part $$part --until $$end && \
+	  $(BIN)/python -m benchmarks.training.current --data cifar100 --part $$part --until $$end) & \
 	done; wait
 	$(BIN)/python -m benchmarks.training.evidence runs/evidence
+	$(BIN)/python -m benchmarks.training.label_counts
 
 bench-train: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.training.speed --resume $(BENCH_ARGS)

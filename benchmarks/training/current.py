@@ -2,6 +2,7 @@
 
     python -m benchmarks.training.current                      # all 72 runs, 12 minutes each on a quiet core
     make evidence                                              # those that fit an hour; again for the next ones
+    python -m benchmarks.training.current --data cifar100      # 36 runs more, for the order of the methods
     python -m benchmarks.training.current --short --labels 500 --splits 10      # minutes each; not the evidence
 
 Six methods, 40, 250, 500 and 4,000 labels, released splits 10 to 12 (those of 40 and 250 labels are drawn, balanced).
@@ -41,7 +42,8 @@ from fewlabels.runs import read_run
 from fewlabels.training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
 from fewlabels.training.settings import Consistency, Optimization, Phase, TrainSettings
 
-COUNTS, SPLITS, RATE, BATCH = (40, 250, 500, 4000), (10, 11, 12), 0.05, 50
+COUNTS = {"cifar10": (40, 250, 500, 4000), "cifar100": (4000, 10_000)}
+SPLITS, RATE, BATCH = (10, 11, 12), 0.05, 50
 WORDS: tuple[MethodWord, ...] = ("supervised", "lp", "mt+lp", "match", "strong-lp", "match+lp")
 WORK, ROWS = 4_000_000, 50_000
 SHORT_WORK, SHORT_ROWS = 500_000, 10_000
@@ -50,17 +52,18 @@ SHARES = {"lp": (0.25, 0.75), "mt+lp": (0.5, 0.5)}  # of the work, for each phas
 
 @dataclass(frozen=True)
 class Cell:
-    """One run. rows: training images, labelled and not. work: passes of one image through the network."""
+    """One run. rows: training images, labelled and not. work: passes of one image through the network. data: the set."""
 
     word: MethodWord
     labels: int
     split: int
     rows: int = ROWS
     work: int = WORK
+    data: str = "cifar10"
 
     @property
     def name(self) -> str:
-        return f"cifar10-{self.rows}-{self.work}/{self.labels}-{self.word}/split-{self.split}"
+        return f"{self.data}-{self.rows}-{self.work}/{self.labels}-{self.word}/split-{self.split}"
 
     def settings(self) -> TrainSettings:
         """The released protocol with fewer epochs, or FixMatch's with averages that follow faster, for so few steps."""
@@ -132,6 +135,7 @@ def read_cell(cell: Cell, folder: Path) -> Record:
     student, teacher = last["test_error"], last.get("teacher_test_error")
     return {
         "benchmark": "current",
+        "data": cell.data,
         "method": cell.word,
         "labels": cell.labels,
         "split": cell.split,
@@ -155,9 +159,9 @@ def list_cells(options: argparse.Namespace) -> Iterator[Cell]:
     """Split by split, so that what is there at any time compares all methods."""
     rows, work = (SHORT_ROWS, SHORT_WORK) if options.short else (ROWS, WORK)
     for split in options.splits:
-        for labels in options.labels:
+        for labels in options.labels or COUNTS[options.data]:
             for word in options.methods:
-                yield Cell(word, labels, split, rows, work)
+                yield Cell(word, labels, split, rows, work, options.data)
 
 
 def table(lines: Sequence[Record]) -> str:
@@ -190,14 +194,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/current"))
     parser.add_argument("--results", type=Path, default=RESULTS / "current.jsonl")
-    parser.add_argument("--labels", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--data", choices=COUNTS, default="cifar10")
+    parser.add_argument("--labels", type=int, nargs="+", help="default: 40, 250, 500, 4000; CIFAR-100: 4000, 10000")
     parser.add_argument("--splits", type=int, nargs="+", default=SPLITS)
     parser.add_argument("--methods", nargs="+", choices=WORDS, default=WORDS)
     parser.add_argument("--short", action="store_true", help="10,000 images and an eighth of the work: no evidence")
     parser.add_argument("--part", default="1/1", help="which runs: 1/2 and 2/2 are half of them each")
     parser.add_argument("--until", type=float, default=float("inf"), help="seconds since 1970; then begin no new run")
     options = parser.parse_args()
-    dataset = load_dataset("cifar10")
+    dataset = load_dataset(options.data)
     number, parts = map(int, options.part.split("/"))
     known = read(options.results)
     for cell in list(list_cells(options))[number - 1 :: parts]:
@@ -211,7 +216,7 @@ def main() -> None:
                 file.write(json.dumps(line) + "\n")
         print(f"{cell.name}: {line['error']:.2f} % in {line['seconds']:.0f} s", flush=True)
     rows = SHORT_ROWS if options.short else ROWS
-    print(table([one for one in read(options.results) if one["rows"] == rows]))
+    print(table([one for one in read(options.results) if (one["rows"], one["data"]) == (rows, options.data)]))
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ import torch
 from fewlabels.commands.task import Task
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.data.benchmarks.datasets import Dataset, load_dataset
-from fewlabels.data.benchmarks.facts import CIFAR10
 from fewlabels.data.benchmarks.splits import few_labels
 from fewlabels.graph import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.recipes.paper import CIFAR_AUGMENT
 from fewlabels.training.settings import Consistency, Phase, TrainSettings
 
+TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 COUNTS, SPLITS, EPOCHS, RATE = (500, 4000), (10, 11, 12), 6, 0.05
 
 
@@ -71,12 +71,13 @@ def task(dataset: Dataset, cell: Cell) -> Task:
         labels=split.labels,
         ids=[str(row) for row in range(len(dataset.truth))],
         class_names=dataset.class_names,
-        title=f"CIFAR-10, {cell.labels} labels, split {cell.split} ({split.origin}), small network, shortened",
+        title=f"{TITLES[dataset.benchmark.name]}, {cell.labels} labels, split {cell.split} ({split.origin}), "
+        "small network, shortened",
         test_pixels=dataset.test_pixels,
         test_truth=dataset.test_truth,
         truth=dataset.truth,
-        mean=[255 * value for value in CIFAR10.mean],
-        std=[255 * value for value in CIFAR10.std],
+        mean=[255 * value for value in dataset.benchmark.mean],
+        std=[255 * value for value in dataset.benchmark.std],
     )
 
 

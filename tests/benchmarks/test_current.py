@@ -13,9 +13,9 @@ from fewlabels.data.benchmarks.splits import few_labels
 
 
 @pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("labels", COUNTS)
-def test_every_method_gets_the_same_work_within_six_in_a_hundred(word, labels):
-    cell = Cell(word, labels, 10)
+@pytest.mark.parametrize(("data", "labels"), [(data, count) for data, counts in COUNTS.items() for count in counts])
+def test_every_method_gets_the_same_work_within_six_in_a_hundred(word, data, labels):
+    cell = Cell(word, labels, 10, data=data)
     assert cell.spent() == pytest.approx(cell.work, rel=0.06)
 
 
