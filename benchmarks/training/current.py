@@ -52,7 +52,7 @@ SHARES = {"lp": (0.25, 0.75), "mt+lp": (0.5, 0.5)}  # of the work, for each phas
 
 @dataclass(frozen=True)
 class Cell:
-    """One run. rows: training images, labelled and not. work: passes of one image through the network. data: the set."""
+    """One run. rows: training images, labelled and not. work: passes of one image through the network. data: a set."""
 
     word: MethodWord
     labels: int
