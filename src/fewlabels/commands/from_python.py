@@ -93,7 +93,7 @@ def train(
     continue_from: finished run whose network this one starts from, such as with reviewed labels.
     image_size: pixels along a side; None: as the images are, or 64 if they differ.
     epochs: of the last phase; None: by size. scale: share of the schedule of every phase, such as 0.1 for a try.
-    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te".
+    method: "supervised", "lp", "mt", "mt+lp", "pi", "te", "match", "strong-lp" or "match+lp".
     backbone: pretrained network that a head is trained on, "efficientnet-lite0" or another name of docs/networks.md;
         "none" trains a network from random weights. network: which one, by a name of docs/networks.md; "small" if None.
     mirror: describe each photo by its mirror image too: twice the time, half a point of accuracy.
