@@ -124,9 +124,9 @@ def degree_weight(graph: Graph, rows: NDArray[np.int64], classes: NDArray[np.int
     """(l,) weights as in Poisson learning: divided by the roots of their rows' degrees, each class's sum the same.
 
     rows, classes, weight: (l,) of the labelled rows. As alpha goes to 1 every label fills the whole graph, in
-    proportion to its weight here. With equal sums no class is ahead everywhere, and what differs from row to row decides: that is
-    the centring of Calder et al. (ICML 2020), see fewlabels.graph.refinement.centre. The mean weight stays; degrees
-    that are not known count as equal.
+    proportion to its weight here. With equal sums no class is ahead everywhere, and what differs from row to row
+    decides: that is the centring of Calder et al. (ICML 2020), see fewlabels.graph.refinement.centre. The mean weight
+    stays; degrees that are not known count as equal.
     """
     if not rows.size:
         return weight
