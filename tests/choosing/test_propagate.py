@@ -229,7 +229,7 @@ def test_few_labels_of_different_numbers_count_as_drawn_like_the_data():
         labels[np.flatnonzero(classes == number)[:count]] = number
     drawn, even = propagate(rows, labels), propagate(rows, labels, Auto(labels_are="balanced"))
     assert (drawn.choice.prior, even.choice.prior) == ("labels", "uniform")
-    np.testing.assert_allclose(drawn.choice.class_scale, [1, 0.4, 0.4])
+    np.testing.assert_allclose(drawn.choice.class_scale, [1, 1 / 3, 1 / 3])
     assert propagate(rows, keep_labels(classes, 2)).choice.prior != "labels"
 
 

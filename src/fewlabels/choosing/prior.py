@@ -18,6 +18,7 @@ Prior = Literal["uniform", "labels"]
 EXPLAINED = 0.5  # times the error: difference from equal shares that the errors alone may cause
 MOST_MOVED = 0.15  # share of the rows that the difference is, at most, however large the error
 UNKNOWN_ERROR = 0.3  # with one label per class, where none can be held out
+UNSEEN = 0.5  # labels that each class counts as having beside its own, where they are drawn like the data
 UNKNOWN_COUNTS = 10.0  # labels that this counts as beside a few that could
 ROUNDS = 200
 LEAST_SCALE = 1e-4
@@ -41,7 +42,8 @@ def match_classes(
         return None, ones
     labels_are = auto.labels_are or detect_draw(count)
     if labels_are == "random":
-        return ("labels", (count + 1) / (count + 1).max()) if chosen.is_fixed else (None, ones)
+        seen = count + UNSEEN
+        return ("labels", seen / seen.max()) if chosen.is_fixed else (None, ones)
     if labels_are == "balanced":
         return "uniform", find_scale(distribution[reached], equal)
     error = chosen.measured.error
