@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.labels.csv import LabelOptions, OnConflict
 from ..data.labels.files import LabelFile, labels_from_mapping, read_groups, read_labels
+from ..data.tables.embeddings import open_embeddings
 from ..describing.settings import DescribeSettings, Descriptors, Precision
 from ..errors import ConfigError, LabelError, demand_packages
 from ..graph.settings import GraphSettings, Mode
@@ -212,6 +213,46 @@ def describe(
         folders=folder or {},
     )
     return describe_to_memory(asked, quiet=quiet, on_progress=on_progress)
+
+
+def propagate_files(
+    embeddings: PathLike,
+    labels: PathLike | Mapping[Any, Any],
+    settings: GraphSettings | None = None,
+    *,
+    out: PathLike,
+    work: PathLike | None = None,
+    client: Any = None,
+    memory_limit: float | None = None,
+    partitions: int | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Labels for embeddings in files that need not fit into memory: on a Dask cluster, or out of core on this machine.
+
+    It does what `fewlabels propagate --mode paper --work` does, with the bits of `propagate` (page "Beyond one
+    machine"), and needs the extra "cluster".
+
+    embeddings: .npy, Parquet or Arrow, or a folder of parts. labels: a label file, or a mapping from id to class name.
+    settings: None for the paper's; they are given, not chosen.
+    out: folder for one table a partition, with id, label, certainty, source and reached, and results.json.
+    work: folder that all workers see, where a run that was stopped goes on; None: beside `out`, without a client.
+    client: a dask.distributed.Client, whose workers have fewlabels installed; None: workers of this machine.
+    memory_limit: GiB that they may take on this machine; None: what is free. partitions: None: as memory asks for.
+    Returns the results. Raises GraphError (G30) for what is not done over partitions yet, ConfigError (C140, C141),
+    StorageError (G21, D30), and what `propagate` and the readers raise.
+    """
+    from .propagate import join_given
+    from .propagate_parts import Resources, run_parts
+
+    source = open_embeddings(embeddings)
+    read = _read_given(labels, LabelOptions())
+    if read is None:
+        raise LabelError("L16", "no labels", do="give the path of a label file, or a mapping from id to class name")
+    resources = Resources(
+        memory_limit=memory_limit, client=client, work=None if work is None else Path(work), partitions=partitions
+    )
+    given = join_given(source, read)
+    return run_parts(source, given, settings or GraphSettings(), resources, Path(out), quiet=quiet)
 
 
 def _check_choices(method: str, epochs: int | None, speed: str, save_every: float) -> None:

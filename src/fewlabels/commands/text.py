@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..choosing.words import describe_abstaining, describe_error, describe_prior, list_candidates
@@ -219,6 +220,15 @@ def format_propagation(results: dict[str, Any]) -> str:
         look = [line for line in checked if results["leave_one_out"]["num_contradicted"]]
         return "\n".join([table, "", *_describe_choice(choice, results.get("abstain")), *look])
     return "\n".join([table, "", *checked, _describe_certainty(results.get("refined"))])
+
+
+def format_parts(results: dict[str, Any], out: Path) -> str:
+    """What a propagation over partitions says at its end."""
+    table = format_lines(results, ("num_rows", "num_labeled", "unreached", "mean_certainty"))
+    parts, peak = results["cluster"]["partitions"], results["cluster"].get("peak_mib", 0)
+    memory = f", {peak:,.0f} MiB in the largest worker" if peak else ""
+    read = f"python -c \"import pyarrow.parquet as pq; print(pq.read_table('{out}'))\""
+    return f"{table}\n\n{parts} partitions{memory}\nlabels  {out}\n\nnext: {read}"
 
 
 def _describe_choice(choice: dict[str, Any], abstain: dict[str, Any] | None) -> list[str]:
