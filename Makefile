@@ -1,4 +1,4 @@
-# make demo    learn digits from 30 labels (about a minute, after the install)
+# make demo    learn digits from 30 labels, and photos from ten of each kind (about two minutes, after the install)
 # make test    install what the tests need and run them
 # make lint    ruff and mypy
 # make docs    build the documentation site into docs/_build/html (installs the docs extra, not the test tools)
@@ -50,6 +50,7 @@ MINUTES ?= 50
 
 demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
+	$(BIN)/fewlabels demo --photos
 
 test: $(VENV)/.dev
 	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 PYTEST_DEBUG_TEMPROOT=$(SCRATCH) $(BIN)/python -m pytest -m "not slow" \

@@ -99,6 +99,7 @@ MEMBER = Record(
         "n_neighbors": Maybe(POSITIVE),
         "alpha": Maybe(SHARE),
         "penalty": Maybe(AMOUNT),
+        "by_degree": BOOL,
         "lengths": BOOL,
         "temperature": AMOUNT,
         "share": SHARE,
