@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...conventions import UNLABELED
 from ...errors import ConfigError
-from ...graph import Explanation, Graph, Propagation, build_graph, explain_rows
+from ...graph import Explanation, Graph, Propagation, PseudoLabels, build_graph, explain_rows
 from ...graph.influence import judge_labels
 from ..items import Items
 from . import queue
@@ -24,7 +24,8 @@ SUSPECTS = 256  # given labels that are looked at, those with the least share fi
 class Engine:
     """One review's graph. One thread at a time may use it; `state` is a snapshot that anybody may read.
 
-    An answered row counts as labelled by the person, also where it had a given label.
+    An answered row counts as labelled by the person, also where it had a given label. Where the run says more than this
+    graph, by another model, a row keeps the run's label and certainty until answers change what the graph says of it.
     propagation: what the graph says now, with the distributions.
     """
 
@@ -37,6 +38,9 @@ class Engine:
         self._order = draw_order(items.given, items.settings.seed)
         self._texts, self._passed = Texts(items), frozenset[int]()
         self._queue: tuple[State, NDArray[np.int64]] | None = None
+        self._unanswered: NDArray[np.int64] | None = None  # what the graph says without any answer
+        if items.said is not None and answers:
+            self._solve(0)
         self._take(dict(answers or {}))
         self.state = self._solve(0)
 
@@ -109,11 +113,23 @@ class Engine:
         labels = self.labels
         self.propagation: Propagation = self._spreading.change(labels, known=self._sample().tolist())
         found = self.propagation.pseudo_labels
+        label, certainty = self._prefer_run(found)
+        reached = label != UNLABELED
         source = np.where(labels != UNLABELED, SOURCES.index("given"), SOURCES.index("propagated"))
-        source[~found.reached] = SOURCES.index("none")
+        source[~reached] = SOURCES.index("none")
         source[self._answers != UNLABELED] = SOURCES.index("answered")
         score = queue.score_rows(self._spreading, found)
-        return State(found.label, found.certainty, found.reached, source.astype(np.int8), score, version)
+        return State(label, certainty, reached, source.astype(np.int8), score, version)
+
+    def _prefer_run(self, found: PseudoLabels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Labels and certainties of all rows: the run's, but where answers changed what the graph says."""
+        said = self.items.said
+        if said is None:
+            return found.label, found.certainty
+        if self._unanswered is None:
+            self._unanswered = found.label
+        kept = (self.labels == UNLABELED) & (found.label == self._unanswered) & (said.label != UNLABELED)
+        return np.where(kept, said.label, found.label), np.where(kept, said.certainty, found.certainty)
 
     def _order_queue(self, rows: NDArray[np.int64], wanted: RowQuery) -> NDArray[np.int64]:
         free = rows[self._spreading.label[rows] == UNLABELED]
