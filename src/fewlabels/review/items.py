@@ -56,7 +56,9 @@ class Items:
 
 
 def open_items(folder: str | Path) -> Items:
-    """Read the rows of a finished run, and open its inputs again.
+    """Read the rows of a finished run, or of a labelling, and open its inputs again.
+
+    The classes and labels of a labelling are in its answers: here it has none.
 
     Raises RunError (K4) for another folder, ConfigError (C84) for a run that is not finished or of a kind that has no
     rows, C85 for one that was made before runs could be reviewed, C86 where its inputs are no longer the same, and what
@@ -67,10 +69,11 @@ def open_items(folder: str | Path) -> Items:
     inputs = run.facts.get("source")
     if not isinstance(inputs, dict):
         raise _too_old(root)
-    checks.demand(run.facts, NEEDED, root / "run.json")
-    names = list(run.facts["class_names"])
+    labelling = run.kind == "label"
+    checks.demand(run.facts, checks.Record(NEEDED.fields) if labelling else NEEDED, root / "run.json")
+    names = read_class_names(run)
     demand_whole(root, (TABLE, DESCRIPTORS))
-    ids, given = _read_rows(root / TABLE, names)
+    ids, given = _read_rows(root / TABLE, None if labelling else names)
     settings = _read_settings(run, root / "run.json")
     _demand_source(inputs, root / "run.json")
     if inputs["kind"] == "embeddings":
@@ -101,9 +104,16 @@ def open_items(folder: str | Path) -> Items:
     )
 
 
+def read_class_names(run: Run) -> list[str]:
+    """The classes that came with a run; a labelling has none."""
+    return [] if run.kind == "label" else list(run.facts["class_names"])
+
+
 def read_reviewable(folder: Path) -> Run:
     """Read a run to review. Raises RunError (K4) where it is none, ConfigError (C84) where it has no labels (yet)."""
     run = read_run(folder)
+    if run.kind == "label" and (folder / TABLE).is_file():
+        return run
     if not is_finished(folder):
         what = f"a run of kind {run.kind!r} that is not finished"
         do = "go on with it by --resume, or give a finished one"
@@ -164,8 +174,8 @@ def _too_old(root: Path) -> ConfigError:
     return ConfigError("C85", what, where=root, do="run the command again with this version, and review that run")
 
 
-def _read_rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The ids, and the class numbers of given labels, (n,), -1 for none.
+def _read_rows(path: Path, names: Sequence[str] | None) -> tuple[list[str], NDArray[np.int64]]:
+    """The ids, and the class numbers of given labels, (n,), -1 for none. names: of classes; None: no label counts.
 
     Raises RunError: K2 for a damaged table, K16 for one with other columns, rows or labels.
     """
@@ -182,6 +192,8 @@ def _read_rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.
     ids: list[str] = table["id"].to_pylist()
     if len(set(ids)) != len(ids) or not ids:
         raise _misfit(path, f"{len(ids)} rows with {len(set(ids))} ids, expected one each, and a row at least")
+    if names is None:
+        return ids, np.full(len(ids), UNLABELED)
     places = pc.index_in(table["label"], value_set=pa.array(names, table["label"].type))
     codes = pc.fill_null(places, UNLABELED).to_numpy()
     is_given = pc.equal(table["source"], GIVEN).to_numpy()

@@ -12,7 +12,7 @@ from typing import Any
 from .checks import Kind, Many, Maybe, Misfit, Named, Record, find_unknown
 
 FORMAT = 1
-KINDS = ("train", "propagate", "seeds")
+KINDS = ("train", "propagate", "label", "seeds")
 LARGEST = 2.0**53  # of counts; above, floats are not exact
 MOST_NUMBER = 1e30  # of other numbers: pictures calculate with their squares
 
@@ -203,6 +203,7 @@ FACTS = Record(
         "versions": Named(TEXT),
         "settings": SETTINGS,
         "title": TEXT,
+        "labelling": TEXT,
         "seed": SEED,
         "seeds": Many(SEED),
         "class_names": CLASS_NAMES,
