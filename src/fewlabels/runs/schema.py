@@ -309,6 +309,7 @@ ABSTAIN = Record(
     },
     needed=("wanted", "probability", "num_rows", "supported", "reason"),
 )
+ESTIMATED = Record({"num": COUNT, "right": COUNT, **dict.fromkeys(("percent", "low", "high"), Maybe(PERCENT))})
 HEALTH = ("num_nodes", "num_edges", "num_components", "num_isolated", "degree_min", "degree_max")
 RESULTS = Record(
     {
@@ -339,6 +340,8 @@ RESULTS = Record(
         "cross_validated": Maybe(CROSS_VALIDATED),
         "choice": Maybe(CHOICE),
         "abstain": Maybe(ABSTAIN),
+        "estimated": Maybe(ESTIMATED),
+        "left_out": Named(COUNT),
         "refined": Maybe(
             Record({"temperature": Maybe(NUMBER), "num_held_out": Maybe(COUNT)}, ("temperature", "num_held_out"))
         ),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -441,3 +441,36 @@ def test_an_answer_of_a_class_that_there_is_not_is_damage(tmp_path):
     store.close()
     with pytest.raises(RunError, match="FL-C78 the answers are damaged \\(an answer of the class 'cow'"):
         open_store(tmp_path, "run", ["cat"])
+
+
+NAMES = st.sampled_from(["cat", "dog", "cow"])
+STEPS = st.tuples(CLIENTS, st.sampled_from(["class", "rename", "merge", "undo", "label", "none"]), NAMES, NAMES)
+
+
+@settings(max_examples=size(40, 200, 2000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, max_size=25))
+def test_whatever_is_done_to_classes_is_read_back_and_no_two_have_one_name(steps):
+    folder = Path(tempfile.mkdtemp())
+    store = open_store(folder, "run", ["cat"])
+    store._connection.execute("PRAGMA synchronous = OFF")
+    for seq, (client, action, name, other) in enumerate(steps):
+        one_of, into = store.classes.find(name), store.classes.find(other)
+        version = store.mark(seq % 4).version
+        if action == "undo":
+            one(store, client, seq)
+        elif action == "none" or (action == "label" and one_of is None):
+            one(store, client, seq, Answer(seq % 4, "none", None, version))
+        elif action == "label":
+            one(store, client, seq, label(seq % 4, one_of.key, version))
+        else:
+            keys = {"key": one_of.key if one_of else "?", "into": into.key if into else "?"}
+            wanted = {"class": {"name": name}, "rename": {"name": other, "key": keys["key"]}, "merge": keys}
+            classes(store, client, seq, action, **wanted[action])
+        live = store.classes.live_names
+        assert len(set(live)) == len(live)
+        assert set(store.labels().values()) <= set(live)
+    store.close()
+    again = open_store(folder, "run", ["cat"])
+    assert (again.classes, again.marks, again.numbers()) == (store.classes, store.marks, store.numbers())
+    again.close()
+    shutil.rmtree(folder)
