@@ -72,10 +72,13 @@ MAY_IMPORT = {
     "review/web/process": SHARED | {"review", "h11", "socket", "uvicorn"},
     "report": SHARED
     | {"runs", "choosing/words", "insights/schema", "training/method_table", "numpy", "matplotlib", "jinja2"},
+    "cluster": SHARED | {"graph", "data/tables", "data/paths", "runs/table", "storage", "numpy", "scipy", "pyarrow"},
+    "cluster/dask_engine": {"errors", "graph", "numpy", "scipy", "distributed"},
+    "cluster/dask_blocks": {"errors", "graph", "numpy", "scipy", "distributed"},
     "commands": SHARED
     | {
         *("graph", "choosing", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage"),
-        *("describing", "numpy", "torch", "safetensors", "tqdm"),
+        *("cluster", "describing", "numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/classify": SHARED | {*("choosing/abstain", "commands", "data", "nets", "runs", "storage"), "numpy"},
     "commands/cross_validation": SHARED | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
@@ -151,6 +154,8 @@ STANDARD = {
     "pickletools",
     "base64",
     "unittest",
+    "uuid",
+    "contextvars",
     "urllib",
     "webbrowser",
     "logging",

@@ -40,6 +40,7 @@ NOT_RUN = {
     "fewlabels review": "serves a page until it is stopped; tests/review/ opens it",
     "python -m pytest": "the tests themselves",
     "make ": "takes minutes to hours and the network; tests/test_docs.py sees that the targets exist",
+    "fewlabels propagate parts/ --labels l.csv": "needs a Dask cluster; tests/cluster/test_command.py starts one",
     "torchrun": "tests/training/test_torchrun.py starts several processes",
     "#!/bin/bash": "a script for a cluster that nobody here has; the page says so",
 }

@@ -117,10 +117,10 @@ def test_an_unfinished_labelling_is_exported_and_train_says_that_it_is_not_finis
         assert {row["id"]: row["label"] for row in csv.DictReader(file)}.items() <= {
             str(row): CLASSES[kind] for row, kind in enumerate(TRUTH)
         }.items()
-    with pytest.raises(ConfigError, match="FL-C142 the labelling is not finished"):
+    with pytest.raises(ConfigError, match="FL-C152 the labelling is not finished"):
         read_run_labels(labelled.run, LabelOptions())
     assert run_command(["train", "photos", "--labels", str(labelled.run)]) == 2
-    assert "FL-C142" in capsys.readouterr().err
+    assert "FL-C152" in capsys.readouterr().err
 
 
 def test_the_labels_of_a_finished_labelling_are_its_answers(labelled):
@@ -198,7 +198,7 @@ def test_alike_rows_are_of_the_same_kind(labelled):
 def test_one_class_is_not_enough_to_finish(labelled, capsys):
     labelled.call(lambda person: person.label(0, "cat"))
     assert run_command(["label", str(labelled.run), "--finish"]) == 2
-    assert "FL-C141 1 classes" in capsys.readouterr().err
+    assert "FL-C151 1 classes" in capsys.readouterr().err
 
 
 def test_a_run_of_another_kind_is_no_labelling(labelled, rows, tmp_path, capsys):
@@ -209,4 +209,4 @@ def test_a_run_of_another_kind_is_no_labelling(labelled, rows, tmp_path, capsys)
     assert run_command(words) == 0
     assert run_command(["label", str(run), "--finish"]) == 2
     assert run_command(["label", str(run)]) == 2
-    assert capsys.readouterr().err.count("FL-C140") == 2
+    assert capsys.readouterr().err.count("FL-C150") == 2

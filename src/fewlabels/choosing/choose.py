@@ -13,6 +13,7 @@ from ..graph.system import PropagationSystem
 from .candidates import (
     Labelled,
     Tried,
+    graph_member,
     held_out_loss,
     settings_of,
     try_graph,
@@ -27,7 +28,7 @@ from .graphs import Lists, share_columns
 from .heads import LinearHead
 from .rows import Space
 from .scores import expected_calibration_error
-from .settings import COLUMNS, COLUMNS_OF_MANY, FEW, FIXED, LEAST_PER_CLASS, MANY_ROWS, Auto
+from .settings import COLUMNS, COLUMNS_OF_MANY, FIXED, LEAST_PER_CLASS, MANY_ROWS, Auto
 
 FEWEST_FOLDS = 3
 CLOSE = 1.0  # standard errors within which two candidates are as good
@@ -43,6 +44,11 @@ class Chosen:
     choice: Choice
     measured: Measured
     graph_head: LinearHead | None = None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether there were too few labels to choose by."""
+        return not self.choice.candidates
 
 
 def hold_out(
@@ -78,7 +84,7 @@ def choose(lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, aut
     """
     present = np.unique(labelled.classes).size
     few = present < 2 or labelled.scored.sum() < LEAST_PER_CLASS * present
-    fixed = fixed_members(lists.most, few, auto) if lists is not None and "graph" in auto.kinds else ()
+    fixed = fixed_members(lists.most, auto) if lists is not None and "graph" in auto.kinds else ()
     only_fixed = few and auto.answer is None and bool(fixed)
     heads: dict[str, LinearHead] = {}
     if only_fixed and lists is not None:
@@ -104,16 +110,11 @@ def choose(lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, aut
     return Chosen(choice=choice, measured=measured, graph_head=heads.get("graph_linear"))
 
 
-def fixed_members(most: int, few: bool, auto: Auto) -> tuple[Member, ...]:
-    """The graphs of the fixed choice, with what is given instead of theirs. most: length of the lists.
-
-    few: fewer than three labels per class.
-    """
-    by_degree = few and auto.answer is None and auto.refinement is None
+def fixed_members(most: int, auto: Auto) -> tuple[Member, ...]:
+    """The graphs of the fixed choice, with what is given instead of theirs. most: length of the lists."""
     members: list[Member] = []
-    for n_neighbors, alpha in FEW if few else FIXED:
-        k = min(auto.n_neighbors or n_neighbors, max(1, most))
-        member = Member(kind="graph", n_neighbors=k, alpha=auto.alpha or alpha, by_degree=by_degree)
+    for n_neighbors, alpha in FIXED:
+        member = graph_member(min(auto.n_neighbors or n_neighbors, max(1, most)), auto.alpha or alpha, auto)
         members += [member] * (member not in members)
     return tuple(members)
 

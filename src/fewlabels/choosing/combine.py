@@ -180,7 +180,7 @@ def _measured(row: NDArray[np.int64], logs: Float, before: Float, classes: NDArr
     )
 
 
-def rescale(measured: Measured, class_scale: Float) -> Measured:
-    """The same where every distribution is multiplied by (c,) class_scale."""
-    scaled = log_shares(measured.logs + np.log(class_scale))
+def rescale(measured: Measured, class_scale: Float, temperature: float = 1.0) -> Measured:
+    """The same where every distribution is tempered, then multiplied by (c,) class_scale."""
+    scaled = log_shares(temper(measured.logs, temperature) + np.log(class_scale))
     return _measured(measured.row, scaled, measured.before, measured.classes)

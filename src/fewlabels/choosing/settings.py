@@ -20,10 +20,9 @@ ALPHAS = (0.5, 0.9, 0.99)
 PENALTIES = (30.0, 3.0)  # of the linear head, each as C times the number of labelled rows; rows have total variance 1
 CHOICE_ROWS = 200_000  # above, everyone chooses on the same sample of so many
 HEAD_ROWS = 10_000  # rows that a head on top of a graph is fitted to, at most
-# Neighbours and alpha of graphs whose average needs no choosing: with fewer labels than LEAST_PER_CLASS alone, labels
-# divided by the root of their degree; with more, beside what the labels choose.
-FEW = ((5, 0.99), (10, 0.99), (20, 0.99))
-FIXED = ((5, 0.99), (10, 0.9), (20, 0.9))
+# Neighbours and alpha of graphs whose average needs no choosing: with fewer labels than LEAST_PER_CLASS alone; with
+# more, beside what the labels choose.
+FIXED = ((5, 0.99), (10, 0.99), (20, 0.99))
 LEAST_PER_CLASS = 3.0  # labels per class on the mean; below, the choice is fixed
 
 
@@ -38,8 +37,9 @@ class Auto:
         regression on all rows, weighted by the graph's certainty); None: chosen, and where several are close, their
         average.
     labels_are: "balanced" where the classes are about equally large in the data, "random" where the labelled rows were
-        drawn like the data; the answer's class shares are then matched to equal ones, or to the labels'. None where
-        nobody knows: equal shares where the answer is so near to them that its error explains the difference.
+        drawn like the data. Balanced, the answer's class shares are matched to equal ones; random, with fewer than
+        three labels per class to the labels', else to nothing. None: random where the classes have different numbers of
+        labels, and equal shares where the answer is so near to them that its error explains the difference.
     most_members: answers that are averaged at most; 1 chooses the best one alone.
     base: everything else of the graph: gamma, metric, tol, recall, precision, seed, bad rows. Its n_neighbors, alpha
         and refinement do not count.

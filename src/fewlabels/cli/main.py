@@ -124,7 +124,8 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         return _fail("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)
     except USAGE_ERROR as error:
-        text = " ".join(error.format_message().split()) + _quote_value(error, arguments)  # type: ignore[attr-defined]
+        said = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        text = said.replace("Value error, ", "").rstrip(".") + _quote_value(error, arguments)  # pydantic says so
         command = next((word for word in arguments if word in COMMANDS), "")
         return _fail(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
 

@@ -78,7 +78,7 @@ def begin_labelling(asked: Begin, folder: Path, *, quiet: bool = False) -> None:
     """
     if is_begun(asked.data):
         do = f"a finished run is reviewed: {shlex.join(['fewlabels', 'review', str(asked.data)])}"
-        raise ConfigError("C140", f"a run of kind {read_run(asked.data).kind!r}, no labelling", where=asked.data, do=do)
+        raise ConfigError("C150", f"a run of kind {read_run(asked.data).kind!r}, no labelling", where=asked.data, do=do)
     refuse_inside(folder, [asked.data])
     refuse_in_run(folder)
     demand_writable(folder)
@@ -149,15 +149,15 @@ def finish_labelling(folder: Path, *, quiet: bool = False) -> dict[str, Any]:
     """Spread the answers of a labelling by settings that they choose, write labels, results and report, and seal it.
 
     Photos of none of the classes, and bad ones, get no label. Returns the results.
-    Raises ConfigError C140 for a run that is no labelling or is finished already, C141 with fewer than two classes that
+    Raises ConfigError C150 for a run that is no labelling or is finished already, C151 with fewer than two classes that
     have an answer; C11 where its page is open.
     """
     if not is_labelling(folder):
         do = "`fewlabels label` begins one; runs of other kinds are finished by themselves"
-        raise ConfigError("C140", f"a run of kind {read_run(folder).kind!r}, no labelling", where=folder, do=do)
+        raise ConfigError("C150", f"a run of kind {read_run(folder).kind!r}, no labelling", where=folder, do=do)
     if is_finished(folder):
         do = "later answers are exported by `fewlabels export`"
-        raise ConfigError("C140", "the labelling is finished already", where=folder, do=do)
+        raise ConfigError("C150", "the labelling is finished already", where=folder, do=do)
     review = find_review_folder(folder)
     review.mkdir(exist_ok=True)
     with RunLock(review):
@@ -166,7 +166,7 @@ def finish_labelling(folder: Path, *, quiet: bool = False) -> dict[str, Any]:
         if len(names) < FEWEST_CLASSES:
             do = f"go on with {shlex.join(['fewlabels', 'label', str(folder)])}"
             raise ConfigError(
-                "C141", f"{len(names)} classes with an answer, expected two at least", where=folder, do=do
+                "C151", f"{len(names)} classes with an answer, expected two at least", where=folder, do=do
             )
         return _finish(folder, items, saved, given, names, quiet=quiet)
 
@@ -218,11 +218,11 @@ def _finish(
 def read_run_labels(folder: Path, options: LabelOptions) -> LabelFile:
     """The given and answered labels of a run, as `train --labels RUN` takes them, joined by id.
 
-    Raises ConfigError (C142) for a labelling that is not finished, LabelError (L16) for a run without labels.
+    Raises ConfigError (C152) for a labelling that is not finished, LabelError (L16) for a run without labels.
     """
     if is_labelling(folder) and not is_finished(folder):
         do = f"finish it with {shlex.join(['fewlabels', 'label', str(folder), '--finish'])}, or export its answers"
-        raise ConfigError("C142", "the labelling is not finished", where=folder, do=do)
+        raise ConfigError("C152", "the labelling is not finished", where=folder, do=do)
     items, saved = open_items(folder), read_answers(folder)
     rows = {row: items.class_names[code] for row, code in enumerate(items.given) if code >= 0} | dict(saved.labels)
     if not rows:

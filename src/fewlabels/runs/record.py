@@ -3,8 +3,9 @@
 run.json               what was asked: command, kind, settings, versions, seed, class names, source; and when it started
 events.jsonl           one line per event, in order: {"event": "epoch", ...}; flushed line by line
 results.json           headline numbers and distributions, written at the end
-pseudo_labels.parquet  id, label, certainty, source, reached
+pseudo_labels.parquet  id, label, certainty, source, reached, and probability where labels could be held out
 descriptors.npy        (n, d) float32 of the final network, in the order of pseudo_labels.parquet, where one was trained
+first_descriptors.npy  the same before a head on a frozen trunk was trained: a review's graph knows no label by heart
 insights.json          what a report shows beyond results.json: reliability, confusion, graph; how the map was made
 map.parquet            row, x, y, label, certainty, given: some rows on a plane
 gallery.parquet        rows worth looking at, with small pictures: the most and least certain, and suspicious labels
@@ -58,7 +59,8 @@ __all__ = [
 
 EVENTS = "events.jsonl"
 RESUMED = "resumed.jsonl"
-DESCRIPTORS = "descriptors.npy"
+TABLE = "pseudo_labels.parquet"
+DESCRIPTORS, FIRST_DESCRIPTORS = "descriptors.npy", "first_descriptors.npy"
 ANSWER_ARRAYS, ANSWER_FACTS = "answer.npz", "answer.json"
 READ_BACK = ("run.json", EVENTS, "results.json", RESUMED, INSIGHTS)  # by read_run
 
@@ -151,11 +153,18 @@ class RunWriter:
 
     def pseudo_labels(self, table: PseudoLabelTable) -> None:
         """Write pseudo_labels.parquet."""
-        table.write(self.folder / "pseudo_labels.parquet")
+        table.write(self.folder / TABLE)
 
     def descriptors(self, values: np.ndarray) -> None:
         """Write descriptors.npy. values: (n, d), one for each row of pseudo_labels.parquet; kept as float32."""
-        with durable.write_file(self.folder / DESCRIPTORS) as file:
+        self._array(DESCRIPTORS, values)
+
+    def first_descriptors(self, values: np.ndarray) -> None:
+        """Write first_descriptors.npy. values: as of `descriptors`, by the head before it was trained."""
+        self._array(FIRST_DESCRIPTORS, values)
+
+    def _array(self, name: str, values: np.ndarray) -> None:
+        with durable.write_file(self.folder / name) as file:
             npy_format.write_array(file, np.ascontiguousarray(values, np.float32), allow_pickle=False)
 
     def model(self, weights: bytes, config: Mapping[str, Any]) -> None:

@@ -99,6 +99,7 @@ MEMBER = Record(
         "n_neighbors": Maybe(POSITIVE),
         "alpha": Maybe(SHARE),
         "penalty": Maybe(AMOUNT),
+        "by_degree": BOOL,
         "lengths": BOOL,
         "temperature": AMOUNT,
         "share": SHARE,
@@ -341,7 +342,6 @@ RESULTS = Record(
         "choice": Maybe(CHOICE),
         "abstain": Maybe(ABSTAIN),
         "estimated": Maybe(ESTIMATED),
-        "left_out": Named(COUNT),
         "refined": Maybe(
             Record({"temperature": Maybe(NUMBER), "num_held_out": Maybe(COUNT)}, ("temperature", "num_held_out"))
         ),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...choosing.choice import Choice
 from ...conventions import UNLABELED
 from ...errors import ConfigError
-from ...graph import Explanation, Graph, Propagation, build_graph, explain_rows
+from ...graph import Explanation, Graph, Propagation, PseudoLabels, build_graph, explain_rows
 from ...graph.influence import judge_labels
 from ...graph.rows import make_comparable
 from ..items import Items
@@ -29,16 +29,15 @@ from .state import SOURCES, Moved, RowQuery, State, Texts, filter_rows, is_plain
 SUSPECTS = 256  # given labels that are looked at, those with the least share first: each is a solve, once
 FEWEST_CLASSES = 2  # with a label, so that there is something to spread
 COVERED = 64  # rows at the head of the queue that stand for others, at most
-NEW_CLASSES = (
-    0.1  # chance that the next answer is of a class that nobody named; above, every second row stands for many
-)
+NEW_CLASSES = 0.1  # chance that the next answer is of a new class; above, every second row stands for many
 CALM_ANSWERS, CALM_SHARE = 20, 0.001  # the last answers, and the share of rows that each of them moved at most
 
 
 class Engine:
     """One review's graph. One thread at a time may use it; `state` is a snapshot that anybody may read.
 
-    An answered row counts as labelled by the person, also where it had a given label.
+    An answered row counts as labelled by the person, also where it had a given label. Where the run says more than this
+    graph, by another model, a row keeps the run's label and certainty until answers change what the graph says of it.
     propagation: what the graph says now, with the distributions; None in a labelling where fewer than two classes have
     a label.
     """
@@ -68,6 +67,9 @@ class Engine:
         self._texts, self._passed = Texts(items), frozenset[int]()
         self._moves: deque[float] = deque(maxlen=CALM_ANSWERS)
         self.propagation: Propagation | None = None
+        self._unanswered: NDArray[np.int64] | None = None  # what the graph says without any answer
+        if items.said is not None and answers:
+            self._solve(0)
         self._take(dict(answers or {}))
         self.state = self._solve(0)
 
@@ -184,8 +186,11 @@ class Engine:
         """
         given = np.where(self._answers == NONE_OF_THESE, UNLABELED, self.items.given)
         number = np.where(self._answers >= 0, self._answers, given)
-        stands_for = np.array([*self.classes.stands_for, UNLABELED], np.int64)
-        return np.asarray(stands_for[number])
+        return self._by_now(number)
+
+    def _by_now(self, number: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of classes, -1 for none, as those of the classes that stand for them by now."""
+        return np.array([*self.classes.stands_for, UNLABELED], np.int64)[number]
 
     def _take(self, changes: Mapping[int, int]) -> None:
         rows = np.fromiter(changes.keys(), np.int64, len(changes))
@@ -207,15 +212,29 @@ class Engine:
         known = self._sample()
         self.propagation = self._spreading.change(labels, known=known[labels[known] != UNLABELED].tolist())
         found = self.propagation.pseudo_labels
+        label, certainty = self._prefer_run(found)
+        reached = label != UNLABELED
+        source = np.where(reached, SOURCES.index("propagated"), SOURCES.index("none")).astype(np.int8)
         score = queue.score_rows(self._spreading, found)
-        source = np.where(found.reached, SOURCES.index("propagated"), SOURCES.index("none")).astype(np.int8)
-        return self._mark_sources(State(found.label, found.certainty, found.reached, source, score, version), labels)
+        return self._mark_sources(State(label, certainty, reached, source, score, version), labels)
 
     def _mark_sources(self, state: State, labels: NDArray[np.int64]) -> State:
         source = state.source
         source[labels != UNLABELED] = SOURCES.index("given")
         source[self._answers != UNLABELED] = SOURCES.index("answered")
         return state
+
+    def _prefer_run(self, found: PseudoLabels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Labels and certainties of all rows: the run's, but where answers changed what the graph says."""
+        said = self.items.said
+        if said is None:
+            return found.label, found.certainty
+        if self._unanswered is None:
+            self._unanswered = found.label
+        label = self._by_now(said.label)
+        unmoved = found.label == self._by_now(self._unanswered)
+        kept = (self.labels == UNLABELED) & unmoved & (label != UNLABELED)
+        return np.where(kept, label, found.label), np.where(kept, said.certainty, found.certainty)
 
     @cached_property
     def _coverage(self) -> Coverage:

@@ -25,7 +25,7 @@ class Snapshot:
     """The graph after an event.
 
     moved: (row, class before, class after, certainty now) of the first SHOWN rows whose label changed in the last
-    solution; count: of all of them, the answered ones left out. seconds: that it took. estimate: how many labels are
+    solution; count: of all of them; an answered one that had no label is not moved. seconds: that it took. estimate: how many labels are
     right. calm: whether the last answers moved next to nothing. settings: which graph answers and why, where the labels
     choose it; else empty.
     """
@@ -132,7 +132,8 @@ class EngineThread:
         engine = self._engine
         moved = engine.answer(changes, event) if classes is None else engine.answer(changes, event, classes)
         certainty = engine.state.certainty
-        others = [at for at, row in enumerate(moved.rows.tolist()) if row not in changes]
+        pairs = zip(moved.rows.tolist(), moved.before.tolist(), strict=True)
+        others = [at for at, (row, before) in enumerate(pairs) if row not in changes or before >= 0]
         shown = tuple(
             (int(moved.rows[at]), int(moved.before[at]), int(moved.after[at]), float(certainty[moved.rows[at]]))
             for at in others[:SHOWN]
