@@ -16,7 +16,9 @@ from fewlabels.cluster.propagate import propagate_parts
 from tests.cluster import cases
 
 
-def test_two_workers_give_the_bits_of_one_machine_also_if_one_is_killed_in_the_search_and_one_in_the_solve(tmp_path):
+def test_two_workers_give_the_bits_of_one_machine_also_if_one_is_killed_in_the_search_and_one_in_the_solve(
+    small, tmp_path
+):
     rows, labels = cases.blobs()
     task = cases.save(tmp_path, rows, labels)
     killed = []
