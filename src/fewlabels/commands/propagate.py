@@ -217,16 +217,15 @@ def run_propagation(
     """
     start = time.perf_counter()
     resources = resources or Resources()
-    memory_limit = resources.memory_limit
     _demand_places(out, folder, asked, resources.are_parts)
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given, groups = _given(source, asked), _read_groups(source, asked.groups)
-    if resources.are_parts or _exceeds(source, given, settings, memory_limit):
+    if resources.are_parts or _exceeds(source, given, settings, resources.memory_limit):
         return run_parts(source, given, settings, resources, out, quiet=quiet)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
-    cost = _fitting_cost(source, given, settings, memory_limit, quiet, sum(extra.values()))
+    cost = _fitting_cost(source, given, settings, resources.memory_limit, quiet, sum(extra.values()))
     said = _say(source, asked, quiet)
     stages = Stages(cost, source.shape, len(explained), extra, quiet)
     stages.start("read")
