@@ -233,10 +233,8 @@ def run_propagation(
     values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=base.drop_bad_rows)
     given = _without_bad_rows(given, source, values, base)
     durable.make_folder(out.parent)
-    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
-    writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
+    writer = _open_writer(folder, asked, given, settings)
     stages.attach(writer)
-    writer.notes(given.left_out)
     found = _propagate(values, given, settings, groups, stages)
     stages.start("explain")
     why = explain_answer(found, given.codes, explained, settings, values, source.ids, given.class_names)
@@ -256,6 +254,14 @@ def run_propagation(
     table.write(out, excel_safe=excel_safe)
     stages.close()
     return results
+
+
+def _open_writer(folder: Path, asked: Input, given: Labels, settings: Settings) -> RunWriter:
+    """A run folder that says what was asked, with the notes of the labels."""
+    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
+    writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
+    writer.notes(given.left_out)
+    return writer
 
 
 def _propagate(
