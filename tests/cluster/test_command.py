@@ -25,7 +25,7 @@ GIVEN = ["--mode", "paper", "--n-neighbors", "10", "--recall", "0.97"]
 
 @pytest.fixture
 def data(tmp_path):
-    rows, labels = cases.blobs()
+    rows, labels = cases.blobs(n=9600)
     np.save(tmp_path / "rows.npy", rows)
     given = np.flatnonzero(labels >= 0)
     lines = [f"{row},class {labels[row]}" for row in given]

@@ -217,16 +217,15 @@ def run_propagation(
     """
     start = time.perf_counter()
     resources = resources or Resources()
-    memory_limit = resources.memory_limit
     _demand_places(out, folder, asked, resources.are_parts)
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given, groups = _given(source, asked), _read_groups(source, asked.groups)
-    if resources.are_parts or _exceeds(source, given, settings, memory_limit):
+    if resources.are_parts or _exceeds(source, given, settings, resources.memory_limit):
         return run_parts(source, given, settings, resources, out, quiet=quiet)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
-    cost = _fitting_cost(source, given, settings, memory_limit, quiet, sum(extra.values()))
+    cost = _fitting_cost(source, given, settings, resources.memory_limit, quiet, sum(extra.values()))
     said = _say(source, asked, quiet)
     stages = Stages(cost, source.shape, len(explained), extra, quiet)
     stages.start("read")
@@ -234,10 +233,8 @@ def run_propagation(
     values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=base.drop_bad_rows)
     given = _without_bad_rows(given, source, values, base)
     durable.make_folder(out.parent)
-    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
-    writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
+    writer = _open_writer(folder, asked, given, settings)
     stages.attach(writer)
-    writer.notes(given.left_out)
     found = _propagate(values, given, settings, groups, stages)
     stages.start("explain")
     why = explain_answer(found, given.codes, explained, settings, values, source.ids, given.class_names)
@@ -258,6 +255,14 @@ def run_propagation(
     table.write(out, excel_safe=excel_safe)
     stages.close()
     return results
+
+
+def _open_writer(folder: Path, asked: Input, given: Labels, settings: Settings) -> RunWriter:
+    """A run folder that says what was asked, with the notes of the labels."""
+    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
+    writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
+    writer.notes(given.left_out)
+    return writer
 
 
 def _propagate(

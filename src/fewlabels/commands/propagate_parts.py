@@ -45,7 +45,7 @@ PARTS = {
 DRIVER_BYTES = 300 * 2**20  # of the process that leads
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Resources:
     """Where it is done. client, scheduler, scheduler_file: of a Dask cluster; none of them: this machine.
 
@@ -54,11 +54,11 @@ class Resources:
     """
 
     memory_limit: float | None = None
-    client: Any = None
     scheduler: str | None = None
     scheduler_file: Path | None = None
     work: Path | None = None
     partitions: int | None = None
+    client: Any = None
 
     @property
     def are_parts(self) -> bool:
