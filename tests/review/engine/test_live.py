@@ -121,7 +121,9 @@ def test_a_row_of_none_of_the_classes_counts_as_wrong_in_the_estimate():
     before = engine.estimate()
     row = int(engine.select(RowQuery(), 0, 5)[0][4])
     engine.answer({row: NONE_OF_THESE}, 99)
-    assert (engine.estimate().num, engine.estimate().right) == (before.num + 1, before.right)
+    after = engine.estimate()
+    assert after.num > before.num
+    assert after.num - after.right == before.num - before.right + 1
 
 
 def test_answers_that_move_nothing_are_told_as_such():

@@ -29,7 +29,7 @@ from .state import SOURCES, Moved, RowQuery, State, Texts, filter_rows, is_plain
 SUSPECTS = 256  # given labels that are looked at, those with the least share first: each is a solve, once
 FEWEST_CLASSES = 2  # with a label, so that there is something to spread
 COVERED = 64  # rows at the head of the queue that stand for others, at most
-NEW_CLASSES = 0.1  # chance that the next answer is of a new class; above, every second row stands for many
+STANDING, NEW_CLASSES = 100, 0.1  # answers up to which every second row stands for many; and how likely a new class is
 CALM_ANSWERS, CALM_SHARE = 20, 0.001  # the last answers, and the share of rows that each of them moved at most
 
 
@@ -201,6 +201,10 @@ class Engine:
         self._answers = self._answers.copy()
         self._answers[rows] = classes
 
+    @property
+    def _num_answers(self) -> int:
+        return int((self._answers != UNLABELED).sum())
+
     def _sample(self) -> NDArray[np.int64]:
         return find_sample(self._order, self._answers != UNLABELED, self._passed)
 
@@ -248,7 +252,7 @@ class Engine:
             ordered = self._put_first(self._cover(free), free)
         else:
             ordered = queue.order_rows(self.state.score, free, self.graph, self.state.reached)
-            if not self._begun and self._chance_of_new() > NEW_CLASSES:
+            if not self._begun and (self._num_answers < STANDING or self._chance_of_new() > NEW_CLASSES):
                 ordered = self._alternate(self._cover(free), ordered)
         if not is_plain(wanted):
             return ordered
@@ -276,7 +280,7 @@ class Engine:
         ordered = ordered[~np.isin(ordered, standing)]
         both = min(standing.size, ordered.size)
         pair = [standing[:both], ordered[:both]]
-        if int((self._answers != UNLABELED).sum()) % 2:
+        if self._num_answers % 2:
             pair.reverse()
         return np.concatenate([np.stack(pair, axis=1).reshape(-1), standing[both:], ordered[both:]])
 

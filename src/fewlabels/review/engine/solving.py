@@ -25,9 +25,9 @@ class Snapshot:
     """The graph after an event.
 
     moved: (row, class before, class after, certainty now) of the first SHOWN rows whose label changed in the last
-    solution; count: of all of them; an answered one that had no label is not moved. seconds: that it took. estimate:
-    how many labels are right. calm: whether the last answers moved next to nothing. settings: which graph answers and
-    why, where the labels choose it; else empty.
+    solution; count: of all of them, without answered ones that had no label. seconds: that it took. estimate: how many
+    labels are right. calm: whether the last answers moved next to nothing. settings: which graph answers and why, where
+    the labels choose it; else empty.
     """
 
     event: int

@@ -56,7 +56,7 @@ const refreshFigures = async () => showFigures(await get("/api/session").catch((
 function onMoved(page) {
   return async (reply) => {
     showMoved(reply, page.panels.view);
-    page.classes.set(reply.classes);
+    if (page.classes.set(reply.classes)) page.list.renamed();
     showFigures(reply);
     page.list.update(reply.moved.map(({ row, after, certainty }) => ({ row, label: after, certainty })));
     say(told(reply));
@@ -82,6 +82,7 @@ function build(session, identity, prefix) {
   const saved = (entry, reply) => {
     // What was skipped moves nothing: the strip keeps what the last label moved.
     showGiven(reply.answered);
+    if (reply.classes && entry.body.action !== "class") page.list.renamed();
     page.classes.set(reply.classes);
     const moves = entry.body.answers?.some(({ action }) => !["skip", "unsure", "bad"].includes(action)) ?? !reply.nothing;
     if (moves) page.follower.want(reply.event);
@@ -97,7 +98,7 @@ function build(session, identity, prefix) {
     pointed: onPointed(page),
     opened: (place) => page.panels.enlarge(page.list.selection.order[place]),
   });
-  page.form = openFilters(() => page.list.load(0, false));
+  page.form = openFilters(session.classes, () => page.list.load(0, false));
   page.list = createList({ ...common, grid: page.grid, form: page.form, session, waiting, chosen: page.panels.follow });
   const back = () => page.list.select(page.list.selection);
   page.classes = createClasses({ session, send: page.answers.changeClasses, label, back });

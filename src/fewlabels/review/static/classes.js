@@ -72,11 +72,15 @@ export function createClasses({ session, send, label, back }) {
   }
 
   const page = {
-    /** The list as the server has it now. Its places are the numbers of the classes; null where one is there no more. */
+    /**
+     * The list as the server has it now; whether it is another. Places are the numbers of the classes; null where one is
+     * there no more.
+     */
     set(names) {
-      if (!names || (names.length === classes.length && names.every((name, number) => name === classes[number]))) return;
+      if (!names || (names.length === classes.length && names.every((name, number) => name === classes[number]))) return false;
       classes.splice(0, classes.length, ...names);
       draw();
+      return true;
     },
 
     /** Give the targets this class, which is made where there is none of the name. Answers and classes go out in order. */

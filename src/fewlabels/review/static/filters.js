@@ -1,6 +1,6 @@
 /** Which rows are shown, and in what order: the form, and the same in the address, so that a reload keeps it. */
 
-import { at } from "./dom.js";
+import { at, make } from "./dom.js";
 
 const FIELDS = ["text", "order", "class", "source", "min_certainty", "max_certainty", "like"];
 const PERCENT = new Set(["min_certainty", "max_certainty"]);
@@ -49,8 +49,10 @@ function recall(form) {
 }
 
 /** Fill the form and call changed() when it asks for something else. Returns the form. */
-export function openFilters(changed) {
+export function openFilters(classes, changed) {
   const form = at("filters");
+  const names = classes.filter((name) => name !== null);
+  form.elements.class.append(...names.map((name) => make("option", { value: name, text: name })));
   recall(form);
   at("filter-box").open = isFiltered(form) || !matchMedia("(max-width: 44rem)").matches;
   let timer = null;

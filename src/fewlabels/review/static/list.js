@@ -117,6 +117,11 @@ export function createList({ get, grid, form, session, waiting, number, chosen }
     list.update(applied.map(known));
   };
 
+  /** Classes have other names now: what the rows shown are called is asked for with the next refresh. */
+  list.renamed = () => {
+    for (const row of list.rows.keys()) stale.add(row);
+  };
+
   /** Bring rows up to date in place after the graph moved. */
   list.refresh = async () => {
     const ask = asked;
