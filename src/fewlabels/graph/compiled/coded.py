@@ -6,6 +6,7 @@ known, and the recall of the whole is measured on them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,10 +28,9 @@ from .clusters import (
     reuse_probes,
 )
 from .codes import DEVIATIONS, LARGEST, CodePoints, Codes, as_points, encode, fit_basis, pack_codes, search_codes
-from .recall import Goal, choose_num_probes, measure_recall
-from .search import Lists, Points, pack, search_exactly, symmetrize
+from .recall import TRUTH_BLOCK, Goal, choose_num_probes, find_true, measure_recall
+from .search import Lists, Panels, Points, pack, symmetrize
 
-TRUTH_BLOCK = 8192  # rows that lie in panels at a time, while true neighbours are looked for
 CANDIDATES = (1.2, 1.5, 2.0, 2.5, 3.0, 4.0)  # for each neighbour asked for
 TRIES = 3  # with more probes and candidates each time
 
@@ -70,7 +70,7 @@ def search_coded(
 
     previous: graph of the same rows in the same order from the previous epoch; its clusters are reused if they do.
     """
-    truth = find_true(points, goal, team)
+    truth = find_true(points.at(goal.sample), goal, _pack_blocks(points, team), team)
     basis = fit_basis(points, seed, team)
     codes = encode(points, basis, team)
 
@@ -148,23 +148,10 @@ def _describe(clusters: CodedClusters, found: Lists, recall: float, num_probes: 
     )
 
 
-def find_true(points: Points, goal: Goal, team: Team) -> NDArray[np.int64]:
-    """(q, k) the true neighbours of the sample by exact similarities, of equal ones those with smaller numbers.
-
-    Block by block: all points in panels at once would take as much memory as the rows.
-    """
-    queries = points.at(goal.sample)
-    index, similarity = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+def _pack_blocks(points: Points, team: Team) -> Iterator[tuple[int, Panels]]:
+    """Block by block: all points in panels at once would take as much memory as the rows."""
     for first in range(0, points.size, TRUTH_BLOCK):
-        part = Points(points.rows, points.members[first : first + TRUTH_BLOCK])
-        count = min(goal.k + 1, part.size)  # one of them may be the row itself
-        number, value = search_exactly(queries, pack(part, team), count, team)
-        index = np.concatenate([index, number.astype(np.int64) + first], axis=1)
-        similarity = np.concatenate([similarity, value], axis=1)
-        similarity[index == goal.sample[:, None]] = -np.inf
-        best = np.argsort(-similarity, axis=1, kind="stable")[:, : goal.k]
-        index, similarity = np.take_along_axis(index, best, axis=1), np.take_along_axis(similarity, best, axis=1)
-    return index
+        yield first, pack(Points(points.rows, points.members[first : first + TRUTH_BLOCK]), team)
 
 
 def make_centres(queries: NDArray[np.int8], seed: int, team: Team) -> CodePoints:
