@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -75,7 +76,8 @@ def over_partitions(folder: Path, asked: argparse.Namespace) -> dict[str, object
             stages.setdefault(stage, time.perf_counter())
             if stage in asked.kill and stage not in killed:
                 killed.append(stage)
-                os.kill(sorted(engine.client.run(os.getpid).values())[-1], signal.SIGKILL)
+                process = sorted(engine.client.run(os.getpid).values())[-1]
+                threading.Timer(1.5, os.kill, (process, signal.SIGKILL)).start()  # in the midst of it
 
         clock = time.perf_counter()
         found = propagate_parts(task, engine, folder / "work", partitions=asked.partitions, on_progress=on_progress)
@@ -86,6 +88,7 @@ def over_partitions(folder: Path, asked: argparse.Namespace) -> dict[str, object
         "worst_worker_mib": round(found["cluster"]["peak_mib"]),
         "partitions": found["cluster"]["partitions"],
         "rows_read": found["cluster"]["rows_read"],
+        "cpu": found["cluster"]["cpu_seconds"],
         "restarts": found["cluster"]["restarts"],
         "recall": found["graph"]["recall"],
         "stages": dict(zip(stages, spans, strict=True)),

@@ -89,10 +89,7 @@ def test_what_only_one_machine_does_is_refused_before_anything_is_written(small,
     assert not (tmp_path / "work").exists()
 
 
-def test_wide_rows_are_refused_and_a_solver_that_does_not_fit_too(small, tmp_path):
-    rows, labels = cases.blobs(d=128)
-    with pytest.raises(GraphError, match="FL-G30 rows of 128 numbers"):
-        propagate_parts(cases.save(tmp_path, rows, labels), InProcess(), tmp_path / "work")
+def test_a_solver_that_does_not_fit_is_refused_before_the_search(small, tmp_path):
     rows, labels = cases.blobs()
     with pytest.raises(StorageError, match="FL-G21 the solver takes about"):
         propagate_parts(cases.save(tmp_path, rows, labels), InProcess(), tmp_path / "work", worker_bytes=200 << 20)

@@ -71,6 +71,20 @@ def test_other_settings_give_the_bits_of_one_machine_too(small, tmp_path, settin
     assert (found["solver"]["unresolved"] > 0) == ("max_steps" in settings)
 
 
+@pytest.mark.parametrize(("width", "recall"), [(128, 0.97), (300, 0.9)])
+def test_wide_rows_whose_candidates_are_chosen_by_codes_do_so_too(small, tmp_path, width, recall):
+    rows, labels = cases.blobs(d=width)
+    rows[50], rows[7] = rows[51], 0
+    task = cases.save(tmp_path, rows, labels, settings=replace(cases.SETTINGS, recall=recall))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreachedWarning)
+        found = propagate_parts(task, InProcess(2), tmp_path / "work", partitions=4)
+        single = cases.on_one_machine(task, rows)
+    cases.same_as(task, tmp_path / "work", single)
+    assert found["graph"]["recall"] == single.graph.search.recall
+    assert found["graph"]["num_probes"] == single.graph.search.num_probes
+
+
 def test_rows_that_are_far_from_every_label_are_filled_ring_by_ring_over_partitions(small, tmp_path):
     angle = np.linspace(0, 3, 2600)  # a thread: mass travels 10 neighbours a step
     rows = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1).astype(np.float32)

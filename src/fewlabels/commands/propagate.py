@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ from .answers import (
 )
 from .memory import GIB, available_bytes, demand_room, forecast, peak_memory_mib
 from .progress import Pace, StageProgress, time_words
-from .propagate_parts import Resources, run_parts
+from .propagate_parts import LEAST_BYTES, Resources, can_split, run_parts
 from .results import make_table, propagation_results
 
 SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
@@ -221,7 +220,7 @@ def run_propagation(
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given, groups = _given(source, asked), _read_groups(source, asked.groups)
-    if resources.are_parts or _exceeds(source, given, settings, resources.memory_limit):
+    if resources.are_parts or _goes_out_of_core(source, given, settings, resources.memory_limit, out):
         return run_parts(source, given, settings, resources, out, quiet=quiet)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
@@ -434,13 +433,15 @@ def _fitting_cost(
     return cost
 
 
-def _exceeds(source: EmbeddingSource, given: Labels, settings: Settings, memory_limit: float | None) -> bool:
-    """Whether given settings need more than a memory limit that was given."""
-    if memory_limit is None or not isinstance(settings, GraphSettings) or not 0 < memory_limit < math.inf:
+def _goes_out_of_core(
+    source: EmbeddingSource, given: Labels, settings: Settings, memory_limit: float | None, out: Path
+) -> bool:
+    """Whether all needs more than a memory limit that was given, and partitions, as a folder of tables, do not."""
+    if memory_limit is None or not isinstance(settings, GraphSettings) or out.suffix.lower() == ".csv":
         return False
     counts = (len(given.class_names), int((given.codes != UNLABELED).sum()))
     cost = estimate_cost(source.shape, *counts, settings, source.held_bytes, num_threads())
-    return cost.bytes > memory_limit * GIB and find_spec("distributed") is not None
+    return cost.bytes > memory_limit * GIB >= LEAST_BYTES and can_split(source.shape, settings)
 
 
 def _results(found: Propagation | Answer, given: Labels, cost: Cost) -> dict[str, Any]:
