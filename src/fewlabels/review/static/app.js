@@ -17,6 +17,8 @@ import { showMoved, showNotMoved, told } from "./moved.js";
 import { createPicker, keysOf, showCounts, showPalette } from "./palette.js";
 import { createPanels } from "./panels.js";
 import * as choose from "./selection.js";
+import { watchHeights } from "./sticky.js";
+import { speakOf } from "./words.js";
 
 const BUTTONS = [
   ["Accept", "Enter", "accept"],
@@ -148,7 +150,9 @@ function wake({ answers, list }) {
 }
 
 async function start() {
+  watchHeights();
   const session = await get("/api/session");
+  speakOf(session.kind);
   const identity = await openClient(session.run);
   at("title").textContent = session.title;
   at("run").textContent = session.run.split(/[\\/]/).slice(-2).join("/");
