@@ -20,6 +20,7 @@ from ..runs import Run, checks, read_run
 from .comparison import are_repeats, find_differences, find_doubles, merge_settings, merge_versions
 from .curves import Curve, make_curve_rows, read_curve
 from .insights import Galleries, Insights, make_component_rows, read_galleries, read_insights
+from .verdict import Verdict, judge_run
 from .words import (
     MEANINGS,
     describe_length,
@@ -52,6 +53,7 @@ class Report:
     """All that one page shows. Parts that are not known are None or empty."""
 
     title: str
+    verdict: Verdict | None  # of one run that has ended
     sentence: str
     finished: bool
     warnings: list[str]
@@ -117,9 +119,9 @@ def gather(folders: Sequence[str | Path]) -> Report:
     insights = read_insights(alone, classes) if alone else Insights()
     settings_title, settings = merge_settings(runs, names, repeats)
     cards, more = make_cards(alone.results, insights.suspicious) if alone else ([], [])
-    choice = _read_choice(alone.results) if alone else None
     return Report(
         title=_choose_title(given, given_names, repeats),
+        verdict=judge_run(alone, names[0], insights.suspicious) if alone else None,
         sentence=write_sentence(runs, repeats),
         finished=all(run.results for run in [*given, *runs]),
         warnings=_list_warnings(runs, names, repeats),
@@ -136,7 +138,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
         differences=[] if repeats else find_differences(runs, names),
         health=_make_health_rows(alone) if alone else [],
         solver=_make_solver_rows(alone) if alone else [],
-        choice=choice,
+        choice=_read_choice(alone.results) if alone else None,
         insights=insights,
         galleries=read_galleries(alone, classes) if alone else None,
         learning=make_curve_rows(curves[0]) if alone and curves else [],
@@ -228,7 +230,8 @@ def _compare_results(runs: Sequence[Run], names: Sequence[str], repeats: bool) -
         found = summarize([run.results.get(key) for run in runs])
         if any(value is not None for value in found.values):
             over_all = [found.mean, found.std] if repeats else []
-            rows.append([f"{name} ({unit})" if unit else name, *map(format_number, [*found.values, *over_all])])
+            head, within = (f"{name} (%)", "") if unit == "%" else (name, unit)
+            rows.append([head, *(format_number(value, within) for value in [*found.values, *over_all])])
     return rows
 
 

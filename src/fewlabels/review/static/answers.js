@@ -6,6 +6,7 @@ import { askConflict, resolved } from "./conflict.js";
 import { counted } from "./dom.js";
 import { answersIn, createOutbox, leftBehind } from "./outbox.js";
 import { focusOn } from "./selection.js";
+import { countedThings, thing, things } from "./words.js";
 
 const ANSWERS = "/api/answers";
 const UNDO = "/api/undo";
@@ -16,10 +17,10 @@ const WORDS = { skip: "skipped", clear: "taken back", none: "of none of these cl
 /** What was saved, in words. */
 function saying(entry, reply) {
   if (entry.path === CLASSES) return sayingOfClasses(entry.body);
-  if (entry.path === UNDO) return reply.nothing ? "Nothing of this tab's is left to undo." : reply.classes ? "A change of classes undone." : `${counted(reply.applied.length, "row")} undone.`;
+  if (entry.path === UNDO) return reply.nothing ? "Nothing of this tab's is left to undo." : reply.classes ? "A change of classes undone." : `${countedThings(reply.applied.length)} undone.`;
   const { action, label } = entry.body.answers[0];
   const same = entry.body.answers.every((answer) => answer.action === action && answer.label === label);
-  const rows = counted(entry.body.answers.length, "row");
+  const rows = countedThings(entry.body.answers.length);
   if (action !== "label") return `${rows} ${WORDS[action]}, saved.`;
   return same ? `${rows} labelled ${label}, saved.` : `${rows} labelled as shown, saved.`;
 }
@@ -78,15 +79,15 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
     const known = await understood(entry, conflicts);
     if (entry.path === UNDO) {
       outbox.replace(entry, []);
-      notice("Not undone: these rows have been answered again since, here or elsewhere. Their newest answers stand.");
+      notice("Not undone: these have been answered again since, here or elsewhere. Their newest answers stand.");
       return;
     }
-    const idOf = (row) => list().rows.get(row)?.id ?? `row ${row}`;
+    const idOf = (row) => list().rows.get(row)?.id ?? `${thing()} ${row}`;
     const open = known.filter((conflict) => !agrees(conflict));
     const mine = open.length ? await askConflict(open, { kind, number, idOf }) : new Set();
     const bodies = resolved(entry.body, conflicts, mine, identity);
     outbox.replace(entry, bodies.map((body) => ({ path: ANSWERS, body })));
-    say(mine.size ? `Your answer is sent for ${counted(mine.size, "row")}.` : "The answers given elsewhere stand.");
+    say(mine.size ? `Your answer is sent for ${countedThings(mine.size)}.` : "The answers given elsewhere stand.");
   }
 
   /** The version that a row will have once all that waits is written. */
@@ -99,7 +100,7 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
     if (!rows.length) return;
     const answers = rows.map((row) => ({ row: row.row, action, label: labelOf(row), version: versionOf(row) }));
     outbox.add(ANSWERS, { client: identity.client, seq: identity.next(), answers });
-    if (action !== "clear" && !list().advance(rows.map(({ row }) => row))) say(`All rows shown are answered${list().hasMore() ? ": n shows the next" : ", and no more follow"}.`);
+    if (action !== "clear" && !list().advance(rows.map(({ row }) => row))) say(`All ${things()} shown are answered${list().hasMore() ? ": Next shows more" : ", and no more follow"}.`);
   }
 
   const labelNow = (row) => outbox.waiting().get(row.row)?.label ?? row.answer ?? row.label;
@@ -123,7 +124,7 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
       const rows = list().targets();
       const labelled = rows.filter((row) => labelNow(row) !== null);
       send(labelled, "label", labelNow);
-      if (labelled.length < rows.length) say(`${counted(rows.length - labelled.length, "row")} without a label: choose a class.`);
+      if (labelled.length < rows.length) say(`${countedThings(rows.length - labelled.length)} without a label: choose a class.`);
     },
 
     undo() {

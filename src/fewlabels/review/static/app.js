@@ -19,6 +19,8 @@ import { showMoved, showNotMoved, told } from "./moved.js";
 import { createPicker, keysOf, showCounts } from "./palette.js";
 import { createPanels } from "./panels.js";
 import * as choose from "./selection.js";
+import { watchHeights } from "./sticky.js";
+import { speakOf } from "./words.js";
 
 const BUTTONS = [
   ["Accept", "Enter", "accept"],
@@ -167,7 +169,9 @@ function wake({ answers, list }) {
 }
 
 async function start() {
+  watchHeights();
   const session = await get("/api/session");
+  speakOf(session.kind);
   const identity = await openClient(session.run);
   at("title").textContent = session.title;
   at("run").textContent = session.run.split(/[\\/]/).slice(-2).join("/");

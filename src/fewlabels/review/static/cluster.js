@@ -1,6 +1,7 @@
 /** Many rows at once: those most alike to one, and one class for all that are selected, with a look at what would move. */
 
-import { at, className, counted, fill, make } from "./dom.js";
+import { at, className, fill, make } from "./dom.js";
+import { countedThings } from "./words.js";
 
 const CALM = 200; // ms without a key until the server is asked
 
@@ -15,7 +16,7 @@ function moves({ count, moves: pairs }, number) {
   if (!count) return [make("p", { text: "No other row would change its label." })];
   const line = ({ before, after, count: some }) =>
     make("li", {}, `${some.toLocaleString("en")} `, className(before, number(before)), " → ", className(after, number(after)));
-  return [make("p", { text: `${counted(count, "other row")} would change:` }), make("ul", { class: "moves" }, ...pairs.map(line))];
+  return [make("p", { text: `${countedThings(count)} besides would change:` }), make("ul", { class: "moves" }, ...pairs.map(line))];
 }
 
 /**
@@ -57,7 +58,7 @@ export function createMany({ get, number, classes, targets, name }) {
       name(input.value);
     };
     fill(dialog,
-      make("h2", { id: "many-heading", text: `Label all of these: ${counted(rows.length, "row")}` }),
+      make("h2", { id: "many-heading", text: `Label all of these: ${countedThings(rows.length)}` }),
       make("form", { class: "line", on: { submit } }, input, list, make("button", { class: "strong", text: "Label all" })),
       place,
       make("button", { type: "button", text: "Cancel", on: { click: () => dialog.close() } }));

@@ -14,7 +14,7 @@ const fits = ({ order, source }) => SOURCES_OF[order.value]?.includes(source.val
 export const narrowOrder = ({ elements: { order } }) => (order.value in SOURCES_OF ? order.selectedOptions[0].text : null);
 
 /** What is said where rows come in another order than the one that is chosen; else nothing. */
-export const orderNote = (form) => (fits(form.elements) ? "" : `“${narrowOrder(form)}” has no rows of this source: they stand as in the data.`);
+export const orderNote = (form) => (fits(form.elements) ? "" : `“${narrowOrder(form)}” has none of this source: they stand as in the data.`);
 
 /** The form's values for the server: certainty as a share, an order that has such rows; empty values are left out there. */
 export function wanted(form) {

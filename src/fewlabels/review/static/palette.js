@@ -1,6 +1,7 @@
 /** The classes with their keys: the list beside the grid, and the chooser for long lists. */
 
 import { at, className, fill, keycap, make } from "./dom.js";
+import { things } from "./words.js";
 
 // Digits as on the keyboard, then the letters that no command uses.
 const KEYS = [..."1234567890", ..."cdeijkortvy"];
@@ -48,7 +49,7 @@ export function showCounts(counts) {
     const count = counts?.[Number(item.dataset.class)];
     const place = item.querySelector(".count");
     place.textContent = count === undefined ? "" : count.toLocaleString("en");
-    place.title = count === undefined ? "" : "rows with this label now";
+    place.title = count === undefined ? "" : `${things()} with this label now`;
   }
 }
 

@@ -1,6 +1,6 @@
 /** One row as a tile of the grid. */
 
-import { className, make, percent, picture } from "./dom.js";
+import { className, cutName, make, percent, picture } from "./dom.js";
 
 const SAID = { skip: "skipped", none: "none of these", unsure: "not sure", bad: "bad photo" };
 const ACTIONS = { ...SAID, skip: "skip", clear: "take back" };
@@ -63,7 +63,7 @@ function caption(row, waiting, number) {
     { class: "caption" },
     className(label, number(label)),
     bar,
-    make("div", { class: "line" }, make("span", { class: "id cut muted", title: row.id }, make("bdi", { text: lastPart(row.id) })), badge(row, waiting)),
+    make("div", { class: "line" }, make("span", { class: "id muted", title: row.id }, cutName(lastPart(row.id))), badge(row, waiting)),
   );
 }
 
