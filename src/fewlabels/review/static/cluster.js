@@ -16,7 +16,7 @@ function moves({ count, moves: pairs }, number) {
   if (!count) return [make("p", { text: "No other row would change its label." })];
   const line = ({ before, after, count: some }) =>
     make("li", {}, `${some.toLocaleString("en")} `, className(before, number(before)), " → ", className(after, number(after)));
-  return [make("p", { text: `${countedThings(count)} besides would change:` }), make("ul", { class: "moves" }, ...pairs.map(line))];
+  return [make("p", { text: `${countedThings(count, "other ")} would change:` }), make("ul", { class: "moves" }, ...pairs.map(line))];
 }
 
 /**
