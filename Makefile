@@ -5,6 +5,7 @@
 # make notebooks   run the notebooks of the documentation again and keep what they show (about two minutes)
 # make faults   every fault lane: kills, power loss, damage, full disks, fuzz (about ten minutes); LANES="F3 F4" picks some
 # make faults-nightly   the same, ten times as much and more (hours)
+# make wheels   build/wheels: wheels of this machine's platform by cibuildwheel (needs Docker on Linux, and the network)
 # make audit   known vulnerabilities of the pinned versions, by pip-audit (needs the network; run it weekly)
 # make sbom   build/sbom.json: what is installed in the virtual environment, in CycloneDX
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (a quarter of an hour, after the install)
@@ -45,7 +46,7 @@ BENCH_ARGS ?=
 # After these, make evidence begins no new run.
 MINUTES ?= 50
 
-.PHONY: demo test test-slow faults faults-nightly audit sbom compare lint format docs notebooks bench bench-full bench-wide \
+.PHONY: demo test test-slow faults faults-nightly wheels audit sbom compare lint format docs notebooks bench bench-full bench-wide \
 	bench-train accuracy descriptors refinements evidence pictures clean
 
 demo: $(VENV)/.demo
@@ -67,6 +68,10 @@ faults-nightly: $(VENV)/.dev
 
 audit: $(AUDIT_VENV)/.audit
 	$(AUDIT_VENV)/bin/python .ci/audit.py
+
+wheels: $(AUDIT_VENV)/.audit
+	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "cibuildwheel>=3,<4"
+	$(AUDIT_VENV)/bin/python -m cibuildwheel --output-dir build/wheels --archs auto
 
 sbom: $(VENV)/.dev $(AUDIT_VENV)/.audit
 	mkdir -p build
