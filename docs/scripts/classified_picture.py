@@ -1,6 +1,8 @@
-"""Makes docs/images/classified.png: new photos with the labels that `fewlabels demo --photos` gave them.
+"""Makes docs/images/classified.png: new photos with the labels that `fewlabels classify` gave them.
 
 fewlabels demo --photos --out runs/demo-photos && python docs/scripts/classified_picture.py runs/demo-photos-data
+
+The folder has the photos in new/, what classify said in classified.csv, and the truth in new-truth.csv.
 """
 
 from __future__ import annotations

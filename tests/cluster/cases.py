@@ -14,7 +14,7 @@ from fewlabels.graph import GraphSettings, propagate
 SETTINGS = GraphSettings(n_neighbors=10, recall=0.97)
 
 
-def blobs(n=9600, d=12, classes=4, seed=0):
+def blobs(n=2600, d=12, classes=4, seed=0):
     """Rows in 40 blobs, whose labels go by blob; 3 labels a class."""
     rng = np.random.default_rng(seed)
     centre, home = rng.normal(size=(40, d)), rng.integers(0, 40, n)
@@ -26,14 +26,15 @@ def blobs(n=9600, d=12, classes=4, seed=0):
 
 
 def odd_blobs():
-    """With 2 % equal rows, rows of zeros (one of them labelled), an island and a far chain."""
+    """With 2 % equal rows, rows of zeros (one of them labelled), and an island."""
     rows, labels = blobs()
     rng = np.random.default_rng(1)
-    again = rng.choice(len(rows), 200, replace=False)
-    rows[again] = rows[rng.choice(len(rows), 200)]
-    rows[[17, 4000, 9000]] = 0
-    labels[4000] = 2
-    rows[100:160] = 0.05 * rng.normal(size=(60, 12)) - 9 * np.eye(12)[0]  # an island: nobody else is near
+    again = rng.choice(len(rows), 60, replace=False)
+    rows[again] = rows[rng.choice(len(rows), 60)]
+    rows[[17, 1000, 2500]] = 0
+    labels[1000] = 2
+    rows = np.hstack([rows, np.zeros((len(rows), 1), np.float32)])
+    rows[100:160] = 0.02 * rng.normal(size=(60, 13)) + np.eye(13)[12]  # an island: nobody else is near
     labels[100:160] = -1
     return rows, labels
 

@@ -25,7 +25,7 @@ GIVEN = ["--mode", "paper", "--n-neighbors", "10", "--recall", "0.97"]
 
 @pytest.fixture
 def data(tmp_path):
-    rows, labels = cases.blobs()
+    rows, labels = cases.blobs(n=9600)
     np.save(tmp_path / "rows.npy", rows)
     given = np.flatnonzero(labels >= 0)
     lines = [f"{row},class {labels[row]}" for row in given]
@@ -45,8 +45,10 @@ def ask(data, out, *more):
 
 def test_too_small_a_memory_limit_is_kept_by_working_out_of_core(data, capsys):
     assert run_command(ask(data, data / "whole.parquet", "--no-report", "--quiet")) == 0
-    assert run_command(ask(data, data / "parts", "--memory-limit", "0.24", "--json")) == 2
-    assert "FL-C41" in capsys.readouterr().err  # a worker alone takes more
+    assert run_command(ask(data, data / "parts", "--memory-limit", "0.24")) == 4
+    assert "FL-G21" in capsys.readouterr().err  # a worker alone takes more
+    assert run_command(ask(data, data / "parts", "--memory-limit", "0.24", "--work", str(data / "work"))) == 2
+    assert "FL-C41" in capsys.readouterr().err
     assert run_command(ask(data, data / "parts", "--memory-limit", "0.9", "--work", str(data / "work"))) == 0
     said = capsys.readouterr()
     assert "next: " in said.out

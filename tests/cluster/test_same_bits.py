@@ -20,8 +20,8 @@ from fewlabels.errors import ConvergenceWarning, FewlabelsWarning, UnreachedWarn
 from tests.cluster import cases
 
 
-@pytest.mark.parametrize(("blocks", "partitions", "worker_mib"), [(1, 1, 4096), (4, 4, 300), (2, 7, 260)])
-def test_the_bits_do_not_depend_on_how_the_rows_are_shared_out(tmp_path, blocks, partitions, worker_mib):
+@pytest.mark.parametrize(("blocks", "partitions", "worker_mib"), [(1, 1, 4096), (4, 4, 205), (2, 7, 201), (3, 6, 210)])
+def test_the_bits_do_not_depend_on_how_the_rows_are_shared_out(small, tmp_path, blocks, partitions, worker_mib):
     rows, labels = cases.blobs()
     task = cases.save(tmp_path, rows, labels)
     found = propagate_parts(
@@ -37,16 +37,16 @@ def test_the_bits_do_not_depend_on_how_the_rows_are_shared_out(tmp_path, blocks,
     assert found["graph"]["recall"] == single.graph.search.recall
 
 
-def test_equal_rows_rows_of_zeros_and_an_island_are_as_on_one_machine(tmp_path):
+def test_equal_rows_rows_of_zeros_and_an_island_are_as_on_one_machine(small, tmp_path):
     rows, labels = cases.odd_blobs()
     task = cases.save(tmp_path, rows, labels)
     with pytest.warns(UnreachedWarning) as here:
-        found = propagate_parts(task, InProcess(3), tmp_path / "work", partitions=6, worker_bytes=260 << 20)
+        found = propagate_parts(task, InProcess(3), tmp_path / "work", partitions=6, worker_bytes=205 << 20)
     with pytest.warns(UnreachedWarning) as there:
         single = cases.on_one_machine(task, rows)
     cases.same_as(task, tmp_path / "work", single)
     assert [str(one.message) for one in here] == [str(one.message) for one in there]
-    assert found["graph"]["num_components"] == single.graph.num_components == 4
+    assert found["graph"]["num_components"] == single.graph.num_components == 5
     assert found["unreached"] == 62
 
 
@@ -60,31 +60,45 @@ def test_equal_rows_rows_of_zeros_and_an_island_are_as_on_one_machine(tmp_path):
     ],
     ids=str,
 )
-def test_other_settings_give_the_bits_of_one_machine_too(tmp_path, settings):
+def test_other_settings_give_the_bits_of_one_machine_too(small, tmp_path, settings):
     rows, labels = cases.blobs()
     task = cases.save(tmp_path, rows, labels, settings=replace(cases.SETTINGS, **settings))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = propagate_parts(task, InProcess(2), tmp_path / "work", partitions=3, worker_bytes=260 << 20)
+        found = propagate_parts(task, InProcess(2), tmp_path / "work", partitions=3, worker_bytes=205 << 20)
         single = cases.on_one_machine(task, rows)
     cases.same_as(task, tmp_path / "work", single)
     assert (found["solver"]["unresolved"] > 0) == ("max_steps" in settings)
 
 
-def test_rows_that_are_far_from_every_label_are_filled_ring_by_ring_over_partitions(tmp_path):
-    angle = np.linspace(0, 3, 9000)  # a thread: mass travels 10 neighbours a step
+@pytest.mark.parametrize(("width", "recall"), [(128, 0.97), (300, 0.9)])
+def test_wide_rows_whose_candidates_are_chosen_by_codes_do_so_too(small, tmp_path, width, recall):
+    rows, labels = cases.blobs(d=width)
+    rows[50], rows[7] = rows[51], 0
+    task = cases.save(tmp_path, rows, labels, settings=replace(cases.SETTINGS, recall=recall))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreachedWarning)
+        found = propagate_parts(task, InProcess(2), tmp_path / "work", partitions=4)
+        single = cases.on_one_machine(task, rows)
+    cases.same_as(task, tmp_path / "work", single)
+    assert found["graph"]["recall"] == single.graph.search.recall
+    assert found["graph"]["num_probes"] == single.graph.search.num_probes
+
+
+def test_rows_that_are_far_from_every_label_are_filled_ring_by_ring_over_partitions(small, tmp_path):
+    angle = np.linspace(0, 3, 2600)  # a thread: mass travels 10 neighbours a step
     rows = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1).astype(np.float32)
-    labels = np.full(9000, -1)
+    labels = np.full(2600, -1)
     labels[[0, 40]] = [0, 1]
     task = cases.save(tmp_path, rows, labels, settings=replace(cases.SETTINGS, alpha=0.5))
-    found = propagate_parts(task, InProcess(2), tmp_path / "work", partitions=5, worker_bytes=260 << 20)
+    found = propagate_parts(task, InProcess(2), tmp_path / "work", partitions=5, worker_bytes=205 << 20)
     assert found["solver"]["unresolved"] > 1000
     cases.same_as(task, tmp_path / "work", cases.on_one_machine(task, rows))
 
 
-def test_parquet_parts_with_ids_and_bad_rows(tmp_path):
+def test_parquet_parts_with_ids_and_bad_rows(small, tmp_path):
     rows, labels = cases.blobs()
-    rows[[5, 8000]] = np.nan
+    rows[[5, 2000]] = np.nan
     folder = tmp_path / "parts"
     folder.mkdir()
     ids = [f"item {number}" for number in range(len(rows))]

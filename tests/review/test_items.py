@@ -23,7 +23,7 @@ from fewlabels.graph.settings import restore_settings
 from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import Said, open_items
 from fewlabels.review.store.file import find_review_folder, identify_run, make_local_folder, open_store
-from fewlabels.review.store.store import Answer, Request
+from fewlabels.review.store.values import Answer, Request
 from fewlabels.storage import durable
 
 SETTINGS = GraphSettings(n_neighbors=8)

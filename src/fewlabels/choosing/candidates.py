@@ -248,9 +248,7 @@ def try_graph_head(
         if own.any():
             head = fit(own, labelled.columns.fold % HEAD_FOLDS != turn, FOLD_STEPS)
             held_out[own] = log_shares(head.scores(rows[place[own]]))
-    member = Member(
-        kind="graph_linear", n_neighbors=graph.member.n_neighbors, alpha=graph.member.alpha, lengths=space.lengths
-    )
+    member = replace(graph.member, kind="graph_linear", lengths=space.lengths)
     return Tried(member=member, held_out=held_out), rotate_back(whole, np.eye(rows.shape[1]), space.centre, space.scale)
 
 

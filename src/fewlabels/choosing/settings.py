@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Refinement
+
+if TYPE_CHECKING:
+    from .choice import Choice
 
 Kind = Literal["graph", "neighbors", "mean", "linear", "gaussian", "graph_linear"]
 LabelsAre = Literal["balanced", "random"]
@@ -41,6 +44,8 @@ class Auto:
         three labels per class to the labels', else to nothing. None: random where the classes have different numbers of
         labels, and equal shares where the answer is so near to them that its error explains the difference.
     most_members: answers that are averaged at most; 1 chooses the best one alone.
+    kept: the choice of an earlier answer, whose members and shares are kept: only what they are fitted to, temperatures
+        and the error are those of today's labels. None: the labels choose.
     base: everything else of the graph: gamma, metric, tol, recall, precision, seed, bad rows. Its n_neighbors, alpha
         and refinement do not count.
 
@@ -53,6 +58,7 @@ class Auto:
     answer: Kind | None = None
     labels_are: LabelsAre | None = None
     most_members: int = 6
+    kept: Choice | None = None
     base: GraphSettings = field(default_factory=GraphSettings)
 
     def __post_init__(self) -> None:

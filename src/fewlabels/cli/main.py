@@ -18,7 +18,21 @@ from typing import NoReturn
 import typer
 
 from ..errors import MESSAGE_CHARACTERS, CheckpointWarning, CollapseWarning, ConfigError, FewlabelsError, shown
-from . import cache, classify, demo, describe, export, export_model, propagate, report, reproduce, review, train, verify
+from . import (
+    cache,
+    classify,
+    demo,
+    describe,
+    export,
+    export_model,
+    label,
+    propagate,
+    report,
+    reproduce,
+    review,
+    train,
+    verify,
+)
 from .app import app
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
@@ -26,6 +40,7 @@ SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while ano
 HOMES = (
     demo,
     describe,
+    label,
     train,
     classify,
     export_model,

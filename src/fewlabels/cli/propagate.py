@@ -97,41 +97,24 @@ def propagate(
     folder = run or _choose_folder(out, quiet)
     left_out = [*(ignore_columns or ()), *((groups,) if groups else ())]
     columns = Columns(id_column, embedding_column, label_column, feature_columns or (), left_out, number_rows_from)
-    base = GraphSettings(
-        gamma=gamma,
-        allow_empty_classes=allow_empty_classes,
-        metric=metric,
-        recall=options.parse_recall(recall),
-        seed=seed,
-        precision=precision,
-        drop_bad_rows=drop_bad_rows,
-    )
+    found = options.parse_recall(recall)
+    graph: dict[str, Any] = {"gamma": gamma, "metric": metric, "recall": found, "seed": seed, "precision": precision}
+    base = GraphSettings(**graph, allow_empty_classes=allow_empty_classes, drop_bad_rows=drop_bad_rows)
     given = options.Given(n_neighbors, alpha, calibrate, centre_sources, class_prior, labels_are, groups)
-    results = run_propagation(
-        Input(
-            embeddings,
-            labels,
-            by_position=labels_by_position,
-            columns=columns,
-            reading=options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label),
-            ignore_unknown_ids=ignore_unknown_ids,
-            explain=tuple(explain or ()),
-            report=not no_report,
-            groups=groups,
-        ),
-        out,
-        folder,
-        given.settle(base, mode),
-        resources=Resources(
-            memory_limit=memory_limit,
-            scheduler=scheduler,
-            scheduler_file=scheduler_file,
-            work=work,
-            partitions=partitions,
-        ),
-        excel_safe=excel_safe,
-        quiet=quiet,
+    asked = Input(
+        embeddings,
+        labels,
+        by_position=labels_by_position,
+        columns=columns,
+        reading=options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label),
+        ignore_unknown_ids=ignore_unknown_ids,
+        explain=tuple(explain or ()),
+        report=not no_report,
+        groups=groups,
     )
+    resources = Resources(memory_limit, scheduler, scheduler_file, work, partitions)
+    settings = given.settle(base, mode)
+    results = run_propagation(asked, out, folder, settings, resources=resources, excel_safe=excel_safe, quiet=quiet)
     _print(results, folder, out, as_json)
 
 

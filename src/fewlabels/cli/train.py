@@ -171,7 +171,12 @@ def _say_next(run: Path, as_json: bool) -> None:
 
 def _read_labels(path: Path | None, reading: LabelOptions) -> LabelFile | None:
     from ..data.labels.files import read_labels
+    from ..runs import is_begun
 
+    if path is not None and is_begun(path):
+        from ..commands.label import read_run_labels
+
+        return read_run_labels(path, reading)
     return read_labels(path, reading) if path else None
 
 

@@ -33,11 +33,16 @@ MOST_DEATHS = 10  # of workers in one task, before the task counts as what kills
 ALONE = 120.0  # seconds without any worker
 
 
-def run_task(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """A stage within a worker. The nanny tells NumPy to use one thread; ours use all of the worker's."""
+def run_task(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float]:
+    """What a stage within a worker finds, and its processor seconds. All threads of the worker work on it.
+
+    (The nanny tells NumPy to use one.)
+    """
     with ONE_AT_A_TIME, use_threads(get_worker().state.nthreads):
         instructions()
-        return function(*arguments)
+        begun = time.process_time()
+        found = function(*arguments)
+        return found, time.process_time() - begun
 
 
 def tell_limit(dask_worker: Any) -> int | None:
@@ -88,6 +93,7 @@ class DaskEngine:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.cpu_seconds: dict[str, float] = {}
         self._wait_for_workers()
 
     def _wait_for_workers(self) -> None:
@@ -123,7 +129,7 @@ class DaskEngine:
                 for future in self._wait_for_some(list(running)):
                     number = running.pop(future)
                     try:
-                        found = future.result()
+                        found, seconds = future.result()
                     except KilledWorker as problem:
                         deaths[number] += 1
                         if deaths[number] == MOST_DEATHS:
@@ -132,6 +138,8 @@ class DaskEngine:
                             raise StorageError("D30", what, do=do) from problem
                         running[self._submit(function, tasks[number])] = number
                     else:
+                        name = function.__name__
+                        self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + seconds
                         on_done(number, found)
         finally:
             self.client.cancel(list(running))

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import GraphError, StorageError
 from ..graph.compiled import instructions
 from ..graph.cost import ENTRIES_PER_NEIGHBOR
-from ..graph.settings import CODES_FROM, EXACT_UP_TO, GraphSettings, Refinement
+from ..graph.settings import EXACT_UP_TO, GraphSettings, Refinement
 from .engine import Engine
 from .layout import MOST_ROWS, Layout
 
@@ -45,9 +45,6 @@ def demand_known(settings: GraphSettings, shape: tuple[int, int]) -> None:
         raise GraphError("G30", f"{shape[0]:,} rows; expected at most {MOST_ROWS:,}", do="propagate parts of them")
     if settings.search_recall == "exact" and shape[0] > EXACT_UP_TO:
         raise GraphError("G30", f"all pairs of {shape[0]:,} rows: {rest}", do="give a recall, such as recall=0.999")
-    if shape[1] >= CODES_FROM and shape[0] > EXACT_UP_TO:
-        what = f"rows of {shape[1]} numbers are searched by codes: {rest}"
-        raise GraphError("G30", what, do=f"make them narrower than {CODES_FROM}, such as by PCA, or use one machine")
     if settings.dtype(MOST_ROWS) != np.float32:
         what = f"precision {settings.precision!r} with alpha {settings.alpha:g} is float64: {rest}"
         raise GraphError("G30", what, do="use precision='single' or 'auto', and alpha up to 0.99999")
@@ -61,6 +58,19 @@ def demand_clusters(enough: int, layout: Layout) -> None:
     if enough > num // 2:
         what = f"the rows form no clusters: each would be searched in {enough} of {num}"
         raise GraphError("G30", what, do="a lower recall (--recall 0.95) probes fewer; or use one machine")
+
+
+def demand_held(num_probes: int, layout: Layout, sizes: Sizes) -> None:
+    """The same, of codes, where the rows of most clusters are more than are held at a time."""
+    num = layout.start.size - 1
+    if num_probes > num // 2 and layout.size > sizes.held_rows:
+        demand_clusters(num_probes, layout)
+
+
+def codes_tell_too_little(recall: float) -> GraphError:
+    """The error (G30) of rows whose codes do not choose the candidates that a recall needs."""
+    what = f"codes tell too little of these rows to find {100 * recall:g} % of the neighbours"
+    return GraphError("G30", what, do="a lower recall (--recall 0.95) may do; or use one machine")
 
 
 def is_small(num_points: int, settings: GraphSettings) -> bool:

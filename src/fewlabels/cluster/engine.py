@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
@@ -33,6 +34,11 @@ class Engine(Protocol):
 
     @property
     def num_blocks(self) -> int: ...
+
+    @property
+    def cpu_seconds(self) -> dict[str, float]:
+        """What the tasks of each function took so far; not the solver, whose blocks are no tasks."""
+        ...
 
     @property
     def worker_bytes(self) -> int | None: ...
@@ -68,10 +74,15 @@ class InProcess:
 
     def __init__(self, num_blocks: int = 1) -> None:
         self.num_blocks = num_blocks
+        self.cpu_seconds: dict[str, float] = {}
 
     def each(self, function: Callable[..., Any], tasks: dict[int, tuple[Any, ...]], on_done: OnDone) -> None:
         for number, arguments in tasks.items():
-            on_done(number, function(*arguments))
+            begun = time.process_time()
+            found = function(*arguments)
+            spent = self.cpu_seconds.get(function.__name__, 0.0) + time.process_time() - begun
+            self.cpu_seconds[function.__name__] = spent
+            on_done(number, found)
 
     @contextmanager
     def open_fleet(self, store: Store, blocks: Blocks) -> Iterator[Fleet]:

@@ -24,13 +24,16 @@ from ..graph.affinity import negative_degree, warn_of_lost_rows
 from ..graph.build import refuse_many_zeros
 from ..graph.compiled.affinity import Power
 from ..graph.compiled.clusters import draw_for_centres, rank_clusters
+from ..graph.compiled.coded import TRIES, Shape, choose_plan, find_among, rank_truth
+from ..graph.compiled.codes import draw_for_basis, encode
 from ..graph.compiled.nearest import SAMPLE
-from ..graph.compiled.recall import Share, choose_num_probes, draw_sample, summarize
+from ..graph.compiled.recall import Goal, Share, choose_num_probes, draw_sample, join_true, summarize
+from ..graph.compiled.search import Points
 from ..graph.compiled.solver import Health
 from ..graph.label_matrix import CheckedLabels, build_label_matrix, check_labels, drop_labels
 from ..graph.neighbors import count_neighbors
 from ..graph.rows import check_bad
-from ..graph.settings import GraphSettings
+from ..graph.settings import CODES_FROM, GraphSettings
 from ..graph.solver import Solution
 from ..graph.system import (
     TWO_LEVELS_FROM,
@@ -42,8 +45,17 @@ from ..graph.system import (
 from ..graph.threads import Team
 from ..graph.types import Progress, no_progress
 from ..storage import durable
-from . import affinity, labels, rows, search
-from .demands import Sizes, demand_clusters, demand_known, demand_room, is_small, plan_sizes
+from . import affinity, coded, labels, rows, search
+from .demands import (
+    Sizes,
+    codes_tell_too_little,
+    demand_clusters,
+    demand_held,
+    demand_known,
+    demand_room,
+    is_small,
+    plan_sizes,
+)
 from .engine import Engine
 from .labels import IDS, Answering
 from .layout import Layout, read_layout, share_out
@@ -164,10 +176,15 @@ def _arrange(run: Run, task: Task, points: list[int], sizes: Sizes) -> Layout:
     """Rows in partitions by cluster."""
     size, shards, store = sum(points), range(len(points)), run.store
     first = np.concatenate([[0], np.cumsum(points)]).tolist()
+    wide = task.source.shape[1] >= CODES_FROM
+    if wide:
+        _ask_by_number(run, task, points)
+        run.each("basis", coded.make_basis, [(store, len(shards), size, task.settings.seed)])
     if not store.path("chosen").exists():
         store.put("chosen", draw_for_centres(size, task.settings.seed)[0])
-    run.each("sample", rows.take_sample, [(store, shard, first[shard]) for shard in shards])
-    num: int = run.each("centres", rows.make_centres, [(store, len(shards), size, task.settings.seed)])[0]
+    run.each("sample", coded.take_rows, [(store, shard, first[shard], "chosen") for shard in shards])
+    make_centres = coded.make_centres if wide else rows.make_centres
+    num: int = run.each("centres", make_centres, [(store, len(shards), size, task.settings.seed)])[0]
     run.each("assign", rows.assign, [(store, shard) for shard in shards])
 
     def cut() -> int:
@@ -181,16 +198,107 @@ def _arrange(run: Run, task: Task, points: list[int], sizes: Sizes) -> Layout:
     layout = read_layout(store)
     longest = run.each("collect", rows.collect, [(store, len(shards), p) for p in range(layout.num_partitions)])
     run.facts["longest"] = max(longest)
-    for name in ("sorted-*", "raw-*", "hash-*", "again-*", "leads-*", "twins-*", "sample-*"):
+    for name in ("sorted-*", "raw-*", "hash-*", "again-*", "leads-*", "twins-*", "chosen-*", "drawn-*"):
         store.remove(name)
     return layout
+
+
+def _ask_by_number(run: Run, task: Task, points: list[int]) -> None:
+    """The sample of wide rows that recall is measured on, and its true neighbours, by numbers of points."""
+    store, shards, size, seed = run.store, range(len(points)), sum(points), task.settings.seed
+    first = np.concatenate([[0], np.cumsum(points)]).tolist()
+    k = count_neighbors(task.settings.n_neighbors, size)
+    store.put("k", np.array([k]))
+    if not store.path("asked").exists():
+        store.put("drawn", draw_for_basis(size, seed)[0])
+        store.put("asked", draw_sample(size, seed, SAMPLE))
+    for name in ("drawn", "asked"):
+        run.each(f"take-{name}", coded.take_rows, [(store, shard, first[shard], name) for shard in shards])
+
+    def join() -> int:
+        store.put("queries", coded.join_rows(store, len(shards), "asked"))
+        return 0
+
+    def keep() -> int:
+        parts = [(store.get(f"truth-number-{s}"), store.get(f"truth-similarity-{s}")) for s in shards]
+        truth = join_true(Goal(k, 1.0, store.get("asked")), parts)[0]
+        bounds, starts = store.get("shards"), np.array(first)
+        wanted = np.concatenate([store.get("asked"), truth.ravel()])
+        rows_of = np.empty(wanted.size, np.int64)
+        for shard in shards:
+            own = (wanted >= starts[shard]) & (wanted < starts[shard + 1])
+            rows_of[own] = store.get(f"leads-{shard}")[wanted[own] - starts[shard]] + bounds[shard]
+        store.put("asked-row", rows_of)
+        return 0
+
+    run.once("join-asked", join)
+    run.each("truth", coded.find_truth, [(store, shard, first[shard], k) for shard in shards])
+    run.once("keep-truth", keep)
 
 
 # -- neighbours
 
 
+def _search_coded(run: Run, task: Task, layout: Layout, sizes: Sizes) -> affinity.Powered:
+    """Codes choose candidates in the nearest clusters, more of both each time, until the recall is reached."""
+    store, every = run.store, range(layout.num_partitions)
+    k, recall = int(store.get("k")[0]), task.settings.search_recall
+    assert recall != "exact"  # as demand_known has seen
+    run.each("places", coded.find_places, [(store, p) for p in every])
+
+    def ask() -> int:
+        pairs = np.concatenate([store.get(f"asked-place-{p}") for p in every])
+        place = np.empty(len(pairs), np.int64)
+        place[pairs[:, 0]] = pairs[:, 1]
+        count = store.size("asked")
+        store.put("asked-places", place[:count])
+        store.put("sample", place[:count])
+        store.put("truth", place[count:].reshape(count, -1))
+        store.put("sample-rows", store.get("queries"))
+        return count
+
+    run.once("ask", ask)
+    run.each("candidates", coded.find_candidates, [(store, p, k) for p in every])
+    sample, truth, rows_of = store.get("sample"), store.get("truth"), store.get("sample-rows")
+    centres, basis = coded.get_points(store, "centre"), coded.get_basis(store)
+    with Team() as team:
+        queries = encode(Points(rows_of, np.arange(len(rows_of))), basis, team).queries
+        rank = rank_truth(queries, centres, layout.cluster_of(truth).astype(np.int32), team)
+    position = find_among(coded.join_candidates(store, layout, k), truth, layout.size)
+    shape = Shape(layout.size, layout.start.size - 1, basis.points.num_points, task.source.shape[1])
+    plan = choose_plan(rank, position, Goal(k, recall, sample), shape)
+    for number in range(TRIES if plan is not None else 0):
+        assert plan is not None  # as the line before has seen
+        demand_held(plan.probes, layout, sizes)
+        probing = search.Probing(k, 0, plan.probes, number, 0.0, sizes.held_rows, plan.candidates)
+        reached, told = _search_round(run, layout, probing)
+        if reached.mean >= recall and not any(found["missing"] for found in told):
+            run.facts |= {"recall": reached.mean, "num_probes": plan.probes, "n_neighbors": k}
+            return _power(task, told, number)
+        plan = plan.widen(centres.num_points)
+    raise codes_tell_too_little(recall)
+
+
+def _search_round(run: Run, layout: Layout, probing: search.Probing) -> tuple[Share, list[Any]]:
+    store, number = run.store, probing.round
+    tasks = [(store, p, probing) for p in range(layout.num_partitions)]
+    run.facts["rows_read"] = sum(run.each(f"search-{number}", search.search, tasks))
+    told = run.each(f"exchange-{number}", search.exchange, tasks)
+    for name in ("near", "offers", *([f"lists{number - 1}"] if number else [])):
+        store.remove(f"{name}*")
+    return summarize(np.concatenate([np.array(found["shares"]) for found in told])), told
+
+
+def _power(task: Task, told: list[Any], number: int) -> affinity.Powered:
+    clips = task.settings.rules.clip_negative
+    largest = max(found["largest"][0 if clips else 1] for found in told)
+    return affinity.Powered(number, Power(task.settings.gamma, largest, clips))
+
+
 def _search(run: Run, task: Task, layout: Layout, sizes: Sizes) -> affinity.Powered:
     """Probe the clusters nearest to each row until the recall is reached, as on one machine."""
+    if task.source.shape[1] >= CODES_FROM:
+        return _search_coded(run, task, layout, sizes)
     store, every = run.store, range(layout.num_partitions)
     k, recall = count_neighbors(task.settings.n_neighbors, layout.size), task.settings.search_recall
     assert recall != "exact"  # as demand_known has seen
@@ -212,16 +320,10 @@ def _search(run: Run, task: Task, layout: Layout, sizes: Sizes) -> affinity.Powe
         enough = choose_num_probes(rank, recall, done)
         demand_clusters(enough, layout)
         probing = search.Probing(k, done, enough, number, run.facts["longest"], sizes.held_rows)
-        read = run.each(f"search-{number}", search.search, [(store, p, probing) for p in every])
-        told = run.each(f"exchange-{number}", search.exchange, [(store, p, probing) for p in every])
-        reached = summarize(np.concatenate([np.array(found["shares"]) for found in told]))
-        for name in ("near", "offers", *([f"lists{number - 1}"] if number else [])):
-            store.remove(f"{name}*")
+        reached, told = _search_round(run, layout, probing)
         done, number = enough, number + 1
-    run.facts |= {"recall": reached.mean, "num_probes": done, "rows_read": sum(read), "n_neighbors": k}
-    largest = max(found["largest"][0 if task.settings.rules.clip_negative else 1] for found in told)
-    power = Power(task.settings.gamma, largest, task.settings.rules.clip_negative)
-    return affinity.Powered(number - 1, power)
+    run.facts |= {"recall": reached.mean, "num_probes": done, "n_neighbors": k}
+    return _power(task, told, number - 1)
 
 
 def _weigh(run: Run, task: Task, layout: Layout, powered: affinity.Powered) -> None:
@@ -350,5 +452,6 @@ def _describe(run: Run, task: Task, layout: Layout, health: Health) -> dict[str,
             "rows_read": run.facts["rows_read"],
             "restarts": run.facts["restarts"],
             "peak_mib": run.engine.peak_mib(),
+            "cpu_seconds": {name: round(spent, 2) for name, spent in run.engine.cpu_seconds.items()},
         },
     }

@@ -6,9 +6,11 @@ import numpy as np
 
 from ..data.tables.units import Unit
 from ..graph.compiled.clusters import draw_for_centres, find_centres, nearest_clusters
+from ..graph.compiled.codes import encode, search_codes
 from ..graph.compiled.search import Points, measure_longest
 from ..graph.rows import hash_rows, measure_table, scale_table
 from ..graph.threads import Team
+from . import coded
 from .layout import Layout, read_layout
 from .store import Store
 
@@ -80,18 +82,10 @@ def find_leaders(store: Store, shard: int, num_buckets: int) -> int:
     return int(leads.sum())
 
 
-def take_sample(store: Store, shard: int, first_point: int) -> int:
-    """The points of a shard that centres are found on; `first_point` is the number of its first one."""
-    leads, chosen = store.get(f"leads-{shard}"), store.get("chosen")
-    own = chosen[(chosen >= first_point) & (chosen < first_point + leads.size)] - first_point
-    store.put(f"sample-{shard}", store.get(f"raw-{shard}")[leads[own]])
-    return int(own.size)
-
-
 def make_centres(store: Store, num_shards: int, size: int, seed: int) -> int:
     """Centres of the clusters of `size` points, from the sample. Returns how many there are."""
     _, rng = draw_for_centres(size, seed)
-    sample = np.concatenate([store.get(f"sample-{shard}") for shard in range(num_shards)])
+    sample = coded.join_rows(store, num_shards, "chosen")
     with Team() as team:
         centre = find_centres(sample, size, rng, team)
     store.put("centre", centre)
@@ -100,20 +94,36 @@ def make_centres(store: Store, num_shards: int, size: int, seed: int) -> int:
 
 def assign(store: Store, shard: int) -> int:
     """A shard sorted by cluster: rows, row numbers, and twins of rows, each with where a cluster begins."""
-    rows, centre = store.get(f"raw-{shard}"), store.get("centre")
+    rows, num = store.get(f"raw-{shard}"), count_centres(store)
     leads, twins = store.get(f"leads-{shard}"), store.get(f"twins-{shard}")
     first = int(store.get("shards", shard, shard + 1)[0])
     members = np.concatenate([leads, twins[:, 0]])
     with Team() as team:
-        home = nearest_clusters(Points(rows, members), centre, 1, team)[:, 0]
+        if are_coded(store):
+            codes = encode(Points(rows, members), coded.get_basis(store), team)
+            home = search_codes(codes.queries, coded.get_points(store, "centre"), 1, team)[:, 0]
+        else:
+            home = nearest_clusters(Points(rows, members), store.get("centre"), 1, team)[:, 0]
     own, other = home[: leads.size], home[leads.size :]
     order, turn = np.argsort(own, kind="stable"), np.argsort(other, kind="stable")
     store.put(f"sorted-rows-{shard}", rows[leads[order]])
     store.put(f"sorted-row-{shard}", leads[order] + first)
-    store.put(f"sorted-start-{shard}", _starts(own, len(centre)))
+    store.put(f"sorted-start-{shard}", _starts(own, num))
+    if are_coded(store):
+        store.put(f"sorted-codes-{shard}", codes.queries[order])
+        store.put(f"sorted-along-{shard}", codes.along[order])
     store.put(f"sorted-twins-{shard}", twins[turn] + np.array([first, 0]))
-    store.put(f"sorted-twin-start-{shard}", _starts(other, len(centre)))
+    store.put(f"sorted-twin-start-{shard}", _starts(other, num))
     return int(members.size)
+
+
+def are_coded(store: Store) -> bool:
+    """Whether rows are assigned to clusters, and candidates chosen, by codes."""
+    return store.path("basis-mean").exists()
+
+
+def count_centres(store: Store) -> int:
+    return int(store.get("centre-numbers")[0]) if are_coded(store) else store.size("centre")
 
 
 def _starts(home: np.ndarray, num: int) -> np.ndarray:
@@ -129,6 +139,10 @@ def collect(store: Store, num_shards: int, p: int) -> float:
     first, last = layout.clusters(p)
     rows, row, home = _gather(store, num_shards, (first, last), ("rows", "row"), "start")
     order = np.argsort(home, kind="stable")
+    if are_coded(store):
+        codes, along, _ = _gather(store, num_shards, (first, last), ("codes", "along"), "start")
+        store.put(f"codes-{p}", codes[order])
+        store.put(f"along-{p}", along[order])
     rows, row = rows[order], row[order]
     twins = _gather(store, num_shards, (first, last), ("twins",), "twin-start")[0]
     by_row = np.argsort(row)

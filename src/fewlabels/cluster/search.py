@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..graph.compiled.clusters import Held, nearest_clusters, search_probes
+from ..graph.compiled.coded import Plan
 from ..graph.compiled.recall import TRUTH_BLOCK, Goal, find_true_in, found_shares, join_true
 from ..graph.compiled.search import Lists, Panels, Points, merge_offers, pack, reverse_lists
 from ..graph.threads import Range, Team
 from ..graph.types import MISSING
+from . import coded
 from .edges import take_offers, write_offers
 from .layout import Layout, read_layout, read_places
 from .store import Store
@@ -21,6 +23,7 @@ class Probing(NamedTuple):
     """The probes from `done` to `enough` of every row, k neighbours wanted. round: 0 begins the lists.
 
     longest: Euclidean length of the longest row of all. most_rows: that are held at a time.
+    candidates: chosen by codes; 0: all by their rows.
     """
 
     k: int
@@ -29,6 +32,12 @@ class Probing(NamedTuple):
     round: int
     longest: float
     most_rows: int
+    candidates: int = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the lists of the round before stay; codes begin again with more probes and candidates."""
+        return self.round > 0 and not self.candidates
 
 
 def find_truth(store: Store, p: int, k: int) -> int:
@@ -78,6 +87,8 @@ def search(store: Store, p: int, probing: Probing) -> int:
 def _find_probes(store: Store, layout: Layout, p: int, probing: Probing, team: Team) -> np.ndarray:
     """(m, enough - done) the clusters that each row of the partition probes now."""
     first, last = layout.range(p)
+    if probing.candidates:
+        return coded.find_probes(store, p, probing.enough, team)
     centre = store.get("centre")
     probes = np.empty((last - first, min(probing.enough, len(centre)) - probing.done), np.int32)
     for at in range(0, last - first, probing.most_rows):
@@ -88,7 +99,7 @@ def _find_probes(store: Store, layout: Layout, p: int, probing: Probing, team: T
 
 
 def _begin_lists(store: Store, p: int, size: int, probing: Probing) -> Lists:
-    if probing.round:
+    if probing.goes_on:
         return read_lists(store, f"lists{probing.round - 1}", p)
     return np.full((size, probing.k), MISSING, np.int32), np.zeros((size, probing.k), np.float32)
 
@@ -116,7 +127,7 @@ def _plan_batches(
         wanted = needed.copy()
         wanted[home] = True
         wanted[probes[own].ravel()] = True
-        if probing.round:
+        if probing.goes_on:
             known = lists[0][own].ravel()
             wanted[layout.cluster_of(known[known != MISSING])] = True
         if begun < home and sizes[wanted].sum() > probing.most_rows:
@@ -124,7 +135,7 @@ def _plan_batches(
             wanted &= ~needed
             wanted[home] = True
             wanted[probes[own].ravel()] = True
-            if probing.round:
+            if probing.goes_on:
                 wanted[layout.cluster_of(known[known != MISSING])] = True
             begun = home
         needed = wanted
@@ -149,23 +160,21 @@ def _search_batch(
     shift = layout.start[held] - start[:-1]  # from a number here to a place
     rows = _read_clusters(store, layout, held)
     points = Points(rows, np.arange(len(rows)))
-    panels = Panels(pack(points, team).flat, points, probing.longest)
     begin = int(layout.start[layout.cuts[np.searchsorted(layout.cuts, homes[0], "right") - 1]])
     own = slice(int(layout.start[homes[0]]) - begin, int(layout.start[homes[1]]) - begin)
     part = index[own]
-    if probing.round:
+    if probing.goes_on:
         known = part != MISSING
         part[known] -= shift[np.searchsorted(held, layout.cluster_of(part[known]))].astype(np.int32)
     lists = np.ascontiguousarray(part), np.ascontiguousarray(similarity[own])
     here = int(np.searchsorted(held, homes[0]))
-    search_probes(
-        Held(panels, start),
-        np.searchsorted(held, probes[own]).astype(np.int32),
-        lists,
-        team,
-        homes=(here, here + homes[1] - homes[0]),
-        more=probing.round > 0,
-    )
+    range_here, local = (here, here + homes[1] - homes[0]), np.searchsorted(held, probes[own]).astype(np.int32)
+    if probing.candidates:
+        plan = Plan(probes=probing.enough, candidates=probing.candidates)
+        lists = coded.search_held(store, points, start, local, range_here, plan, team)
+    else:
+        panels = Panels(pack(points, team).flat, points, probing.longest)
+        search_probes(Held(panels, start), local, lists, team, homes=range_here, more=probing.goes_on)
     found = lists[0] != MISSING
     lists[0][found] += shift[np.searchsorted(start, lists[0][found], "right") - 1].astype(np.int32)
     index[own], similarity[own] = lists
@@ -195,4 +204,5 @@ def exchange(store: Store, p: int, probing: Probing) -> dict[str, object]:
     here = (sample >= first) & (sample < last)
     shares = found_shares(lists[0][sample[here] - first], store.get("truth")[here])
     largest = float(lists[1].max(initial=0)), float(np.abs(lists[1]).max(initial=0))
-    return {"largest": largest, "shares": shares.tolist()}
+    missing = int((lists[0][:, -1] == MISSING).sum())
+    return {"largest": largest, "shares": shares.tolist(), "missing": missing}

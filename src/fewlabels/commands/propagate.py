@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ from .answers import (
 )
 from .memory import GIB, available_bytes, demand_room, forecast, peak_memory_mib
 from .progress import Pace, StageProgress, time_words
-from .propagate_parts import Resources, run_parts
+from .propagate_parts import LEAST_BYTES, Resources, can_split, run_parts
 from .results import make_table, propagation_results
 
 SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
@@ -217,16 +216,15 @@ def run_propagation(
     """
     start = time.perf_counter()
     resources = resources or Resources()
-    memory_limit = resources.memory_limit
     _demand_places(out, folder, asked, resources.are_parts)
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given, groups = _given(source, asked), _read_groups(source, asked.groups)
-    if resources.are_parts or _exceeds(source, given, settings, memory_limit):
+    if resources.are_parts or _goes_out_of_core(source, given, settings, resources.memory_limit, out):
         return run_parts(source, given, settings, resources, out, quiet=quiet)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
-    cost = _fitting_cost(source, given, settings, memory_limit, quiet, sum(extra.values()))
+    cost = _fitting_cost(source, given, settings, resources.memory_limit, quiet, sum(extra.values()))
     said = _say(source, asked, quiet)
     stages = Stages(cost, source.shape, len(explained), extra, quiet)
     stages.start("read")
@@ -234,10 +232,8 @@ def run_propagation(
     values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=base.drop_bad_rows)
     given = _without_bad_rows(given, source, values, base)
     durable.make_folder(out.parent)
-    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
-    writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
+    writer = _open_writer(folder, asked, given, settings)
     stages.attach(writer)
-    writer.notes(given.left_out)
     found = _propagate(values, given, settings, groups, stages)
     stages.start("explain")
     why = explain_answer(found, given.codes, explained, settings, values, source.ids, given.class_names)
@@ -258,6 +254,14 @@ def run_propagation(
     table.write(out, excel_safe=excel_safe)
     stages.close()
     return results
+
+
+def _open_writer(folder: Path, asked: Input, given: Labels, settings: Settings) -> RunWriter:
+    """A run folder that says what was asked, with the notes of the labels."""
+    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
+    writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
+    writer.notes(given.left_out)
+    return writer
 
 
 def _propagate(
@@ -429,13 +433,15 @@ def _fitting_cost(
     return cost
 
 
-def _exceeds(source: EmbeddingSource, given: Labels, settings: Settings, memory_limit: float | None) -> bool:
-    """Whether given settings need more than a memory limit that was given."""
-    if memory_limit is None or not isinstance(settings, GraphSettings) or not 0 < memory_limit < math.inf:
+def _goes_out_of_core(
+    source: EmbeddingSource, given: Labels, settings: Settings, memory_limit: float | None, out: Path
+) -> bool:
+    """Whether all needs more than a memory limit that was given, and partitions, as a folder of tables, do not."""
+    if memory_limit is None or not isinstance(settings, GraphSettings) or out.suffix.lower() == ".csv":
         return False
     counts = (len(given.class_names), int((given.codes != UNLABELED).sum()))
     cost = estimate_cost(source.shape, *counts, settings, source.held_bytes, num_threads())
-    return cost.bytes > memory_limit * GIB and find_spec("distributed") is not None
+    return cost.bytes > memory_limit * GIB >= LEAST_BYTES and can_split(source.shape, settings)
 
 
 def _results(found: Propagation | Answer, given: Labels, cost: Cost) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.labels.files import Labels
 from ..data.paths import demand_unchanged, file_states
 from ..data.tables.embeddings import EmbeddingSource
-from ..errors import ConfigError, demand_packages
+from ..errors import ConfigError, GraphError, demand_packages
 from ..graph import GraphSettings
 from ..graph.threads import num_threads
 from ..storage import durable
@@ -43,9 +44,10 @@ PARTS = {
     "label": 2.0,
 }
 DRIVER_BYTES = 300 * 2**20  # of the process that leads
+LEAST_BYTES = 3 * DRIVER_BYTES  # with one worker
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Resources:
     """Where it is done. client, scheduler, scheduler_file: of a Dask cluster; none of them: this machine.
 
@@ -54,11 +56,11 @@ class Resources:
     """
 
     memory_limit: float | None = None
-    client: Any = None
     scheduler: str | None = None
     scheduler_file: Path | None = None
     work: Path | None = None
     partitions: int | None = None
+    client: Any = None
 
     @property
     def are_parts(self) -> bool:
@@ -107,6 +109,17 @@ def run_parts(
     return results
 
 
+def can_split(shape: tuple[int, int], settings: GraphSettings) -> bool:
+    """Whether partitions do what is asked, and their package is there."""
+    from ..cluster.demands import demand_known
+
+    try:
+        demand_known(settings, shape)
+    except GraphError:
+        return False
+    return find_spec("distributed") is not None
+
+
 @contextmanager
 def _open_engine(asked: Resources, work: Path) -> Iterator[DaskEngine]:
     from ..cluster.dask_engine import DaskEngine, local_engine, remote_engine
@@ -131,7 +144,7 @@ def _open_engine(asked: Resources, work: Path) -> Iterator[DaskEngine]:
     each = (room - DRIVER_BYTES) // num
     if each < 2 * DRIVER_BYTES:
         num, each = 1, room - DRIVER_BYTES
-    if each < DRIVER_BYTES:
-        raise ConfigError("C41", f"a memory limit of {gib(room)}; a worker takes {gib(2 * DRIVER_BYTES)} at least")
+    if room < LEAST_BYTES:
+        raise ConfigError("C41", f"a memory limit of {gib(room)}; partitions take {gib(LEAST_BYTES)} at least")
     with local_engine(work.parent / f".{work.name}-dask", num, each) as engine:
         yield engine

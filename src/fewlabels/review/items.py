@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,7 +66,9 @@ class Items:
 
 
 def open_items(folder: str | Path) -> Items:
-    """Read the rows of a finished run, and open its inputs again.
+    """Read the rows of a finished run, or of a labelling, and open its inputs again.
+
+    The classes and labels of a labelling are in its answers: here it has none.
 
     Raises RunError (K4) for another folder, ConfigError (C84) for a run that is not finished or of a kind that has no
     rows, C85 for one that was made before runs could be reviewed, C86 where its inputs are no longer the same, and what
@@ -76,41 +79,30 @@ def open_items(folder: str | Path) -> Items:
     inputs = run.facts.get("source")
     if not isinstance(inputs, dict):
         raise _too_old(root)
-    checks.demand(run.facts, NEEDED, root / "run.json")
-    names = list(run.facts["class_names"])
+    labelling = run.kind == "label"
+    checks.demand(run.facts, checks.Record(NEEDED.fields) if labelling else NEEDED, root / "run.json")
+    names = read_class_names(run)
     demand_whole(root, (TABLE, DESCRIPTORS, FIRST_DESCRIPTORS))
-    ids, given, said = _read_rows(root / TABLE, names)
+    ids, given, said = _read_rows(root / TABLE, None if labelling else names)
     settings = _read_settings(run, root / "run.json")
     _demand_source(inputs, root / "run.json")
+    known = partial(Items, ids=ids, class_names=names, given=given, settings=settings, said=said)
     if inputs["kind"] == "embeddings":
         opened = _open_embeddings(inputs, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)
-        return Items(
-            ids=ids,
-            class_names=names,
-            given=given,
-            descriptors=values,
-            settings=settings,
-            kind="rows",
-            texts=_read_texts(opened),
-            said=said,
-        )
+        return known(descriptors=values, kind="rows", texts=_read_texts(opened))
     if not (root / DESCRIPTORS).is_file():
         raise _too_old(root)
     first = root / FIRST_DESCRIPTORS  # of a frozen trunk: with those of the trained head no label would be doubted
     values = _read_descriptors(first if first.is_file() else root / DESCRIPTORS, len(ids))
     from ..data.images.pictures import open_pictures
 
-    return Items(
-        ids=ids,
-        class_names=names,
-        given=given,
-        descriptors=values,
-        settings=settings,
-        kind="images",
-        pictures=open_pictures(inputs, ids),
-        said=said,
-    )
+    return known(descriptors=values, kind="images", pictures=open_pictures(inputs, ids))
+
+
+def read_class_names(run: Run) -> list[str]:
+    """The classes that came with a run; a labelling has none."""
+    return [] if run.kind == "label" else list(run.facts["class_names"])
 
 
 def read_reviewable(folder: Path) -> Run:
@@ -119,6 +111,8 @@ def read_reviewable(folder: Path) -> Run:
     Raises RunError K4 where it is none, K2 where its labels are gone, ConfigError (C84) where it has none (yet).
     """
     run = read_run(folder)
+    if run.kind == "label" and (folder / TABLE).is_file():
+        return run
     if not is_finished(folder):
         what = f"a run of kind {run.kind!r} that is not finished"
         do = "go on with it by --resume, or give a finished one"
@@ -180,8 +174,10 @@ def _too_old(root: Path) -> ConfigError:
     return ConfigError("C85", what, where=root, do="run the command again with this version, and review that run")
 
 
-def _read_rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.int64], Said]:
+def _read_rows(path: Path, names: Sequence[str] | None) -> tuple[list[str], NDArray[np.int64], Said | None]:
     """The ids, the class numbers of given labels, (n,), -1 for none, and what the run says of all rows.
+
+    names: of classes; None for a labelling, whose labels are in its answers.
 
     Raises RunError: K2 for a damaged table, K16 for one with other columns, rows or labels.
     """
@@ -198,6 +194,8 @@ def _read_rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.
     ids: list[str] = table["id"].to_pylist()
     if len(set(ids)) != len(ids) or not ids:
         raise _misfit(path, f"{len(ids)} rows with {len(set(ids))} ids, expected one each, and a row at least")
+    if names is None:
+        return ids, np.full(len(ids), UNLABELED), None
     places = pc.index_in(table["label"], value_set=pa.array(names, table["label"].type))
     codes = pc.fill_null(places, UNLABELED).to_numpy()
     is_given = pc.equal(table["source"], GIVEN).to_numpy()

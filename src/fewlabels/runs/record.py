@@ -82,9 +82,9 @@ def refuse_used_folder(folder: str | Path) -> None:
 
 
 def can_be_resumed(folder: Path) -> bool:
-    """Whether an unfinished run is there that --resume goes on with; one of `propagate` is not."""
+    """Whether an unfinished run is there that --resume goes on with; one of `propagate` is not, nor a labelling."""
     try:
-        return read_facts(folder)["kind"] != "propagate" and not is_finished(folder)
+        return read_facts(folder)["kind"] not in ("propagate", "label") and not is_finished(folder)
     except (RunError, OSError):
         return False
 
@@ -95,8 +95,8 @@ class RunWriter:
     def __init__(self, folder: str | Path, kind: str, settings: Mapping[str, Any], **facts: Any) -> None:
         """Make the folder and write run.json.
 
-        kind: "train", "propagate" or "seeds". facts: more for run.json, such as class_names or seed; `source` says how
-            the inputs are opened again: its kind (images, digits, dataset or embeddings) and absolute paths.
+        kind: "train", "propagate", "label" or "seeds". facts: more for run.json, such as class_names or seed; `source`
+            says how the inputs are opened again: its kind (images, digits, dataset or embeddings) and absolute paths.
         Raises ConfigError where the folder exists and is not empty, StorageError where it cannot be written.
         """
         self.folder = Path(folder)
@@ -127,11 +127,14 @@ class RunWriter:
             durable.write_text(writer.folder / EVENTS, "".join(_read_lines(writer.folder)[:num_events]))
         return writer
 
-    def choose(self, settings: Mapping[str, Any]) -> None:
-        """Write the settings that the labels chose into run.json, beside what was asked."""
+    def choose(self, settings: Mapping[str, Any], **known: Any) -> None:
+        """Write the settings that the labels chose into run.json, beside what was asked.
+
+        known: more that is known by now, such as the classes of a labelling.
+        """
         path = self.folder / "run.json"
         facts = json.loads(path.read_text(encoding="utf-8"))
-        durable.write_json(path, {**facts, "settings": {**facts["settings"], **settings}})
+        durable.write_json(path, {**facts, **known, "settings": {**facts["settings"], **settings}})
 
     def answer(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Write answer.npz and answer.json: the heads of an answer, and how new rows go through them."""
@@ -290,6 +293,20 @@ def is_finished(folder: str | Path) -> bool:
     return (Path(folder) / durable.MANIFEST).is_file()
 
 
+def is_labelling(folder: str | Path) -> bool:
+    """Whether a labelling is there, finished or not: its answers are read before it ends."""
+    return name_labelling(folder) is not None
+
+
+def name_labelling(folder: str | Path) -> str | None:
+    """What a labelling was named by chance when it began, and its answers belong to; None for any other run."""
+    try:
+        facts = read_facts(folder)
+    except (RunError, OSError):
+        return None
+    return str(facts["labelling"]) if facts["kind"] == "label" else None
+
+
 def read_first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:
     """The first `count` events of an unfinished run; what was written later may be torn. Raises RunError: K2 for fewer
     or damaged ones, K16 for what is no event.
@@ -356,6 +373,8 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     if facts["kind"] not in schema.KINDS:
         what = f"run of kind {shown(facts['kind'], 60)!r}, this version knows {', '.join(schema.KINDS)}"
         raise RunError("K6", what, where=folder, do=_upgrade(facts))
+    if facts["kind"] == "label":
+        checks.demand(facts, checks.Record(needed=["labelling"]), path)
     if facts["kind"] == "seeds":
         checks.demand(facts, checks.Record(needed=["seeds"]), path)
     return facts
