@@ -9,6 +9,7 @@ from collections import defaultdict
 
 import pytest
 
+from fewlabels.training.method_table import BY_WORD
 from tests import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -200,3 +201,12 @@ def test_the_tables_of_choosing_are_those_of_their_records(tmp_path):
         return [line for line in path.read_text().splitlines() if not line.startswith("Commits ")]
 
     assert tables(made) == tables(kept)
+
+
+def test_the_page_on_strong_views_has_the_errors_of_the_short_runs():
+    lines = [line for line in read("current.jsonl") if line["rows"] == 10_000]
+    rows = [
+        f"| {BY_WORD[line['method']].title} | {', '.join(map(str, line['epochs']))} | {line['error']:.2f} |"
+        for line in lines
+    ]
+    require("docs/matching.md", rows)
