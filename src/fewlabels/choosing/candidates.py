@@ -60,11 +60,24 @@ class Tried:
     held_out: Float
 
 
-def graph_grid(auto: Auto, most: int) -> tuple[list[int], list[float]]:
-    """Numbers of neighbours and alphas that are compared, where lists are `most` long: what is given is fixed."""
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Graphs that are compared: each of `neighbors` with each of `alphas`, and the best of them with `more_alphas`."""
+
+    neighbors: list[int]
+    alphas: list[float]
+    more_alphas: list[float]
+
+
+def graph_grid(num_rows: int, most: int, auto: Auto) -> Grid:
+    """The graphs of so many rows with lists of `most` neighbours; what is given is fixed."""
     neighbors = NEIGHBORS if auto.n_neighbors is None else (auto.n_neighbors,)
     fitting = [k for k in neighbors if k <= most] or [max(1, most)]
-    return fitting, [auto.alpha] if auto.alpha is not None else list(ALPHAS)
+    alphas = [auto.alpha] if auto.alpha is not None else list(ALPHAS)
+    if num_rows <= MANY_ROWS:
+        return Grid(neighbors=fitting, alphas=alphas, more_alphas=[])
+    middle = alphas[len(alphas) // 2]
+    return Grid(neighbors=fitting, alphas=[middle], more_alphas=[alpha for alpha in alphas if alpha != middle])
 
 
 def graph_member(n_neighbors: int, alpha: float, auto: Auto) -> Member:
@@ -74,13 +87,12 @@ def graph_member(n_neighbors: int, alpha: float, auto: Auto) -> Member:
 
 def try_graphs(lists: Lists, labelled: Labelled, auto: Auto) -> list[Tried]:
     """Each pair of neighbours and alpha; of many rows, the other alphas at the best number of neighbours only."""
-    neighbors, alphas = graph_grid(auto, lists.most)
-    if lists.node.size <= MANY_ROWS:
-        return [one for k in neighbors for one in _try_alphas(k, alphas, lists, labelled, auto)]
-    middle = alphas[len(alphas) // 2]
-    found = [one for k in neighbors for one in _try_alphas(k, [middle], lists, labelled, auto)]
+    grid = graph_grid(lists.node.size, lists.most, auto)
+    found = [one for k in grid.neighbors for one in _try_alphas(k, grid.alphas, lists, labelled, auto)]
+    if not grid.more_alphas:
+        return found
     best = min(found, key=lambda one: held_out_loss(one, labelled)).member.n_neighbors or 1
-    return found + list(_try_alphas(best, [alpha for alpha in alphas if alpha != middle], lists, labelled, auto))
+    return found + list(_try_alphas(best, grid.more_alphas, lists, labelled, auto))
 
 
 def held_out_loss(tried: Tried, labelled: Labelled) -> float:

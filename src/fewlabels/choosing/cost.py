@@ -16,14 +16,13 @@ from ..graph.cost import (
     estimate,
 )
 from ..graph.settings import GraphSettings
-from .candidates import FOLD_STEPS, HEAD_FOLDS, MOST_STEPS
+from .candidates import FOLD_STEPS, HEAD_FOLDS, MOST_STEPS, graph_grid
 from .folds import MOST_FOLDS
+from .rows import head_rows
 from .settings import (
-    ALPHAS,
     CHOICE_ROWS,
     COLUMNS,
     COLUMNS_OF_MANY,
-    HEAD_ROWS,
     MANY_ROWS,
     NEIGHBORS,
     NEIGHBORS_OF_MANY,
@@ -69,7 +68,7 @@ def estimate_choice(
     if n > chosen_on:
         searches += solving.stage_seconds["neighbors"]
     return Cost(
-        bytes=math.ceil(max(search.bytes, solving.bytes) + _head_bytes(chosen_on, d)),
+        bytes=math.ceil(max(search.bytes, solving.bytes) + _head_bytes(chosen_on, d, num_classes)),
         stage_seconds={
             "neighbors": searches,
             "choose": AT_LEAST
@@ -81,23 +80,22 @@ def estimate_choice(
     )
 
 
-def _head_bytes(n: int, d: int) -> float:
+def _head_bytes(n: int, d: int, num_classes: int) -> float:
     """The sample that a head is fitted to, in float64 and float32, and what of it L-BFGS works on."""
-    return 16 * min(n, HEAD_ROWS) * d
+    return 16 * min(n, head_rows(num_classes)) * d
 
 
 def _graph_seconds(n: int, columns: int, auto: Auto, threads: int) -> float:
     """Building the candidate graphs and solving each with all columns."""
     if not {"graph", "graph_linear"} & set(auto.kinds):
         return 0.0
-    neighbors = (auto.n_neighbors,) if auto.n_neighbors else NEIGHBORS_OF_MANY if n > MANY_ROWS else NEIGHBORS
-    alphas = (auto.alpha,) if auto.alpha else ALPHAS
-    pairs = [(k, alpha) for k in neighbors for alpha in alphas]
-    if n > MANY_ROWS:  # the middle alpha for each, the others for one
-        pairs = [(k, alphas[len(alphas) // 2]) for k in neighbors] + [(max(neighbors), alpha) for alpha in alphas[1:]]
+    grid = graph_grid(n, find_widest(n, auto).n_neighbors, auto)
+    widest = max(grid.neighbors)
+    pairs = [(k, alpha) for k in grid.neighbors for alpha in grid.alphas]
+    pairs += [(widest, alpha) for alpha in grid.more_alphas]
     per_entry = SECONDS_PER_STEP_ENTRY + columns * SECONDS_PER_STEP_CLASS
     steps = sum(k * STEPS * math.sqrt(0.01 / (1 - alpha)) for k, alpha in pairs)
-    built = sum(k for k, _ in pairs[:: 1 if n > MANY_ROWS else len(alphas)])
+    built = sum(grid.neighbors) + widest * bool(grid.more_alphas)
     entries = ENTRIES_PER_NEIGHBOR * n
     return entries * (LOOSE * steps * per_entry + built * SECONDS_PER_ENTRY) / threads
 
@@ -110,5 +108,5 @@ def _head_seconds(n: int, d: int, num_classes: int, num_labels: int, auto: Auto)
         fits = 2 * len(PENALTIES) * MOST_FOLDS  # of directions, and of rows with their lengths
         seconds += fits * MOST_STEPS * num_labels * min(d, num_labels) * product
     if "graph_linear" in auto.kinds:
-        seconds += (MOST_STEPS + HEAD_FOLDS * FOLD_STEPS) * min(n, HEAD_ROWS) * d * product
+        seconds += (MOST_STEPS + HEAD_FOLDS * FOLD_STEPS) * min(n, head_rows(num_classes)) * d * product
     return seconds

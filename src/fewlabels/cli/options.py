@@ -133,7 +133,7 @@ LabelsAre = Annotated[
     Literal["balanced", "random"] | None,
     typer.Option(
         help="balanced: the classes are about equally large in the data; random: the labelled rows were drawn like "
-        "the data. Default: nobody knows."
+        "the data. Default: random where the classes have different numbers of labels, else nobody knows."
     ),
 ]
 Groups = Annotated[
