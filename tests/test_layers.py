@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "runs": {"errors", "notebook", "storage", "insights/schema", "numpy", "pyarrow"},
     "runs/origin": {"subprocess"},
     "review": SHARED | {"runs", "graph", "data", "storage", "numpy", "pyarrow"},
-    "review/engine": SHARED | {"graph", "review", "numpy", "pyarrow", "scipy"},
+    "review/engine": SHARED | {"choosing", "graph", "review", "numpy", "pyarrow", "scipy"},
     "review/store": SHARED | {"storage", "runs", "review"},
     "review/web": {"errors", "review/web"},
     "review/web/app": SHARED | {"review", "fastapi", "pydantic", "starlette"},
@@ -85,6 +85,9 @@ MAY_IMPORT = {
     "commands/frozen": SHARED | {*("describing", "nets", "storage", "training"), *("numpy", "torch")},
     "commands/review": SHARED | {"choosing/words", "data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
+    "commands/label": SHARED
+    | {*("choosing", "commands", "data", "describing", "graph", "insights", "report", "review", "runs", "storage")}
+    | {"numpy", "pyarrow"},
     "cli": {"errors", "cli", "typer", "training/method_table", "choosing", "describing"}
     | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},

@@ -35,6 +35,8 @@ RUN_ELSEWHERE = {  # in tests/test_docs.py, which looks at their results too
 }
 NOT_RUN = {
     "fewlabels reproduce cifar10": "needs CIFAR-10 and hours; tests/commands/reproduce/ runs cells on small images",
+    "fewlabels label": "serves a page until it is stopped; tests/review/ opens it",
+    "fewlabels train photos/ --labels runs/photos": "needs a labelling; tests/review/test_label.py makes one",
     "fewlabels review": "serves a page until it is stopped; tests/review/ opens it",
     "python -m pytest": "the tests themselves",
     "make ": "takes minutes to hours and the network; tests/test_docs.py sees that the targets exist",

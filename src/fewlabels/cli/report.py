@@ -23,6 +23,7 @@ def report(
     """Write the report of one run again, or one that compares several."""
     from ..report import report_html
     from ..runs import refuse_existing
+    from ..runs.record import TABLE
     from ..storage import durable
 
     demand_folders(runs)
@@ -30,4 +31,7 @@ def report(
         raise ConfigError("C16", "a report is an .html file", where=out, do="give it such a name")
     refuse_existing(out, force=force)
     durable.write_text(out, report_html(runs))
-    print(out)
+    print(f"report  {out}")
+    first = runs[0]
+    if len(runs) == 1 and (first / TABLE).is_file():
+        print(f"next    fewlabels review {first}")

@@ -37,6 +37,21 @@ def train(
     holdout: Annotated[
         float | None, typer.Option(help="Share of each class's labels that the error is measured by, such as 0.2.")
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Folds of a cross-validation over the given labels, 0 for none; default: 5 with a backbone, where it "
+            "takes seconds. Another network trains once more for each.",
+        ),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of the label file, such as patient: equal ones are in one fold, as copies are.",
+        ),
+    ] = None,
     continue_from: Annotated[
         Path | None,
         typer.Option(help="Finished run whose network this one starts from, such as with reviewed labels."),
@@ -122,7 +137,8 @@ def train(
     from ..commands.train import ImageSource, run_images
     from ..recipes.images import ImageOptions
 
-    measured: dict[str, Any] = {"test": test, "test_labels": _read_labels(test_labels, reading), "holdout": holdout}
+    measured: dict[str, Any] = {"test": test, "holdout": holdout, "folds": folds}
+    measured |= {"test_labels": _read_labels(test_labels, reading), "groups": _read_groups(labels, groups, reading)}
     learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "mirror": mirror}
     taken = {"resume": resume, "allow_inexact": allow_inexact, "on_collapse": on_collapse, "tensorboard": tensorboard}
     results = run_images(
@@ -145,14 +161,34 @@ def train(
         options.run_options(device, save_every, speed=speed, quiet=quiet, **taken),
     )
     print_run(place, results, format_training, as_json)
+    _say_next(place, as_json)
+
+
+def _say_next(run: Path, as_json: bool) -> None:
     if speaks() and not as_json:
-        print(f"next    fewlabels classify {place} new-photos/ --out classified.csv")
+        print(f"next    fewlabels classify {run} new-photos/ --out classified.csv")
 
 
 def _read_labels(path: Path | None, reading: LabelOptions) -> LabelFile | None:
     from ..data.labels.files import read_labels
+    from ..runs import is_begun
 
+    if path is not None and is_begun(path):
+        from ..commands.label import read_run_labels
+
+        return read_run_labels(path, reading)
     return read_labels(path, reading) if path else None
+
+
+def _read_groups(path: Path | None, column: str | None, reading: LabelOptions) -> LabelFile | None:
+    """Raises ConfigError (C135) without a label file."""
+    from ..data.labels.files import read_groups
+
+    if column is None:
+        return None
+    if path is None:
+        raise ConfigError("C135", "--groups without --labels, whose column it names", do="name the label file")
+    return read_groups(path, column, reading)
 
 
 def parse_folders(texts: list[str] | None) -> dict[str, str]:

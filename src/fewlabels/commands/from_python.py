@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.labels.csv import LabelOptions, OnConflict
-from ..data.labels.files import LabelFile, labels_from_mapping, read_labels
+from ..data.labels.files import LabelFile, labels_from_mapping, read_groups, read_labels
 from ..data.tables.embeddings import open_embeddings
 from ..describing.settings import DescribeSettings, Descriptors, Precision
 from ..errors import ConfigError, LabelError, demand_packages
@@ -37,6 +37,8 @@ def train(
     test: PathLike | None = None,
     test_labels: PathLike | Mapping[str, str | None] | None = None,
     holdout: float | None = None,
+    folds: int | None = None,
+    groups: str | Mapping[Any, Any] | None = None,
     continue_from: PathLike | Run | None = None,
     image_size: int | None = None,
     epochs: int | None = None,
@@ -86,10 +88,13 @@ def train(
     test: labelled images, in class folders or Parquet, that only the test error is measured on. test_labels: labels, as
         in `labels`, of images of `data` that the error is measured by and nothing is trained on. holdout: share of each
         class's given labels to do that with.
+    folds: of a cross-validation over the given labels, 0 for none; None: 5 with a backbone, where it takes seconds.
+        Another network trains once more for each. groups: a column of the label file, or a mapping from id to group,
+        such as patients: those of one group are in one fold, as near-copies are.
     continue_from: finished run whose network this one starts from, such as with reviewed labels.
     image_size: pixels along a side; None: as the images are, or 64 if they differ.
     epochs: of the last phase; None: by size. scale: share of the schedule of every phase, such as 0.1 for a try.
-    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te".
+    method: "supervised", "lp", "mt", "mt+lp", "pi", "te", "match", "strong-lp" or "match+lp".
     backbone: pretrained network that a head is trained on, "efficientnet-lite0" or another name of docs/networks.md;
         "none" trains a network from random weights. network: which one, by a name of docs/networks.md; "small" if None.
     mirror: describe each photo by its mirror image too: twice the time, half a point of accuracy.
@@ -134,6 +139,8 @@ def train(
         test=_to_path(test),
         test_labels=_read_given(test_labels, reading),
         holdout=holdout,
+        folds=folds,
+        groups=_read_groups(labels, groups, reading),
         image_size=image_size,
         on_bad_image=on_bad_image,
         ignore_unknown_ids=ignore_unknown_ids,
@@ -302,6 +309,18 @@ def _read_given(labels: PathLike | Mapping[Any, Any] | None, options: LabelOptio
         do = "give the path of a label file, or a mapping from id to class name, such as a Series' to_dict()"
         raise LabelError("L22", what, do=do)
     return read_labels(labels, options)
+
+
+def _read_groups(
+    labels: PathLike | Mapping[Any, Any] | None, groups: str | Mapping[Any, Any] | None, options: LabelOptions
+) -> LabelFile | None:
+    """Raises ConfigError (C135) for a column without a label file."""
+    if groups is None or isinstance(groups, Mapping):
+        return None if groups is None else labels_from_mapping(groups, options)
+    if not isinstance(labels, str | os.PathLike):
+        do = "give labels= as the path of a label file, or groups= as a mapping from id to group"
+        raise ConfigError("C135", f"groups is {groups!r}, and there is no label file with such a column", do=do)
+    return read_groups(labels, groups, options)
 
 
 def _choose_graph_settings(

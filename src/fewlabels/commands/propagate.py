@@ -247,7 +247,8 @@ def run_propagation(
     }
     results |= {"explanations": why} if why else {}
     results |= {} if shown is None else {"leave_one_out": shown.values["suspicious"]}
-    table = make_table(found, given.codes, source.ids, given.class_names)
+    is_calibrated = isinstance(found, Answer) and found.measured is not None and found.measured.classes.size > 0
+    table = make_table(found, given.codes, source.ids, given.class_names, is_calibrated=is_calibrated)
     _keep_choice(writer, found, settings, given)
     _write(writer, table, results, shown, stages)
     table.write(out, excel_safe=excel_safe)

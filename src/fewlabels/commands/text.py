@@ -18,6 +18,12 @@ NAMES = {
     "mean_teacher_teacher_error": ("test error, Mean Teacher, teacher", "%"),
     "mt_lp_error": ("test error, Mean Teacher with label propagation, student", "%"),
     "mt_lp_teacher_error": ("test error, Mean Teacher with label propagation, teacher", "%"),
+    "match_error": ("test error, strong-view matching, student", "%"),
+    "match_teacher_error": ("test error, strong-view matching, teacher", "%"),
+    "strong_lp_error": ("test error, label propagation on strong views, student", "%"),
+    "strong_lp_teacher_error": ("test error, label propagation on strong views, teacher", "%"),
+    "match_lp_error": ("test error, strong-view matching with label propagation, student", "%"),
+    "match_lp_teacher_error": ("test error, strong-view matching with label propagation, teacher", "%"),
     "pseudo_label_accuracy_first": ("pseudo-labels right, first epoch", "%"),
     "pseudo_label_accuracy_last": ("pseudo-labels right, at the end", "%"),
     "certainty_right_first": ("certainty of right pseudo-labels, first epoch", ""),
@@ -85,6 +91,9 @@ def format_classification(results: dict[str, Any]) -> str:
         lines.append("Probabilities are not calibrated: no label could be held out. They are far too sure as a rule.")
     if sure is not None:
         lines.append(_describe_sure(sure, rows))
+    if results["trained_on"]:
+        what = "Some of these photos are the run's own, which it was trained on: it knows given labels by heart"
+        lines.append(f"{what}, and of the others more may be wrong than that says.")
     pace = f", {rows / seconds:,.0f} photos a second" if seconds > 0 else ""
     lines.append(f"wall time {seconds:.1f} s{pace}; peak memory {results['peak_memory_mib']:.0f} MiB")
     lines += ["", f"labels  {results['out']}"]
@@ -146,6 +155,22 @@ def format_demo(results: dict[str, Any]) -> str:
     labeled, rows, test = results["num_labeled"], results["num_rows"], results["num_test"]
     head = f"handwritten digits: {labeled} labels for {rows} images, {test} more to test on"
     return f"{head}\n\n{format_lines(results, (*DEMO, 'peak_memory_mib'))}\n"
+
+
+def format_photo_demo(results: dict[str, Any]) -> str:
+    """What was learnt from the photos, and how many new ones it names rightly."""
+    new, data = results["new"], results["data"]
+    lines = [
+        f"{results['num_rows']} photos, {results['num_labeled']} of them labelled: {results['photos']}.",
+        "",
+        format_training(results),
+        f"{results['new_right']} of {new['num_rows']} new photos got the right label ({new['out']}).",
+        f"Photos and labels are in {data}: the same by hand is",
+        f"  fewlabels train {data}/photos --labels {data}/labels.csv --out runs/mine",
+        f"  fewlabels classify runs/mine {data}/new --out mine.csv",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def format_training(results: dict[str, Any]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+import warnings
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from ..choosing.heads import log_shares
+from ..choosing.scores import temper
 from ..data.images.pictures import thumbnail
-from ..errors import ConfigError, NumericsError
-from ..graph import Propagation, propagate
+from ..errors import ConfigError, ConvergenceWarning, NumericsError, UnreachedWarning
+from ..graph import Propagation, PseudoLabels, propagate
 from ..graph.label_matrix import check_labels
+from ..graph.pseudo_labels import pseudo_labels
 from ..insights.compute import compute_insights
 from ..insights.measured import Measured, add_held_out, add_tested
 from ..insights.schema import Insights
@@ -28,7 +32,7 @@ from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, is_begun, is_finished, read_first_events, read_run
-from ..training.callbacks import Request
+from ..training.callbacks import Callbacks, Request
 from ..training.checkpoint import Checkpoints, Snapshot
 from ..training.distributed import demand_same_in_all, join_processes
 from ..training.evaluate import demand_finite_descriptors, evaluate
@@ -37,11 +41,11 @@ from ..training.interrupt import Stopped, StopRequested, write_to_stderr
 from ..training.loop import Trained, train
 from ..training.settings import TrainSettings
 from ..training.targets import PartialLabels
-from .cross_validation import CrossValidated, cross_validate
+from .cross_validation import CrossValidated, Validation, cross_validate, plan_fold
 from .frozen import FollowPhotos, backbone_facts, describe_pixels, join_network
 from .guards import OnCollapse
 from .memory import peak_memory_mib
-from .progress import Progress
+from .progress import Pace, Progress
 from .results import make_table, training_results
 from .resuming import (
     CHECKPOINTS,
@@ -117,11 +121,15 @@ def has_run(folder: Path, options: RunOptions) -> bool:
 
 @dataclass(frozen=True)
 class _Ended:
-    """labels: in the process that leads. checked: with a frozen trunk; tested: with a test set."""
+    """labels: in the process that leads. checked, first: with a frozen trunk; tested: with a test set.
+
+    first: (n, d) descriptors by the head before it was trained.
+    """
 
     trained: Trained
     labels: Propagation | None
     descriptors: np.ndarray
+    first: np.ndarray | None
     checked: CrossValidated | None
     tested: Measured | None
 
@@ -181,10 +189,15 @@ class _Run:
         self._start_heads(images)
         trained = self._train(images, test, policy, start)
         descriptors = self._describe(trained.network, images)
-        checked = self._cross_validate(images, stop)
+        checked = self._cross_validate(images, descriptors, stop)
         group = self.execution.group
         labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
-        return _Ended(trained, labels, descriptors, checked, self._test(trained, test))
+        first = None
+        if self.task.backbone is not None:
+            first = self._describe(self._draw_fresh("weights"), images)
+            said = self._ask(trained, images, checked)
+            labels = None if labels is None else replace(labels, pseudo_labels=said)
+        return _Ended(trained, labels, descriptors, first, checked, self._test(trained, test))
 
     def _find_start(self, kept: Checkpoints) -> Snapshot | None:
         """Where to go on: at the newest checkpoint, or at the beginning of what run.json says."""
@@ -336,6 +349,12 @@ class _Run:
                 return build_network(settings, self.image_input, num_classes)
             return Head(settings, backbone.width, num_classes)
 
+    def _draw_fresh(self, purpose: str) -> nn.Module:
+        """A head as it is before any training, whatever it is for."""
+        network = self._draw_network(purpose)
+        network.load_state_dict(self.fresh)
+        return network
+
     def _join(self, network: nn.Module) -> nn.Module:
         """The whole network around what is trained."""
         backbone = self.task.backbone
@@ -354,31 +373,60 @@ class _Run:
                 raise Stopped
 
         names, settings = self.task.class_names, self.settings.graph
-        return propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
+        with warnings.catch_warnings():
+            for kind in (UnreachedWarning, ConvergenceWarning) if self.task.backbone is not None else ():
+                warnings.simplefilter("ignore", kind)  # the head answers
+            return propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
 
-    def _cross_validate(self, images: torch.Tensor, stop: StopRequested) -> CrossValidated | None:
-        """What heads that have not seen them say of the given labels; without a frozen trunk it would take too long."""
-        if self.task.backbone is None:
+    def _ask(self, trained: Trained, images: torch.Tensor, checked: CrossValidated | None) -> PseudoLabels:
+        """What the trained head says of all rows, as `fewlabels classify` would, calibrated on held-out labels.
+
+        The graph of its descriptors says the same labels, but knows nothing of doubt: training has moved each row to
+        the class that it was taken for, and given labels are known by heart (docs/log.md).
+        """
+        with self.execution.algorithms():
+            logits = evaluate(_best_of(trained), images, self.execution).logits.double().cpu().numpy()
+        logs = temper(log_shares(logits), 1.0 if checked is None else checked.temperature)
+        return pseudo_labels(np.exp(logs), self.task.labels, self.settings.graph.rules)
+
+    def _cross_validate(
+        self, images: torch.Tensor, descriptors: np.ndarray, stop: StopRequested
+    ) -> CrossValidated | None:
+        """What networks that have not seen them say of the given labels; None where that was not asked for.
+
+        images: as they are trained on. descriptors: that near-copies are found by.
+        """
+        is_frozen, labels = self.task.backbone is not None, self.task.labels
+        rows = images.mean(dim=1).float().cpu().numpy() if is_frozen else descriptors
+        how = Validation(rows=rows, num_folds=self.task.folds, groups=self.task.groups, shorten=is_frozen)
+        if not how.num_folds:
             return None
-        labels = PartialLabels(self.task.labels, self.task.class_names)
+        used, settings = plan_fold(labels, self.settings, how)
+        quiet = self.options.quiet or not self.execution.group.leads
+        total, pace = how.num_folds * count_images(settings, labels[used]), Pace()
+        progress = Progress(total, "cross-validating", unit="image", quiet=quiet)
 
-        def build(purpose: str) -> nn.Module:
-            network = self._draw_network(purpose)
-            network.load_state_dict(self.fresh)
-            return network
+        def on_steps(count: int) -> None:
+            pace.mark(progress.done + count)
+            progress.step("", count, pace.seconds(progress.done + count, total))
 
         def request() -> Request:
             return Request.STOP if stop.requested is not None else Request.CONTINUE
 
-        return cross_validate(build, images, labels, self.settings, self.execution, request)
+        given = PartialLabels(labels, self.task.class_names)
+        build = self._draw_fresh if is_frozen else self._draw_network
+        callbacks = Callbacks(request=request, on_steps=on_steps)
+        try:
+            return cross_validate(build, images, given, self.settings, self.execution, how, callbacks)
+        finally:
+            progress.close()
 
     def _test(self, trained: Trained, test: torch.Tensor | None) -> Measured | None:
         """What the final network says of the test images: the teacher where there is one, as its error is lower."""
         if test is None or self.task.test_truth is None:
             return None
-        network = trained.network if trained.teacher is None else trained.teacher
         with self.execution.algorithms():
-            shares = evaluate(network, test, self.execution).logits.double().softmax(dim=1).cpu().numpy()
+            shares = evaluate(_best_of(trained), test, self.execution).logits.double().softmax(dim=1).cpu().numpy()
         return Measured(
             label=shares.argmax(axis=1),
             truth=self.task.test_truth,
@@ -397,8 +445,11 @@ class _Run:
             results["cross_validated_error"] = results["cross_validated"]["error"]
         insights = self._make_insights(ended, labels)
         results |= {"wall_seconds": policy.spent(), "peak_memory_mib": peak_memory_mib()}
-        writer.pseudo_labels(make_table(labels, task.labels, task.ids, list(task.class_names)))
+        table = make_table(labels, task.labels, task.ids, task.class_names, is_calibrated=ended.checked is not None)
+        writer.pseudo_labels(table)
         writer.descriptors(descriptors)
+        if ended.first is not None:
+            writer.first_descriptors(ended.first)
         writer.insights(insights)
         self._write_networks(writer, ended)
         writer.results(results)
@@ -438,6 +489,11 @@ class _Run:
         writer.model(_to_safetensors(self._join(trained.network)), config)
         if trained.teacher is not None:
             writer.teacher(_to_safetensors(self._join(trained.teacher)))
+
+
+def _best_of(trained: Trained) -> nn.Module:
+    """The teacher where there is one, as its error is lower."""
+    return trained.network if trained.teacher is None else trained.teacher
 
 
 def _to_safetensors(network: nn.Module) -> bytes:

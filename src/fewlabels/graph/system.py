@@ -225,7 +225,9 @@ class PropagationSystem:
             return solution, self.fill_unresolved(solution, y)
 
         num_rows = np.bincount(graph.node, minlength=y.shape[0])
-        answer = refine(solve_and_fill, y, start, settings.refinement, lambda: self.root_degree, num_rows)
+        answer = refine(
+            solve_and_fill, y, start, settings.refinement, lambda: self.root_degree, num_rows, labels.name_class
+        )
         on_progress("pseudo_labels", 0.0)
         result = pseudo_labels(answer.z[graph.node], labels.label, settings.rules)
         labeled = labels.label != UNLABELED

@@ -35,6 +35,9 @@ MOST_CARDS = 6
 FOLDED = {  # where there are more numbers than that
     "mean_teacher_error",
     "mt_lp_error",
+    "match_error",
+    "strong_lp_error",
+    "match_lp_error",
     "pseudo_label_accuracy_first",
     "certainty_right_first",
     "certainty_wrong_first",

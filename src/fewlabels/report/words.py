@@ -93,15 +93,22 @@ def _keep_end(name: str, length: int) -> str:
 
 
 LAST = "last epoch, never the best one."
+STUDENT = "Test error of the network that the teacher averages."
 MEANINGS = {
     "supervised_error": ("Test error, labels alone", "%", "The same network trained on the given labels only."),
     "pi_model_error": ("Test error, Pi-model", "%", f"After its phase; {LAST}"),
     "temporal_ensembling_error": ("Test error, temporal ensembling", "%", f"After its phase; {LAST}"),
     "mean_teacher_teacher_error": ("Test error, Mean Teacher", "%", f"The averaging teacher's; {LAST}"),
-    "mean_teacher_error": ("Mean Teacher, its student", "%", "Test error of the network that the teacher averages."),
+    "mean_teacher_error": ("Mean Teacher, its student", "%", STUDENT),
     "lp_error": ("Test error, label propagation", "%", f"After training on everything; {LAST}"),
     "mt_lp_teacher_error": ("Test error, Mean Teacher with label propagation", "%", f"The averaging teacher's; {LAST}"),
-    "mt_lp_error": ("The same, its student", "%", "Test error of the network that the teacher averages."),
+    "mt_lp_error": ("The same, its student", "%", STUDENT),
+    "match_teacher_error": ("Test error, strong-view matching", "%", f"The averaging teacher's; {LAST}"),
+    "match_error": ("Strong-view matching, its student", "%", STUDENT),
+    "strong_lp_teacher_error": ("Test error, propagation on strong views", "%", f"The averaging teacher's; {LAST}"),
+    "strong_lp_error": ("Propagation on strong views, its student", "%", STUDENT),
+    "match_lp_teacher_error": ("Test error, matching with propagation", "%", f"The averaging teacher's; {LAST}"),
+    "match_lp_error": ("Matching with propagation, its student", "%", STUDENT),
     "cross_validated_error": (
         "Error, cross-validated",
         "%",

@@ -12,7 +12,7 @@ from typing import Any
 from .checks import Kind, Many, Maybe, Misfit, Named, Record, find_unknown
 
 FORMAT = 1
-KINDS = ("train", "propagate", "seeds")
+KINDS = ("train", "propagate", "label", "seeds")
 LARGEST = 2.0**53  # of counts; above, floats are not exact
 MOST_NUMBER = 1e30  # of other numbers: pictures calculate with their squares
 
@@ -99,6 +99,7 @@ MEMBER = Record(
         "n_neighbors": Maybe(POSITIVE),
         "alpha": Maybe(SHARE),
         "penalty": Maybe(AMOUNT),
+        "by_degree": BOOL,
         "lengths": BOOL,
         "temperature": AMOUNT,
         "share": SHARE,
@@ -203,6 +204,7 @@ FACTS = Record(
         "versions": Named(TEXT),
         "settings": SETTINGS,
         "title": TEXT,
+        "labelling": TEXT,
         "seed": SEED,
         "seeds": Many(SEED),
         "class_names": CLASS_NAMES,
@@ -308,6 +310,7 @@ ABSTAIN = Record(
     },
     needed=("wanted", "probability", "num_rows", "supported", "reason"),
 )
+ESTIMATED = Record({"num": COUNT, "right": COUNT, **dict.fromkeys(("percent", "low", "high"), Maybe(PERCENT))})
 HEALTH = ("num_nodes", "num_edges", "num_components", "num_isolated", "degree_min", "degree_max")
 RESULTS = Record(
     {
@@ -338,6 +341,7 @@ RESULTS = Record(
         "cross_validated": Maybe(CROSS_VALIDATED),
         "choice": Maybe(CHOICE),
         "abstain": Maybe(ABSTAIN),
+        "estimated": Maybe(ESTIMATED),
         "refined": Maybe(
             Record({"temperature": Maybe(NUMBER), "num_held_out": Maybe(COUNT)}, ("temperature", "num_held_out"))
         ),

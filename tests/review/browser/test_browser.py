@@ -21,7 +21,7 @@ def test_a_digit_labels_the_focused_row_and_the_focus_goes_on(page, review):
 
 
 def test_letters_label_classes_behind_the_tenth(page, review):
-    press(page, "b")
+    press(page, "c")
     said(page, "labelled zebra, saved.")
     assert list(review.answers().values()) == ["zebra"]
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fewlabels.review.store.store import Answer, Request
+from fewlabels.review.store.values import Answer, Request
 from tests.review.browser.browser_pages import TILE, expect, opened, press, rows_shown, said
 from tests.review.browser.test_browser_trust import HOSTILE, NAMED
 from tests.review.browser.toy_review import ToyItems

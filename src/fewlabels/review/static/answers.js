@@ -1,6 +1,7 @@
 /** Answers: made from keys and clicks, put into the outbox, shown as saved only when the server says so. */
 
 import { notice, showUnsaved } from "./banners.js";
+import { CLASSES, sayingOfClasses } from "./classes.js";
 import { askConflict, resolved } from "./conflict.js";
 import { counted } from "./dom.js";
 import { answersIn, createOutbox, leftBehind } from "./outbox.js";
@@ -9,14 +10,17 @@ import { focusOn } from "./selection.js";
 const ANSWERS = "/api/answers";
 const UNDO = "/api/undo";
 
+/** What an answer without a class says of its rows. */
+const WORDS = { skip: "skipped", clear: "taken back", none: "of none of these classes", unsure: "not sure", bad: "bad" };
+
 /** What was saved, in words. */
 function saying(entry, reply) {
-  if (entry.path === UNDO) return reply.nothing ? "Nothing of this tab's is left to undo." : `${counted(reply.applied.length, "row")} undone.`;
+  if (entry.path === CLASSES) return sayingOfClasses(entry.body);
+  if (entry.path === UNDO) return reply.nothing ? "Nothing of this tab's is left to undo." : reply.classes ? "A change of classes undone." : `${counted(reply.applied.length, "row")} undone.`;
   const { action, label } = entry.body.answers[0];
   const same = entry.body.answers.every((answer) => answer.action === action && answer.label === label);
   const rows = counted(entry.body.answers.length, "row");
-  if (action === "skip") return `${rows} skipped, saved.`;
-  if (action === "clear") return `${rows} taken back, saved.`;
+  if (action !== "label") return `${rows} ${WORDS[action]}, saved.`;
   return same ? `${rows} labelled ${label}, saved.` : `${rows} labelled as shown, saved.`;
 }
 
@@ -35,7 +39,7 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
       if (entry.path === UNDO) returnTo(reply.applied ?? []);
       saved(entry, reply);
     },
-    conflict: (entry, body) => meet(entry, body.conflicts ?? []),
+    conflict: (entry, body) => meet(entry, body.conflicts ?? [], body.error?.message),
     refused(entry, error) {
       if (error.body.error?.code === "FL-W8") {
         // The number was used for something else: nothing was written, and another number can be taken.
@@ -58,14 +62,19 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
     const rows = await Promise.all(conflicts.map(({ row }) => get(`/api/rows/${row}`).catch(() => null)));
     list().update(rows.filter((row) => row !== null));
     const own = new Map((entry.body.answers ?? []).map((answer) => [answer.row, answer]));
-    const theirs = (row, told) => (row?.skipped ? { action: "skip" } : told);
+    const theirs = (row, told) => (row?.skipped ? { action: row.said } : told);
     return conflicts.map((one, place) => ({ ...one, yours: own.get(one.row) ?? null, theirs: theirs(rows[place], one.theirs) }));
   }
 
   /** Rows where both gave the same answer need no question. */
-  const agrees = ({ yours, theirs }) => yours.action === "label" ? yours.label === theirs : yours.action === "skip" && theirs?.action === "skip";
+  const agrees = ({ yours, theirs }) => yours.action === "label" ? yours.label === theirs : theirs !== null && yours.action === theirs.action;
 
-  async function meet(entry, conflicts) {
+  async function meet(entry, conflicts, message) {
+    if (!conflicts.length) { // the classes are no longer as they were when this was asked
+      outbox.replace(entry, []);
+      if (entry.body.action !== "class") notice(`Not done: ${message}.`);
+      return;
+    }
     const known = await understood(entry, conflicts);
     if (entry.path === UNDO) {
       outbox.replace(entry, []);
@@ -99,6 +108,10 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
     outbox,
     label: (name) => send(list().targets(), "label", () => name),
     skip: () => send(list().targets(), "skip", () => null),
+    none: () => send(list().targets(), "none", () => null),
+    unsure: () => send(list().targets(), "unsure", () => null),
+    bad: () => send(list().targets(), "bad", () => null),
+    changeClasses: (action, name, of) => outbox.add(CLASSES, { client: identity.client, seq: identity.next(), action, name, of }),
 
     clear() {
       const given = list().targets().filter((row) => row.answer !== null || row.skipped || outbox.waiting().has(row.row));

@@ -2,7 +2,7 @@
 
 import { at, className, counted, fill, make, picture } from "./dom.js";
 
-const NAMES = { skip: "skipped", clear: "no answer" };
+const NAMES = { skip: "skipped", clear: "no answer", none: "none of these", unsure: "not sure", bad: "bad photo" };
 
 /** An answer in a word: a class name, or what was done instead. Answers come as texts, or as {action, label}. */
 function worded(answer) {

@@ -9,25 +9,31 @@ const MOST = 8; // rows of an entry, until its others are asked for
 const WHEN = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 /** A row's answer in words. */
-const worded = (label, skipped) => label ?? (skipped ? "skipped" : "no answer");
+const SAID = { none: "none of these", unsure: "not sure", bad: "bad photo" };
+const worded = (label, skipped, said) => label ?? SAID[said] ?? (skipped ? "skipped" : "no answer");
 
-const shownAs = (label, skipped, number) =>
-  label === null ? make("span", { class: "name muted", text: worded(label, skipped) }) : className(label, number(label));
+const shownAs = (label, skipped, number, said) =>
+  label === null ? make("span", { class: "name muted", text: worded(label, skipped, said) }) : className(label, number(label));
 
 /** What was done, in words: an answer's deed, as all its rows have it. */
-function deed({ kind, rows, undoes }) {
+function deed({ kind, rows, undoes, classes }) {
+  if (classes?.length) {
+    const [{ before, after, into }] = classes;
+    const what = into !== null ? `${before} merged into ${into}` : before === null ? `Class ${after} made` : after === null ? `Class ${before} taken back` : `${before} is called ${after}`;
+    return kind === "undo" ? `Undo of #${undoes}: ${what}` : what;
+  }
   if (kind === "undo") return undoes === null ? "Undo: nothing was left" : `Undo of #${undoes}: ${counted(rows.length, "row")}`;
-  const did = new Set(rows.map(({ after, skipped }) => (skipped ? "skipped" : after === null ? "taken back" : "labelled")));
+  const did = new Set(rows.map(({ after, skipped }) => (skipped ? "answered without a class" : after === null ? "taken back" : "labelled")));
   return `${counted(rows.length, "row")} ${did.size === 1 ? [...did][0] : "answered"}`;
 }
 
-function pastRow(event, { row, id, before, after, skipped_before: wasSkipped, skipped }, { kind, number, open }) {
-  const said = `${id}: ${worded(before, wasSkipped)} became ${worded(after, skipped)}. Show it`;
+function pastRow(event, { row, id, before, after, skipped_before: wasSkipped, skipped, said: how }, { kind, number, open }) {
+  const said = `${id}: ${worded(before, wasSkipped)} became ${worded(after, skipped, how)}. Show it`;
   const shown = kind === "images" ? make("img", { src: picture(row), alt: "", loading: "lazy" }) : null;
   const facts = make("span", { class: "facts" },
     make("span", { class: "cut id" }, make("bdi", { text: lastPart(id) })),
     make("span", { class: "became" },
-      shownAs(before, wasSkipped, number), make("span", { "aria-hidden": "true", text: "→" }), shownAs(after, skipped, number)));
+      shownAs(before, wasSkipped, number), make("span", { "aria-hidden": "true", text: "→" }), shownAs(after, skipped, number, how)));
   const properties = { type: "button", "aria-label": said, title: id, "data-place": `${event}-${row}`, on: { click: () => open(row) } };
   return make("li", {}, make("button", properties, shown, facts));
 }

@@ -7,8 +7,14 @@ import { classOfKey } from "./palette.js";
 const COMMANDS = [
   ["Enter", "accept the label shown: right as it is", "accept", ["Enter"]],
   ["s", "skip: leave it out of the queue", "skip", ["s"]],
+  ["x", "none of these classes", "none", ["x"]],
+  ["q", "not sure", "unsure", ["q"]],
+  ["b", "bad photo: it gets no label", "bad", ["b"]],
   ["u, Ctrl+Z", "undo this tab's last answer", "undo", ["u"]],
   ["Delete", "take the answer of a row back", "clear", ["Delete", "Backspace"]],
+  ["+", "type a class, also a new one", "type", ["+"]],
+  ["g", "show what is most alike to this row", "alike", ["g"]],
+  ["m", "label all that are selected, with a look at what would move", "many", ["m"]],
   ["/, l", "choose a class by name", "pick", ["/", "l"]],
   ["w", "why this label: open or close the panel", "why", ["w"]],
   ["z, double click", "enlarge", "zoom", ["z"]],
@@ -27,7 +33,7 @@ const MOVES = [
 ];
 const ACTION = new Map(COMMANDS.flatMap(([, , action, keys]) => keys.map((key) => [key, action])));
 const IN_GRID = new Set(["Enter", " ", "Delete", "Backspace"]); // elsewhere these belong to buttons and links
-const IN_ZOOM = new Set(["accept", "skip", "undo", "clear", "pick", "zoom", "history"]);
+const IN_ZOOM = new Set(["accept", "skip", "none", "unsure", "bad", "undo", "clear", "pick", "zoom", "history"]);
 const STORED = "fewlabels:single-keys";
 
 export const singleKeys = () => localStorage.getItem(STORED) !== "off";

@@ -92,7 +92,7 @@ export function createList({ get, grid, form, session, waiting, number, chosen }
 
   /** Further on in the list. Rows that left it, because they were answered, have made room. */
   list.next = () => {
-    const left = order === "queue" ? [...list.rows.keys()].filter(open).length : list.still;
+    const left = order === "queue" || order === "alike" ? [...list.rows.keys()].filter(open).length : list.still;
     return list.load(list.first + left);
   };
 
@@ -109,12 +109,17 @@ export function createList({ get, grid, form, session, waiting, number, chosen }
 
   /** An acknowledged answer: what is known of its rows before the graph has been asked. */
   list.applied = (applied) => {
-    const known = ({ row, answer, skipped, version }) => {
+    const known = ({ row, answer, skipped, said, version }) => {
       if (answer === null) stale.add(row);
       const certain = answer === null ? {} : { label: answer, certainty: 1, source: "answered" };
-      return { row, answer, skipped, version, ...certain };
+      return { row, answer, skipped, said, version, ...certain };
     };
     list.update(applied.map(known));
+  };
+
+  /** Classes have other names now: what the rows shown are called is asked for with the next refresh. */
+  list.renamed = () => {
+    for (const row of list.rows.keys()) stale.add(row);
   };
 
   /** Bring rows up to date in place after the graph moved. */

@@ -2,12 +2,13 @@
 
 import { className, make, percent, picture } from "./dom.js";
 
-const ACTIONS = { skip: "skip", clear: "take back" };
+const SAID = { skip: "skipped", none: "none of these", unsure: "not sure", bad: "bad photo" };
+const ACTIONS = { ...SAID, skip: "skip", clear: "take back" };
 
 /** What is said of where a label comes from. */
 export function origin(row) {
   if (row.answer !== null) return "answered";
-  if (row.skipped) return "skipped";
+  if (row.skipped) return SAID[row.said] ?? "skipped";
   return row.source === "none" || row.label === null ? "not reached" : row.source;
 }
 
