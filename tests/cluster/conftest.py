@@ -13,3 +13,5 @@ def small(monkeypatch):
 
     monkeypatch.setattr(nearest, "EXACT_UP_TO", 1000)
     monkeypatch.setattr(demands, "EXACT_UP_TO", 1000)
+    monkeypatch.setattr(demands, "LEAST_HELD", 500)
+    monkeypatch.setattr(demands, "HELD_SHARE", 0.0)

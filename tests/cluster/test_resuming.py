@@ -55,6 +55,29 @@ def test_a_run_that_is_stopped_after_every_fifth_task_does_none_twice_and_ends_i
     cases.same_as(task, tmp_path / "work", cases.on_one_machine(task, rows))
 
 
+def test_a_run_that_is_done_says_what_it_found_and_leaves_no_large_files(small, tmp_path):
+    rows, labels = cases.blobs()
+    task = replace(cases.save(tmp_path, rows, labels), keep=False)
+    found = propagate_parts(task, InProcess(), tmp_path / "work", partitions=3)
+    assert not list((tmp_path / "work").glob("*.npy"))
+    engine = Counted(100)
+    assert propagate_parts(task, engine, tmp_path / "work", partitions=3) == found
+    assert engine.ran == []
+    (task.out / "part-00001.parquet").unlink()
+    with pytest.raises(ConfigError, match=r"FL-C140 .* its tables are gone"):
+        propagate_parts(task, InProcess(), tmp_path / "work", partitions=3)
+
+
+def test_a_run_goes_on_with_other_workers_and_the_partitions_that_it_had(small, tmp_path):
+    rows, labels = cases.blobs()
+    task = cases.save(tmp_path, rows, labels)
+    with pytest.raises(Stopped):
+        propagate_parts(task, Counted(20), tmp_path / "work", worker_bytes=230 << 20)
+    found = propagate_parts(task, InProcess(5), tmp_path / "work", worker_bytes=900 << 20)
+    assert found["cluster"]["partitions"] == 2
+    cases.same_as(task, tmp_path / "work", cases.on_one_machine(task, rows))
+
+
 def test_a_line_that_a_kill_cut_off_counts_as_not_written(small, tmp_path):
     journal = Journal(Store(str(tmp_path)), "search")
     journal.add(0, [1.5])

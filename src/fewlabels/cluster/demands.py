@@ -18,6 +18,7 @@ USUAL_BYTES = 4 * 2**30  # of a worker that does not say
 BASE_BYTES = 200 * 2**20  # of a process with its packages
 TASK_SHARE = 0.45  # of the rest, for the arrays of one task
 HELD_SHARE = 0.2  # for the rows that are searched among at a time, and their panels
+LEAST_HELD = 4096  # rows
 SHARD_SHARE = 0.06
 COLUMNS = 32  # classes that are solved at a time
 
@@ -96,14 +97,14 @@ def plan_sizes(
     solve_bytes = int(n * (8 * ENTRIES_PER_NEIGHBOR * k + 4 * 5 * width + 12))
     return Sizes(
         partitions=partitions or max(engine.num_blocks, needed),
-        held_rows=max(4096, int(HELD_SHARE * room / (8 * d))),
+        held_rows=max(LEAST_HELD, int(HELD_SHARE * room / (8 * d))),
         shard_bytes=max(1 << 20, int(SHARD_SHARE * room)),
         solve_bytes=solve_bytes,
         worker_bytes=most,
     )
 
 
-def demand_room(sizes: Sizes, num_points: int, engine: Engine) -> None:
+def demand_room(sizes: Sizes, engine: Engine) -> None:
     """Raise StorageError (G21) where W and the vectors of the solver do not fit into all workers together."""
     room = engine.num_blocks * (sizes.worker_bytes - BASE_BYTES)
     if sizes.solve_bytes > room:

@@ -22,9 +22,9 @@ from ..runs.table import PseudoLabelTable
 from ..storage import durable
 from .affinity import read_w, take
 from .layout import Layout, read_layout
+from .run import IDS
 from .store import Store
 
-IDS = "ids.arrow"
 FillRings = Callable[[sp.csr_array, np.ndarray, np.ndarray, sp.csr_array], None]
 
 

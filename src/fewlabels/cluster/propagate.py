@@ -57,9 +57,9 @@ from .demands import (
     plan_sizes,
 )
 from .engine import Engine
-from .labels import IDS, Answering
+from .labels import Answering
 from .layout import Layout, read_layout, share_out
-from .run import Run, open_run
+from .run import IDS, Run, find_results, finish, open_run
 from .small import propagate_small
 from .solve import solve
 
@@ -99,14 +99,18 @@ def propagate_parts(
     demand_known(task.settings, (n, d))
     checked = check_labels(task.codes, n, settings, task.class_names)
     sizes = plan_sizes((n, d), checked.num_classes, settings, engine, partitions, worker_bytes)
-    run = open_run(engine, work, _identity(task, sizes), on_progress)
+    if not is_small(n, settings):
+        demand_room(sizes, engine)
+    run = open_run(engine, work, _identity(task, partitions), on_progress)
+    if (before := find_results(run, task.out)) is not None:
+        return before
+    sizes = Sizes(**run.once("sizes", lambda: asdict(sizes)))  # as they were, whoever works on it now
     units = cut_units(task.source, sizes.shard_bytes)
     counts = _read(run, task, units)
     checked = drop_labels(checked, _bad_rows(run, task, counts), settings, task.class_names)
     points = _find_points(run, task, counts)
     if is_small(sum(points), settings):
-        return propagate_small(task, checked)
-    demand_room(sizes, sum(points), engine)
+        return finish(run, propagate_small(task, checked), keep=task.keep)
     layout = _arrange(run, task, points, sizes)
     powered = _search(run, task, layout, sizes)
     _weigh(run, task, layout, powered)
@@ -114,13 +118,10 @@ def propagate_parts(
     _fill(run, task, layout, y)
     results = _label(run, task, layout, checked)
     warn_of_unsolved(Solution(np.empty((0, 0)), *health, np.empty(0)), settings)
-    results |= _describe(run, task, layout, health)
-    if not task.keep:
-        run.store.remove("*")
-    return results
+    return finish(run, results | _describe(run, task, layout, health), keep=task.keep)
 
 
-def _identity(task: Task, sizes: Sizes) -> dict[str, Any]:
+def _identity(task: Task, partitions: int | None) -> dict[str, Any]:
     """What must be the same for a run to go on."""
     digest = np.flatnonzero(task.codes != UNLABELED), task.codes[task.codes != UNLABELED]
     return {
@@ -128,7 +129,7 @@ def _identity(task: Task, sizes: Sizes) -> dict[str, Any]:
         "shape": list(task.source.shape),
         "files": [[str(path), *map(str, state)] for path, state in sorted(file_states(task.source.path).items())],
         "labels": [labels.digest(*digest), len(task.class_names)],
-        "sizes": asdict(sizes),
+        "partitions": partitions,
         "out": str(task.out.absolute()),
     }
 

@@ -15,6 +15,7 @@ from .engine import Engine
 from .store import Journal, Store
 
 IDENTITY = "task.json"
+IDS = "ids.arrow"  # of the rows, where they are no numbers
 
 
 @dataclass
@@ -51,6 +52,30 @@ class Run:
             found[0] = compute()
             journal.add(0, found[0])
         return found[0]
+
+
+def find_results(run: Run, out: Path) -> dict[str, Any] | None:
+    """What a run that is done has found; None for one that is not.
+
+    Raises ConfigError (C140) where its tables are gone.
+    """
+    found = Journal(run.store, "results").read()
+    if 0 not in found:
+        return None
+    results: dict[str, Any] = found[0]
+    if len(list(out.glob("part-*.parquet"))) < results["cluster"]["partitions"]:
+        do = "remove that folder, and give the command again"
+        raise ConfigError("C140", f"the run in {run.store.folder} is done, and its tables are gone", where=out, do=do)
+    return results
+
+
+def finish(run: Run, results: dict[str, Any], *, keep: bool) -> dict[str, Any]:
+    """Note that all is done, and remove what stages handed to each other, unless it is to be kept."""
+    Journal(run.store, "results").add(0, results)
+    if not keep:
+        run.store.remove("*")
+        (Path(run.store.folder) / IDS).unlink(missing_ok=True)
+    return results
 
 
 def open_run(engine: Engine, work: Path, identity: dict[str, Any], on_progress: Progress) -> Run:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..graph.compiled.clusters import Held, nearest_clusters, search_probes
+from ..graph.compiled.clusters import NO_CLUSTER, Held, nearest_clusters, search_probes
 from ..graph.compiled.coded import Plan
 from ..graph.compiled.recall import TRUTH_BLOCK, Goal, find_true_in, found_shares, join_true
 from ..graph.compiled.search import Lists, Panels, Points, merge_offers, pack, reverse_lists
@@ -75,8 +75,11 @@ def search(store: Store, p: int, probing: Probing) -> int:
     with Team() as team:
         probes = _find_probes(store, layout, p, probing, team)
         lists = _begin_lists(store, p, last - first, probing)
-        for homes, held in _plan_batches(layout, p, probes, lists, probing):
-            held_rows += _search_batch(store, layout, homes, held, (probes, lists), probing, team)
+        if probing.candidates:
+            for homes, held in _plan_batches(layout, p, probes, probing):
+                held_rows += _search_batch(store, layout, (homes, held), (probes, lists), probing, team)
+        else:
+            held_rows = _search_in_waves(store, layout, p, (probes, lists), probing, team)
         _write_lists(store, f"near{probing.round}", p, lists)
         for q in range(layout.num_partitions):
             offers = reverse_lists(lists, team, missing=True, base=first, targets=layout.range(q))
@@ -113,71 +116,103 @@ def _write_lists(store: Store, name: str, p: int, lists: Lists) -> None:
     store.put(f"{name}-similarity-{p}", lists[1])
 
 
-def _plan_batches(
-    layout: Layout, p: int, probes: np.ndarray, lists: Lists, probing: Probing
-) -> Iterator[tuple[Range, np.ndarray]]:
+def _search_in_waves(
+    store: Store, layout: Layout, p: int, given: tuple[np.ndarray, Lists], probing: Probing, team: Team
+) -> int:
+    """Search for all rows of a partition in its own clusters, then in some others at a time. How many rows were read.
+
+    A list keeps the best by exact similarities, so waves change none, unless more than eight rows are as similar as the
+    last of a list to within a rounding of float32.
+    """
+    probes, lists = given
+    own = np.arange(*layout.clusters(p))
+    wanted = np.zeros(layout.start.size - 1, bool)
+    wanted[probes.ravel()] = True
+    wanted[own] = False
+    mine = _read_clusters(store, layout, own)
+    room = max(probing.most_rows - len(mine), probing.most_rows // 4)
+    read, more, is_first = len(mine), probing.goes_on, True
+    for wave in _cut_waves(np.flatnonzero(wanted), np.diff(layout.start), room):
+        held = np.concatenate([own, wave])
+        rows = np.concatenate([mine, _read_clusters(store, layout, wave)]) if wave.size else mine
+        points = Points(rows, np.arange(len(rows)))
+        panels = Panels(pack(points, team).flat, points, probing.longest)
+        now = np.zeros(layout.start.size - 1, bool)
+        now[wave] = True
+        now[own] = is_first
+        some = np.where(now[probes], probes, NO_CLUSTER)
+        search_probes(_hold(layout, held, panels), some, lists, team, homes=layout.clusters(p), more=more)
+        read, more, is_first = read + len(rows) - len(mine), True, False
+    return read
+
+
+def _cut_waves(clusters: np.ndarray, sizes: np.ndarray, most_rows: int) -> list[np.ndarray]:
+    """Clusters in runs of about so many rows; one empty run where there are none."""
+    wave = (np.cumsum(sizes[clusters]) - sizes[clusters]) // max(1, most_rows)
+    return [clusters[wave == number] for number in np.unique(wave)] or [clusters]
+
+
+def _hold(layout: Layout, held: np.ndarray, panels: Panels) -> Held:
+    """The panels as those of some of all clusters, whose points have their places for numbers."""
+    sizes = np.diff(layout.start)
+    begin = np.concatenate([[0], np.cumsum(sizes[held])])[:-1]
+    at = np.full(sizes.size, NO_CLUSTER, np.int64)
+    at[held] = begin
+    members = np.full(layout.size, NO_CLUSTER, np.int64)
+    places = np.repeat(layout.start[held] - begin, sizes[held]) + np.arange(panels.points.size)
+    members[places] = np.arange(panels.points.size)
+    return Held(panels, layout.start, at, members)
+
+
+def _plan_batches(layout: Layout, p: int, probes: np.ndarray, probing: Probing) -> Iterator[tuple[Range, np.ndarray]]:
     """Home clusters that are searched for together, and all clusters that they need, of about so many rows.
 
-    Each home cluster sees all that it probes at once, so the answer does not depend on how many rows are held.
+    Each home cluster sees all that it probes at once: codes choose the best of all of it.
     """
     sizes, place = np.diff(layout.start), layout.range(p)[0]
     needed, begun = np.zeros(sizes.size, bool), layout.clusters(p)[0]
     for home in range(*layout.clusters(p)):
-        own = slice(layout.start[home] - place, layout.start[home + 1] - place)
-        wanted = needed.copy()
-        wanted[home] = True
-        wanted[probes[own].ravel()] = True
-        if probing.goes_on:
-            known = lists[0][own].ravel()
-            wanted[layout.cluster_of(known[known != MISSING])] = True
-        if begun < home and sizes[wanted].sum() > probing.most_rows:
+        own = np.zeros(sizes.size, bool)
+        own[home] = True
+        own[probes[layout.start[home] - place : layout.start[home + 1] - place].ravel()] = True
+        if begun < home and sizes[needed | own].sum() > probing.most_rows:
             yield (begun, home), np.flatnonzero(needed)
-            wanted &= ~needed
-            wanted[home] = True
-            wanted[probes[own].ravel()] = True
-            if probing.goes_on:
-                wanted[layout.cluster_of(known[known != MISSING])] = True
-            begun = home
-        needed = wanted
+            needed, begun = np.zeros(sizes.size, bool), home
+        needed |= own
     yield (begun, layout.clusters(p)[1]), np.flatnonzero(needed)
 
 
 def _search_batch(
     store: Store,
     layout: Layout,
-    homes: Range,
-    held: np.ndarray,
+    batch: tuple[Range, np.ndarray],
     given: tuple[np.ndarray, Lists],
     probing: Probing,
     team: Team,
 ) -> int:
-    """Search for the rows of some home clusters among those of the clusters that are held. Returns how many that are.
+    """Search by codes for the rows of some home clusters among those of the clusters held. How many rows these have.
 
     Points are numbered within the clusters that are held; in their order, so equal similarities keep theirs.
     """
-    probes, (index, similarity) = given
+    (homes, held), (probes, (index, similarity)) = batch, given
     start = np.concatenate([[0], np.cumsum(np.diff(layout.start)[held])])
     shift = layout.start[held] - start[:-1]  # from a number here to a place
     rows = _read_clusters(store, layout, held)
-    points = Points(rows, np.arange(len(rows)))
     begin = int(layout.start[layout.cuts[np.searchsorted(layout.cuts, homes[0], "right") - 1]])
     own = slice(int(layout.start[homes[0]]) - begin, int(layout.start[homes[1]]) - begin)
-    part = index[own]
-    if probing.goes_on:
-        known = part != MISSING
-        part[known] -= shift[np.searchsorted(held, layout.cluster_of(part[known]))].astype(np.int32)
-    lists = np.ascontiguousarray(part), np.ascontiguousarray(similarity[own])
     here = int(np.searchsorted(held, homes[0]))
-    range_here, local = (here, here + homes[1] - homes[0]), np.searchsorted(held, probes[own]).astype(np.int32)
-    if probing.candidates:
-        plan = Plan(probes=probing.enough, candidates=probing.candidates)
-        lists = coded.search_held(store, points, start, local, range_here, plan, team)
-    else:
-        panels = Panels(pack(points, team).flat, points, probing.longest)
-        search_probes(Held(panels, start), local, lists, team, homes=range_here, more=probing.goes_on)
-    found = lists[0] != MISSING
-    lists[0][found] += shift[np.searchsorted(start, lists[0][found], "right") - 1].astype(np.int32)
-    index[own], similarity[own] = lists
+    found = coded.search_held(
+        store,
+        Points(rows, np.arange(len(rows))),
+        start,
+        np.searchsorted(held, probes[own]).astype(np.int32),
+        (here, here + homes[1] - homes[0]),
+        Plan(probes=probing.enough, candidates=probing.candidates),
+        team,
+    )
+    there = found[0] != MISSING
+    found[0][there] += shift[np.searchsorted(start, found[0][there], "right") - 1].astype(np.int32)
+    index[own], similarity[own] = found
     return len(rows)
 
 

@@ -29,4 +29,9 @@ def propagate_small(task: Task, checked: CheckedLabels) -> dict[str, Any]:
     )
     durable.make_folder(task.out)
     table.write(task.out / "part-00000.parquet")
-    return {"num_rows": result.label.size, "unreached": int((~result.reached).sum()), "cluster": {"partitions": 1}}
+    return {
+        "num_rows": int(result.label.size),
+        "num_labeled": int((checked.label != UNLABELED).sum()),
+        "unreached": int((~result.reached).sum()),
+        "cluster": {"partitions": 1},
+    }

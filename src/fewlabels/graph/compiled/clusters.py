@@ -109,10 +109,16 @@ def rank_clusters(
 
 
 class Held(NamedTuple):
-    """Points in panels, in the order of their clusters. start: (m + 1,) int64, the first point of each cluster."""
+    """Points in panels, by cluster. start: (m + 1,) int64, the first point of each cluster.
+
+    at: (m,) int64, where each cluster begins in the panels, -1 for one that is not there, and members: (n,) int64, the
+    row of each point, -1 likewise; None where the panels hold all clusters, in order.
+    """
 
     panels: Panels
     start: NDArray[np.int64]
+    at: NDArray[np.int64] | None = None
+    members: NDArray[np.int64] | None = None
 
 
 def search_probes(
@@ -130,7 +136,7 @@ def search_probes(
     homes: the clusters (first, last) whose points are searched for; None: all. probes and lists have a row for each of
     these points. more: the lists hold some already, which stay among them.
     """
-    panels, start = held
+    panels, start = held.panels, held.start
     first_home, last_home = (0, start.size - 1) if homes is None else homes
     base = int(start[first_home])
     probes = np.ascontiguousarray(probes)
@@ -141,12 +147,12 @@ def search_probes(
         _kernels.search_clusters(
             panels.flat,
             start,
-            None,  # all clusters are in the panels, in order
+            held.at,
             start.size - 1,
             panels.dimensions,
             rows,
             len(rows),
-            points.members,
+            points.members if held.members is None else held.members,
             panels.slack,
             base,
             probes,
