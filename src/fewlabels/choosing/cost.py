@@ -18,11 +18,11 @@ from ..graph.cost import (
 from ..graph.settings import GraphSettings
 from .candidates import FOLD_STEPS, HEAD_FOLDS, MOST_STEPS, graph_grid
 from .folds import MOST_FOLDS
-from .rows import head_rows
 from .settings import (
     CHOICE_ROWS,
     COLUMNS,
     COLUMNS_OF_MANY,
+    HEAD_ROWS,
     MANY_ROWS,
     NEIGHBORS,
     NEIGHBORS_OF_MANY,
@@ -68,7 +68,7 @@ def estimate_choice(
     if n > chosen_on:
         searches += solving.stage_seconds["neighbors"]
     return Cost(
-        bytes=math.ceil(max(search.bytes, solving.bytes) + _head_bytes(chosen_on, d, num_classes)),
+        bytes=math.ceil(max(search.bytes, solving.bytes) + _head_bytes(chosen_on, d)),
         stage_seconds={
             "neighbors": searches,
             "choose": AT_LEAST
@@ -80,9 +80,9 @@ def estimate_choice(
     )
 
 
-def _head_bytes(n: int, d: int, num_classes: int) -> float:
+def _head_bytes(n: int, d: int) -> float:
     """The sample that a head is fitted to, in float64 and float32, and what of it L-BFGS works on."""
-    return 16 * min(n, head_rows(num_classes)) * d
+    return 16 * min(n, HEAD_ROWS) * d
 
 
 def _graph_seconds(n: int, columns: int, auto: Auto, threads: int) -> float:
@@ -108,5 +108,5 @@ def _head_seconds(n: int, d: int, num_classes: int, num_labels: int, auto: Auto)
         fits = 2 * len(PENALTIES) * MOST_FOLDS  # of directions, and of rows with their lengths
         seconds += fits * MOST_STEPS * num_labels * min(d, num_labels) * product
     if "graph_linear" in auto.kinds:
-        seconds += (MOST_STEPS + HEAD_FOLDS * FOLD_STEPS) * min(n, head_rows(num_classes)) * d * product
+        seconds += (MOST_STEPS + HEAD_FOLDS * FOLD_STEPS) * min(n, HEAD_ROWS) * d * product
     return seconds

@@ -166,7 +166,7 @@ def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
     lists = _search(Comparable(rows.values, np.flatnonzero(np.isin(used, task.bad))), auto, on_progress)
     on_progress("choose", 0.0)
     place = np.searchsorted(used, usable)
-    spaces = make_spaces(rows, place, task.labels.num_classes, auto.base.seed)
+    spaces = make_spaces(rows, place, auto.base.seed)
     labelled = hold_out(
         rows.values[place],
         place,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.rows import blocks, hash_rows
-from .settings import HEAD_ROWS, HEAD_SCORES
+from .settings import HEAD_ROWS
 
 Float = NDArray[np.float64]
 BLOCK = 16384  # rows taken at once
@@ -75,15 +75,10 @@ class Space:
         return np.asarray((wide - self.centre) / self.scale)
 
 
-def make_spaces(rows: Rows, labelled: NDArray[np.int64], num_classes: int, seed: int) -> list[Space]:
+def make_spaces(rows: Rows, labelled: NDArray[np.int64], seed: int) -> list[Space]:
     """Directions, and where the lengths say something, rows as given."""
-    sample = pick_rows(rows.values, labelled, head_rows(num_classes), seed)
+    sample = pick_rows(rows.values, labelled, HEAD_ROWS, seed)
     return [_make_space(rows, lengths, sample) for lengths in ([False] if rows.length is None else [False, True])]
-
-
-def head_rows(num_classes: int) -> int:
-    """Rows that a head on a graph is fitted to, at most: fewer with many classes, for the time is that of both."""
-    return min(HEAD_ROWS, HEAD_SCORES // num_classes)
 
 
 def _make_space(rows: Rows, lengths: bool, sample: NDArray[np.int64]) -> Space:

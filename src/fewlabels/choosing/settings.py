@@ -23,7 +23,6 @@ ALPHAS = (0.5, 0.9, 0.99)
 PENALTIES = (30.0, 3.0)  # of the linear head, each as C times the number of labelled rows; rows have total variance 1
 CHOICE_ROWS = 200_000  # above, everyone chooses on the same sample of so many
 HEAD_ROWS = 10_000  # rows that a head on top of a graph is fitted to, at most
-HEAD_SCORES = 400_000  # rows times classes of that, at most
 # Neighbours and alpha of graphs whose average needs no choosing: with fewer labels than LEAST_PER_CLASS alone; with
 # more, beside what the labels choose.
 FIXED = ((5, 0.99), (10, 0.99), (20, 0.99))
