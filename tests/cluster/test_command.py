@@ -45,7 +45,7 @@ def ask(data, out, *more):
 
 def test_too_small_a_memory_limit_is_kept_by_working_out_of_core(data, capsys):
     assert run_command(ask(data, data / "whole.parquet", "--no-report", "--quiet")) == 0
-    assert run_command(ask(data, data / "parts", "--memory-limit", "0.24")) == 4
+    assert run_command(ask(data, data / "parts.parquet", "--memory-limit", "0.24")) == 4
     assert "FL-G21" in capsys.readouterr().err  # a worker alone takes more
     assert run_command(ask(data, data / "parts", "--memory-limit", "0.24", "--work", str(data / "work"))) == 2
     assert "FL-C41" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from ..data.labels.files import Labels
@@ -146,5 +147,7 @@ def _open_engine(asked: Resources, work: Path) -> Iterator[DaskEngine]:
         num, each = 1, room - DRIVER_BYTES
     if room < LEAST_BYTES:
         raise ConfigError("C41", f"a memory limit of {gib(room)}; partitions take {gib(LEAST_BYTES)} at least")
-    with local_engine(work.parent / f".{work.name}-dask", num, each) as engine:
+    scratch = work / ".workers"
+    with local_engine(scratch, num, each) as engine:
         yield engine
+    rmtree(scratch, ignore_errors=True)

@@ -224,11 +224,11 @@ def format_propagation(results: dict[str, Any]) -> str:
 
 def format_parts(results: dict[str, Any], out: Path) -> str:
     """What a propagation over partitions says at its end."""
-    table = format_lines(results, ("num_rows", "num_labeled", "unreached", "mean_certainty"))
+    table = format_lines(results, ("num_rows", "num_labeled", "unreached", "certainty"))
     parts, peak = results["cluster"]["partitions"], results["cluster"].get("peak_mib", 0)
     memory = f", {peak:,.0f} MiB in the largest worker" if peak else ""
     read = f"python -c \"import pyarrow.parquet as pq; print(pq.read_table('{out}'))\""
-    return f"{table}\n\n{parts} partitions{memory}\nlabels  {out}\n\nnext: {read}"
+    return f"{table}\n\n{parts} partition{'s' * (parts != 1)}{memory}\nlabels  {out}\n\nnext: {read}"
 
 
 def _describe_choice(choice: dict[str, Any], abstain: dict[str, Any] | None) -> list[str]:
