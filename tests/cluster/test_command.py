@@ -54,7 +54,7 @@ def test_too_small_a_memory_limit_is_kept_by_working_out_of_core(data, capsys):
     assert "next: " in said.out
     assert "workers at" in said.err
     assert by_id(data / "parts") == by_id(data / "whole.parquet")
-    results = json.loads((data / "parts" / "results.json").read_text())
+    results = json.loads((data / "parts" / "_results.json").read_text())
     assert results["num_rows"] == 9600
     assert results["cluster"]["peak_mib"] > 50
 

@@ -234,7 +234,7 @@ def propagate_files(
 
     embeddings: .npy, Parquet or Arrow, or a folder of parts. labels: a label file, or a mapping from id to class name.
     settings: None for the paper's; they are given, not chosen.
-    out: folder for one table a partition, with id, label, certainty, source and reached, and results.json.
+    out: folder for one table a partition, with id, label, certainty, source and reached, and _results.json.
     work: folder that all workers see, where a run that was stopped goes on; None: beside `out`, without a client.
     client: a dask.distributed.Client, whose workers have fewlabels installed; None: workers of this machine.
     memory_limit: GiB that they may take on this machine; None: what is free. partitions: None: as memory asks for.

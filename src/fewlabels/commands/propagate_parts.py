@@ -26,7 +26,7 @@ from .progress import StageProgress
 if TYPE_CHECKING:
     from ..cluster.dask_engine import DaskEngine
 
-RESULTS = "results.json"
+RESULTS = "_results.json"  # readers of a folder of Parquet files pass over such a name
 # How long stages take, in parts of the whole, as 1,000,000 rows of 64 numbers did; for the bar.
 PARTS = {
     "read": 4.0,
@@ -78,7 +78,7 @@ def run_parts(
     *,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Write out/part-*.parquet and out/results.json, and return the results.
+    """Write out/part-*.parquet and out/_results.json, and return the results.
 
     Raises ConfigError (C141) for settings that are not given, and what propagate_parts raises.
     """
