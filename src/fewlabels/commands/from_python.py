@@ -238,6 +238,7 @@ def propagate_files(
     work: folder that all workers see, where a run that was stopped goes on; None: beside `out`, without a client.
     client: a dask.distributed.Client, whose workers have fewlabels installed; None: workers of this machine.
     memory_limit: GiB that they may take on this machine; None: what is free. partitions: None: as memory asks for.
+    quiet: no progress.
     Returns the results. Raises GraphError (G30) for what is not done over partitions yet, ConfigError (C140, C141),
     StorageError (G21, D30), and what `propagate` and the readers raise.
     """

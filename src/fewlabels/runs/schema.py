@@ -153,6 +153,8 @@ OPTIMIZATION = Record(
 CONSISTENCY = Record(
     {"weight": AMOUNT, "rampup_epochs": COUNT, "ema_decay": SHARE, "logit_distance": AMOUNT, "memory": SHARE}
 )
+STRONG = Record({"operations": COUNT, "cutout": SHARE})
+MATCHING = Record({"strong": Maybe(STRONG), "threshold": Maybe(SHARE), "memory": SHARE})
 SETTINGS = Record(
     {
         "phases": Many(PHASE),
@@ -163,6 +165,7 @@ SETTINGS = Record(
         "augment": AUGMENT,
         "optimization": OPTIMIZATION,
         "consistency": CONSISTENCY,
+        "matching": MATCHING,
         "seed": SEED,
         "recipe": TEXT,  # of several seeds, whose runs have the settings themselves
     }
