@@ -49,9 +49,7 @@ def path_of(name: str, size: int = 160, mirror: bool = False, whole: bool = Fals
     return folder / f"{name}-lite0-{size}{'-mirror' if mirror else ''}{'-whole' if whole else ''}.npz"
 
 
-def load(
-    name: str, size: int = 160, mirror: bool = False, whole: bool = False, folder: Path = FOLDER
-) -> DescriptorSet:
+def load(name: str, size: int = 160, mirror: bool = False, whole: bool = False, folder: Path = FOLDER) -> DescriptorSet:
     """A set that `make descriptors` has made. Raises FileNotFoundError."""
     with np.load(path_of(name, size, mirror, whole, folder)) as found:
         arrays = {part: found[part] for part in ("train", "train_labels", "test", "test_labels")}

@@ -62,6 +62,14 @@ def train(
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Describe each photo by its mirror image too; twice the time.")
     ] = False,
+    fine_tune: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune",
+            help="Then train the last blocks of the backbone too, all of it on a GPU: minutes to hours, which the plan "
+            "tells before. On CIFAR-10 it gained a point at most (docs/log.md): measure it, with --holdout 0.2.",
+        ),
+    ] = False,
     network: Annotated[
         str | None,
         typer.Option(
@@ -123,7 +131,8 @@ def train(
     from ..recipes.images import ImageOptions
 
     measured: dict[str, Any] = {"test": test, "test_labels": _read_labels(test_labels, reading), "holdout": holdout}
-    learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "mirror": mirror}
+    learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale}
+    learnt |= {"mirror": mirror, "fine_tune": fine_tune}
     taken = {"resume": resume, "allow_inexact": allow_inexact, "on_collapse": on_collapse, "tensorboard": tensorboard}
     results = run_images(
         ImageSource(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,7 @@ from ..training.loop import Trained, train
 from ..training.settings import TrainSettings
 from ..training.targets import PartialLabels
 from .cross_validation import CrossValidated, cross_validate
-from .frozen import FollowPhotos, backbone_facts, describe_pixels, join_network
+from .frozen import FollowPhotos, backbone_facts, describe_pixels, head_of, join_network
 from .guards import OnCollapse
 from .memory import peak_memory_mib
 from .progress import Progress
@@ -179,12 +180,22 @@ class _Run:
         images = self._see(self.task.pixels, "describing photos", stop)
         test = self._see_test(images, stop)
         self._start_heads(images)
-        trained = self._train(images, test, policy, start)
-        descriptors = self._describe(trained.network, images)
+        each, tests = self._of_phases(images, self.task.pixels), None
+        if test is not None:
+            tests = self._of_phases(test, self.task.tested_pixels())
+        trained = self._train(each, tests, policy, start)
+        descriptors = self._describe(trained.network, each[-1])
         checked = self._cross_validate(images, stop)
         group = self.execution.group
         labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
-        return _Ended(trained, labels, descriptors, checked, self._test(trained, test))
+        return _Ended(trained, labels, descriptors, checked, self._test(trained, None if tests is None else tests[-1]))
+
+    def _of_phases(self, images: torch.Tensor, pixels: np.ndarray) -> list[torch.Tensor]:
+        """What each phase sees: descriptors while the trunk is frozen, pixels where blocks of it are trained."""
+        if not self.settings.fine_tunes:
+            return [images] * len(self.settings.phases)
+        whole = put_on_device(pixels, self.execution.device)
+        return [whole if phase.unfrozen else images for phase in self.settings.phases]
 
     def _find_start(self, kept: Checkpoints) -> Snapshot | None:
         """Where to go on: at the newest checkpoint, or at the beginning of what run.json says."""
@@ -284,15 +295,18 @@ class _Run:
         """Start heads from the descriptors; one that goes on from another run has started."""
         if self.task.backbone is None:
             return
-        head = self._draw_network("weights")
-        assert isinstance(head, Head)
+        head = head_of(self._draw_network("weights"))
         head.start_from(images.mean(dim=1).cpu())
         self.fresh = {name: value.clone() for name, value in head.state_dict().items()}
         if self.task.start_weights is None:
-            self.student.load_state_dict(self.fresh)
+            head_of(self.student).load_state_dict(self.fresh)
 
     def _train(
-        self, images: torch.Tensor, test: torch.Tensor | None, policy: CheckpointPolicy, start: Snapshot | None
+        self,
+        images: Sequence[torch.Tensor],
+        test: Sequence[torch.Tensor] | None,
+        policy: CheckpointPolicy,
+        start: Snapshot | None,
     ) -> Trained:
         task, settings = self.task, self.settings
         quiet = self.options.quiet or not self.execution.group.leads
@@ -317,7 +331,7 @@ class _Run:
         network = self._build_network(purpose)
         if self.fresh and self.task.start_weights is None:  # a teacher's: its own weights, but for what rows decide
             shared = {name: value for name, value in self.fresh.items() if not name.startswith("fc")}
-            network.load_state_dict(shared, strict=False)
+            head_of(network).load_state_dict(shared, strict=False)
         return network
 
     def _build_network(self, stream: str) -> nn.Module:
@@ -328,18 +342,24 @@ class _Run:
         return network
 
     def _draw_network(self, stream: str) -> nn.Module:
-        """A whole network or a head, with weights drawn from the seed and the stream."""
+        """A whole network or a head, with weights drawn from the seed and the stream.
+
+        Where the trunk is trained too, the head is on a trunk of its own: the task's goes on describing photos.
+        """
         settings, num_classes, backbone = self.settings.network, len(self.task.class_names), self.task.backbone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(self.settings.seed, stream))
             if backbone is None:
                 return build_network(settings, self.image_input, num_classes)
-            return Head(settings, backbone.width, num_classes)
+            head = Head(settings, backbone.width, num_classes)
+        return join_network(backbone, head, settings, copied=True) if self.settings.fine_tunes else head
 
     def _join(self, network: nn.Module) -> nn.Module:
         """The whole network around what is trained."""
         backbone = self.task.backbone
-        return network if backbone is None else join_network(backbone, network, self.settings.network)
+        if backbone is None or not isinstance(network, Head):
+            return network
+        return join_network(backbone, network, self.settings.network)
 
     def _describe(self, network: nn.Module, images: torch.Tensor) -> np.ndarray:
         """Descriptors of all rows by the final network, (n, d) float32."""
@@ -357,8 +377,8 @@ class _Run:
         return propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
 
     def _cross_validate(self, images: torch.Tensor, stop: StopRequested) -> CrossValidated | None:
-        """What heads that have not seen them say of the given labels; without a frozen trunk it would take too long."""
-        if self.task.backbone is None:
+        """What heads that have not seen them say of the given labels; only on a frozen trunk: seconds."""
+        if self.task.backbone is None or self.settings.fine_tunes:
             return None
         labels = PartialLabels(self.task.labels, self.task.class_names)
 
@@ -432,7 +452,7 @@ class _Run:
             "class_names": list(self.task.class_names),
         }
         if self.task.backbone is not None:
-            config["backbone"] = backbone_facts(self.task.backbone)
+            config["backbone"] = backbone_facts(self.task.backbone, fine_tuned=self.settings.fine_tunes)
         if ended.checked is not None:
             config |= ended.checked.calibration()
         writer.model(_to_safetensors(self._join(trained.network)), config)
