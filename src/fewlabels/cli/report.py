@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigError
-from .app import app, demand_folders
+from .app import app, demand_folders, tell_changes
 from .options import Force
 
 
@@ -20,7 +20,11 @@ def report(
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
     force: Force = False,
 ) -> None:
-    """Write the report of one run again, or one that compares several."""
+    """Write the report of one run again, or one that compares several.
+
+    Of two runs, such as an older and a newer one of the same photos, it says what changed: rows that are new or gone,
+    labels that are others, classes.
+    """
     from ..report import report_html
     from ..runs import refuse_existing
     from ..storage import durable
@@ -31,3 +35,5 @@ def report(
     refuse_existing(out, force=force)
     durable.write_text(out, report_html(runs))
     print(out)
+    if len(runs) == 2:
+        tell_changes(*runs)

@@ -94,7 +94,7 @@ def train(
         "none" trains a network from random weights. network: which one, by a name of docs/networks.md; "small" if None.
     mirror: describe each photo by its mirror image too: twice the time, half a point of accuracy.
     fine_tune: then train the last blocks of the backbone too, all of it on a GPU: many times the time; on CIFAR-10 a
-        point at most.
+        point or so.
     learning_rate: at the start of each phase. seed: of all random draws. flip: mirror images left-right in training.
     graph: settings of the graph; or some of them by n_neighbors, gamma, alpha, mode and allow_empty_classes.
     on_bad_image: "skip" lists it in rejected.csv, "fail" stops. accept_truncated: use JPEGs that are cut off.

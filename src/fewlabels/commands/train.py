@@ -39,6 +39,7 @@ from .resuming import (
     demand_network,
     demand_same_machine,
     describe_changes,
+    drop_gone,
     read_finished,
     reorder_classes,
 )
@@ -139,6 +140,9 @@ def run_images(
         source = replace(source, image_size=backbone.preprocessing.size)
     images = source.read(source.data, "images", size=source.image_size, quiet=quiet)
     source = replace(source, labels=source.labels or images.labels, pixel_range=images.pixel_range)
+    if start is not None and source.labels is not None:
+        here = [*images.ids, *(name for name, _ in images.rejected)]
+        source = replace(source, labels=drop_gone(source.labels, start, here))
     given = _given(images, source)
     if start is not None:
         given = reorder_classes(start, given)
@@ -152,7 +156,7 @@ def run_images(
     task = _hold_out(task, source, options.seed)
     settings = _make_settings(task, options, how.device)
     if start is not None:
-        task, settings = continue_from(task, settings, start)
+        task, settings = continue_from(task, settings, start, options.epochs)
         _say(describe_changes(start, settings), quiet)
     if not quiet:
         _say(describe_plan(task, settings, how.device), quiet)
