@@ -188,6 +188,12 @@ def format_training(results: dict[str, Any]) -> str:
     return "\n".join([table, "", *_describe_cross_validated(results.get("cross_validated"), results)]).rstrip() + "\n"
 
 
+def format_changes(rows: Sequence[Sequence[str]], since: str) -> str:
+    """What changed since a run, a line for each kind. rows: as Changes.rows gives them."""
+    lines = [f"{count:>9}  {what}" + (f": {some}" if some else "") for what, count, some in rows[1:]]
+    return "\n".join([f"since {since}:", *lines])
+
+
 def _describe_cross_validated(found: dict[str, Any] | None, results: dict[str, Any]) -> list[str]:
     """What heads that had not seen them said of the given labels; nothing where none could be held out."""
     if not found:

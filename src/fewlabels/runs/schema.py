@@ -134,6 +134,7 @@ PHASE = Record(
         "learning_rate": AMOUNT,
         "batch_labeled": POSITIVE,
         "batch_unlabeled": COUNT,
+        "unfrozen": COUNT,
     },
     needed=("method", "epochs"),
 )
@@ -438,7 +439,9 @@ MODEL = Record(
         "class_names": CLASS_NAMES,
         "temperature": Maybe(Kind("a finite number above 0", lambda value: _is_number(value, 1e-6, MOST_NUMBER))),
         "held_out": Maybe(HELD_OUT),
-        "backbone": Maybe(Record(dict.fromkeys(("name", "weights_digest", "source", "licence"), TEXT))),
+        "backbone": Maybe(
+            Record({**dict.fromkeys(("name", "weights_digest", "source", "licence"), TEXT), "fine_tuned": BOOL})
+        ),
         # of what export-model writes alone
         "weights_sha256": TEXT,
         "without_trunk": BOOL,
