@@ -119,8 +119,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
         raise ConfigError("C25", "no run to report on", do="name one run folder or more")
     given = [read_run(folder) for folder in folders]
     runs = [run for one in given for run in _expand_seeds(one)]
-    alone = runs[0] if len(runs) == 1 else None
-    given_names, names = _name_runs(given), _name_runs(runs)
+    alone, (given_names, names) = runs[0] if len(runs) == 1 else None, (_name_runs(given), _name_runs(runs))
     classes = [shown(name) for name in runs[0].facts.get("class_names", [])]
     repeats = are_repeats(runs)
     curves = [curve for run, name in zip(runs, names, strict=True) if (curve := read_curve(run, name)).phase]
