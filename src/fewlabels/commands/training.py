@@ -58,6 +58,7 @@ from .resuming import (
 )
 from .run_options import RunOptions
 from .task import Task, put_on_device
+from .thumbnails import open_thumbnails
 from .watching import Board, CheckpointPolicy, Log, Watcher, count_images, count_images_before, demand_tensorboard
 
 __all__ = ["RunOptions", "has_run", "run_training"]
@@ -452,22 +453,19 @@ class _Run:
         return results
 
     def _make_insights(self, ended: _Ended, labels: Propagation) -> Insights:
-        task = self.task
+        task, graph, truth = self.task, self.settings.graph, self.task.truth
+        with open_thumbnails(task) as describe:
+            found = compute_insights(labels, ended.descriptors, task.labels, graph, describe, truth=truth)
+            if ended.tested is not None:
 
-        def describe(row: int) -> tuple[str, bytes]:
-            return task.ids[row], thumbnail(task.pixels[row])
+                def describe_test(at: int) -> tuple[str, bytes | None]:
+                    if task.test_pixels is not None:
+                        return f"test image {at + 1}", thumbnail(task.test_pixels[at])
+                    assert task.test_rows is not None
+                    return describe(int(task.test_rows[at]))
 
-        def describe_test(at: int) -> tuple[str, bytes]:
-            if task.test_pixels is not None:
-                return f"test image {at + 1}", thumbnail(task.test_pixels[at])
-            assert task.test_rows is not None
-            return describe(int(task.test_rows[at]))
-
-        graph, truth = self.settings.graph, task.truth
-        found = compute_insights(labels, ended.descriptors, task.labels, graph, describe, truth=truth)
-        if ended.tested is not None:
-            found = add_tested(found, ended.tested, describe_test)
-        return found if ended.checked is None else add_held_out(found, ended.checked.contradictions(), describe)
+                found = add_tested(found, ended.tested, describe_test)
+            return found if ended.checked is None else add_held_out(found, ended.checked.contradictions(), describe)
 
     def _write_networks(self, writer: RunWriter, ended: _Ended) -> None:
         trained = ended.trained

@@ -22,7 +22,7 @@ from ..data.tables.files import Table, plain, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError, shown
 from ..graph import GraphSettings
 from ..graph.settings import restore_settings
-from ..runs import Run, checks, demand_whole, is_finished, read_run, schema
+from ..runs import Run, checks, demand_whole, is_finished, kinds, read_run, schema
 from ..runs.record import DESCRIPTORS, FIRST_DESCRIPTORS, TABLE
 from ..runs.table import GIVEN
 
@@ -148,7 +148,7 @@ def _demand_source(inputs: Mapping[str, Any], path: Path) -> None:
 
 def read_columns(values: Mapping[str, Any], path: Path) -> Columns:
     """Names of columns as run.json holds them. Raises RunError (K6) for one that this version does not know."""
-    known = checks.Record(dict.fromkeys((one.name for one in fields(Columns)), schema.TEXT))
+    known = checks.Record(dict.fromkeys((one.name for one in fields(Columns)), kinds.TEXT))
     checks.demand_known(values, known, "source.columns", path)
     return Columns.of_run(values)
 
