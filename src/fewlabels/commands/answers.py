@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..choosing import Answer, Auto
+from ..choosing.abstain import measure_curve
 from ..choosing.cost import estimate_choice, find_widest
 from ..choosing.saved import describe_mixture, pack_heads
 from ..conventions import UNLABELED
@@ -70,10 +71,10 @@ def find_graph_settings(answer: Answer, auto: Auto) -> GraphSettings:
 
 
 def keep_answer(writer: RunWriter, answer: Answer, class_names: Sequence[str]) -> None:
-    """Write the heads of an answer, where it has any, for rows that come later."""
-    arrays = pack_heads(answer.parts)
-    if arrays:
-        writer.answer(arrays, describe_mixture(answer.mixture, class_names))
+    """Write what rows that come later are answered by: heads, which graphs, and what held-out labels say of them."""
+    measured = answer.measured
+    curve = None if measured is None else measure_curve(measured.logs, measured.classes)
+    writer.answer(pack_heads(answer.parts), describe_mixture(answer.mixture, class_names, curve))
 
 
 def show_by_graph(answer: Propagation | Answer) -> Propagation | None:
