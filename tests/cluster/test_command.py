@@ -45,7 +45,7 @@ def ask(data, out, *more):
 
 def test_too_small_a_memory_limit_is_kept_by_working_out_of_core(data, capsys):
     assert run_command(ask(data, data / "whole.parquet", "--no-report", "--quiet")) == 0
-    assert run_command(ask(data, data / "parts", "--memory-limit", "0.24")) == 4
+    assert run_command(ask(data, data / "parts.parquet", "--memory-limit", "0.24")) == 4
     assert "FL-G21" in capsys.readouterr().err  # a worker alone takes more
     assert run_command(ask(data, data / "parts", "--memory-limit", "0.24", "--work", str(data / "work"))) == 2
     assert "FL-C41" in capsys.readouterr().err
@@ -54,7 +54,7 @@ def test_too_small_a_memory_limit_is_kept_by_working_out_of_core(data, capsys):
     assert "next: " in said.out
     assert "workers at" in said.err
     assert by_id(data / "parts") == by_id(data / "whole.parquet")
-    results = json.loads((data / "parts" / "results.json").read_text())
+    results = json.loads((data / "parts" / "_results.json").read_text())
     assert results["num_rows"] == 9600
     assert results["cluster"]["peak_mib"] > 50
 

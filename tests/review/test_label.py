@@ -178,6 +178,7 @@ def test_a_preview_says_what_would_move_and_moves_nothing(labelled):
         before = person.page.get("/api/graph").json()["counts"]
         rows = [row for row in range(150) if TRUTH[row] == 0][:40]
         found = person.page.get("/api/preview", params={"rows": ",".join(map(str, rows)), "class": "dog"}).json()
+        assert "error" not in found, found
         assert found["count"] == sum(one["count"] for one in found["moves"]) > 0
         assert person.page.get("/api/graph").json()["counts"] == before
         assert person.page.get("/api/preview", params={"rows": "a", "class": "dog"}).status_code == 422

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -65,25 +65,26 @@ def label(
     command with the run folder goes on. --finish makes it a run that train, export and report take.
     """
     need_review_packages()
-    from ..commands.label import finish_labelling, format_finished
     from ..runs import is_labelling
 
     hush(quiet)
     if finish:
-        results = finish_labelling(data, quiet=quiet)
-        if as_json:
-            print_json(results | {"run": str(data)})
-        else:
-            print(format_finished(data, results))
-        return
+        return _finish(data, quiet, as_json)
     run = data
     if not is_labelling(data):
         from ..commands.label import Begin, begin_labelling
         from ..data.tables.columns import Columns
 
         run = choose_folder(out, Path("runs") / (data.resolve().stem or "label"), False, (data,))
-        more = {"features": feature_columns or (), "ignore": ignore_columns or (), "rows_from": number_rows_from}
-        photos = {"backbone": backbone, "size": size, "mirror": mirror, "device": device, "max_pixels": max_pixels}
+        more: dict[str, Any] = {"features": feature_columns or (), "ignore": ignore_columns or ()}
+        more |= {"rows_from": number_rows_from}
+        photos: dict[str, Any] = {
+            "backbone": backbone,
+            "size": size,
+            "mirror": mirror,
+            "device": device,
+            "max_pixels": max_pixels,
+        }
         photos |= {"accept_truncated": accept_truncated, "pixel_range": parse_pixel_range(pixel_range)}
         columns = Columns(id_column, embedding_column, **more)
         asked = Begin(data, columns=columns, folders=parse_folders(folder), seed=seed, **photos)
@@ -99,3 +100,14 @@ def label(
         print_json(describe_reviewed(reviewed))
     else:
         print(format_reviewed(reviewed))
+    return None
+
+
+def _finish(run: Path, quiet: bool, as_json: bool) -> None:
+    from ..commands.label import finish_labelling, format_finished
+
+    results = finish_labelling(run, quiet=quiet)
+    if as_json:
+        print_json(results | {"run": str(run)})
+    else:
+        print(format_finished(run, results))

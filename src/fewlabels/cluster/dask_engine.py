@@ -59,15 +59,15 @@ def tell_peak() -> float:
 
 
 @contextmanager
-def local_engine(work: Path, num_workers: int, worker_bytes: int) -> Iterator[DaskEngine]:
-    """Workers of this machine, one thread each."""
+def local_engine(scratch: Path, num_workers: int, worker_bytes: int) -> Iterator[DaskEngine]:
+    """Workers of this machine, one thread each. scratch: a folder for what Dask keeps there."""
     cluster = LocalCluster(
         n_workers=num_workers,
         threads_per_worker=1,
         processes=True,
         memory_limit=worker_bytes,
-        dashboard_address=":0" if find_spec("bokeh") else None,
-        local_directory=str(work / "dask"),
+        dashboard_address=":0",  # a free port: the usual one may be another cluster's
+        local_directory=str(scratch),
         silence_logs=50,
     )
     with cluster, Client(cluster, set_as_default=False) as client, client.as_current():

@@ -426,7 +426,7 @@ def _label(run: Run, task: Task, layout: Layout, checked: CheckedLabels) -> dict
         "class_counts": np.sum([part["classes"] for part in found], axis=0).tolist(),
         "unreached": sum(part["missed"] for part in found),
         "tied": sum(part["tied"] for part in found),
-        "mean_certainty": float(total / count) if count else None,
+        "certainty": float(total / count) if count else None,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ..graph import GraphSettings
 from ..insights.compute import compute_insights
 from ..review.engine.engine import Engine
 from ..review.engine.live import open_live
-from ..review.items import TABLE, Items, open_items
+from ..review.items import Items, open_items
 from ..review.store.file import find_review_folder
 from ..runs import RunLock, RunWriter, is_begun, is_finished, is_labelling, read_run, refuse_in_run, refuse_inside
 from ..runs.table import PseudoLabelTable
@@ -86,7 +86,11 @@ def begin_labelling(asked: Begin, folder: Path, *, quiet: bool = False) -> None:
         opened = open_embeddings(asked.data, asked.columns)
         if opened.named.doubt is not None:
             raise opened.named.doubt
-        source = {"kind": "embeddings", "path": os.path.abspath(asked.data), "columns": asdict(asked.columns)}
+        source: dict[str, Any] = {
+            "kind": "embeddings",
+            "path": os.path.abspath(asked.data),
+            "columns": asdict(asked.columns),
+        }
         source |= {"labels": None, "by_position": False}
         _write_begun(folder, asked, source, [str(one) for one in opened.ids.to_pylist()])
         return
@@ -116,11 +120,11 @@ def _write_begun(
     folder: Path,
     asked: Begin,
     source: dict[str, Any],
-    ids: list[str],
+    ids: Sequence[str],
     *,
     values: np.ndarray | None = None,
     facts: Mapping[str, Any] | None = None,
-    rejected: list[tuple[str, str]] | None = None,
+    rejected: Sequence[tuple[str, str]] = (),
 ) -> None:
     settings = GraphSettings(seed=asked.seed, drop_bad_rows=True)
     writer = RunWriter(
@@ -238,7 +242,7 @@ def format_finished(folder: Path, results: dict[str, Any]) -> str:
     classes = ", ".join(f"{name} {given + spread:,}" for name, given, spread in pairs)
     lines = [f"{results['num_labeled']:,} answers, {results['num_rows']:,} rows: {classes}"]
     lines += [results["said"]] if results["said"] else []
-    lines += [f"labels       {folder / TABLE}"]
+    lines += [f"labels       {folder / 'pseudo_labels.parquet'}"]
     if source["kind"] == "images":
         lines.append(f"next         {shlex.join(['fewlabels', 'train', source['path'], '--labels', str(folder)])}")
     else:

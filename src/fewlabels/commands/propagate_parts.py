@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from ..data.labels.files import Labels
@@ -25,7 +26,7 @@ from .progress import StageProgress
 if TYPE_CHECKING:
     from ..cluster.dask_engine import DaskEngine
 
-RESULTS = "results.json"
+RESULTS = "_results.json"  # readers of a folder of Parquet files pass over such a name
 # How long stages take, in parts of the whole, as 1,000,000 rows of 64 numbers did; for the bar.
 PARTS = {
     "read": 4.0,
@@ -77,7 +78,7 @@ def run_parts(
     *,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Write out/part-*.parquet and out/results.json, and return the results.
+    """Write out/part-*.parquet and out/_results.json, and return the results.
 
     Raises ConfigError (C141) for settings that are not given, and what propagate_parts raises.
     """
@@ -146,5 +147,7 @@ def _open_engine(asked: Resources, work: Path) -> Iterator[DaskEngine]:
         num, each = 1, room - DRIVER_BYTES
     if room < LEAST_BYTES:
         raise ConfigError("C41", f"a memory limit of {gib(room)}; partitions take {gib(LEAST_BYTES)} at least")
-    with local_engine(work.parent / f".{work.name}-dask", num, each) as engine:
+    scratch = work / ".workers"
+    with local_engine(scratch, num, each) as engine:
         yield engine
+    rmtree(scratch, ignore_errors=True)

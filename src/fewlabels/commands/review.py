@@ -24,6 +24,7 @@ from ..review.items import open_items, read_class_names, read_reviewable
 from ..review.store.file import NAME, find_review_folder, identify_run, make_local_folder, open_store, refuse_older
 from ..review.web.app import build_app
 from ..review.web.process import Endpoint, check_host, format_address, listen, make_access, serve
+from ..runs import Run as RunFolder
 from ..runs import RunLock, is_finished, is_labelling, read_run, refuse_existing
 from ..storage import durable
 
@@ -71,7 +72,6 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         kind = find_kind(asked.export)
         refuse_existing(asked.export, force=asked.force)
     found = read_reviewable(run)
-    facts = found.facts
     folder = make_local_folder(find_review_folder(run))
     last_port = _parse_port(_read_last_address(folder))
     with _hold_alone(folder), listen(replace(asked.endpoint, usual_port=last_port)) as place:
@@ -86,13 +86,7 @@ def run_review(run: Path, asked: Review) -> Reviewed:
             items = open_items(run)
             live = open_live(items.descriptors, items.settings) if is_labelling(run) else None
             engine = Engine(items, store.numbers(), classes=store.classes, live=live)
-            note = "" if live is not None else describe_graph(facts["settings"])
-            open_ended = is_labelling(run) and not is_finished(run)
-            finish = shlex.join(["fewlabels", "label", str(run), "--finish"]) if open_ended else ""
-            shown = Run(str(facts.get("title") or run.name), str(run.absolute()), note, finish)
-            if note:
-                print(note, file=sys.stderr, flush=True)
-            desk = Desk(shown, items, store, engine, partial(export_labels, items))
+            desk = Desk(_describe_run(run, found), items, store, engine, partial(export_labels, items))
         except BaseException:
             store.close()
             raise
@@ -111,6 +105,16 @@ def run_review(run: Path, asked: Review) -> Reviewed:
         return Reviewed(
             run, store.answered, store.skipped, store.event, asked.export, desk.estimate, len(store.classes.live_names)
         )
+
+
+def _describe_run(run: Path, found: RunFolder) -> Run:
+    """What the page shows of the run; a note on its graph is said in the terminal too."""
+    labelling = found.kind == "label"
+    note = "" if labelling else describe_graph(found.facts["settings"])
+    if note:
+        print(note, file=sys.stderr, flush=True)
+    finish = ["fewlabels", "label", str(run), "--finish"] if labelling and not is_finished(run) else []
+    return Run(str(found.facts.get("title") or run.name), str(run.absolute()), note, shlex.join(finish))
 
 
 def describe_graph(settings: Mapping[str, Any]) -> str:

@@ -196,6 +196,12 @@ def format_training(results: dict[str, Any]) -> str:
     return "\n".join([table, "", *_describe_cross_validated(results.get("cross_validated"), results)]).rstrip() + "\n"
 
 
+def format_changes(rows: Sequence[Sequence[str]], since: str) -> str:
+    """What changed since a run, a line for each kind. rows: as Changes.rows gives them."""
+    lines = [f"{count:>9}  {what}" + (f": {some}" if some else "") for what, count, some in rows[1:]]
+    return "\n".join([f"since {since}:", *lines])
+
+
 def _describe_cross_validated(found: dict[str, Any] | None, results: dict[str, Any]) -> list[str]:
     """What heads that had not seen them said of the given labels; nothing where none could be held out."""
     if not found:
@@ -232,11 +238,11 @@ def format_propagation(results: dict[str, Any]) -> str:
 
 def format_parts(results: dict[str, Any], out: Path) -> str:
     """What a propagation over partitions says at its end."""
-    table = format_lines(results, ("num_rows", "num_labeled", "unreached", "mean_certainty"))
+    table = format_lines(results, ("num_rows", "num_labeled", "unreached", "certainty"))
     parts, peak = results["cluster"]["partitions"], results["cluster"].get("peak_mib", 0)
     memory = f", {peak:,.0f} MiB in the largest worker" if peak else ""
     read = f"python -c \"import pyarrow.parquet as pq; print(pq.read_table('{out}'))\""
-    return f"{table}\n\n{parts} partitions{memory}\nlabels  {out}\n\nnext: {read}"
+    return f"{table}\n\n{parts} partition{'s' * (parts != 1)}{memory}\nlabels  {out}\n\nnext: {read}"
 
 
 def _describe_choice(choice: dict[str, Any], abstain: dict[str, Any] | None) -> list[str]:

@@ -236,14 +236,24 @@ def _demand_shapes(network: torch.nn.Module, weights: bytes, where: Path) -> Non
 
 
 def load_weights(
-    network: torch.nn.Module, weights: bytes, where: object, own: Mapping[str, torch.Tensor] | None = None
+    network: torch.nn.Module,
+    weights: bytes,
+    where: object,
+    own: Mapping[str, torch.Tensor] | None = None,
+    prefix: str = "",
 ) -> None:
     """Load the weights of a run, safetensors, into a network. own: tensors that come with it instead.
 
+    prefix: of the names of those that are for this network, where it is a part of the run's.
     Raises RunError (K7) where they do not fit it.
     """
+    there = {
+        name.removeprefix(prefix): value
+        for name, value in _read_weights(weights, where).items()
+        if name.startswith(prefix)
+    }
     try:
-        network.load_state_dict({**_read_weights(weights, where), **(own or {})})
+        network.load_state_dict({**there, **(own or {})})
     except RuntimeError as error:
         raise _misfit(" ".join(shown(error, 500).split()), where) from error
 

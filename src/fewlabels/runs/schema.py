@@ -134,6 +134,7 @@ PHASE = Record(
         "learning_rate": AMOUNT,
         "batch_labeled": POSITIVE,
         "batch_unlabeled": COUNT,
+        "unfrozen": COUNT,
     },
     needed=("method", "epochs"),
 )
@@ -153,6 +154,8 @@ OPTIMIZATION = Record(
 CONSISTENCY = Record(
     {"weight": AMOUNT, "rampup_epochs": COUNT, "ema_decay": SHARE, "logit_distance": AMOUNT, "memory": SHARE}
 )
+STRONG = Record({"operations": COUNT, "cutout": SHARE})
+MATCHING = Record({"strong": Maybe(STRONG), "threshold": Maybe(SHARE), "memory": SHARE})
 SETTINGS = Record(
     {
         "phases": Many(PHASE),
@@ -163,6 +166,7 @@ SETTINGS = Record(
         "augment": AUGMENT,
         "optimization": OPTIMIZATION,
         "consistency": CONSISTENCY,
+        "matching": MATCHING,
         "seed": SEED,
         "recipe": TEXT,  # of several seeds, whose runs have the settings themselves
     }
@@ -435,7 +439,9 @@ MODEL = Record(
         "class_names": CLASS_NAMES,
         "temperature": Maybe(Kind("a finite number above 0", lambda value: _is_number(value, 1e-6, MOST_NUMBER))),
         "held_out": Maybe(HELD_OUT),
-        "backbone": Maybe(Record(dict.fromkeys(("name", "weights_digest", "source", "licence"), TEXT))),
+        "backbone": Maybe(
+            Record({**dict.fromkeys(("name", "weights_digest", "source", "licence"), TEXT), "fine_tuned": BOOL})
+        ),
         # of what export-model writes alone
         "weights_sha256": TEXT,
         "without_trunk": BOOL,

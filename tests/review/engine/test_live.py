@@ -142,3 +142,13 @@ def test_balanced_labels_are_those_of_a_propagation_with_such_weights():
     weight = np.where(labels >= 0, count[labels] ** -engine.live.balance, 1.0)
     expected = engine._spreading.system.spread(labels, weight=weight)
     np.testing.assert_allclose(engine.propagation.z, expected.z, atol=1e-4)
+
+
+def test_a_class_that_loses_its_only_label_has_no_row_any_more():
+    engine = begin()
+    rows = [int(np.flatnonzero(kind == TRUTH)[0]) for kind in range(3)]
+    engine.answer({row: kind for kind, row in enumerate(rows)}, 1, make(engine, "a", "b", "c"))
+    assert (engine.state.label == 2).any()
+    engine.answer({rows[2]: -1}, 2)
+    assert not (engine.state.label == 2).any()
+    assert not engine._spreading.x[:, 2].any()

@@ -29,7 +29,7 @@ from .state import SOURCES, Moved, RowQuery, State, Texts, filter_rows, is_plain
 SUSPECTS = 256  # given labels that are looked at, those with the least share first: each is a solve, once
 FEWEST_CLASSES = 2  # with a label, so that there is something to spread
 COVERED = 64  # rows at the head of the queue that stand for others, at most
-STANDING, NEW_CLASSES = 100, 0.1  # answers up to which every second row stands for many; and how likely a new class is
+NEW_CLASSES = 0.1  # chance that the next answer is of a new class; above, every second row stands for many
 CALM_ANSWERS, CALM_SHARE = 20, 0.001  # the last answers, and the share of rows that each of them moved at most
 
 
@@ -252,7 +252,7 @@ class Engine:
             ordered = self._put_first(self._cover(free), free)
         else:
             ordered = queue.order_rows(self.state.score, free, self.graph, self.state.reached)
-            if not self._begun and (self._num_answers < STANDING or self._chance_of_new() > NEW_CLASSES):
+            if not self._begun and self._chance_of_new() > NEW_CLASSES:
                 ordered = self._alternate(self._cover(free), ordered)
         if not is_plain(wanted):
             return ordered

@@ -153,7 +153,9 @@ class Spreading:
     def _solve_columns(self, y: sp.csc_array, touched: NDArray[np.int64], known: list[int]) -> Solution:
         """The solution of all classes. Touched ones are solved, and the own mass of `known` rows beside them."""
         if touched.size:
-            start = np.concatenate([self.x[:, touched], np.zeros((self.x.shape[0], len(known)), self.x.dtype)], axis=1)
+            # A class without a label left is zero: no solver gets there from elsewhere by a relative residual.
+            last = self.x[:, touched] * (np.diff(y.indptr)[touched] > 0)
+            start = np.concatenate([last, np.zeros((self.x.shape[0], len(known)), self.x.dtype)], axis=1)
             units = self.system.unit_columns(np.array(known, np.int64))
             both = sp.csc_array(sp.hstack([y[:, touched], units])) if known else y[:, touched]
             solution = self.system.solve(both, start)

@@ -18,7 +18,7 @@ from ...choosing.graphs import Lists, search_lists
 from ...choosing.settings import MANY_ROWS, NEIGHBORS, NEIGHBORS_OF_MANY, Auto
 from ...conventions import UNLABELED
 from ...graph import Graph, GraphSettings
-from ...graph.rows import Comparable, make_comparable
+from ...graph.rows import make_comparable
 from ...graph.types import no_progress
 
 FIRST = Member(kind="graph", n_neighbors=10, alpha=0.99)  # before the labels can choose
@@ -73,9 +73,8 @@ class LiveGraph:
         known = {(one.member.n_neighbors, one.member.alpha): one for one in choice.candidates}
         now = known.get((self.member.n_neighbors, self.member.alpha))
         new = known.get((best.n_neighbors, best.alpha))
-        if now is None or new is None or now is new:
-            return False
-        if now.above_best - new.above_best <= CLEAR * now.spread:
+        self.because = f"none was clearly better by {choice.num_held_out} labels, held out in turn"
+        if now is None or new is None or now.above_best - new.above_best <= CLEAR * now.spread:
             return False
         self.member = Member(kind="graph", n_neighbors=best.n_neighbors, alpha=best.alpha)
         self.because = f"chosen by {choice.num_held_out} labels, held out in turn"
@@ -87,5 +86,5 @@ def open_live(descriptors: NDArray[np.generic], settings: GraphSettings) -> Live
     rows = make_comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
     usual = NEIGHBORS_OF_MANY if len(rows.values) > MANY_ROWS else NEIGHBORS
     most = max(1, min(max(usual), len(rows.values) - 1))
-    lists = search_lists(Comparable(rows.values, rows.bad), settings, most, no_progress)
+    lists = search_lists(rows, settings, most, no_progress)
     return LiveGraph(rows.values, lists, Auto(answer="graph", most_members=1, base=settings))

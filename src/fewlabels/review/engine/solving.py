@@ -158,9 +158,9 @@ class EngineThread:
     def _adopt(self, choice: Choice) -> None:
         """Another graph, chosen by the labels, takes over; what it moves is no answer's doing, and not told as such."""
         try:
-            if self._engine.adopt(choice):
-                self.snapshot = replace(
-                    self.snapshot, estimate=self._engine.estimate(), calm=False, settings=self._engine.said
-                )
+            estimate = self._engine.estimate() if self._engine.adopt(choice) else self.snapshot.estimate
+            self.snapshot = replace(
+                self.snapshot, estimate=estimate, calm=self._engine.is_calm, settings=self._engine.said
+            )
         except Exception:  # noqa: BLE001
             traceback.print_exc()

@@ -24,7 +24,7 @@ function deed({ kind, rows, undoes, classes }) {
     return kind === "undo" ? `Undo of #${undoes}: ${what}` : what;
   }
   if (kind === "undo") return undoes === null ? "Undo: nothing was left" : `Undo of #${undoes}: ${countedThings(rows.length)}`;
-  const did = new Set(rows.map(({ after, skipped }) => (skipped ? "answered without a class" : after === null ? "taken back" : "labelled")));
+  const did = new Set(rows.map(({ after, skipped, said }) => (skipped ? (SAID[said] ?? "skipped") : after === null ? "taken back" : "labelled")));
   return `${countedThings(rows.length)} ${did.size === 1 ? [...did][0] : "answered"}`;
 }
 
