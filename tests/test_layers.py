@@ -81,6 +81,8 @@ MAY_IMPORT = {
         *("cluster", "describing", "numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/classify": SHARED | {*("choosing/abstain", "commands", "data", "nets", "runs", "storage"), "numpy"},
+    "commands/classify_rows": SHARED
+    | {*("choosing", "commands", "data", "graph", "review", "runs", "storage"), "numpy"},
     "commands/cross_validation": SHARED | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
     "commands/frozen": SHARED | {*("describing", "nets", "storage", "training"), *("numpy", "torch")},
     "commands/thumbnails": SHARED | {"commands", "data", "insights"},

@@ -135,7 +135,8 @@ def cell(data: Set, choose: Choose, seed: int, most: int) -> dict[str, object]:
     engine = Engine(items, {}, classes=ClassList(), live=open_live(data.rows, settings))
     person, rng, found = Person(engine, data.truth), np.random.default_rng([seed, 1]), {"error": [], "classes": []}
     while person.answered < most:
-        person.answer(choose(person, rng))
+        stop = min(asked for asked in (*ASKED, most) if asked > person.answered)
+        person.answer(choose(person, rng)[: stop - person.answered])
         if person.answered in ASKED:
             found["error"].append(person.error())
             found["classes"].append(len(person.number))

@@ -28,7 +28,7 @@ def test_workers_in_one_process_give_the_bits_of_one_machine(small, tmp_path):
     rows, labels = cases.odd_blobs()
     task = cases.save(tmp_path, rows, labels)
     with (
-        LocalCluster(n_workers=3, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=3, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
         Client(cluster, set_as_default=False) as client,
         client.as_current(),
         warnings.catch_warnings(),

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
 
 import fewlabels
 from fewlabels.commands.cross_validation import Validation, deal_folds
@@ -201,6 +202,22 @@ def test_a_run_is_continued_on_its_own_backbone(run):
     assert more.settings["network"]["name"] == f"frozen:{TINY}"
     with pytest.raises(ConfigError, match="FL-C88 backbone 'efficientnet-lite0'"):
         fewlabels.train("photos", labels="few.csv", continue_from=run, backbone="lite0", out="no", quiet=True)
+
+
+def test_a_new_class_gets_a_row_of_the_head_on_the_same_trunk(run, place):
+    rows = [line.split(",") for line in (place / "few.csv").read_text().splitlines()[1:]]
+    write(
+        place / "named.csv",
+        [(id, "flat" if name == "plain" else name) for id, name in rows]
+        + [(f"{number}.png", "plain") for number in (20, 23, 26, 29)],
+    )
+    kept = {name: value for name, value in SHORT.items() if name not in ("backbone", "scale")}
+    more = fewlabels.train("photos", labels="named.csv", continue_from=run, out="four", **kept)
+    assert more.facts["class_names"] == ["across", "down", "plain", "flat"]
+    old, new = (load_file(one.folder / "model.safetensors") for one in (run, more))
+    assert np.array_equal(old["trunk.network.weight"], new["trunk.network.weight"])
+    assert len(new["head.fc1.weight"]) == 4
+    assert "flat" in fewlabels.load_model(more).predict("photos").label
 
 
 def test_the_mirror_image_is_a_second_view(place):

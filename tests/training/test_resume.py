@@ -1,5 +1,6 @@
 """A run that is stopped anywhere and taken up again ends as if nothing had happened, to the bit."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from fewlabels.errors import RunError
 from fewlabels.graph import GraphSettings
 from fewlabels.nets import ImageInput, NetworkSettings, build_network
-from fewlabels.nets.frozen import Head
+from fewlabels.nets.frozen import Head, frozen_settings, join_trunk
+from fewlabels.nets.pretrained import load_backbone
 from fewlabels.training.callbacks import Callbacks, Request
 from fewlabels.training.checkpoint import Snapshot
 from fewlabels.training.interrupt import Stopped
@@ -163,3 +165,28 @@ def test_a_snapshot_without_a_part_is_refused_by_its_name(stripes):
         left = Snapshot({key: value for key, value in saved.tensors.items() if key != name}, saved.values)
         with pytest.raises(RunError, match=f"FL-K10 the checkpoint lacks {name}"):
             train(build, images, labels, settings, start=left)
+
+
+def test_fine_tuning_is_taken_up_again_from_any_moment(stripes):
+    images, labels, truth = stripes
+    images = images.expand(-1, -1, -1, 3).contiguous()
+    backbone = load_backbone("module:tests.commands.tiny_backbone:make")
+    rows = backbone.trunk(images.permute(0, 3, 1, 2)).detach()[:, None]
+    head = frozen_settings(backbone, width=6, dropout=0.3)
+    made = settings_for(PAIRS[0])
+    tuned = replace(made.phases[1], unfrozen=1, learning_rate=0.01)
+    settings = replace(made, network=head, phases=(*made.phases, tuned))
+
+    def build_whole(purpose):
+        torch.manual_seed(len(purpose))
+        network = Head(head, 12, 2)
+        network.start_from(rows.mean(dim=1))
+        return join_trunk(replace(backbone, trunk=deepcopy(backbone.trunk)), network, head)
+
+    task = (rows, rows, images), labels, truth
+    whole, expected, asked = ended(task, settings, [], build_whole)
+    assert not torch.equal(whole.network.trunk.network.weight, backbone.trunk.network.weight)
+    for at in range(1, asked + 1):
+        found, reports, _ = ended(task, settings, [at], build_whole)
+        assert same(found, whole), f"stopped at question {at} of {asked}"
+        assert reports == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -134,3 +135,14 @@ def demand_folders(runs: list[Path]) -> None:
     for run in runs:
         if not run.is_dir():
             raise ConfigError("C26", "no such folder", where=run, do="give a folder that a run made")
+
+
+def tell_changes(before: Path, after: Path) -> None:
+    """Say on stderr what changed from one run to a later one, where their rows can be compared."""
+    from ..commands.text import format_changes
+    from ..runs import read_run
+    from ..runs.changes import find_changes
+
+    found = find_changes(read_run(before), read_run(after)) if speaks() else None
+    if found is not None:
+        print(format_changes(found.rows(), str(before)), file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigError
-from .app import app, demand_folders
+from .app import app, demand_folders, tell_changes
 from .options import Force
 
 
@@ -20,7 +20,11 @@ def report(
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
     force: Force = False,
 ) -> None:
-    """Write the report of one run again, or one that compares several."""
+    """Write the report of one run again, or one that compares several.
+
+    Of two runs, such as an older and a newer one of the same photos, it says what changed: rows that are new or gone,
+    labels that are others, classes.
+    """
     from ..report import report_html
     from ..runs import refuse_existing
     from ..runs.record import TABLE
@@ -35,3 +39,5 @@ def report(
     first = runs[0]
     if len(runs) == 1 and (first / TABLE).is_file():
         print(f"next    fewlabels review {first}")
+    if len(runs) == 2:
+        tell_changes(*runs)

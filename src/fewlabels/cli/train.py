@@ -9,7 +9,7 @@ import typer
 
 from ..errors import ConfigError
 from . import options
-from .app import app, begin_training, choose_folder, print_run, speaks
+from .app import app, begin_training, choose_folder, print_run, speaks, tell_changes
 
 if TYPE_CHECKING:
     from ..data.labels.csv import LabelOptions
@@ -54,7 +54,10 @@ def train(
     ] = None,
     continue_from: Annotated[
         Path | None,
-        typer.Option(help="Finished run whose network this one starts from, such as with reviewed labels."),
+        typer.Option(
+            help="Finished run whose network this one starts from, such as with reviewed labels, more photos or a new "
+            "class, for a third of the epochs. A head on a backbone does better anew, in seconds (docs/log.md)."
+        ),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=4, help="Pixels along a side; default: as they are, or 64 if they differ.")
@@ -76,6 +79,14 @@ def train(
     ] = None,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Describe each photo by its mirror image too; twice the time.")
+    ] = False,
+    fine_tune: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune",
+            help="Then train the last blocks of the backbone too, all of it on a GPU: minutes to hours, which the plan "
+            "tells before. On CIFAR-10 it gained a point or so (docs/log.md): measure it, with --holdout 0.2.",
+        ),
     ] = False,
     network: Annotated[
         str | None,
@@ -139,7 +150,7 @@ def train(
 
     measured: dict[str, Any] = {"test": test, "holdout": holdout, "folds": folds}
     measured |= {"test_labels": _read_labels(test_labels, reading), "groups": _read_groups(labels, groups, reading)}
-    learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "mirror": mirror}
+    learnt: dict[str, Any] = {"epochs": epochs, "flip": flip, "scale": scale, "mirror": mirror, "fine_tune": fine_tune}
     taken = {"resume": resume, "allow_inexact": allow_inexact, "on_collapse": on_collapse, "tensorboard": tensorboard}
     results = run_images(
         ImageSource(
@@ -156,15 +167,18 @@ def train(
             reading=reading,
             **measured,
         ),
-        ImageOptions(method, whole, backbone=start, graph=graph, learning_rate=learning_rate, **learnt),
+        ImageOptions(method, whole, backbone=start, graph=graph, learning_rate=learning_rate, seed=seed, **learnt),
         place,
         options.run_options(device, save_every, speed=speed, quiet=quiet, **taken),
     )
     print_run(place, results, format_training, as_json)
-    _say_next(place, as_json)
+    _say_end(place, continue_from, quiet=quiet, as_json=as_json)
 
 
-def _say_next(run: Path, as_json: bool) -> None:
+def _say_end(run: Path, before: Path | None, *, quiet: bool, as_json: bool) -> None:
+    """What changed since the run that was continued, and the next command."""
+    if before is not None and not quiet:
+        tell_changes(before, run)
     if speaks() and not as_json:
         print(f"next    fewlabels classify {run} new-photos/ --out classified.csv")
 

@@ -66,7 +66,7 @@ def local_engine(scratch: Path, num_workers: int, worker_bytes: int) -> Iterator
         threads_per_worker=1,
         processes=True,
         memory_limit=worker_bytes,
-        dashboard_address=":0" if find_spec("bokeh") else None,
+        dashboard_address=":0",  # a free port: the usual one may be another cluster's
         local_directory=str(scratch),
         silence_logs=50,
     )

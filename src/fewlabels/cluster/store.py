@@ -33,12 +33,8 @@ class Store:
 
     def put(self, name: str, array: np.ndarray) -> None:
         """Write the array, all or nothing. Raises StorageError (D1) where there is no room."""
-        target = self.path(name)
-        temporary = durable.temporary_name(target)
-        with durable.storage_errors(target):
-            with temporary.open("wb") as file:
-                npy_format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-            os.replace(temporary, target)
+        with durable.write_file(self.path(name)) as file:
+            npy_format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
 
     def get(self, name: str, first: int = 0, last: int | None = None) -> np.ndarray:
         """The rows first to last (exclusive) of an array. Raises StorageError (D1) where the file is gone."""

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..choosing.abstain import measure_curve
+from ..choosing.abstain import describe_curve, measure_curve
 from ..choosing.folds import group_copies
 from ..choosing.heads import log_shares
 from ..choosing.scores import Interval, fit_temperature, temper, wilson
@@ -32,7 +32,6 @@ from ..training.targets import PartialLabels
 
 MOST_UNLABELED = 4000  # rows without a label that a fold trains on
 PROPAGATED_STEPS = 150  # of a phase with all rows, in a fold; whole epochs
-MOST_POINTS = 200  # of the curve that model.json keeps
 TENTH = 10  # nearest neighbour whose distance says what is near
 
 
@@ -96,12 +95,8 @@ class CrossValidated:
 
     def calibration(self) -> dict[str, Any]:
         """For model.json: the temperature, and how many held-out labels were wrong from each probability up."""
-        curve = measure_curve(temper(log_shares(self.logits), self.temperature), self.classes).thin(MOST_POINTS)
-        held_out = {"probability": curve.probability, "kept": curve.kept, "wrong": curve.wrong}
-        return {
-            "temperature": self.temperature,
-            "held_out": {name: values.tolist() for name, values in held_out.items()},
-        }
+        curve = measure_curve(temper(log_shares(self.logits), self.temperature), self.classes)
+        return {"temperature": self.temperature, "held_out": describe_curve(curve)}
 
     def confusion(self) -> dict[str, Any] | None:
         """As insights.json has it."""

@@ -108,7 +108,7 @@ def _write_files(folder: Path, photos: Photos) -> Iterator[tuple[str, str]]:
     durable.make_folder(folder)
     for number, (name, file) in enumerate(photos, 1):
         id = f"{number:04}.png"
-        (folder / id).write_bytes(file)
+        durable.write_bytes(folder / id, file)
         yield id, name
 
 

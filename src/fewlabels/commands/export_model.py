@@ -54,6 +54,9 @@ def run_export_model(run: Path, options: ExportOptions) -> dict[str, Any]:
     measured = stored.config.get("measured", {}) if is_export(run) else measure_run(run)
     if options.without_trunk and (stored.network.kind != "frozen" or "backbone" not in stored.config):
         raise ConfigError("C132", "--without-trunk of a model without a frozen trunk", where=run, do="leave it out")
+    if options.without_trunk and stored.config["backbone"].get("fine_tuned"):
+        what = "--without-trunk of a model whose trunk was fine-tuned: nobody else has its weights"
+        raise ConfigError("C132", what, where=run, do="leave it out")
     results: dict[str, Any] = {"run": str(run), "onnx": None, "folder": None}
     if options.onnx is not None:
         results["onnx"] = _write_onnx(stored, measured, options)

@@ -47,6 +47,7 @@ def train(
     network: str | None = None,
     backbone: str | None = None,
     mirror: bool = False,
+    fine_tune: bool = False,
     learning_rate: float = LEARNING_RATE,
     seed: int = 0,
     flip: bool = True,
@@ -98,6 +99,8 @@ def train(
     backbone: pretrained network that a head is trained on, "efficientnet-lite0" or another name of docs/networks.md;
         "none" trains a network from random weights. network: which one, by a name of docs/networks.md; "small" if None.
     mirror: describe each photo by its mirror image too: twice the time, half a point of accuracy.
+    fine_tune: then train the last blocks of the backbone too, all of it on a GPU: many times the time; on CIFAR-10 a
+        point or so.
     learning_rate: at the start of each phase. seed: of all random draws. flip: mirror images left-right in training.
     graph: settings of the graph; or some of them by n_neighbors, gamma, alpha, mode and allow_empty_classes.
     on_bad_image: "skip" lists it in rejected.csv, "fail" stops. accept_truncated: use JPEGs that are cut off.
@@ -152,7 +155,7 @@ def train(
         reading=reading,
     )
     learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale, "graph": settings}
-    start: dict[str, Any] = {"network": whole, "backbone": pretrained, "mirror": mirror}
+    start: dict[str, Any] = {"network": whole, "backbone": pretrained, "mirror": mirror, "fine_tune": fine_tune}
     run_images(source, ImageOptions(method, learning_rate=learning_rate, **start, **learnt), place, how)
     return read_run(place)
 
@@ -238,6 +241,7 @@ def propagate_files(
     work: folder that all workers see, where a run that was stopped goes on; None: beside `out`, without a client.
     client: a dask.distributed.Client, whose workers have fewlabels installed; None: workers of this machine.
     memory_limit: GiB that they may take on this machine; None: what is free. partitions: None: as memory asks for.
+    quiet: no progress.
     Returns the results. Raises GraphError (G30) for what is not done over partitions yet, ConfigError (C140, C141),
     StorageError (G21, D30), and what `propagate` and the readers raise.
     """

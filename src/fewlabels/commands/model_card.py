@@ -126,6 +126,8 @@ def _licence(config: Mapping[str, Any]) -> tuple[str, str]:
             f"The trunk is {backbone['name']}, from {backbone['source']}; licence of its weights: {licence}. SHA-256 "
             f"of them: {backbone['weights_digest']}. The weights of the head {own}."
         )
+        if backbone.get("fine_tuned"):
+            text += " Its last blocks, or all of it, were trained on with the photos: the weights here are others."
         return licence.lower() if licence != "unknown" else "other", text
     if network.pretrains and network.option("pretrained"):
         known = "Apache-2.0" if network.kind.startswith("efficientnet-lite") else "see the model's own page"

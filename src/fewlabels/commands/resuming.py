@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,14 +18,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
 
 from ..conventions import UNLABELED
-from ..data.labels.files import Labels
-from ..errors import SHOWN_ROWS, ConfigError, RunError, shown
+from ..data.labels.files import LabelFile, Labels
+from ..data.notes import Note
+from ..errors import ConfigError, InputWarning, RunError, listed, shown, warn
 from ..nets.model import StoredModel
+from ..recipes.paper import scale_schedule
 from ..recipes.photos import NO_BACKBONE
 from ..runs import RunLock, RunWriter, is_begun, is_finished, read_facts, read_run, refuse_used_folder
 from ..runs.origin import versions
+from ..runs.table import read_ids
 from ..storage.durable import make_folder
 from ..training.checkpoint import Checkpoints
 from ..training.distributed import Group, count_processes
@@ -32,6 +37,8 @@ from ..training.identity import check_differences, find_differences, list_differ
 from ..training.settings import TrainSettings
 from .task import Task
 
+LAST_LAYER = re.compile(r"(^|\.)fc[12]\.")  # names of the weights that have a row for each class
+CONTINUED = 1 / 3  # of the epochs of a new run: as good where most is learnt already (docs/log.md)
 CHECKPOINTS = ".checkpoints"  # hidden: not part of what a finished run seals, and removed then
 
 
@@ -129,22 +136,68 @@ def continue_backbone(start: StoredModel, backbone: str) -> str:
 
 
 def reorder_classes(start: StoredModel, given: Labels) -> Labels:
-    """The labels with the classes of the network, in its order. Raises ConfigError (C88) for a class it has not."""
-    place = {name: number for number, name in enumerate(start.class_names)}
-    new = [name for name in given.class_names if name not in place]
-    if new:
-        many = f", and {len(new) - 1} more" if len(new) > 1 else ""
-        known = ", ".join(map(shown, start.class_names[:SHOWN_ROWS])) + ", ..." * (len(start.class_names) > SHOWN_ROWS)
-        what = f"the network of {start.folder.name} does not know the class {shown(new[0])!r}{many}; it knows {known}"
+    """The labels with the classes of the network, in its order, and then those that are new."""
+    known = list(start.class_names)
+    names = [*known, *(name for name in given.class_names if name not in set(known))]
+    place = {name: number for number, name in enumerate(names)}
+    codes = np.array([place[name] for name in given.class_names] + [UNLABELED], np.int64)
+    return replace(given, codes=codes[given.codes], class_names=names)
+
+
+def add_classes(start: StoredModel, class_names: Sequence[str]) -> StoredModel:
+    """The network with a new row of its last layer for each class that follows those it knows; the rest stays.
+
+    New rows are zeros: they say nothing of a class until it has been trained.
+    Raises ConfigError (C88) for a network whose last layer is not known by name, such as one's own.
+    """
+    new = list(class_names[len(start.class_names) :])
+    if not new:
+        return start
+    weights = load(start.weights)
+    last = [name for name, value in weights.items() if LAST_LAYER.search(name) and len(value) == len(start.class_names)]
+    for name in last:
+        # Weight norm has a direction (original1), which cannot be zero, and a length, which can.
+        value, kind = weights[name], torch.ones if name.endswith("original1") else torch.zeros
+        rows = kind(len(new), *value.shape[1:], dtype=value.dtype)
+        weights[name] = torch.cat([value, rows])
+    if not last:
+        what = f"the network of {start.folder.name} does not know the class {shown(new[0])!r}, and its last layer has "
+        what += "no name that is known here (fc1)"
         do = "correct the labels, or train a new network on all of them: leave out --continue-from"
         raise ConfigError("C88", what, do=do)
-    codes = np.array([place[name] for name in given.class_names] + [UNLABELED], np.int64)
-    return replace(given, codes=codes[given.codes], class_names=start.class_names)
+    return replace(start, weights=save(weights), class_names=list(class_names))
 
 
-def continue_from(task: Task, settings: TrainSettings, start: StoredModel) -> tuple[Task, TrainSettings]:
+def drop_gone(labels: LabelFile, start: StoredModel, ids: Sequence[str]) -> LabelFile:
+    """The labels without those of photos that the run had and that are gone since: a warning (I56), and a note of each.
+
+    ids: of the photos that are there now. Labels of other unknown ids stay, and are told where labels are joined.
+    """
+    here, before = set(ids), set(read_ids(start.folder))
+    gone = [at for at, id in enumerate(labels.ids) if id not in here and id in before]
+    if not gone:
+        return labels
+    notes = [Note("I56", labels.source, labels.lines[at], labels.ids[at], "the photo is gone since") for at in gone]
+    rows = listed([labels.ids[at] for at in gone])
+    warn(InputWarning(f"FL-I56 photos with a label that {start.folder.name} had are gone, and left out: {rows}"))
+    lost = set(gone)
+    kept = [at for at in range(len(labels.ids)) if at not in lost]
+    return replace(
+        labels,
+        ids=[labels.ids[at] for at in kept],
+        labels=[labels.labels[at] for at in kept],
+        lines=[labels.lines[at] for at in kept],
+        left_out=[*labels.left_out, *notes],
+    )
+
+
+def continue_from(
+    task: Task, settings: TrainSettings, start: StoredModel, epochs: int | None = None
+) -> tuple[Task, TrainSettings]:
     """The task and settings of the new run: the network and its pixel scale are the old run's.
 
+    Classes of the task that the network does not know get a new row of its last layer. Phases have a third of their
+    epochs, as most is learnt already. epochs: of the last phase, where they were asked for.
     Phases on the labelled rows alone are left out where others follow: their work is in the weights already, and
     fitting the few labels again would undo some of what all images taught.
     Raises ConfigError (C88) for images with other channels.
@@ -152,7 +205,10 @@ def continue_from(task: Task, settings: TrainSettings, start: StoredModel) -> tu
     if task.pixels.shape[3] != start.image_input.channels:
         what = f"images with {task.pixels.shape[3]} channels, and the network takes {start.image_input.channels}"
         raise ConfigError("C88", what, do="continue with images like those it was trained on")
-    phases = tuple(phase for phase in settings.phases if not phase.labeled_only) or settings.phases
+    settings = scale_schedule(settings, CONTINUED)
+    *before, last = [phase for phase in settings.phases if not phase.labeled_only] or settings.phases
+    phases = (*before, replace(last, epochs=epochs or last.epochs))
+    start = add_classes(start, task.class_names)
     digest = hashlib.sha256(start.weights).hexdigest()
     origin = {"run": os.path.abspath(start.folder), "file": start.file, "sha256": digest}
     facts = {**task.facts, "continued_from": origin}

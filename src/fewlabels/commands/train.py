@@ -30,7 +30,7 @@ from ..runs import refuse_in_run, refuse_inside, refuse_used_folder
 from ..storage.folders import demand_writable
 from ..training.epoch import count_steps
 from ..training.settings import TrainSettings
-from .frozen import estimate_seconds
+from .frozen import choose_blocks, estimate_seconds, estimate_tuning, take_trunk
 from .holdout import hold_out_share, test_on_file
 from .progress import time_words, track_progress
 from .resuming import (
@@ -39,6 +39,7 @@ from .resuming import (
     demand_network,
     demand_same_machine,
     describe_changes,
+    drop_gone,
     read_finished,
     reorder_classes,
 )
@@ -141,12 +142,14 @@ def run_images(
     start = None if source.continue_from is None else read_model(source.continue_from)
     if start is not None:
         source, options = _follow(start, source, options)
-    backbone = None  # loaded before any image is read, so that what is missing is told at once
-    if options.backbone != NO_BACKBONE:
-        backbone = load_backbone(options.backbone, size=source.image_size)
+    backbone = _load_backbone(start, source, options)
+    if backbone is not None:
         source = replace(source, image_size=backbone.preprocessing.size)
     images = source.read(source.data, "images", size=source.image_size, quiet=quiet)
     source = replace(source, labels=source.labels or images.labels, pixel_range=images.pixel_range)
+    if start is not None and source.labels is not None:
+        here = [*images.ids, *(name for name, _ in images.rejected)]
+        source = replace(source, labels=drop_gone(source.labels, start, here))
     given = _given(images, source)
     if start is not None:
         given = reorder_classes(start, given)
@@ -159,9 +162,9 @@ def run_images(
     warn_of_copies(task)
     task = _hold_out(task, source, options.seed)
     task = replace(task, num_folds=source.folds, groups=_find_groups(task, source))
-    settings = _make_settings(task, options)
+    settings = _make_settings(task, options, how.device)
     if start is not None:
-        task, settings = continue_from(task, settings, start)
+        task, settings = continue_from(task, settings, start, options.epochs)
         _say(describe_changes(start, settings), quiet)
     if not quiet:
         _say(describe_plan(task, settings, how.device), quiet)
@@ -174,6 +177,19 @@ def _follow(start: StoredModel, source: ImageSource, options: ImageOptions) -> t
     pixel_range = source.pixel_range or start.image_input.pixel_range or FULL_RANGE
     source = replace(source, image_size=source.image_size or start.image_input.size, pixel_range=pixel_range)
     return source, replace(options, backbone=continue_backbone(start, options.backbone))
+
+
+def _load_backbone(start: StoredModel | None, source: ImageSource, options: ImageOptions) -> Backbone | None:
+    """The backbone, with the trunk of the run that is continued: before any image is read, so that what is missing is
+    told at once. Raises ConfigError (C134) where there is none to fine-tune.
+    """
+    if options.backbone == NO_BACKBONE:
+        if options.fine_tune:
+            what = "--fine-tune without a backbone: the network is trained as a whole in any case"
+            raise ConfigError("C134", what, do="leave it out, or train on a backbone: --backbone efficientnet-lite0")
+        return None
+    backbone = load_backbone(options.backbone, size=source.image_size)
+    return backbone if start is None else take_trunk(backbone, start)
 
 
 def _make_task(images: Images, given: Labels, backbone: Backbone | None) -> Task:
@@ -190,13 +206,15 @@ def _make_task(images: Images, given: Labels, backbone: Backbone | None) -> Task
     )
 
 
-def _make_settings(task: Task, options: ImageOptions) -> TrainSettings:
+def _make_settings(task: Task, options: ImageOptions, device: str) -> TrainSettings:
     """Those of a head on the task's backbone, or of a whole network where there is none."""
     num_unlabeled = len(task.labels) - task.num_labeled
     if task.backbone is None:
         return image_settings(task.num_labeled, num_unlabeled, task.pixels.shape[1], options)
     network = frozen_settings(task.backbone, mirror=options.mirror)
-    return photo_settings(task.num_labeled, num_unlabeled, network, options)
+    unfrozen = choose_blocks(task.backbone, device) if options.fine_tune else 0
+    size = task.backbone.preprocessing.size
+    return photo_settings(task.num_labeled, num_unlabeled, network, options, unfrozen=unfrozen, size=size)
 
 
 def _say(text: str, quiet: bool) -> None:
@@ -326,6 +344,9 @@ def _demand_folds(source: ImageSource, options: ImageOptions) -> None:
         raise ConfigError("C135", f"folds is {folds!r}: there is nothing to leave out in turn", do=do)
     if source.groups is not None and folds == 0:
         raise ConfigError("C135", "groups without folds, which alone use them", do="leave one of them out")
+    if folds and options.fine_tune:
+        what = "folds of a backbone that is trained too: it would be trained once more for each"
+        raise ConfigError("C135", what, do="measure by --holdout, --test or --test-labels, or leave out --fine-tune")
     if folds and options.backbone == NO_BACKBONE and source.continue_from is not None:
         what = "folds of a whole network that is continued: it knows by heart what a fold leaves out"
         raise ConfigError("C135", what, do="measure by --holdout, --test or --test-labels")
@@ -398,4 +419,17 @@ def describe_plan(task: Task, settings: TrainSettings, device: str) -> str:
     shorter = "--image-size 128 takes two thirds of it" if side > 128 else "a GPU takes a fraction of it"
     shorter = "without --mirror half of it" if mirror else shorter
     first = f"a head on {task.backbone.name}, which stays as it is: about {time_words(seconds)} to describe the photos"
-    return f"{plan}\n{first} once ({shorter}; those described before are kept), then seconds to train"
+    first += f" once ({shorter}; those described before are kept), then seconds to train"
+    return f"{plan}\n{first}{_describe_tuning(task, settings, device)}"
+
+
+def _describe_tuning(task: Task, settings: TrainSettings, device: str) -> str:
+    """How long the phases take that train blocks of the trunk, by a trial; empty without any."""
+    phases = [phase for phase in settings.phases if phase.unfrozen]
+    if not phases or task.backbone is None:
+        return ""
+    seconds = sum(
+        phase.epochs * estimate_tuning(task.backbone, settings.network, phase, task.labels, device) for phase in phases
+    )
+    what = f"the last {phases[-1].unfrozen} blocks of the backbone and the head are trained"
+    return f"\nthen {what}: about {time_words(seconds)} (--epochs {max(1, phases[-1].epochs // 2)} takes half of it)"

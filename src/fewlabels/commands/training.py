@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import nn
 from ..choosing.heads import log_shares
 from ..choosing.scores import temper
 from ..data.images.pictures import thumbnail
-from ..errors import ConfigError, ConvergenceWarning, NumericsError, UnreachedWarning
+from ..errors import ConvergenceWarning, NumericsError, UnreachedWarning
 from ..graph import Propagation, PseudoLabels, propagate
 from ..graph.label_matrix import check_labels
 from ..graph.pseudo_labels import pseudo_labels
@@ -36,14 +37,13 @@ from ..training.callbacks import Callbacks, Request
 from ..training.checkpoint import Checkpoints, Snapshot
 from ..training.distributed import demand_same_in_all, join_processes
 from ..training.evaluate import demand_finite_descriptors, evaluate
-from ..training.execution import Execution, Speed, keep_freed_memory
+from ..training.execution import Execution, keep_freed_memory
 from ..training.interrupt import Stopped, StopRequested, write_to_stderr
 from ..training.loop import Trained, train
 from ..training.settings import TrainSettings
 from ..training.targets import PartialLabels
 from .cross_validation import CrossValidated, Validation, cross_validate, plan_fold
-from .frozen import FollowPhotos, backbone_facts, describe_pixels, join_network
-from .guards import OnCollapse
+from .frozen import FollowPhotos, backbone_facts, describe_pixels, head_of, join_network
 from .memory import peak_memory_mib
 from .progress import Pace, Progress
 from .results import make_table, training_results
@@ -56,38 +56,12 @@ from .resuming import (
     read_identity,
     remove_leftovers,
 )
+from .run_options import RunOptions
 from .task import Task, put_on_device
 from .thumbnails import open_thumbnails
 from .watching import Board, CheckpointPolicy, Log, Watcher, count_images, count_images_before, demand_tensorboard
 
 __all__ = ["RunOptions", "has_run", "run_training"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How to run, whatever is run.
-
-    device: "cpu", "cuda" or "cuda:1". speed: training/execution.py. save_every: seconds between checkpoints.
-    resume: take up the run in the folder, if there is one; begin it otherwise. allow_inexact: also where versions,
-        threads, processes or the device changed, so that the last bits will not be the same.
-    quiet: say nothing on the way. go_on: the words that take the run up again; empty: this command with --resume.
-    on_collapse: what to do where two guards that need no labels say that training collapsed (guards.py): "warn", or
-        "stop": save, then NumericsError (P23). tensorboard: write event files to <folder>/tensorboard as well.
-    """
-
-    device: str = "cpu"
-    speed: Speed = "deterministic"
-    save_every: float = 60.0
-    resume: bool = False
-    allow_inexact: bool = False
-    quiet: bool = False
-    go_on: tuple[str, ...] = ()
-    on_collapse: OnCollapse = "warn"
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        if self.on_collapse not in ("warn", "stop"):
-            raise ConfigError("C67", f"on_collapse is {self.on_collapse!r}, expected warn or stop")
 
 
 def run_training(
@@ -188,17 +162,28 @@ class _Run:
         images = self._see(self.task.pixels, "describing photos", stop)
         test = self._see_test(images, stop)
         self._start_heads(images)
-        trained = self._train(images, test, policy, start)
-        descriptors = self._describe(trained.network, images)
+        each, tests = self._of_phases(images, self.task.pixels), None
+        if test is not None:
+            tests = self._of_phases(test, self.task.tested_pixels())
+        trained = self._train(each, tests, policy, start)
+        descriptors = self._describe(trained.network, each[-1])
         checked = self._cross_validate(images, descriptors, stop)
         group = self.execution.group
         labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
         first = None
         if self.task.backbone is not None:
-            first = self._describe(self._draw_fresh("weights"), images)
-            said = self._ask(trained, images, checked)
+            first = self._describe(self._draw_fresh("weights"), each[0])
+            said = self._ask(trained, each[-1], checked)
             labels = None if labels is None else replace(labels, pseudo_labels=said)
-        return _Ended(trained, labels, descriptors, first, checked, self._test(trained, test))
+        measured = self._test(trained, None if tests is None else tests[-1])
+        return _Ended(trained, labels, descriptors, first, checked, measured)
+
+    def _of_phases(self, images: torch.Tensor, pixels: np.ndarray) -> list[torch.Tensor]:
+        """What each phase sees: descriptors while the trunk is frozen, pixels where blocks of it are trained."""
+        if not self.settings.fine_tunes:
+            return [images] * len(self.settings.phases)
+        whole = put_on_device(pixels, self.execution.device)
+        return [whole if phase.unfrozen else images for phase in self.settings.phases]
 
     def _find_start(self, kept: Checkpoints) -> Snapshot | None:
         """Where to go on: at the newest checkpoint, or at the beginning of what run.json says."""
@@ -298,15 +283,18 @@ class _Run:
         """Start heads from the descriptors; one that goes on from another run has started."""
         if self.task.backbone is None:
             return
-        head = self._draw_network("weights")
-        assert isinstance(head, Head)
+        head = head_of(self._draw_network("weights"))
         head.start_from(images.mean(dim=1).cpu())
         self.fresh = {name: value.clone() for name, value in head.state_dict().items()}
         if self.task.start_weights is None:
-            self.student.load_state_dict(self.fresh)
+            head_of(self.student).load_state_dict(self.fresh)
 
     def _train(
-        self, images: torch.Tensor, test: torch.Tensor | None, policy: CheckpointPolicy, start: Snapshot | None
+        self,
+        images: Sequence[torch.Tensor],
+        test: Sequence[torch.Tensor] | None,
+        policy: CheckpointPolicy,
+        start: Snapshot | None,
     ) -> Trained:
         task, settings = self.task, self.settings
         quiet = self.options.quiet or not self.execution.group.leads
@@ -331,7 +319,7 @@ class _Run:
         network = self._build_network(purpose)
         if self.fresh and self.task.start_weights is None:  # a teacher's: its own weights, but for what rows decide
             shared = {name: value for name, value in self.fresh.items() if not name.startswith("fc")}
-            network.load_state_dict(shared, strict=False)
+            head_of(network).load_state_dict(shared, strict=False)
         return network
 
     def _build_network(self, stream: str) -> nn.Module:
@@ -342,24 +330,30 @@ class _Run:
         return network
 
     def _draw_network(self, stream: str) -> nn.Module:
-        """A whole network or a head, with weights drawn from the seed and the stream."""
+        """A whole network or a head, with weights drawn from the seed and the stream.
+
+        Where the trunk is trained too, the head is on a trunk of its own: the task's goes on describing photos.
+        """
         settings, num_classes, backbone = self.settings.network, len(self.task.class_names), self.task.backbone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(self.settings.seed, stream))
             if backbone is None:
                 return build_network(settings, self.image_input, num_classes)
-            return Head(settings, backbone.width, num_classes)
+            head = Head(settings, backbone.width, num_classes)
+        return join_network(backbone, head, settings, copied=True) if self.settings.fine_tunes else head
 
     def _draw_fresh(self, purpose: str) -> nn.Module:
         """A head as it is before any training, whatever it is for."""
         network = self._draw_network(purpose)
-        network.load_state_dict(self.fresh)
+        head_of(network).load_state_dict(self.fresh)
         return network
 
     def _join(self, network: nn.Module) -> nn.Module:
         """The whole network around what is trained."""
         backbone = self.task.backbone
-        return network if backbone is None else join_network(backbone, network, self.settings.network)
+        if backbone is None or not isinstance(network, Head):
+            return network
+        return join_network(backbone, network, self.settings.network)
 
     def _describe(self, network: nn.Module, images: torch.Tensor) -> np.ndarray:
         """Descriptors of all rows by the final network, (n, d) float32."""
@@ -400,7 +394,7 @@ class _Run:
         is_frozen, labels = self.task.backbone is not None, self.task.labels
         rows = images.mean(dim=1).float().cpu().numpy() if is_frozen else descriptors
         how = Validation(rows=rows, num_folds=self.task.folds, groups=self.task.groups, shorten=is_frozen)
-        if not how.num_folds:
+        if not how.num_folds or self.settings.fine_tunes:
             return None
         used, settings = plan_fold(labels, self.settings, how)
         quiet = self.options.quiet or not self.execution.group.leads
@@ -481,7 +475,7 @@ class _Run:
             "class_names": list(self.task.class_names),
         }
         if self.task.backbone is not None:
-            config["backbone"] = backbone_facts(self.task.backbone)
+            config["backbone"] = backbone_facts(self.task.backbone, fine_tuned=self.settings.fine_tunes)
         if ended.checked is not None:
             config |= ended.checked.calibration()
         writer.model(_to_safetensors(self._join(trained.network)), config)

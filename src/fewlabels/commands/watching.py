@@ -177,7 +177,7 @@ class CheckpointPolicy:
 class Watcher:
     """Measures after every epoch: an event in the run folder, and a note beside the progress bar.
 
-    test: the test images as the network takes them, as in loop.train; None without any.
+    test: of each phase the test images as the network takes them, as in loop.train; None without any.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Watcher:
         execution: Execution,
         policy: CheckpointPolicy,
         progress: Progress,
-        test: torch.Tensor | None,
+        test: Sequence[torch.Tensor] | None,
     ) -> None:
         self._task, self._settings, self._execution = task, settings, execution
         self._log, self._policy, self._progress = policy.log, policy, progress
@@ -236,8 +236,8 @@ class Watcher:
             "consistency_weight": report.consistency,
             "loss": report.loss,
             "seconds": round(report.seconds, 4),
-            "test_error": self._test_error(report.network) if measured else None,
-            "teacher_test_error": self._test_error(report.teacher) if measured else None,
+            "test_error": self._test_error(report.network, report.phase_index) if measured else None,
+            "teacher_test_error": self._test_error(report.teacher, report.phase_index) if measured else None,
         }
         self._log.add("epoch", event | report.facts)
         if self._execution.group.leads:
@@ -257,10 +257,10 @@ class Watcher:
             self._progress.make_room()
             warn(CollapseWarning(f"FL-P23 {message}; {WHAT_TO_DO}"))
 
-    def _test_error(self, network: nn.Module | None) -> float | None:
+    def _test_error(self, network: nn.Module | None, phase: int) -> float | None:
         if network is None or self._test is None or self._task.test_truth is None:
             return None
-        return error_percent(evaluate(network, self._test, self._execution).logits, self._task.test_truth)
+        return error_percent(evaluate(network, self._test[phase], self._execution).logits, self._task.test_truth)
 
     def _describe_targets(self, targets: Targets) -> dict[str, Any]:
         """Numbers about pseudo-labels as they are made; nothing where all labels are given."""

@@ -1,9 +1,12 @@
-"""A pretrained trunk that stays as it is, and the head on it that is trained: "frozen:BACKBONE".
+"""A pretrained trunk, and the head on it that is trained: "frozen:BACKBONE".
 
-Training sees descriptors alone, which are computed once; what is saved and loaded is the whole network, trunk included.
+While the trunk stays as it is, training sees descriptors alone, which are computed once; then its last blocks may be
+trained too, on pixels. What is saved and loaded is the whole network, trunk included.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -77,7 +80,8 @@ def _flatten(rows: torch.Tensor) -> torch.Tensor:
 class FrozenNetwork(nn.Module):
     """Photos -> Output: a trunk in eval mode, whatever mode the network is in, and a head.
 
-    mirror: the descriptor is the mean of the photo's and of its mirror image's.
+    Takes descriptors (b, d) by the trunk as well as photos (b, 3, size, size): training a head needs no more.
+    mirror: the descriptor is the mean of the photo's and of its mirror image's; in training a photo is seen one way.
     """
 
     def __init__(self, trunk: nn.Module, head: Head, *, mirror: bool) -> None:
@@ -87,17 +91,51 @@ class FrozenNetwork(nn.Module):
         self.mirror = mirror
 
     def forward(self, images: torch.Tensor) -> Output:
-        with torch.no_grad():
-            rows = self.trunk(images)
-            if self.mirror:
-                rows = (rows + self.trunk(images.flip(3))) / 2
+        rows = images if images.dim() == 2 else self._describe(images)
         found: Output = self.head(rows)
         return found
+
+    def _describe(self, images: torch.Tensor) -> torch.Tensor:
+        rows: torch.Tensor = self.trunk(images)
+        if self.mirror and not self.training:
+            rows = (rows + self.trunk(images.flip(3))) / 2
+        return rows
 
     def train(self, mode: bool = True) -> FrozenNetwork:
         super().train(mode)
         self.trunk.eval()
         return self
+
+    def unfreeze(self, num_blocks: int) -> None:
+        """Train the last blocks of the trunk as well as the head; 0: the head alone.
+
+        The trunk stays in eval mode: running statistics of batch norms remain those that it was pretrained to.
+        """
+        blocks = list_blocks(self.trunk)
+        first = max(0, len(blocks) - num_blocks)
+        for number, block in enumerate(blocks):
+            for weights in block:
+                weights.requires_grad_(number >= first)
+
+
+def list_blocks(trunk: nn.Module) -> list[list[nn.Parameter]]:
+    """The weights of each block of a trunk, from the photo to the descriptor; first those that are in no block.
+
+    Blocks are what stands one by one in the network's sequences, or else its parts.
+    """
+    network = trunk.network if isinstance(trunk, Trunk) else trunk
+    while len(parts := list(network.children())) == 1 and not list(network.parameters(recurse=False)):
+        network = parts[0]
+    blocks = [list(network.parameters(recurse=False)), *(list(part.parameters()) for part in _open_sequences(parts))]
+    return [block for block in blocks if block]
+
+
+def _open_sequences(parts: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    for part in parts:
+        if isinstance(part, nn.Sequential | nn.ModuleList):
+            yield from _open_sequences(part)
+        else:
+            yield part
 
 
 def frozen_settings(backbone: Backbone, **options: int | float | bool | None) -> NetworkSettings:

@@ -37,6 +37,7 @@ class Backbone:
     licence: of the weights, or "unknown".
     batch_size: photos at a time that are quickest on a CPU. A descriptor's bytes depend on the batch's shape, not on
         the other photos in it: always give batches of one shape, the last one filled up.
+    fine_tuned: whether the weights were trained on since they came from `source`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Backbone:
     source: str
     licence: str
     batch_size: int = CPU_BATCH
+    fine_tuned: bool = False
 
 
 class Trunk(nn.Module):

@@ -31,6 +31,7 @@ class ImageOptions:
     backbone: a name of docs/networks.md, of a pretrained network that stays as it is: a head on it is trained, and
         `network` does not count. "none": the network is trained from random weights.
     mirror: describe a photo by its mirror image too, with a backbone.
+    fine_tune: train the last blocks of the backbone too, once the head is trained; on a GPU all of it.
     epochs: of the last phase; None: by the number of images. flip: mirror images left and right in training.
     scale: share of the epochs of every phase, unless `epochs` names them, as in recipes/paper.py.
     learning_rate: at the start of each phase.
@@ -41,6 +42,7 @@ class ImageOptions:
     _: KW_ONLY
     backbone: str = "none"
     mirror: bool = False
+    fine_tune: bool = False
     seed: int = 0
     epochs: int | None = None
     flip: bool = True

@@ -29,6 +29,8 @@ PHOTO_GRAPH = GraphSettings(n_neighbors=20, alpha=0.98, refinement=Refinement(pr
 SUPERVISED_STEPS = 200
 LP_STEPS = 600  # at least; more where 5 epochs are longer
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 40  # of a phase on all photos; each makes a graph
+TUNED_STEPS, MOST_TUNED_EPOCHS = 200, 10  # of a phase that trains the trunk too: a hundred times the work of a head's
+TUNED_RATE = 0.4  # times the learning rate: weights that know much are not to forget it
 
 
 def choose_start(backbone: str | None, network: str | None, *, continues: bool = False) -> tuple[str, str]:
@@ -60,7 +62,13 @@ def choose_graph(backbone: str, named: Mapping[str, Any], before: GraphSettings 
 
 
 def photo_settings(
-    num_labeled: int, num_unlabeled: int, network: NetworkSettings, options: ImageOptions
+    num_labeled: int,
+    num_unlabeled: int,
+    network: NetworkSettings,
+    options: ImageOptions,
+    *,
+    unfrozen: int = 0,
+    size: int = 0,
 ) -> TrainSettings:
     """Five epochs or 600 steps of a head on all photos; no phase on the labels alone where another follows.
 
@@ -69,14 +77,21 @@ def photo_settings(
 
     network: a head, such as nets.frozen.frozen_settings gives. Rows are descriptors, so the only augmentation is to see
     the mirror image half of the time, where `network` has it: methods that match strong views have no other one.
+    unfrozen: blocks of the trunk that a last phase trains too, on pixels, which are shifted, turned a little, stretched
+    and mirrored; 0: no such phase. size: pixels along a side.
     Raises ConfigError C58 for a scale outside of (0, 1], C21 for a learning rate that is not a positive number.
     """
     methods, matches = BY_WORD[options.method].phases, BY_WORD[options.method].matches
     methods = tuple(method for method in methods if not BY_NAME[method].labeled_only) or methods
+    phases = [_make_phase(method, num_labeled, num_unlabeled, options.learning_rate) for method in methods]
+    augment = AugmentSettings(translate=0, flip=bool(network.option("mirror")))
+    if unfrozen:
+        phases.append(_make_tuning(phases[-1], num_labeled, num_unlabeled, unfrozen))
+        augment = AugmentSettings(translate=size // 16, flip=options.flip, rotate=5, stretch=0.1)
     made = TrainSettings(
-        phases=tuple(_make_phase(method, num_labeled, num_unlabeled, options.learning_rate) for method in methods),
+        phases=tuple(phases),
         graph=options.graph,
-        augment=AugmentSettings(translate=0, flip=bool(network.option("mirror"))),
+        augment=augment,
         network=replace(network, heads=2 if methods[0] == "mean_teacher" else 1),
         optimization=Optimization(clip_norm=CLIP_NORM),
         consistency=MATCHING_CONSISTENCY if matches else Consistency(),
@@ -93,3 +108,10 @@ def _make_phase(method: MethodName, num_labeled: int, num_unlabeled: int, learni
         return Phase(method, math.ceil(SUPERVISED_STEPS / (num_labeled // labeled)), learning_rate, labeled)
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(LP_STEPS / (num_unlabeled // unlabeled))))
     return Phase(method, epochs, learning_rate, labeled, unlabeled)
+
+
+def _make_tuning(before: Phase, num_labeled: int, num_unlabeled: int, unfrozen: int) -> Phase:
+    """The phase of the same method that trains blocks of the trunk too."""
+    steps = before.count_steps(num_labeled, num_unlabeled)
+    epochs = min(MOST_TUNED_EPOCHS, max(2, round(TUNED_STEPS / steps)))
+    return replace(before, epochs=epochs, learning_rate=TUNED_RATE * before.learning_rate, unfrozen=unfrozen)

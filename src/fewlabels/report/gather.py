@@ -17,6 +17,7 @@ from ..choosing.words import (
 )
 from ..errors import ConfigError, RunError, shown
 from ..runs import Run, checks, read_run
+from ..runs.changes import find_changes
 from .comparison import are_repeats, find_differences, find_doubles, merge_settings, merge_versions
 from .curves import Curve, make_curve_rows, read_curve
 from .insights import Galleries, Insights, make_component_rows, read_galleries, read_insights
@@ -67,6 +68,7 @@ class Report:
     class_names: list[str]
     class_counts: Mapping[str, list[int]] | None
     table: list[list[str]]  # several runs: header, then a row for each measure
+    changes: list[list[str]]  # from the first of two runs to the second: header, then a row for each kind
     differences: list[list[str]]  # runs that are no repeats: header, then a row for each thing that differs
     health: list[tuple[str, str]]
     solver: list[list[str]]  # header, then a row for each class
@@ -101,6 +103,12 @@ def _read_choice(results: Mapping[str, Any]) -> ChoiceText | None:
     return ChoiceText(shown(choice["reason"], 1000), list_candidates(choice), [line for line in said if line])
 
 
+def _list_changes(runs: Sequence[Run]) -> list[list[str]]:
+    """What changed from the first of two runs to the second; nothing of other numbers of runs, or of unlike data."""
+    found = find_changes(*runs) if len(runs) == 2 else None
+    return [] if found is None else found.rows()
+
+
 def gather(folders: Sequence[str | Path]) -> Report:
     """One report of one or several runs, finished or not.
 
@@ -111,8 +119,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
         raise ConfigError("C25", "no run to report on", do="name one run folder or more")
     given = [read_run(folder) for folder in folders]
     runs = [run for one in given for run in _expand_seeds(one)]
-    alone = runs[0] if len(runs) == 1 else None
-    given_names, names = _name_runs(given), _name_runs(runs)
+    alone, (given_names, names) = runs[0] if len(runs) == 1 else None, (_name_runs(given), _name_runs(runs))
     classes = [shown(name) for name in runs[0].facts.get("class_names", [])]
     repeats = are_repeats(runs)
     curves = [curve for run, name in zip(runs, names, strict=True) if (curve := read_curve(run, name)).phase]
@@ -135,6 +142,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
         class_names=classes,
         class_counts=alone.results.get("class_counts") if alone else None,
         table=[] if alone else _compare_results(runs, names, repeats),
+        changes=[] if repeats else _list_changes(runs),
         differences=[] if repeats else find_differences(runs, names),
         health=_make_health_rows(alone) if alone else [],
         solver=_make_solver_rows(alone) if alone else [],

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from ..errors import ConfigError
 from ..storage import durable
 
+TABLE = "pseudo_labels.parquet"
 FORMULA = "=+-@\t\r"  # a spreadsheet calculates a cell that begins with one of these
 GIVEN, PROPAGATED, NONE = "given", "propagated", "none"
 Ids: TypeAlias = Sequence[str] | pa.ChunkedArray
@@ -85,6 +86,12 @@ def _texts(code: np.ndarray, names: Sequence[str]) -> pa.Array:
     """names[code] as text, null for -1; without a Python object for each row."""
     places = pa.array(code, pa.int32(), mask=code < 0)
     return pa.DictionaryArray.from_arrays(places, pa.array(names, pa.string())).dictionary_decode()
+
+
+def read_ids(folder: Path) -> list[str]:
+    """The ids of a run's rows, in their order; none where it has no table of labels."""
+    path = folder / TABLE
+    return pq.read_table(path, columns=["id"])["id"].to_pylist() if path.is_file() else []
 
 
 def table_kind(path: str | Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError, NumericsError
+from ..nets.frozen import FrozenNetwork
 from ..randomness import generator
 from .augment import Changes, draw_changes
 from .callbacks import Callbacks, EpochReport, Request
@@ -42,7 +43,7 @@ class Trained:
 
 def train(
     build: Build,
-    images: torch.Tensor,
+    images: torch.Tensor | Sequence[torch.Tensor],
     labels: PartialLabels,
     settings: TrainSettings,
     execution: Execution | None = None,
@@ -55,6 +56,7 @@ def train(
         the rules give the teacher weights of its own.
     images: (n, h, w, c) uint8, on the execution's device, or in main memory where they do not fit there; or
         (n, views, d) float32, descriptors of their views by a trunk that is not trained. The network then takes (b, d).
+        Of several phases that do not see the same, one for each phase.
     labels: -1 where unlabelled; nothing else about these rows is used.
     callbacks: called on the way (callbacks.py); through them a caller asks for snapshots and for the end.
     start: a snapshot of this very run, to go on from.
@@ -62,10 +64,11 @@ def train(
     some steps later, but before anything is saved; Stopped once saved, if the callbacks ask to stop; ConfigError (C13)
     for a batch smaller than the number of processes.
     """
-    execution, callbacks = execution or Execution(images.device), callbacks or Callbacks()
+    each = [images] * len(settings.phases) if isinstance(images, torch.Tensor) else list(images)
+    execution, callbacks = execution or Execution(each[0].device), callbacks or Callbacks()
     run = _Run(
         build=build,
-        images=images,
+        images=each,
         labels=labels,
         settings=settings,
         execution=execution,
@@ -86,10 +89,10 @@ def train(
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What stays the same for the whole run."""
+    """What stays the same for the whole run. images: of each phase."""
 
     build: Build
-    images: torch.Tensor
+    images: Sequence[torch.Tensor]
     labels: PartialLabels
     settings: TrainSettings
     execution: Execution
@@ -133,6 +136,8 @@ def _begin_next_phase(run: _Run, state: State) -> State:
 def _make_learner(run: _Run, phase: int, network: nn.Module, before: Learner | None) -> Learner:
     settings, device = run.settings, run.execution.device
     method = METHODS[settings.phases[phase].method](settings)
+    if isinstance(network, FrozenNetwork):
+        network.unfreeze(settings.phases[phase].unfrozen)
     optimizer = make_optimizer(network, settings.optimization, device)
     if before is not None and settings.rules.keep_momentum:
         optimizer.state = before.optimizer.state
@@ -148,7 +153,7 @@ def _make_learner(run: _Run, phase: int, network: nn.Module, before: Learner | N
         teacher=teacher,
         method=method,
         optimizer=optimizer,
-        images=run.images,
+        images=run.images[phase],
         execution=run.execution,
         clip_norm=settings.optimization.clip_norm,
     )
@@ -240,7 +245,7 @@ def _make_targets(run: _Run, state: State) -> None:
     _check_requests(run, state)
 
     def describe() -> torch.Tensor:
-        found = evaluate(state.learner.describer, run.images, run.execution, _draw_views(run, state))
+        found = evaluate(state.learner.describer, state.learner.images, run.execution, _draw_views(run, state))
         return demand_finite_descriptors(found)
 
     try:

@@ -20,6 +20,7 @@ class Phase:
     epochs: passes over the labelled rows (supervised) or over the unlabelled ones (all others).
     learning_rate: at the start of the schedule; it changes with every step.
     batch_labeled, batch_unlabeled: rows of each kind in a step (the paper's B_L and B_U).
+    unfrozen: blocks of a pretrained trunk, counted from its end, that are trained on pixels with the head; 0: none.
     """
 
     method: MethodName
@@ -27,6 +28,7 @@ class Phase:
     learning_rate: float
     batch_labeled: int
     batch_unlabeled: int = 0
+    unfrozen: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in BY_NAME:
@@ -41,6 +43,8 @@ class Phase:
             raise ConfigError("C13", f"batch_unlabeled is {self.batch_unlabeled} with method {self.method!r}")
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError("C21", f"learning_rate is {self.learning_rate!r}, expected a positive number")
+        if self.unfrozen < 0:
+            raise ConfigError("C13", f"unfrozen is {self.unfrozen!r}, expected a number of blocks from 0 up")
 
     @property
     def labeled_only(self) -> bool:
@@ -234,7 +238,15 @@ class TrainSettings:
             del values["network"]["mirror"]
         if not any(BY_NAME[phase.method].matches for phase in self.phases):
             del values["matching"]
+        for phase in values["phases"]:
+            if not phase["unfrozen"]:
+                del phase["unfrozen"]
         return values
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether some phase trains blocks of a pretrained trunk."""
+        return any(phase.unfrozen for phase in self.phases)
 
     @property
     def rules(self) -> TrainRules:

@@ -170,7 +170,7 @@ def test_on_a_phone_the_history_is_as_wide_as_the_screen(browser, review):
     context = browser.new_context(viewport={"width": 390, "height": 760}, has_touch=True)
     page = opened(context, review)
     page.locator(TILE).nth(0).tap()
-    page.locator("#palette button").nth(1).tap()
+    page.locator("#palette li button:not(.edit)").nth(1).tap()
     said(page, "saved.")
     page.get_by_role("button", name="History").tap()
     expect(page.locator(ENTRY)).to_have_count(1)

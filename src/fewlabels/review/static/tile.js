@@ -47,6 +47,7 @@ export function columns(row, most = Infinity) {
 export function badge(row, waiting) {
   if (waiting) return make("span", { class: "badge waiting", text: "saving…" });
   const said = origin(row);
+  if (said === "not reached" && !document.querySelector("#palette li")) return make("span", { hidden: true }); // no class yet
   const mark = { answered: "✓ ", skipped: "» ", given: "• ", "not reached": "? " }[said] ?? "";
   return make("span", { class: `badge ${said.replace(" ", "-")}`, text: mark + (said === "propagated" ? percent(row.certainty) : said) });
 }
