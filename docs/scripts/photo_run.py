@@ -52,8 +52,8 @@ def main() -> None:
     ]
     write_labels(Path("truth.csv"), truth)
     write_labels(Path("labels.csv"), {id: truth[id] for id in sorted(given)})
-    command = [sys.executable, "-m", "fewlabels", "train", "photos", "--labels", "labels.csv", "--out", "runs/photos"]
-    subprocess.run(command, check=True)
+    train = ["train", "photos", "--labels", "labels.csv", "--test-labels", "truth.csv", "--out", "runs/photos"]
+    subprocess.run([sys.executable, "-m", "fewlabels", *train], check=True)
 
 
 if __name__ == "__main__":
