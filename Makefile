@@ -1,17 +1,19 @@
-# make demo    learn digits from 30 labels (about a minute, after the install)
+# make demo    learn digits from 30 labels, and photos from ten of each kind (about two minutes, after the install)
 # make test    install what the tests need and run them
 # make lint    ruff and mypy
 # make docs    build the documentation site into docs/_build/html (installs the docs extra, not the test tools)
 # make notebooks   run the notebooks of the documentation again and keep what they show (about two minutes)
 # make faults   every fault lane: kills, power loss, damage, full disks, fuzz (about ten minutes); LANES="F3 F4" picks some
 # make faults-nightly   the same, ten times as much and more (hours)
+# make wheels   build/wheels: wheels of this machine's platform by cibuildwheel (needs Docker on Linux, and the network)
 # make audit   known vulnerabilities of the pinned versions, by pip-audit (needs the network; run it weekly)
 # make sbom   build/sbom.json: what is installed in the virtual environment, in CycloneDX
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (a quarter of an hour, after the install)
 # make bench-wide   time the search of wide rows beside faiss (under five minutes; photos after make descriptors only)
 # make compare   odd data and kills, beside other libraries (about 25 minutes, with the install; docs/compare.md)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
-# make evidence   train on CIFAR-10 without a GPU, small and shortened (about an hour; needs CIFAR-10)
+# make evidence   train on CIFAR-10 without a GPU, small and shortened, and newer methods beside the paper's (about twelve
+#                 hours; as much as fits an hour, or MINUTES=, and the next part when it is called again; needs CIFAR-10)
 # make bench-train   time the training loop against a plain PyTorch loop (about 40 minutes, after the install)
 # make descriptors   describe 12,000 images of CIFAR-10 and of CIFAR-100 by the default backbone (minutes; needs both)
 # make accuracy   right labels of few on real data, beside other methods (about half an hour; goes on where it was stopped)
@@ -41,12 +43,15 @@ LANES ?=
 SCRATCH ?= $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 1048576 { print "/dev/shm" }')
 # Options for all benchmarks, such as BENCH_ARGS="--limit 600".
 BENCH_ARGS ?=
+# After these, make evidence begins no new run.
+MINUTES ?= 50
 
-.PHONY: demo test test-slow faults faults-nightly audit sbom compare lint format docs notebooks bench bench-full bench-wide \
+.PHONY: demo test test-slow faults faults-nightly wheels audit sbom compare lint format docs notebooks bench bench-full bench-wide \
 	bench-train accuracy descriptors refinements evidence pictures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
+	$(BIN)/fewlabels demo --photos
 
 test: $(VENV)/.dev
 	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 PYTEST_DEBUG_TEMPROOT=$(SCRATCH) $(BIN)/python -m pytest -m "not slow" \
@@ -63,6 +68,10 @@ faults-nightly: $(VENV)/.dev
 
 audit: $(AUDIT_VENV)/.audit
 	$(AUDIT_VENV)/bin/python .ci/audit.py
+
+wheels: $(AUDIT_VENV)/.audit
+	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "cibuildwheel>=3,<4"
+	$(AUDIT_VENV)/bin/python -m cibuildwheel --output-dir build/wheels --archs auto
 
 sbom: $(VENV)/.dev $(AUDIT_VENV)/.audit
 	mkdir -p build
@@ -112,9 +121,14 @@ bench-full: $(BENCH_VENV)/.bench
 
 # The two halves share the cores, one thread each: that is quicker than two threads for such a small network.
 evidence: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.training.evidence_runs --part 1/2 & \
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.training.evidence_runs --part 2/2; wait
+	end=$$(($$(date +%s) + 60 * $(MINUTES))); export OMP_NUM_THREADS=1; \
+	for part in 1/2 2/2; do \
+	  ($(BIN)/python -m benchmarks.training.evidence_runs --part $$part --until $$end && \
+	  $(BIN)/python -m benchmarks.training.current --part $$part --until $$end && \
+	  $(BIN)/python -m benchmarks.training.current --data cifar100 --part $$part --until $$end) & \
+	done; wait
 	$(BIN)/python -m benchmarks.training.evidence runs/evidence
+	$(BIN)/python -m benchmarks.training.label_counts
 
 bench-train: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.training.speed --resume $(BENCH_ARGS)

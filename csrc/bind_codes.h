@@ -81,8 +81,8 @@ static PyObject *py_search_coded_clusters(PyObject *module, PyObject *args) {
              BORROW(o_similarity, held * k, float, 1, 0, similarity) || !are_rows(table.members, count, n);
     if (!failed) {
         Py_BEGIN_ALLOW_THREADS
-        failed = isa->search_coded_clusters(&clusters, &codes, queries, &table, base, probes, num_probes, k,
-                                            most < k ? k : most, more, first, last, number, similarity);
+        failed = isa->search_clusters(&clusters, &codes, queries, &table, base, probes, num_probes, k,
+                                      most < k ? k : most, more, first, last, number, similarity);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);

@@ -127,8 +127,8 @@ static PyObject *py_search_clusters(PyObject *module, PyObject *args) {
              !are_rows(table.members, clusters.start[num], n);
     if (!failed) {
         Py_BEGIN_ALLOW_THREADS
-        failed = isa->search_clusters(&clusters, &table, base, probes, num_probes, k, most < k ? k : most, more, first,
-                                      last, number, similarity);
+        failed = isa->search_clusters(&clusters, NULL, NULL, &table, base, probes, num_probes, k, most < k ? k : most,
+                                      more, first, last, number, similarity);
         Py_END_ALLOW_THREADS
     }
     return done(&arrays, failed);

@@ -63,54 +63,6 @@ static int NAME(search_codes)(const int8_t *queries, int64_t num, const codes_t 
     return failed ? -1 : 0;
 }
 
-/* search_clusters by codes: they choose `most` candidates, which are ranked by their exact similarity. queries: codes of
- * the points from number base on. */
-static int NAME(search_coded_clusters)(const clusters_t *clusters, const codes_t *codes, const int8_t *queries,
-                                       const table_t *table, int64_t base, const int32_t *probes, int64_t num_probes,
-                                       int64_t k, int64_t most, int more, int64_t first, int64_t last, int32_t *number,
-                                       float *similarity) {
-    const int64_t d = table->d, width = codes->width, capacity = capacity_for(most), *start = clusters->start;
-    int64_t largest = 0;
-    for (int64_t cluster = first; cluster < last; cluster++)
-        if (start[cluster + 1] - start[cluster] > largest) largest = start[cluster + 1] - start[cluster];
-    visits_t visits;
-    uint64_t *keys = malloc((size_t)(largest * capacity + 1) * sizeof *keys);
-    best_t *best = malloc((size_t)(largest + 1) * sizeof *best);
-    int8_t *packed = calloc((size_t)(ROWS * width), 1);
-    double *query = malloc((size_t)d * sizeof *query);
-    int failed = visits_open(&visits, clusters->num, largest * num_probes) || !keys || !best || !packed || !query;
-    for (int64_t home = first; home < last && !failed; home++) {
-        const int64_t row = start[home] - base, size = start[home + 1] - start[home];
-        for (int64_t i = 0; i < size; i++) {
-            best_start(best + i, keys + i * capacity, (int32_t)(start[home] + i));
-            if (more) best_know(best + i, k, number + (row + i) * k, similarity + (row + i) * k, 0);
-        }
-        visits_plan(&visits, probes + row * num_probes, size, num_probes);
-        for (int64_t v = 0; v < visits.num; v++) {
-            const int64_t cluster = visits.cluster[v];
-            for (int64_t at = visits.first[v]; at < visits.first[v + 1]; at += ROWS) {
-                int64_t rows = visits.first[v + 1] - at < ROWS ? visits.first[v + 1] - at : ROWS;
-                best_t *members[ROWS];
-                for (int64_t r = 0; r < rows; r++) {
-                    NAME(pack_query)(queries + (row + visits.row[at + r]) * width, width, r, packed);
-                    members[r] = best + visits.row[at + r];
-                }
-                NAME(sweep_codes)(packed, codes, start[cluster], start[cluster + 1], members, rows, most, capacity);
-            }
-        }
-        for (int64_t i = 0; i < size; i++) {
-            const float *source = table_row(table, start[home] + i);
-            for (int64_t f = 0; f < d; f++) query[f] = source[f];
-            best_cut(best + i, most);
-            NAME(rank_keys)(query, table->rows, table->members, d, best[i].keys, best[i].count);
-            if (more) best_join(best + i, similarity + (row + i) * k);
-            best_write(best + i, k, number + (row + i) * k, similarity + (row + i) * k);
-        }
-    }
-    visits_close(&visits), free(keys), free(best), free(packed), free(query);
-    return failed ? -1 : 0;
-}
-
 /* Sums of products of `num` queries, (num, width), and all points: (num, count). */
 static int NAME(multiply_all_codes)(const int8_t *queries, int64_t num, const codes_t *codes, int64_t count,
                                     int32_t *out) {

@@ -9,6 +9,7 @@ typedef uint32_t NAME(u8_) __attribute__((vector_size(32), aligned(4)));
 #include "search.h"
 #include "tiles.h"
 #include "codes.h"
+#include "probe.h"
 
 #define VECTORS 1
 #define PASS(x) NAME(x##_8)
@@ -36,7 +37,6 @@ static const isa_t NAME(isa) = {
     NAME(rank_rows),
     NAME(search_clusters),
     NAME(search_codes),
-    NAME(search_coded_clusters),
     NAME(multiply_all_codes),
     NAME(encode_rows),
     NAME(multiply_matrices),

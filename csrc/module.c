@@ -27,11 +27,9 @@ typedef struct {
                        float *);
     int (*rank_rows)(const float *, int64_t, int64_t, const float *, const int64_t *, const int32_t *, int64_t,
                      int64_t, int32_t *, float *);
-    int (*search_clusters)(const clusters_t *, const table_t *, int64_t, const int32_t *, int64_t, int64_t, int64_t,
-                           int, int64_t, int64_t, int32_t *, float *);
+    int (*search_clusters)(const clusters_t *, const codes_t *, const int8_t *, const table_t *, int64_t,
+                           const int32_t *, int64_t, int64_t, int64_t, int, int64_t, int64_t, int32_t *, float *);
     int (*search_codes)(const int8_t *, int64_t, const codes_t *, int64_t, const int32_t *, int64_t, int32_t *);
-    int (*search_coded_clusters)(const clusters_t *, const codes_t *, const int8_t *, const table_t *, int64_t,
-                                 const int32_t *, int64_t, int64_t, int64_t, int, int64_t, int64_t, int32_t *, float *);
     int (*multiply_all_codes)(const int8_t *, int64_t, const codes_t *, int64_t, int32_t *);
     int (*encode_rows)(const table_t *, const float *, const codes_t *, int64_t, double, int64_t, int64_t, int8_t *,
                        float *);

@@ -50,6 +50,11 @@ static void NAME(sweep)(const float *packed, const float *panels, int64_t d, int
     }
 }
 
+/* A query as number r of ROWS. packed: [d][ROWS]. */
+static inline void NAME(pack_row)(const float *query, int64_t d, int64_t r, float *packed) {
+    for (int64_t f = 0; f < d; f++) packed[f * ROWS + r] = query[f];
+}
+
 /* The best k of all points for each of `num` queries, rows of (num, d). self: their own numbers, or NULL. */
 static int NAME(search_rows)(const float *queries, int64_t num, int64_t d, const float *panels, int64_t count,
                              const int32_t *self, int64_t k, int32_t *number, float *similarity) {
@@ -66,8 +71,7 @@ static int NAME(search_rows)(const float *queries, int64_t num, int64_t d, const
         int64_t size = num - start < block ? num - start : block;
         memset(packed, 0, (size_t)(block * d) * sizeof *packed);
         for (int64_t i = 0; i < size; i++) {
-            float *target = packed + i / ROWS * ROWS * d + i % ROWS;
-            for (int64_t f = 0; f < d; f++) target[f * ROWS] = queries[(start + i) * d + f];
+            NAME(pack_row)(queries + (start + i) * d, d, i % ROWS, packed + i / ROWS * ROWS * d);
             best_start(best + i, keys + i * capacity, self ? self[start + i] : -1);
         }
         for (int64_t at = 0; at < count; at += stretch)
@@ -83,56 +87,4 @@ static int NAME(search_rows)(const float *queries, int64_t num, int64_t d, const
     }
     free(keys), free(best), free(packed);
     return 0;
-}
-
-/* The best k of each point of the clusters first to last (exclusive), among the points of the clusters that it probes
- * (those that the panels hold) and, where there are more than these, those that the lists hold already. The best
- * `most` by sums in float32 are candidates, which are ranked by their exact similarity.
- * base: the first point of probes (rows of num_probes), number and similarity (rows of k). */
-static int NAME(search_clusters)(const clusters_t *clusters, const table_t *table, int64_t base, const int32_t *probes,
-                                 int64_t num_probes, int64_t k, int64_t most, int more, int64_t first, int64_t last,
-                                 int32_t *number, float *similarity) {
-    const int64_t d = clusters->d, capacity = capacity_for(most), *start = clusters->start;
-    int64_t largest = 0;
-    for (int64_t cluster = first; cluster < last; cluster++)
-        if (start[cluster + 1] - start[cluster] > largest) largest = start[cluster + 1] - start[cluster];
-    visits_t visits;
-    uint64_t *keys = malloc((size_t)(largest * capacity + 1) * sizeof *keys);
-    best_t *best = malloc((size_t)(largest + 1) * sizeof *best);
-    float *packed = calloc((size_t)(ROWS * d), sizeof *packed);
-    double *query = malloc((size_t)d * sizeof *query);
-    int failed = visits_open(&visits, clusters->num, largest * num_probes) || !keys || !best || !packed || !query;
-    for (int64_t home = first; home < last && !failed; home++) {
-        const int64_t row = start[home] - base, size = start[home + 1] - start[home];
-        for (int64_t i = 0; i < size; i++) {
-            best_start(best + i, keys + i * capacity, (int32_t)(start[home] + i));
-            if (more) best_know(best + i, k, number + (row + i) * k, similarity + (row + i) * k, table->slack);
-        }
-        visits_plan(&visits, probes + row * num_probes, size, num_probes);
-        for (int64_t v = 0; v < visits.num; v++) {
-            const int64_t cluster = visits.cluster[v], there = held_at(clusters, cluster);
-            if (there < 0) continue;
-            for (int64_t at = visits.first[v]; at < visits.first[v + 1]; at += ROWS) {
-                int64_t rows = visits.first[v + 1] - at < ROWS ? visits.first[v + 1] - at : ROWS;
-                best_t *members[ROWS];
-                for (int64_t r = 0; r < rows; r++) {
-                    const float *source = table_row(table, start[home] + visits.row[at + r]);
-                    for (int64_t f = 0; f < d; f++) packed[f * ROWS + r] = source[f];
-                    members[r] = best + visits.row[at + r];
-                }
-                NAME(sweep)(packed, clusters->panels, d, there, there + start[cluster + 1] - start[cluster],
-                            start[cluster] - there, members, rows, most, capacity);
-            }
-        }
-        for (int64_t i = 0; i < size; i++) {
-            const float *source = table_row(table, start[home] + i);
-            for (int64_t f = 0; f < d; f++) query[f] = source[f];
-            best_cut(best + i, most);
-            NAME(rank_keys)(query, table->rows, table->members, d, best[i].keys, best[i].count);
-            if (more) best_join(best + i, similarity + (row + i) * k);
-            best_write(best + i, k, number + (row + i) * k, similarity + (row + i) * k);
-        }
-    }
-    visits_close(&visits), free(keys), free(best), free(packed), free(query);
-    return failed ? -1 : 0;
 }

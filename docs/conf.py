@@ -36,7 +36,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(numpy|np|scipy|sp|torch|nn|sklearn|numbers|pathlib|collections|typing)\..*"),
     ("py:.*", r"(NDArray|ArrayLike|Module|Tensor|Path|Self|Any|Callable|Iterator|Sequence|Mapping)"),
     # names of unions, told in docstrings
-    ("py:class", r"PathLike|GivenImages|MethodWord|Mode|OnConflict|OnProgress|Precision|Speed"),
+    ("py:class", r"(os\.)?PathLike|GivenImages|Kind|LabelsAre|MethodWord|Mode|OnConflict|OnProgress|Precision|Speed"),
     ("py:class", r"fewlabels\.graph\.(settings\.Rules|solver\.Operator)"),  # inner parts of public values
     ("py:class", r"Curve|Part|Float|Measured"),  # of an Answer and of a Model
 ]

@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "runs": {"errors", "notebook", "storage", "insights/schema", "numpy", "pyarrow"},
     "runs/origin": {"subprocess"},
     "review": SHARED | {"runs", "graph", "data", "storage", "numpy", "pyarrow"},
-    "review/engine": SHARED | {"graph", "review", "numpy", "pyarrow", "scipy"},
+    "review/engine": SHARED | {"choosing", "graph", "review", "numpy", "pyarrow", "scipy"},
     "review/store": SHARED | {"storage", "runs", "review"},
     "review/web": {"errors", "review/web"},
     "review/web/app": SHARED | {"review", "fastapi", "pydantic", "starlette"},
@@ -72,16 +72,22 @@ MAY_IMPORT = {
     "review/web/process": SHARED | {"review", "h11", "socket", "uvicorn"},
     "report": SHARED
     | {"runs", "choosing/words", "insights/schema", "training/method_table", "numpy", "matplotlib", "jinja2"},
+    "cluster": SHARED | {"graph", "data/tables", "data/paths", "runs/table", "storage", "numpy", "scipy", "pyarrow"},
+    "cluster/dask_engine": {"errors", "graph", "numpy", "scipy", "distributed"},
+    "cluster/dask_blocks": {"errors", "graph", "numpy", "scipy", "distributed"},
     "commands": SHARED
     | {
         *("graph", "choosing", "data", "nets", "training", "recipes", "runs", "report", "insights", "storage"),
-        *("describing", "numpy", "torch", "safetensors", "tqdm"),
+        *("cluster", "describing", "numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/classify": SHARED | {*("choosing/abstain", "commands", "data", "nets", "runs", "storage"), "numpy"},
     "commands/cross_validation": SHARED | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
     "commands/frozen": SHARED | {*("describing", "nets", "storage", "training"), *("numpy", "torch")},
     "commands/review": SHARED | {"choosing/words", "data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
+    "commands/label": SHARED
+    | {*("choosing", "commands", "data", "describing", "graph", "insights", "report", "review", "runs", "storage")}
+    | {"numpy", "pyarrow"},
     "cli": {"errors", "cli", "typer", "training/method_table", "choosing", "describing"}
     | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},
@@ -148,6 +154,8 @@ STANDARD = {
     "pickletools",
     "base64",
     "unittest",
+    "uuid",
+    "contextvars",
     "urllib",
     "webbrowser",
     "logging",

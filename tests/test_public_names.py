@@ -32,6 +32,7 @@ NAMES = [
     "extend",
     "load_model",
     "propagate",
+    "propagate_files",
     "read_run",
     "spread",
     "train",

@@ -2,6 +2,8 @@
 
 cifar10, cifar100: the first 10,000 training and 2,000 test photos through the default backbone, from
 build/descriptors/SET-lite0-160.npz, or the folder FEWLABELS_DESCRIPTORS, where `make descriptors` has written them.
+Beyond 12,000 rows all 50,000 training photos, from SET-lite0-160-whole.npz (`python -m benchmarks.describe.sets
+--whole`).
 mixtures: the same of CIFAR-10, and beyond its 12,000 rows not photos but mixtures of the descriptors of a photo, of one
 of its 30 nearest neighbours and of one of that one's, with shares from a Dirichlet distribution (2, 1, 1): 0.6 of their
 weighted mean and 0.4 of a row whose every number is one of the three's, drawn by the same shares. So are the rows as
@@ -20,6 +22,7 @@ KINDS = (CIFAR10, "cifar100", MIXTURES)
 FOLDER = Path(os.environ.get("FEWLABELS_DESCRIPTORS", Path(__file__).parents[2] / "build" / "descriptors"))
 NEAREST, SHARES, OF_MEANS = 30, (2, 1, 1), 0.6
 BLOCK = 5000  # mixtures made at once
+FEW = 12_000  # photos in the smaller file
 
 
 class Absent(Exception):
@@ -29,9 +32,11 @@ class Absent(Exception):
 def describe(kind: str, rows: int, classes: int, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
     """(rows, d) float32 descriptors and (rows,) int64 classes of the first photos. Raises Absent."""
     name = CIFAR10 if kind == MIXTURES else kind
-    path = FOLDER / f"{name}-lite0-160.npz"
+    whole = kind != MIXTURES and rows > FEW
+    path = FOLDER / f"{name}-lite0-160{'-whole' if whole else ''}.npz"
     if not path.is_file():
-        raise Absent(f"{path} is not there: make descriptors")
+        how = f"python -m benchmarks.describe.sets --whole --sets {name}" if whole else "make descriptors"
+        raise Absent(f"{path} is not there: {how}")
     with np.load(path) as found:
         values = np.concatenate([found["train"], found["test"]]).astype(np.float32)
         truth = np.concatenate([found["train_labels"], found["test_labels"]]).astype(np.int64)

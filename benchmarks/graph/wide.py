@@ -30,6 +30,7 @@ INSTRUCTIONS = {VNNI: "avx512vnni", AVX2: "avx2"}
 CASES = (
     Case(12_000, 10, 1280, kind="cifar10"),
     Case(12_000, 100, 1280, kind="cifar100"),
+    Case(50_000, 10, 1280, kind="cifar10"),
     Case(50_000, 10, 1280, kind="mixtures"),
     *(Case(12_000, 10, dimensions, kind="hidden64") for dimensions in (128, 384, 768, 1280)),
     Case(50_000, 10, 768, kind="hidden64"),

@@ -11,6 +11,7 @@ is whole: 180 epochs. Finished runs are left alone, unfinished ones taken up. --
 from __future__ import annotations
 
 import argparse
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +20,13 @@ import torch
 from fewlabels.commands.task import Task
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.data.benchmarks.datasets import Dataset, load_dataset
-from fewlabels.data.benchmarks.facts import CIFAR10
 from fewlabels.data.benchmarks.splits import few_labels
 from fewlabels.graph import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.recipes.paper import CIFAR_AUGMENT
 from fewlabels.training.settings import Consistency, Phase, TrainSettings
 
+TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 COUNTS, SPLITS, EPOCHS, RATE = (500, 4000), (10, 11, 12), 6, 0.05
 
 
@@ -70,12 +71,13 @@ def task(dataset: Dataset, cell: Cell) -> Task:
         labels=split.labels,
         ids=[str(row) for row in range(len(dataset.truth))],
         class_names=dataset.class_names,
-        title=f"CIFAR-10, {cell.labels} labels, split {cell.split} ({split.origin}), small network, shortened",
+        title=f"{TITLES[dataset.benchmark.name]}, {cell.labels} labels, split {cell.split} ({split.origin}), "
+        "small network, shortened",
         test_pixels=dataset.test_pixels,
         test_truth=dataset.test_truth,
         truth=dataset.truth,
-        mean=[255 * value for value in CIFAR10.mean],
-        std=[255 * value for value in CIFAR10.std],
+        mean=[255 * value for value in dataset.benchmark.mean],
+        std=[255 * value for value in dataset.benchmark.std],
     )
 
 
@@ -83,10 +85,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"))
     parser.add_argument("--part", default="1/1", help="which runs: 1/2 and 2/2 are half of them each")
+    parser.add_argument("--until", type=float, default=float("inf"), help="seconds since 1970; then begin no new run")
     options = parser.parse_args()
     number, parts = map(int, options.part.split("/"))
     dataset = load_dataset("cifar10")
     for cell in cells()[number - 1 :: parts]:
+        if not (options.out / cell.name / "manifest.json").exists() and time.time() > options.until:
+            print(f"no time left for {cell.name}: run again")
+            break
         how = RunOptions(speed="fast", resume=True)
         results = run_training(task(dataset, cell), cell.settings(), options.out / cell.name, how)
         errors = {name: value for name, value in results.items() if name.endswith("_error")}

@@ -18,7 +18,7 @@ from fewlabels.storage import durable
 IMAGES = Path(__file__).parents[1] / "images"
 # name: colour scheme, the headings from which and before which the page is shown
 SHOTS = {
-    "report-map": ("light", "Map of the descriptors", "Graph and solver"),
+    "report-map": ("light", "Map of the descriptors", "How it was made"),
     "report-trust": ("dark", "Can certainty be trusted?", "Map of the descriptors"),
 }
 WIDTH, TALLEST = 1100, 1150

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .choosing import Answer, Auto, Choice, extend, propagate
-    from .commands.from_python import describe, train
+    from .commands.from_python import describe, propagate_files, train
     from .conventions import UNLABELED
     from .describing.settings import Descriptors
     from .errors import FewlabelsError, FewlabelsWarning
@@ -51,6 +51,7 @@ __all__ = [
     "extend",
     "load_model",
     "propagate",
+    "propagate_files",
     "read_run",
     "spread",
     "train",
@@ -76,6 +77,7 @@ _HOME = {
     "extend": ".choosing",
     "load_model": ".nets.model",
     "propagate": ".choosing",
+    "propagate_files": ".commands.from_python",
     "read_run": ".runs",
     "spread": ".graph",
     "train": ".commands.from_python",

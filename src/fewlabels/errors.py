@@ -75,6 +75,17 @@ class FewlabelsError(Exception):
             parts.append(do)
         super().__init__("; ".join(parts))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """So that an error comes back whole from another process."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[FewlabelsError], args: tuple[object, ...], state: dict[str, object]) -> FewlabelsError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class InputError(FewlabelsError, ValueError):
     """Something the user handed in cannot be used."""

@@ -70,3 +70,13 @@ def test_reproduce_stops_when_its_time_is_over_and_goes_on_from_there(tmp_path):
     assert states[0].endswith("out of time: run again")
     assert states[1].endswith("run again")
     assert states[2].endswith("all done")
+
+
+def test_strong_views_are_trained_both_ways_and_not_again(tmp_path):
+    out, runs = tmp_path / "out", ["--runs", str(tmp_path / "runs")]
+    first, *lines = run("matching", out, *runs)
+    assert first.endswith("all done")
+    assert [line.split()[0] for line in lines] == ["match+lp", "match"]
+    records = [json.loads(line) for line in (out / "matching.jsonl").read_text().splitlines()]
+    assert all(0 <= one["error"] <= 100 for one in records)
+    assert run("matching", out, *runs)[1:] == lines

@@ -218,5 +218,34 @@ def test_equal_shares_are_matched_only_where_the_answer_is_near_them():
     even = propagate(rows, labels, Auto(labels_are="balanced"))
     assert even.choice.prior == "uniform"
     np.testing.assert_allclose(even.pseudo_labels.distribution.mean(axis=0), 1 / 3, atol=1e-3)
-    drawn = propagate(rows, labels, Auto(labels_are="random"))
-    assert drawn.choice.prior == "labels"
+    assert propagate(rows, labels, Auto(labels_are="random")).choice.prior is None
+
+
+def test_few_labels_of_different_numbers_count_as_drawn_like_the_data():
+    """Their shares are a prior then, and nobody has to say so; with as many of each class they say nothing."""
+    rows, classes = make_blobs(600, spread=0.4, shares=[0.6, 0.3, 0.1])
+    labels, counts = np.full(classes.size, -1), [4, 1, 1]
+    for number, count in enumerate(counts):
+        labels[np.flatnonzero(classes == number)[:count]] = number
+    drawn, even = propagate(rows, labels), propagate(rows, labels, Auto(labels_are="balanced"))
+    assert (drawn.choice.prior, even.choice.prior) == ("labels", "uniform")
+    np.testing.assert_allclose(drawn.choice.class_scale, [1, 1 / 3, 1 / 3])
+    assert propagate(rows, keep_labels(classes, 2)).choice.prior != "labels"
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.3])
+def test_few_labels_drawn_like_the_data_do_not_let_the_largest_class_run_over_the_others(spread):
+    rows, classes = make_blobs(600, spread=spread, shares=[0.8, 0.1, 0.1])
+    labels, counts = np.full(classes.size, -1), [6, 1, 1]
+    for number, count in enumerate(counts):
+        labels[np.flatnonzero(classes == number)[:count]] = number
+    found = propagate(rows, labels).pseudo_labels.label
+    assert all((found == classes)[classes == number].mean() > 0.9 for number in range(3))
+
+
+def test_an_answer_that_no_label_calibrates_is_supposed_to_be_right_seven_times_of_ten():
+    rows, classes = make_blobs()
+    answer = propagate(rows, keep_labels(classes, 1), Auto(labels_are="random"))
+    unlabelled = ~answer.labeled & answer.pseudo_labels.reached
+    assert answer.choice.error.value is None
+    assert abs(answer.pseudo_labels.distribution[unlabelled].max(axis=1).mean() - 0.7) < 0.02

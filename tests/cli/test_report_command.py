@@ -14,7 +14,8 @@ def pictures():
 
 def test_report_and_verify(embeddings, capsys):
     run(capsys, *PROPAGATE, "o.csv", "--run", "r", "-q")
-    assert run(capsys, "report", "r", "--out", "again.html") == (0, "again.html\n", "")
+    said = "report  again.html\nnext    fewlabels review r\n"
+    assert run(capsys, "report", "r", "--out", "again.html") == (0, said, "")
     assert Path("again.html").read_text() == Path("r/report.html").read_text()
     with open("r/results.json", "a") as file:
         file.write(" ")

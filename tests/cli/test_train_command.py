@@ -109,3 +109,11 @@ def test_train_takes_what_is_said_of_folders_and_pixels_and_keeps_it(tmp_path, c
     source = json.loads(Path("run/run.json").read_text())["options"]["source"]
     assert source["folders"] == {"unknown": "class", "test": "skip"}
     assert source["pixel_range"] == [0, 4095]
+
+
+@pytest.mark.parametrize("command", ["train", "propagate"])
+def test_a_mode_that_does_not_exist_is_named_with_those_that_do(capsys, command):
+    status, _, err = run(capsys, command, "nothing", "--mode", "papper", "--out", "o.csv")
+    assert status == 2
+    assert err.startswith("error: FL-C1 Invalid value for '--mode': 'papper' is not one of ")
+    assert "'paper', 'released'; see: fewlabels " + command in err

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,16 @@ def test_the_command_says_what_it_did_and_what_comes_next(place, out, capsys):
     assert "23 photos classified: " in text
     assert "are sure, with a probability of" in text
     assert "fewlabels export-model run --onnx model.onnx" in text
+
+
+def test_photos_of_the_run_itself_are_told_apart_from_new_ones(place, out, capsys):
+    told = "Some of these photos are the run's own, which it was trained on"
+    for photos, is_own in (("photos", True), ("photos/000.png", True), ("new", False)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputWarning)
+            words = ["classify", "run", photos, "--out", str(out), "--wanted-error", "0.2", "--force"]
+            assert run_command(words) == 0
+        assert (told in capsys.readouterr().out) == is_own
 
 
 def test_nothing_is_overwritten_without_force(place, out):

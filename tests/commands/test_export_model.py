@@ -257,7 +257,7 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_overwritten(place, stripe
     with pytest.raises(ConfigError, match=r"FL-C9.*a\.md"):
         run_export_model(Path("run"), ExportOptions(onnx=tmp_path / "a.onnx"))
     run_export_model(Path("run"), ExportOptions(folder=tmp_path / "birds"))
-    with pytest.raises(ConfigError, match="FL-C9"):
+    with pytest.raises(ConfigError, match=r"FL-C9 .*add --force to replace it"):
         run_export_model(Path("run"), ExportOptions(folder=tmp_path / "birds"))
     run_export_model(Path("run"), ExportOptions(folder=tmp_path / "birds", force=True))
     with pytest.raises(ConfigError, match="FL-C88 an export, which has one network"):
@@ -267,7 +267,9 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_overwritten(place, stripe
 def test_the_command_says_what_it_wrote_and_what_comes_next(place, tmp_path, capsys):
     words = ["export-model", "run", "--onnx", str(tmp_path / "m.onnx"), "--folder", str(tmp_path / "f")]
     assert run_command(words) == 0
-    text = capsys.readouterr().out
+    text, told = capsys.readouterr()
+    assert told.startswith("exporting: ")
+    assert "exporting: 100 %" in told
     assert re.search(r"differ by \d\.\de-\d\d at most, on 32 images: photos of the run", text)
     assert f"fewlabels classify {tmp_path / 'f'} photos/ --out labels.csv" in text
     assert run_command(["export-model", "run", *words[4:], "--force", "--json"]) == 0

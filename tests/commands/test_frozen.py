@@ -4,18 +4,21 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
 import fewlabels
-from fewlabels.commands.cross_validation import deal_folds
+from fewlabels.commands.cross_validation import Validation, deal_folds
 from fewlabels.commands.frozen import describe_pixels
 from fewlabels.errors import ConfigError, LabelError
 from fewlabels.nets.frozen import FrozenNetwork, Head, frozen_settings
 from fewlabels.nets.pretrained import load_backbone
 from fewlabels.recipes.photos import PHOTO_GRAPH, choose_graph, choose_start
+from fewlabels.review.engine.engine import Engine
+from fewlabels.review.items import open_items
 from fewlabels.training.execution import Execution
 
 TINY = "module:tests.commands.tiny_backbone:make"
@@ -75,6 +78,45 @@ def test_the_model_file_names_the_backbone_its_weights_and_their_licence(run):
     assert told["temperature"] > 0
 
 
+def test_the_table_has_the_labels_and_probabilities_that_classify_gives(run):
+    table = pq.read_table(run.folder / "pseudo_labels.parquet").to_pydict()
+    said = fewlabels.load_model(run).predict("photos")
+    assert said.calibrated
+    unlabelled = [at for at, source in enumerate(table["source"]) if source == "propagated"]
+    assert len(unlabelled) == 42
+    assert [table["label"][at] for at in unlabelled] == [said.label[at] for at in unlabelled]
+    found = np.array(table["probability"])
+    assert np.allclose(found[unlabelled], said.probability.max(axis=1)[unlabelled], atol=1e-5)
+    assert (np.delete(found, unlabelled) == 1).all()
+
+
+def test_certainty_orders_right_labels_before_wrong_ones(place):
+    """Stripes so faint that some are taken for others: the graph of a trained head is as sure of these."""
+    rng, truth = np.random.default_rng(3), np.arange(90) % 3
+    (place / "faint").mkdir()
+    for number, kind in enumerate(truth):
+        pixels = rng.integers(0, 120, (8, 8, 3))
+        strength = rng.integers(5, 100)
+        pixels[::2] += strength * (kind == 0)
+        pixels[:, ::2] += strength * (kind == 1)
+        Image.fromarray(pixels.astype(np.uint8)).save(place / "faint" / f"{number:02}.png")
+    names = [("across", "down", "plain")[kind] for kind in truth]
+    write(place / "faint.csv", [(f"{number:02}.png", names[number]) for number in range(24)])
+    write(place / "faint-all.csv", [(f"{number:02}.png", names[number]) for number in range(90)])
+    run = fewlabels.train("faint", labels="faint.csv", test_labels="faint-all.csv", out="faint-run", **SHORT)
+    assert 0.5 < run.results["pseudo_label_accuracy_last"] / 100 < 1
+    assert run.results["certainty_auroc"] > 0.6
+
+
+def test_a_review_starts_from_what_the_run_says_on_a_graph_that_knows_no_label_by_heart(run):
+    items = open_items(run.folder)
+    assert np.array_equal(items.descriptors, np.load(run.folder / "first_descriptors.npy"))
+    state = Engine(items).state
+    table = pq.read_table(run.folder / "pseudo_labels.parquet").to_pydict()
+    assert [items.class_names[code] for code in state.label] == table["label"]
+    assert np.allclose(state.certainty, table["certainty"])
+
+
 def test_the_same_photos_and_seed_give_the_same_bytes(run):
     again = fewlabels.train("photos", labels="few.csv", test_labels="all.csv", out="again", **SHORT)
     for name in ("model.safetensors", "pseudo_labels.parquet", "descriptors.npy", "insights.json"):
@@ -87,6 +129,45 @@ def test_the_error_is_cross_validated_over_the_given_labels(run):
     assert found["low"] <= found["error"] <= found["high"]
     assert sum(found["class_held_out"]) == 18
     assert run.results["cross_validated_error"] == found["error"]
+
+
+def test_folds_are_as_many_as_asked_for_and_none_if_that_is_asked_for(place, run):
+    two = fewlabels.train("photos", labels="few.csv", folds=2, out="two", **SHORT)
+    assert two.results["cross_validated"]["num_folds"] == 2
+    none = fewlabels.train("photos", labels="few.csv", folds=0, out="none", **SHORT)
+    assert "cross_validated" not in none.results
+    assert "probability" not in pq.read_table(none.folder / "pseudo_labels.parquet").column_names
+    assert (none.folder / "model.safetensors").read_bytes() == (run.folder / "model.safetensors").read_bytes()
+    for wrong in (1, -2, True):
+        with pytest.raises(ConfigError, match=f"FL-C135 folds is {wrong}"):
+            fewlabels.train("photos", labels="few.csv", folds=wrong, out="no", **SHORT)
+
+
+def test_a_whole_network_is_cross_validated_where_that_is_asked_for(place):
+    whole = SHORT | {"backbone": "none", "image_size": 8, "scale": 0.05}
+    run = fewlabels.train("photos", labels="few.csv", folds=2, out="whole", **whole)
+    assert run.results["cross_validated"]["num_held_out"] == 18
+    assert run.results["cross_validated"]["num_folds"] == 2
+    assert fewlabels.load_model(run).temperature > 0
+    assert "cross_validated" not in fewlabels.train("photos", labels="few.csv", out="whole0", **whole).results
+    del whole["backbone"]
+    with pytest.raises(ConfigError, match="FL-C135 folds of a whole network that is continued"):
+        fewlabels.train("photos", labels="few.csv", folds=2, continue_from=run, out="no", **whole)
+
+
+def test_groups_of_the_label_file_stay_in_one_fold(place):
+    rows = (place / "few.csv").read_text().splitlines()
+    grouped = [f"{row},{'camera' if at == 0 else 'all'}" for at, row in enumerate(rows)]
+    (place / "grouped.csv").write_text("\n".join(grouped) + "\n")
+    run = fewlabels.train("photos", labels="grouped.csv", groups="camera", out="one", **SHORT)
+    assert "cross_validated" not in run.results  # one group is in one fold: nothing can be left out
+    groups = {line.split(",")[0]: str(at // 9) for at, line in enumerate(rows[1:])}
+    halves = fewlabels.train("photos", labels="few.csv", groups=groups, out="halves", **SHORT)
+    assert halves.results["cross_validated"]["num_folds"] == 2
+    with pytest.raises(LabelError, match="FL-L31"):
+        fewlabels.train("photos", labels="few.csv", groups="patient", out="no", **SHORT)
+    with pytest.raises(ConfigError, match="FL-C135 groups is 'camera'"):
+        fewlabels.train("photos", groups="camera", out="no", **SHORT)
 
 
 def test_test_labels_measure_and_are_not_trained_on(run, place):
@@ -169,7 +250,7 @@ def test_near_copies_are_in_one_fold_and_the_only_label_of_a_class_is_kept():
     labels = np.full(200, -1)
     labels[:20], labels[20] = np.arange(20) % 2, 2
     rows[2] = rows[0] + 1e-4
-    fold = deal_folds(rows, labels)
+    fold = deal_folds(labels, Validation(rows=rows))
     assert fold[2] == fold[0]
     assert fold[20] == -1
     assert (fold[21:] == -1).all()

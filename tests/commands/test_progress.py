@@ -10,7 +10,7 @@ import pytest
 
 from fewlabels.commands import progress
 from fewlabels.commands import progress as pace
-from fewlabels.commands.progress import Pace, Progress, StageProgress, fit_note, time_words, track_progress
+from fewlabels.commands.progress import Pace, Progress, StageProgress, fit_note, short_time, time_words, track_progress
 from fewlabels.commands.watching import describe_epoch, describe_place, describe_stage
 
 
@@ -93,8 +93,19 @@ def test_a_time_left_that_is_given_is_shown_instead_of_the_bars_own(capsys, monk
     bar = Progress(4, "training")
     bar.step(NOTE[:2], left=150.0)
     bar.show()
-    assert "<02:30, lp loss 0.523, error 12.1%" in sys.stderr.getvalue()
+    assert "25% 2 min left, lp loss 0.523, error 12.1%" in sys.stderr.getvalue()
     bar.close()
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (40, "40 s"), (19 * 60, "19 min"), (3.5 * 3600, "3.5 h")])
+def test_a_time_beside_a_bar_is_one_that_a_person_reads(seconds, words):
+    assert short_time(seconds) == words
+
+
+def test_a_line_without_a_note_says_the_time_left(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    Progress(4, "checking").step(left=150.0)
+    assert capsys.readouterr().err == "checking: 25 %  about 2 minutes left\n"
 
 
 def test_a_line_shows_all_of_a_note(capsys, monkeypatch):

@@ -131,6 +131,20 @@ def test_hidden_labels_never_reach_training(stripes, whole, tmp_path):
         assert files(folder)[name] == files(tmp_path / "fooled")[name]
 
 
+@pytest.mark.parametrize("method", ["match", "strong_lp", "match_lp"])
+def test_hidden_labels_reach_no_teacher_of_strong_views(stripes, tmp_path, method):
+    rng = np.random.default_rng(1)
+    lied = stripes.truth.copy()
+    lied[6:] = rng.permutation(lied[6:])
+    liar = replace(stripes, truth=lied, test_truth=rng.permutation(stripes.test_truth))
+    settings = replace(SETTINGS, phases=(Phase(method, 2, 0.05, 6, 12),))
+    for name, told in (("honest", stripes), ("fooled", liar)):
+        run_training(told, settings, tmp_path / name, QUIET)
+    honest, fooled = (files(tmp_path / name) for name in ("honest", "fooled"))
+    for name in ("model.safetensors", "teacher.safetensors", "pseudo_labels.parquet"):
+        assert honest[name] == fooled[name]
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(stripes, whole, tmp_path):
     for name, seed in [("again", 0), ("other", 1)]:
         run_training(stripes, replace(SETTINGS, seed=seed), tmp_path / name, QUIET)

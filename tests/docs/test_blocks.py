@@ -35,9 +35,12 @@ RUN_ELSEWHERE = {  # in tests/test_docs.py, which looks at their results too
 }
 NOT_RUN = {
     "fewlabels reproduce cifar10": "needs CIFAR-10 and hours; tests/commands/reproduce/ runs cells on small images",
+    "fewlabels label": "serves a page until it is stopped; tests/review/ opens it",
+    "fewlabels train photos/ --labels runs/photos": "needs a labelling; tests/review/test_label.py makes one",
     "fewlabels review": "serves a page until it is stopped; tests/review/ opens it",
     "python -m pytest": "the tests themselves",
     "make ": "takes minutes to hours and the network; tests/test_docs.py sees that the targets exist",
+    "fewlabels propagate parts/ --labels l.csv": "needs a Dask cluster; tests/cluster/test_command.py starts one",
     "torchrun": "tests/training/test_torchrun.py starts several processes",
     "#!/bin/bash": "a script for a cluster that nobody here has; the page says so",
 }

@@ -5,6 +5,7 @@ import pytest
 
 import fewlabels as fl
 from fewlabels.choosing import Auto
+from fewlabels.errors import ConfigError, LabelError
 from fewlabels.estimator import LabelPropagationClassifier
 from tests.choosing.cases import keep_labels, make_blobs
 
@@ -93,13 +94,65 @@ def test_a_row_of_weight_zero_is_not_there(task):
     np.testing.assert_allclose(model.label_distributions_[weight > 0], alone.label_distributions_, atol=1e-9)
 
 
-def test_more_labels_choose_again(task):
+@pytest.fixture
+def more(task):
+    """Rows that get a label later, with their labels."""
+    new = np.flatnonzero(task[1] < 0)[:4]
+    return new, make_blobs(200, spread=0.5)[1][new]
+
+
+def test_more_labels_choose_again_where_that_is_asked_for(task, more):
     rows, labels = task
-    new = np.flatnonzero(labels < 0)[:4]
-    truth = make_blobs(200, spread=0.5)[1]
-    model = LabelPropagationClassifier().fit(rows, labels).add_labels(new, truth[new])
+    model = LabelPropagationClassifier().fit(rows, labels).add_labels(*more, choose_again=True)
     labels = labels.copy()
-    labels[new] = truth[new]
+    labels[more[0]] = more[1]
     whole = LabelPropagationClassifier().fit(rows, labels)
     assert np.array_equal(model.label_distributions_, whole.label_distributions_)
     assert model.choice_.num_labels == 22
+
+
+def test_more_labels_keep_what_was_chosen_and_say_so(task, more, tmp_path):
+    model = LabelPropagationClassifier().fit(*task)
+    before = [(member.name, round(member.share, 9)) for member in model.choice_.members]
+    model.save(tmp_path / "model.npz")
+    model.add_labels(*more)
+    assert [(member.name, round(member.share, 9)) for member in model.choice_.members] == before
+    assert (model.choice_.num_labels, model.choice_.num_held_out) == (22, 22)
+    assert "kept from the choice of 18 labels" in model.choice_.reason
+    assert np.array_equal(model.transduction_[more[0]], more[1])
+    loaded = LabelPropagationClassifier.load(tmp_path / "model.npz").add_labels(*more)
+    assert np.array_equal(loaded.label_distributions_, model.label_distributions_)
+
+
+@pytest.mark.parametrize("kind", ["graph", "neighbors", "mean", "linear", "gaussian", "graph_linear"])
+def test_every_kind_of_answer_can_be_kept(task, kind):
+    rows, labels = task
+    first = fl.propagate(rows, labels, Auto(answer=kind))
+    again = fl.propagate(rows, labels, Auto(kept=first.choice))
+    np.testing.assert_allclose(again.pseudo_labels.distribution, first.pseudo_labels.distribution, atol=1e-9)
+    assert again.choice.error == first.choice.error
+
+
+def test_rows_of_one_group_are_held_out_together(task):
+    rows, labels = task
+    groups = np.arange(labels.size).astype(str)
+    given = np.flatnonzero(labels >= 0)
+    groups[given] = np.where(np.arange(given.size) % 2, "left", "right")
+    model = LabelPropagationClassifier().fit(rows, labels, groups=groups)
+    assert model.choice_.num_folds == 2
+    assert LabelPropagationClassifier().fit(rows, labels).choice_.num_folds > 2
+    with pytest.raises(LabelError, match="FL-L23"):
+        LabelPropagationClassifier().fit(rows, labels, groups=groups[1:])
+    with pytest.raises(ConfigError, match="FL-C120"):
+        LabelPropagationClassifier(mode="paper").fit(rows, labels, groups=groups)
+
+
+def test_how_labels_were_drawn_can_be_said(task):
+    model = LabelPropagationClassifier(labels_are="balanced").fit(*task)
+    assert (model.choice_.prior, model.choice_.asked) == ("uniform", {"labels_are": "balanced"})
+    for given in (
+        LabelPropagationClassifier(labels_are="even"),
+        LabelPropagationClassifier(mode="paper", labels_are="random"),
+    ):
+        with pytest.raises(ConfigError, match="FL-C120"):
+            given.fit(*task)

@@ -182,8 +182,10 @@ def test_each_labelled_node_is_held_out_once_and_never_a_whole_class():
     assert set(turn[:10]) == {0, 1, 2}
     for number in range(3):
         assert y[turn != number].sum(axis=0).all()
-    y[8:10] = 0
-    assert deal_folds(y) is None
+    y[8:10] = 0  # a class of one node keeps it
+    assert deal_folds(y)[7] == -1
+    assert (deal_folds(y)[:7] >= 0).all()
+    assert deal_folds(np.eye(3)) is None
 
 
 @pytest.mark.parametrize("prior", [(0.2, 0.3, 0.5), (0.6, 0.3, 0.1), "labels"])
@@ -255,10 +257,19 @@ def test_calibrated_shares_say_how_often_they_are_right():
     assert gap[1] < min(gap[0], 0.05)
 
 
-def test_one_label_of_a_class_cannot_be_held_out_and_that_is_told():
+def test_a_class_with_one_label_is_named_and_the_others_calibrate():
+    labels = np.where(LABELS == 2, -1, LABELS)
+    labels[np.flatnonzero(LABELS == 2)[0]] = 2
+    settings = GraphSettings(n_neighbors=10, refinement=Refinement(calibrate=True))
+    with pytest.warns(InputWarning, match=r"FL-C34 .*the other classes alone: class 2 \('rare'\) has one labelled row"):
+        result = propagate(ROWS, labels, settings, class_names=["a", "b", "rare"])
+    assert result.refined.num_held_out == (labels >= 0).sum() - 1
+
+
+def test_where_every_class_has_one_label_nothing_is_calibrated_and_that_is_told():
     labels = np.where(np.arange(90) < 3, LABELS, -1)
     settings = GraphSettings(n_neighbors=10, refinement=Refinement(calibrate=True))
-    with pytest.warns(InputWarning, match=r"FL-C34 certainty is not calibrated.*two or more") as caught:
+    with pytest.warns(InputWarning, match=r"FL-C34 certainty is not calibrated: class 0 and 2 other") as caught:
         result = propagate(ROWS, labels, settings)
     assert caught[0].filename == __file__
     assert result.refined == Refined()

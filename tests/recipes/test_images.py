@@ -9,7 +9,7 @@ from fewlabels.graph.settings import GraphSettings
 from fewlabels.nets.settings import NetworkSettings
 from fewlabels.recipes.images import ImageOptions, image_settings
 from fewlabels.training.method_table import BY_WORD
-from fewlabels.training.settings import AugmentSettings, Optimization, Phase, TrainSettings
+from fewlabels.training.settings import AugmentSettings, Optimization, Phase, StrongAugment, TrainSettings
 
 
 def test_unless_asked_for_something_else_it_is_label_propagation_on_the_small_network():
@@ -64,3 +64,11 @@ def test_a_scale_shortens_every_phase_but_named_epochs_stay():
     assert [phase.epochs for phase in named.phases] == [short.phases[0].epochs, 7]
     with pytest.raises(ConfigError, match="FL-C58"):
         image_settings(100, 900, 32, ImageOptions(scale=0))
+
+
+@pytest.mark.parametrize("method", ["match", "strong-lp", "match+lp"])
+def test_methods_of_strong_views_count_pseudo_labels_whole_from_the_start_and_follow_in_a_hundred_steps(method):
+    made = image_settings(100, 900, 32, ImageOptions(method=method))
+    assert (made.consistency.weight, made.consistency.rampup_epochs, made.consistency.ema_decay) == (1.0, 0, 0.99)
+    assert (made.matching.memory, made.matching.threshold, made.matching.strong) == (0.99, None, StrongAugment())
+    assert (made.network.heads, made.network.unit_descriptor) == (1, False)

@@ -8,10 +8,11 @@ import pytest
 from fewlabels.data.benchmarks.facts import BENCHMARKS, CIFAR10, CIFAR100, MINI_IMAGENET
 from fewlabels.errors import ConfigError
 from fewlabels.nets import ImageInput, build_network, count_parameters
-from fewlabels.recipes.paper import PROTOCOLS, paper_settings, petaflops, scale_schedule
+from fewlabels.recipes.paper import FORWARDS, PROTOCOLS, paper_settings, petaflops, scale_schedule
 from fewlabels.training.epoch import adam_beta1, batch_size, consistency_weight, count_steps, ema_decay, learning_rate
 from fewlabels.training.method_table import BY_WORD
 from fewlabels.training.methods import METHODS
+from fewlabels.training.settings import Matching
 
 OWN = ("supervised", "lp", "mt", "mt+lp")
 
@@ -241,3 +242,16 @@ def test_what_the_paper_does_not_have_is_refused():
         paper_settings(replace(CIFAR10, name="svhn"), 500, "lp")
     with pytest.raises(ConfigError, match="FL-C24"):
         paper_settings(CIFAR10, 500, "vat")
+
+
+@pytest.mark.parametrize("method", ["match", "strong-lp", "match+lp"])
+def test_newer_methods_have_fixmatchs_constants_on_the_papers_data_network_and_batches(method):
+    made, paper = (paper_settings(CIFAR10, 500, word) for word in (method, "lp"))
+    (phase,) = made.phases
+    assert replace(phase, method="lp") == paper.phases[1]
+    assert (made.network.name, made.network.option("dropout"), made.augment) == ("cnn13", 0.0, paper.augment)
+    assert (made.optimization.weight_decay, made.optimization.cosine_stretch) == (5e-4, 1.0)
+    assert (made.consistency.weight, made.consistency.rampup_epochs, made.consistency.ema_decay) == (1.0, 0, 0.999)
+    assert not made.network.unit_descriptor
+    assert made.matching == Matching()
+    assert FORWARDS[phase.method] == FORWARDS["mt_lp"]

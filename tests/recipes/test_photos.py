@@ -38,3 +38,10 @@ def test_the_only_change_of_a_photo_is_its_mirror_image_where_it_was_described_t
     assert not photo_settings(50, 950, HEAD, ImageOptions()).augment.flip
     mirrored = photo_settings(50, 950, replace(HEAD, mirror=True), ImageOptions()).augment
     assert (mirrored.flip, mirrored.translate, mirrored.rotate) == (True, 0, 0)
+
+
+@pytest.mark.parametrize("method", ["match", "strong-lp", "match+lp"])
+def test_descriptors_have_no_strong_view(method):
+    made = photo_settings(50, 950, HEAD, ImageOptions(method))
+    assert made.matching.strong is None
+    assert (made.consistency.weight, made.consistency.rampup_epochs) == (1.0, 0)

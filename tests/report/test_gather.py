@@ -23,8 +23,8 @@ def test_one_run_says_what_happened_with_its_numbers(make_run):
     ]
     assert [row[:2] for row in report.more[1:]] == [
         ["Right at first", "81.00 %"],
-        ["Certainty of right ones", "0.87"],
-        ["Certainty of wrong ones", "0.31"],
+        ["Certainty of right ones", "87.0 %"],
+        ["Certainty of wrong ones", "31.0 %"],
     ]
     assert ("edges", "9,876") in report.health
     assert report.solver[1:] == [["crow", "31", "8.4e-07", "yes"], ["wren", "42", "9.1e-07", "yes"]]
@@ -238,8 +238,12 @@ def test_no_folder_and_a_damaged_folder_are_errors(make_run):
         (None, "%", "-"),
         (1234567, "", "1,234,567"),
         (4.0, "%", "4.00 %"),
-        (9.99, "s", "9.99 s"),
-        (1234.5, "s", "1,234 s"),
+        (0.31, "share", "31.0 %"),
+        (0.42, "s", "0.4 s"),
+        (61.4, "s", "61 s"),
+        (1165.0, "s", "19 min"),
+        (7500.0, "s", "2 h 5 min"),
+        (7200.0, "s", "2 h"),
     ],
 )
 def test_numbers_as_text(value, unit, text):

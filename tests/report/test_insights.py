@@ -47,19 +47,19 @@ class Page(HTMLParser):
 def test_the_page_shows_what_the_run_found(make_run, insights):
     page = Page(report_html([make_run(insights=insights())]))
     for text in (
-        "AUROC 0.88",
+        "AUROC 88 %",
         "3 of 10 pseudo-labels whose truth is known are wrong",
         "3 of 1,200 rows on a plane, by t-SNE",
         "Of 5 labels checked",
         "(of 6: those",
         "the others say wren",
-        "0.25, truly wren",
+        "25 %, truly wren",
         "1, with 10 rows",
         "2 to 3",
     ):
         assert text in page.text, text
     words = " ".join(attributes.get("alt", "") for tag, attributes in page.tags if tag == "img")
-    assert "25.0 % right of 4 at 0.0 to 0.5; 100.0 % right of 6 at 0.5 to 1.0" in words
+    assert "25.0 % right of 4 at 0 to 50 %; 100.0 % right of 6 at 50 to 100 %" in words
     assert "3 rows on a plane by t-SNE, by label; 1 are given" in words
 
 
@@ -74,8 +74,8 @@ def test_rows_without_images_are_tables_of_ids(make_run, insights):
 def test_the_least_certain_rows_without_images_are_open_worst_first(make_run, insights):
     report = gather([make_run(insights=insights(image=None))])
     assert [(row.id, row.label, row.certainty) for row in report.galleries.doubtful] == [
-        ("a.png", "crow", "0.25"),
-        ("c.png", "wren", "0.44"),
+        ("a.png", "crow", "25 %"),
+        ("c.png", "wren", "44 %"),
     ]
     page = report_html([make_run("b", insights=insights(image=None))])
     assert "The least certain of all classes" in page.split("<details><summary>Least and most certain of crow")[0]
@@ -84,7 +84,7 @@ def test_the_least_certain_rows_without_images_are_open_worst_first(make_run, in
 def test_every_part_is_in_the_list_of_contents(make_run, insights):
     page = Page(report_html([make_run(insights=insights())]))
     headings = [attributes["id"] for tag, attributes in page.tags if tag == "h2"]
-    assert len(headings) == len(set(headings)) == 9
+    assert len(headings) == len(set(headings)) == 8
     assert [attributes["href"] for tag, attributes in page.tags if tag == "a"] == [f"#{place}" for place in headings]
 
 

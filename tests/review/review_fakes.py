@@ -57,7 +57,15 @@ class FakeEngine:
         self.calls = deque(maxlen=100)
         self.state = self._solved()
 
-    def answer(self, changes, version):
+    is_calm, said = False, ""
+
+    def prepare_choice(self):
+        return None
+
+    def imagine(self, rows, number):
+        return [(0, number, 3), (-1, number, 1)]
+
+    def answer(self, changes, version, classes=None):
         self.calls.append((dict(changes), version))
         if self.fail_at is not None and version >= self.fail_at:
             raise ArithmeticError("no solution")
@@ -125,12 +133,12 @@ def numbers(answers):
     return {row: -1 if name is None else CLASSES.index(name) for row, name in answers.items()}
 
 
-def fake_export(state, labels, kind, event):
+def fake_export(state, labels, kind, event, more):
     return json.dumps([kind, event, sorted(labels.items()), len(state.label)]).encode()
 
 
 def fake_desk(folder, num_rows=50, fail_at=None, **changes):
-    store = open_store(make_local_folder(Path(folder)), "a run")
+    store = open_store(make_local_folder(Path(folder)), "a run", CLASSES)
     items = replace(FakeItems([f"img/{row}.png" for row in range(num_rows)]), **changes)
     engine = FakeEngine(num_rows, numbers(store.answers()), fail_at)
     return Desk(Run("a run", str(folder)), items, store, engine, fake_export)

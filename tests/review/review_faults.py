@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from fewlabels.review.store import file as store_file
-from fewlabels.review.store.store import Conflict, Store
+from fewlabels.review.store.store import Store
+from fewlabels.review.store.values import Conflict
 
 
 def early():

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import count
 
 import numpy as np
@@ -17,13 +17,13 @@ import pytest
 from fewlabels.cli.main import run
 from fewlabels.commands.export import run_export
 from fewlabels.commands.propagate import Input, run_propagation
-from fewlabels.errors import ConfigError, StorageError
+from fewlabels.errors import ConfigError, RunError, StorageError
 from fewlabels.graph import GraphSettings, Refinement
 from fewlabels.graph.settings import restore_settings
 from fewlabels.review.engine.engine import Engine
-from fewlabels.review.items import open_items
+from fewlabels.review.items import Said, open_items
 from fewlabels.review.store.file import find_review_folder, identify_run, make_local_folder, open_store
-from fewlabels.review.store.store import Answer, Request
+from fewlabels.review.store.values import Answer, Request
 from fewlabels.storage import durable
 
 SETTINGS = GraphSettings(n_neighbors=8)
@@ -84,6 +84,30 @@ def test_a_run_that_is_not_finished_is_refused(folder):
     (folder / "manifest.json").unlink()
     with pytest.raises(ConfigError, match="FL-C84"):
         open_items(folder)
+
+
+def test_a_finished_run_whose_labels_were_deleted_is_damaged(folder):
+    (folder / "pseudo_labels.parquet").unlink()
+    with pytest.raises(RunError, match=r"FL-K2 .*missing"):
+        open_items(folder)
+
+
+def test_a_row_keeps_what_the_run_says_until_answers_change_what_the_graph_says(folder):
+    items = open_items(folder)
+    before = Engine(replace(items, said=None)).state
+    free = np.flatnonzero(items.given < 0)
+    other = (before.label + 1) % 3  # a run that says another class of each row, and how sure it is
+    items = replace(items, said=Said(label=other, certainty=np.full(len(other), 0.25)))
+    engine = Engine(items)
+    assert np.array_equal(engine.state.label[free], other[free])
+    assert (engine.state.certainty[free] == 0.25).all()
+    assert np.array_equal(np.delete(engine.state.label, free), items.given[items.given >= 0])
+    row = int(free[0])
+    engine.answer({row: int(before.label[row])}, 1)
+    assert engine.state.label[row] == before.label[row]
+    assert engine.state.certainty[row] == 1
+    again = Engine(items, {row: int(before.label[row])}).state
+    assert np.array_equal(again.label, engine.state.label)
 
 
 def test_embeddings_that_are_gone_or_others_are_refused(folder, tmp_path):

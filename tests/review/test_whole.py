@@ -34,7 +34,7 @@ def page(tmp_path):
         settings=GraphSettings(n_neighbors=8),
         texts=texts,
     )
-    store = open_store(make_local_folder(tmp_path / "run.review"), "run")
+    store = open_store(make_local_folder(tmp_path / "run.review"), "run", CLASSES)
     desk = Desk(Run("clouds", str(tmp_path)), items, store, Engine(items), fake_export)
     yield TestClient(build_api(desk))
     desk.close()

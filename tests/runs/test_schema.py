@@ -12,7 +12,15 @@ from fewlabels.graph import GraphSettings, Refinement
 from fewlabels.nets.settings import ImageInput, NetworkSettings
 from fewlabels.report import report_html
 from fewlabels.runs import RunWriter, checks, read_run, schema, verify_run
-from fewlabels.training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
+from fewlabels.training.settings import (
+    AugmentSettings,
+    Consistency,
+    Matching,
+    Optimization,
+    Phase,
+    StrongAugment,
+    TrainSettings,
+)
 
 RESULTS = {"num_rows": 3, "num_labeled": 1, "unreached": 0}
 
@@ -28,6 +36,8 @@ RESULTS = {"num_rows": 3, "num_labeled": 1, "unreached": 0}
         (schema.AUGMENT, AugmentSettings),
         (schema.OPTIMIZATION, Optimization),
         (schema.CONSISTENCY, Consistency),
+        (schema.MATCHING, Matching),
+        (schema.STRONG, StrongAugment),
     ],
 )
 def test_the_settings_that_are_known_are_those_there_are(known, settings):
@@ -105,7 +115,7 @@ def test_a_report_says_which_settings_are_not_known(tmp_path):
     ("change", "told"),
     [
         ({"format": 2, "versions": {"fewlabels": "9.1"}}, "FL-K6 run of format 2, this version reads 1.*fewlabels 9.1"),
-        ({"kind": "dream"}, "FL-K6 run of kind 'dream', this version knows train, propagate, seeds"),
+        ({"kind": "dream"}, "FL-K6 run of kind 'dream', this version knows train, propagate, label, seeds"),
     ],
 )
 def test_a_run_of_a_newer_version_is_called_that(tmp_path, capsys, command, change, told):

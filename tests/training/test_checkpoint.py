@@ -96,6 +96,14 @@ def test_leftovers_of_ours_are_taken_away_after_a_good_save_and_nothing_else(sto
     assert {path.name for path in store.folder.iterdir()} == {"step-00000020", "step-00000030", *others}
 
 
+def test_the_end_of_a_run_takes_away_a_checkpoint_that_a_kill_left_with_half_a_file(store):
+    half = store.folder / ".step-00000030.77.0123abcd.tmp"
+    half.mkdir()
+    (half / f".{TENSORS}.77.89abcdef.tmp").write_bytes(b"half")
+    store.remove_all()
+    assert not store.folder.exists()
+
+
 def test_an_old_one_with_a_file_that_is_not_ours_stays(store):
     (place(store, 10) / "notes.txt").write_text("the good one")
     store.save(30, state(30))

@@ -15,14 +15,15 @@ CPU = torch.device("cpu")
 def test_the_loss_of_a_batch_by_hand():
     logits = torch.log(torch.tensor([[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]))
     targets = Targets(np.array([0, 1, -1]), np.array([1.0, 0.25, 0.0]), np.array([2.0, 4.0])).on(CPU)
-    loss = weighted_cross_entropy(LossInputs(Output(logits, logits), targets, None, torch.zeros(())))
+    output, given = Output(logits, logits), targets.label >= 0
+    loss = weighted_cross_entropy(LossInputs(output, targets, None, torch.zeros(()), given))
     assert float(loss) == pytest.approx((1 * 2 * math.log(2) + 0.25 * 4 * math.log(1 / 0.8)) / 3)
 
 
 def test_rows_without_a_label_change_neither_loss_nor_gradient_but_count_in_the_batch():
     logits = torch.tensor([[1.0, -1.0], [3.0, 0.5]], requires_grad=True)
     both = BatchTargets(torch.tensor([0, -1]), torch.tensor([1.0, 0.0]))
-    loss = weighted_cross_entropy(LossInputs(Output(logits, logits), both, None, torch.zeros(())))
+    loss = weighted_cross_entropy(LossInputs(Output(logits, logits), both, None, torch.zeros(()), both.label >= 0))
     loss.backward()
     assert (logits.grad[1] == 0).all()
     alone = torch.nn.functional.cross_entropy(logits[:1], torch.tensor([0]))

@@ -33,6 +33,14 @@ def test_processes_have_the_same_weights_targets_and_losses(whole):
     assert first == second
 
 
+def test_processes_have_the_same_weights_and_targets_with_strong_views_too(children, tmp_path):
+    ended = children.run(tmp_path / "run", pair=["match", "match_lp"], size=2, noted=True)
+    assert ended.status == [0, 0], ended.errors
+    first, second = notes(ended)
+    assert [note["weights"] for note in first if "weights" in note] != []
+    assert first == second
+
+
 def test_a_run_in_two_processes_gives_the_same_bytes_again(children, whole, tmp_path):
     ended = children.run(tmp_path / "run", **JOB)
     assert ended.status == [0, 0], ended.errors

@@ -16,7 +16,7 @@ from fewlabels.training.loop import train
 from fewlabels.training.settings import AugmentSettings, Consistency, Phase, TrainSettings
 from fewlabels.training.step import make_step
 
-PAIRS = [("supervised", "lp"), ("mean_teacher", "mt_lp"), ("pi_model", "temporal_ensembling")]
+PAIRS = [("supervised", "lp"), ("mean_teacher", "mt_lp"), ("pi_model", "temporal_ensembling"), ("match", "match_lp")]
 
 
 def settings_for(pair, mode="released", heads=1):

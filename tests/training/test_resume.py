@@ -22,6 +22,7 @@ PAIRS = [
     ("supervised", "lp"),
     ("mean_teacher", "mt_lp"),
     ("pi_model", "temporal_ensembling"),
+    ("match", "match_lp"),
 ]
 
 

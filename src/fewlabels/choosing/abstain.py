@@ -15,6 +15,8 @@ from .scores import HELD_OUT, Interval, wilson
 if TYPE_CHECKING:
     from .combine import Measured
 
+DOUBTED = 40.0  # labels that the probabilities themselves count as, beside those that were held out
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -52,31 +54,38 @@ class Curve:
         """The least probability at which the held-out labels above it have an error of at most `wanted`.
 
         Errors are counted as (errors + wanted) / (kept + 1): one more label, of which the wanted share is wrong, so
-        that a handful of right ones prove nothing.
+        that a handful of right ones prove nothing. And DOUBTED more labels count, of which as many are wrong as their
+        probabilities say: among many places to cut there is always one above which few are wrong by luck. For the same
+        reason it takes twice as many labels to show an error above a cut as without one.
         Raises ConfigError (C122) for a share that is not between 0 and 1.
         """
         if not 0 < wanted < 1:
             raise ConfigError("C122", f"an error of {wanted!r} is asked for, expected a share between 0 and 1")
         needed, count = math.ceil(1 / wanted) - 1, self.num_held_out
-        if not count:
+        if count == 0:
             return Threshold(1.0, 0.0, wilson(0, 0), False, "no label could be held out: nothing is known of the error")
         if count < needed:
             reason = f"{count} held-out labels cannot show an error of {wanted:g}: that takes at least {needed}"
             return Threshold(1.0, 0.0, wilson(0, 0), False, reason)
-        good = np.flatnonzero((self.wrong + wanted) / (self.kept + 1) <= wanted)
+        good = np.flatnonzero(self._expected_errors(wanted) <= wanted)
         if not good.size:
             reason = f"even the most certain of {count} held-out labels are wrong more often than {wanted:g}"
             return Threshold(1.0, 0.0, wilson(0, 0), False, reason)
         at = int(good[-1])
         kept = int(self.kept[at])
         share = float(self.probability[at]) if kept < count else 0.0
+        needed = needed if kept == count else 2 * needed
         error = wilson(float(self.wrong[at]), kept, HELD_OUT)
         reason = f"probability of {share:.3f} and more: {kept} of {count} held-out labels"
         if kept < needed:
-            reason = (
-                f"only {kept} of {count} held-out labels are so certain, and it takes {needed} to show such an error"
-            )
+            reason = f"only {kept} of {count} held-out labels are so certain, and such an error takes {needed} to show"
         return Threshold(share, kept / count, error, kept >= needed, reason)
+
+    def _expected_errors(self, wanted: float) -> NDArray[np.float64]:
+        """(p,) error above each probability: the larger of two estimates, see `find_threshold`."""
+        doubt = np.cumsum((1 - self.probability) * np.diff(self.kept, prepend=0)) / self.kept
+        counted = (self.wrong + wanted) / (self.kept + 1)
+        return np.maximum(counted, (self.wrong + DOUBTED * doubt) / (self.kept + DOUBTED))
 
     def thin(self, most: int) -> Curve:
         """At most so many points of it, the last one among them, with the same counts."""

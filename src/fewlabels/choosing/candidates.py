@@ -60,22 +60,39 @@ class Tried:
     held_out: Float
 
 
-def graph_grid(auto: Auto, most: int) -> tuple[list[int], list[float]]:
-    """Numbers of neighbours and alphas that are compared, where lists are `most` long: what is given is fixed."""
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Graphs that are compared: each of `neighbors` with each of `alphas`, and the best of them with `more_alphas`."""
+
+    neighbors: list[int]
+    alphas: list[float]
+    more_alphas: list[float]
+
+
+def graph_grid(num_rows: int, most: int, auto: Auto) -> Grid:
+    """The graphs of so many rows with lists of `most` neighbours; what is given is fixed."""
     neighbors = NEIGHBORS if auto.n_neighbors is None else (auto.n_neighbors,)
     fitting = [k for k in neighbors if k <= most] or [max(1, most)]
-    return fitting, [auto.alpha] if auto.alpha is not None else list(ALPHAS)
+    alphas = [auto.alpha] if auto.alpha is not None else list(ALPHAS)
+    if num_rows <= MANY_ROWS:
+        return Grid(neighbors=fitting, alphas=alphas, more_alphas=[])
+    middle = alphas[len(alphas) // 2]
+    return Grid(neighbors=fitting, alphas=[middle], more_alphas=[alpha for alpha in alphas if alpha != middle])
+
+
+def graph_member(n_neighbors: int, alpha: float, auto: Auto) -> Member:
+    """A graph as a candidate: labels count as in Poisson learning, unless a refinement is given."""
+    return Member(kind="graph", n_neighbors=n_neighbors, alpha=alpha, by_degree=auto.refinement is None)
 
 
 def try_graphs(lists: Lists, labelled: Labelled, auto: Auto) -> list[Tried]:
     """Each pair of neighbours and alpha; of many rows, the other alphas at the best number of neighbours only."""
-    neighbors, alphas = graph_grid(auto, lists.most)
-    if lists.node.size <= MANY_ROWS:
-        return [one for k in neighbors for one in _try_alphas(k, alphas, lists, labelled, auto)]
-    middle = alphas[len(alphas) // 2]
-    found = [one for k in neighbors for one in _try_alphas(k, [middle], lists, labelled, auto)]
+    grid = graph_grid(lists.node.size, lists.most, auto)
+    found = [one for k in grid.neighbors for one in _try_alphas(k, grid.alphas, lists, labelled, auto)]
+    if not grid.more_alphas:
+        return found
     best = min(found, key=lambda one: held_out_loss(one, labelled)).member.n_neighbors or 1
-    return found + list(_try_alphas(best, [alpha for alpha in alphas if alpha != middle], lists, labelled, auto))
+    return found + list(_try_alphas(best, grid.more_alphas, lists, labelled, auto))
 
 
 def held_out_loss(tried: Tried, labelled: Labelled) -> float:
@@ -88,7 +105,7 @@ def _try_alphas(k: int, alphas: list[float], lists: Lists, labelled: Labelled, a
     """The graph of k neighbours, made once."""
     graph: Graph | None = None
     for alpha in alphas:
-        member = Member(kind="graph", n_neighbors=k, alpha=alpha)
+        member = graph_member(k, alpha, auto)
         settings = settings_of(member, auto)
         graph = lists.graph(settings) if graph is None else graph
         yield _try_graph(member, PropagationSystem(graph, settings), labelled)
@@ -101,19 +118,34 @@ def try_graph(member: Member, lists: Lists, labelled: Labelled, auto: Auto) -> T
 
 
 def _try_graph(member: Member, system: PropagationSystem, labelled: Labelled) -> Tried:
-    weight = degree_weight(system.graph, labelled.row, labelled.weight) if member.by_degree else labelled.weight
-    mass = solve_columns(system, labelled.row, weight, labelled.columns)
+    mass = _solve_labels(member, system, labelled)
     at_labels = mass[system.graph.node[labelled.row]]
     found = held_out_mass(at_labels, labelled.fold, labelled.columns, labelled.num_classes)
     return Tried(member=member, held_out=logs_of_shares(found * _restore_classes(labelled)))
 
 
-def degree_weight(graph: Graph, rows: NDArray[np.int64], weight: Float) -> Float:
-    """(l,) weights divided by the roots of their rows' degrees, as far as these are known; the mean stays."""
-    if graph.root_degree is None or not rows.size:
+def _solve_labels(member: Member, system: PropagationSystem, labelled: Labelled) -> NDArray[np.floating]:
+    """(m, columns) what each column's labels bring to each node."""
+    weight = labelled.weight
+    if member.by_degree:
+        weight = degree_weight(system.graph, labelled.row, labelled.classes, weight)
+    return solve_columns(system, labelled.row, weight, labelled.columns)
+
+
+def degree_weight(graph: Graph, rows: NDArray[np.int64], classes: NDArray[np.int64], weight: Float) -> Float:
+    """(l,) weights as in Poisson learning: divided by the roots of their rows' degrees, each class's sum the same.
+
+    rows, classes, weight: (l,) of the labelled rows. As alpha goes to 1 every label fills the whole graph, in
+    proportion to its weight here. With equal sums no class is ahead everywhere, and what differs from row to row
+    decides: that is the centring of Calder et al. (ICML 2020), see fewlabels.graph.refinement.centre. The mean weight
+    stays; degrees that are not known count as equal.
+    """
+    if not rows.size:
         return weight
-    root = graph.root_degree[graph.node[rows]]
+    root = np.ones(rows.size) if graph.root_degree is None else graph.root_degree[graph.node[rows]]
     divided = weight / np.maximum(root, 1e-3 * max(float(root.max()), 1e-30))
+    total = np.bincount(classes, weight)[classes]
+    divided = np.divide(divided, total, out=np.zeros_like(divided), where=total > 0)
     return np.asarray(divided * (weight.sum() / divided.sum()))
 
 
@@ -202,7 +234,7 @@ def try_graph_head(
 
     As the paper trains: pseudo-labels weighted by certainty and by the inverse population of their class.
     """
-    mass = solve_columns(system, labelled.row, labelled.weight, labelled.columns)[system.graph.node[space.sample]]
+    mass = _solve_labels(graph.member, system, labelled)[system.graph.node[space.sample]]
     temperature = fit_temperature(graph.held_out[labelled.scored], labelled.classes[labelled.scored])
     rows = space.take(space.sample).astype(np.float32)
     place = np.searchsorted(space.sample, labelled.row)
@@ -228,9 +260,7 @@ def try_graph_head(
         if own.any():
             head = fit(own, labelled.columns.fold % HEAD_FOLDS != turn, FOLD_STEPS)
             held_out[own] = log_shares(head.scores(rows[place[own]]))
-    member = Member(
-        kind="graph_linear", n_neighbors=graph.member.n_neighbors, alpha=graph.member.alpha, lengths=space.lengths
-    )
+    member = replace(graph.member, kind="graph_linear", lengths=space.lengths)
     return Tried(member=member, held_out=held_out), rotate_back(whole, np.eye(rows.shape[1]), space.centre, space.scale)
 
 

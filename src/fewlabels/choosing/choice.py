@@ -16,8 +16,9 @@ class Member:
 
     kind: as Auto.answer. n_neighbors, alpha: of its graph; None without one. penalty: of a linear head on the labelled
     rows, as C times their number.
-    by_degree: whether each label is divided by the root of its row's degree, as Poisson learning does, so that labels
-    in dense regions count no more than others. lengths: whether a head sees rows as given, not their directions alone.
+    by_degree: whether labels count as in Poisson learning: each divided by the root of its row's degree, so that labels
+    in dense regions count no more than others, and as much for each class. lengths: whether a head sees rows as given,
+    not their directions alone.
     temperature: its probabilities were taken to the power 1 / temperature. share: in the average, all sum to 1.
     """
 
@@ -36,8 +37,6 @@ class Member:
         parts: list[str] = [WORDS[self.kind]]
         if self.n_neighbors is not None:
             parts.append(f"k={self.n_neighbors} alpha={self.alpha:g}")
-        if self.by_degree:
-            parts.append("by degree")
         if self.penalty is not None:
             parts.append(f"C={self.penalty:g}/labels")
         if self.lengths:

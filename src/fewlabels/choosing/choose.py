@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..graph.system import PropagationSystem
 from .candidates import (
     Labelled,
     Tried,
+    graph_member,
     held_out_loss,
     settings_of,
     try_graph,
@@ -27,7 +28,7 @@ from .graphs import Lists, share_columns
 from .heads import LinearHead
 from .rows import Space
 from .scores import expected_calibration_error
-from .settings import COLUMNS, COLUMNS_OF_MANY, FEW, FIXED, LEAST_PER_CLASS, MANY_ROWS, Auto
+from .settings import COLUMNS, COLUMNS_OF_MANY, FIXED, LEAST_PER_CLASS, MANY_ROWS, Auto
 
 FEWEST_FOLDS = 3
 CLOSE = 1.0  # standard errors within which two candidates are as good
@@ -43,6 +44,11 @@ class Chosen:
     choice: Choice
     measured: Measured
     graph_head: LinearHead | None = None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether there were too few labels to choose by."""
+        return not self.choice.candidates
 
 
 def hold_out(
@@ -76,9 +82,11 @@ def choose(lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, aut
 
     lists: of the rows of the spaces, which heads are fitted in; None where no graph is asked for.
     """
+    if auto.kept is not None:
+        return _keep(auto.kept, lists, spaces, labelled, auto)
     present = np.unique(labelled.classes).size
     few = present < 2 or labelled.scored.sum() < LEAST_PER_CLASS * present
-    fixed = fixed_members(lists.most, few, auto) if lists is not None and "graph" in auto.kinds else ()
+    fixed = fixed_members(lists.most, auto) if lists is not None and "graph" in auto.kinds else ()
     only_fixed = few and auto.answer is None and bool(fixed)
     heads: dict[str, LinearHead] = {}
     if only_fixed and lists is not None:
@@ -87,11 +95,30 @@ def choose(lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, aut
         tried, heads = _try_all(lists, spaces, labelled, auto)
     policy = Policy(fixed=fixed, only_fixed=only_fixed, most=max(auto.most_members, len(fixed) * only_fixed))
     combined, measured = combine(tried, labelled, labelled.scored, policy), measure(tried, labelled, policy)
-    choice = Choice(
+    choice = _record(combined, measured, labelled, auto, explain_choice(combined, only_fixed, labelled))
+    choice = replace(choice, candidates=()) if only_fixed else choice
+    return Chosen(choice=choice, measured=measured, graph_head=heads.get("graph_linear"))
+
+
+def _keep(kept: Choice, lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, auto: Auto) -> Chosen:
+    """The members of an earlier choice, in their shares, fitted and measured with today's labels."""
+    bare = tuple(replace(member, temperature=1.0, share=1.0) for member in kept.members)
+    tried, heads = _try_members(bare, lists, spaces, labelled, auto)
+    shares = tuple(member.share for member in kept.members)
+    policy = Policy(fixed=bare, only_fixed=True, most=len(bare), shares=shares)
+    combined, measured = combine(tried, labelled, labelled.scored, policy), measure(tried, labelled, policy)
+    reason = f"{_list_members(combined)}: kept from the choice of {kept.num_labels} labels, not compared again"
+    choice = _record(combined, measured, labelled, auto, reason)
+    choice = choice if kept.candidates else replace(choice, candidates=())
+    return Chosen(choice=choice, measured=measured, graph_head=heads.get("graph_linear"))
+
+
+def _record(combined: Combined, measured: Measured, labelled: Labelled, auto: Auto, reason: str) -> Choice:
+    return Choice(
         asked=describe_asked(auto),
         members=combined.members,
-        candidates=() if only_fixed else combined.candidates,
-        reason=explain_choice(combined, only_fixed, labelled),
+        candidates=combined.candidates,
+        reason=reason,
         num_labels=labelled.row.size,
         num_held_out=measured.error.count,
         num_folds=np.unique(labelled.fold).size,
@@ -101,19 +128,40 @@ def choose(lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, aut
         calibration_after=measured.calibration,
         temperature=combined.temperature,
     )
-    return Chosen(choice=choice, measured=measured, graph_head=heads.get("graph_linear"))
 
 
-def fixed_members(most: int, few: bool, auto: Auto) -> tuple[Member, ...]:
-    """The graphs of the fixed choice, with what is given instead of theirs. most: length of the lists.
+def _try_members(
+    members: Sequence[Member], lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, auto: Auto
+) -> tuple[list[Tried], dict[str, LinearHead]]:
+    """These members alone, and the head on a graph under its kind, where one is among them."""
+    tried: list[Tried] = []
+    heads: dict[str, LinearHead] = {}
+    for member in members:
+        space = next((space for space in spaces if space.lengths == member.lengths), spaces[0])
+        if member.n_neighbors is None:
+            alone = replace(auto, answer=member.kind)
+            tried += [one for one in try_heads(space, labelled, alone) if one.member.penalty == member.penalty]
+            continue
+        assert lists is not None
+        graph = try_graph(replace(member, kind="graph", lengths=False), lists, labelled, auto)
+        if member.kind == "graph":
+            tried.append(graph)
+            continue
+        found, heads["graph_linear"] = _try_head_on(graph, lists, space, labelled, auto)
+        tried.append(found)
+    return tried, heads
 
-    few: fewer than three labels per class.
-    """
-    by_degree = few and auto.answer is None and auto.refinement is None
+
+def _try_head_on(graph: Tried, lists: Lists, space: Space, labelled: Labelled, auto: Auto) -> tuple[Tried, LinearHead]:
+    settings = settings_of(graph.member, auto)
+    return try_graph_head(graph, PropagationSystem(lists.graph(settings), settings), space, labelled)
+
+
+def fixed_members(most: int, auto: Auto) -> tuple[Member, ...]:
+    """The graphs of the fixed choice, with what is given instead of theirs. most: length of the lists."""
     members: list[Member] = []
-    for n_neighbors, alpha in FEW if few else FIXED:
-        k = min(auto.n_neighbors or n_neighbors, max(1, most))
-        member = Member(kind="graph", n_neighbors=k, alpha=auto.alpha or alpha, by_degree=by_degree)
+    for n_neighbors, alpha in FIXED:
+        member = graph_member(min(auto.n_neighbors or n_neighbors, max(1, most)), auto.alpha or alpha, auto)
         members += [member] * (member not in members)
     return tuple(members)
 
@@ -129,8 +177,7 @@ def _try_all(
     base = min(graphs, key=lambda one: held_out_loss(one, labelled))
     lengths = bool(heads) and min(heads, key=lambda one: held_out_loss(one, labelled)).member.lengths
     space = next(space for space in spaces if space.lengths == lengths)
-    settings = settings_of(base.member, auto)
-    found, head = try_graph_head(base, PropagationSystem(lists.graph(settings), settings), space, labelled)
+    found, head = _try_head_on(base, lists, space, labelled, auto)
     return [*(graphs if "graph" in auto.kinds else []), *heads, found], {"graph_linear": head}
 
 
@@ -142,14 +189,18 @@ def describe_asked(auto: Auto) -> dict[str, Any]:
 
 def explain_choice(combined: Combined, is_fixed: bool, labelled: Labelled) -> str:
     """One sentence: what answers, and why."""
-    members = " + ".join(f"{100 * member.share:.0f} % {member.name}" for member in combined.members)
-    if len(combined.members) == 1:
-        members = combined.members[0].name
+    members = _list_members(combined)
     if is_fixed:
         return f"{members}: fewer than {LEAST_PER_CLASS:g} labels per class are too few to choose by"
     if len(combined.candidates) == 1:
         return f"{members}: as asked"
     return f"{members}: least log loss on {int(labelled.scored.sum())} held-out labels{_compare(combined.candidates)}"
+
+
+def _list_members(combined: Combined) -> str:
+    if len(combined.members) == 1:
+        return combined.members[0].name
+    return " + ".join(f"{100 * member.share:.0f} % {member.name}" for member in combined.members)
 
 
 def _compare(candidates: Sequence[Candidate]) -> str:

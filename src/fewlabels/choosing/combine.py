@@ -31,11 +31,16 @@ BEFORE = 10.0  # labels that the fixed choice counts as much as
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """How shares are given. fixed: members of the fixed choice. only_fixed: whatever the labels say. most: members."""
+    """How shares are given.
+
+    fixed: members of the fixed choice, or of one that is kept. only_fixed: these alone, whatever the labels say.
+    shares: of these then; None: equal ones. most: members at most.
+    """
 
     fixed: tuple[Member, ...]
     only_fixed: bool
     most: int
+    shares: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +97,9 @@ def give_shares(members: Sequence[Member], losses: Float, count: int, policy: Po
     """
     fixed = np.array([float(member in policy.fixed) for member in members])
     if policy.only_fixed:
-        return np.asarray(fixed / fixed.sum())
+        given = dict(zip(policy.fixed, policy.shares or fixed[fixed > 0], strict=True))
+        found = np.array([given.get(member, 0.0) for member in members])
+        return np.asarray(found / found.sum())
     family = np.array([FAMILIES.get(member.kind, len(FAMILIES)) for member in members])
     shares = np.zeros(len(members))
     for number in np.unique(family):
@@ -180,7 +187,7 @@ def _measured(row: NDArray[np.int64], logs: Float, before: Float, classes: NDArr
     )
 
 
-def rescale(measured: Measured, class_scale: Float) -> Measured:
-    """The same where every distribution is multiplied by (c,) class_scale."""
-    scaled = log_shares(measured.logs + np.log(class_scale))
+def rescale(measured: Measured, class_scale: Float, temperature: float = 1.0) -> Measured:
+    """The same where every distribution is tempered, then multiplied by (c,) class_scale."""
+    scaled = log_shares(temper(measured.logs, temperature) + np.log(class_scale))
     return _measured(measured.row, scaled, measured.before, measured.classes)

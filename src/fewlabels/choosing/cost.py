@@ -16,10 +16,9 @@ from ..graph.cost import (
     estimate,
 )
 from ..graph.settings import GraphSettings
-from .candidates import FOLD_STEPS, HEAD_FOLDS, MOST_STEPS
+from .candidates import FOLD_STEPS, HEAD_FOLDS, MOST_STEPS, graph_grid
 from .folds import MOST_FOLDS
 from .settings import (
-    ALPHAS,
     CHOICE_ROWS,
     COLUMNS,
     COLUMNS_OF_MANY,
@@ -90,14 +89,13 @@ def _graph_seconds(n: int, columns: int, auto: Auto, threads: int) -> float:
     """Building the candidate graphs and solving each with all columns."""
     if not {"graph", "graph_linear"} & set(auto.kinds):
         return 0.0
-    neighbors = (auto.n_neighbors,) if auto.n_neighbors else NEIGHBORS_OF_MANY if n > MANY_ROWS else NEIGHBORS
-    alphas = (auto.alpha,) if auto.alpha else ALPHAS
-    pairs = [(k, alpha) for k in neighbors for alpha in alphas]
-    if n > MANY_ROWS:  # the middle alpha for each, the others for one
-        pairs = [(k, alphas[len(alphas) // 2]) for k in neighbors] + [(max(neighbors), alpha) for alpha in alphas[1:]]
+    grid = graph_grid(n, find_widest(n, auto).n_neighbors, auto)
+    widest = max(grid.neighbors)
+    pairs = [(k, alpha) for k in grid.neighbors for alpha in grid.alphas]
+    pairs += [(widest, alpha) for alpha in grid.more_alphas]
     per_entry = SECONDS_PER_STEP_ENTRY + columns * SECONDS_PER_STEP_CLASS
     steps = sum(k * STEPS * math.sqrt(0.01 / (1 - alpha)) for k, alpha in pairs)
-    built = sum(k for k, _ in pairs[:: 1 if n > MANY_ROWS else len(alphas)])
+    built = sum(grid.neighbors) + widest * bool(grid.more_alphas)
     entries = ENTRIES_PER_NEIGHBOR * n
     return entries * (LOOSE * steps * per_entry + built * SECONDS_PER_ENTRY) / threads
 

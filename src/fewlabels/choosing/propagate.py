@@ -25,8 +25,9 @@ from .choose import Chosen, choose, hold_out
 from .combine import rescale
 from .graphs import Lists, search_lists
 from .novelty import arriving_mass, nearest_similarity
-from .prior import match_classes
+from .prior import expect_error, match_classes
 from .rows import Rows, Space, make_spaces, measure_lengths, pick_rows, say_something
+from .scores import suppose_temperature, temper
 from .settings import CHOICE_ROWS, MANY_ROWS, NEIGHBORS, NEIGHBORS_OF_MANY, Auto
 
 PRIOR_ROWS = 20_000  # rows that the shares of the classes are matched on
@@ -223,7 +224,7 @@ def _spread(task: Task, auto: Auto, member: Member, lists: Lists) -> Propagation
     labels = task.labels
     if member.by_degree:
         given, weight = np.flatnonzero(labels.label != UNLABELED), np.zeros(labels.label.size)
-        weight[given] = degree_weight(graph, given, task.weight[given])
+        weight[given] = degree_weight(graph, given, labels.label[given], task.weight[given])
         labels = replace(labels, weight=weight)
     found, _ = system.spread_by(system.solve, labels)
     warn_of_unsolved(found.solution, settings)
@@ -233,13 +234,17 @@ def _spread(task: Task, auto: Auto, member: Member, lists: Lists) -> Propagation
 def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], on_progress: Progress) -> Answer:
     """Average of the parts, prior, pseudo-labels, and the warnings that `propagate` gives."""
     on_progress("pseudo_labels", 0.0)
-    rows, temperature = task.rows, chosen.choice.temperature
+    rows = task.rows
     sample = pick_rows(rows.values, np.empty(0, np.int64), PRIOR_ROWS, auto.base.seed)
-    whole = mix_parts(parts, rows.take(sample), sample, temperature)
+    whole = mix_parts(parts, rows.take(sample), sample, chosen.choice.temperature)
+    supposed = _suppose_certainty(chosen, *whole)
+    temperature = chosen.choice.temperature * supposed
+    whole = (np.exp(temper(np.log(np.maximum(whole[0], 1e-30)), supposed)), whole[1])
     prior, scale = match_classes(*whole, task.labels, chosen, auto)
-    measured = rescale(chosen.measured, scale)
+    measured = rescale(chosen.measured, scale, supposed)
     choice = replace(
         chosen.choice,
+        temperature=temperature,
         error=measured.error,
         balanced_error=measured.balanced_error,
         calibration_after=measured.calibration,
@@ -259,6 +264,18 @@ def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], o
     )
     _warn(task, auto, answer)
     return answer
+
+
+def _suppose_certainty(chosen: Chosen, distribution: NDArray[np.float64], reached: NDArray[np.bool_]) -> float:
+    """What a fixed choice is flattened by (below 1: sharpened), so that its mean certainty is its expected accuracy.
+
+    Too few labels were held out to fit a temperature to them: all of one class, or none. 1 for a choice by labels.
+    """
+    if not chosen.is_fixed or not reached.any():
+        return 1.0
+    return suppose_temperature(
+        np.log(np.maximum(distribution[reached], 1e-30)), 1 - expect_error(chosen.measured.error)
+    )
 
 
 def _find_unit(task: Task) -> float:

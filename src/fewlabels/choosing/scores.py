@@ -15,6 +15,7 @@ Float = NDArray[np.float64]
 TEMPERATURES = (0.01, 100.0)
 LEAST_LOG = math.log(1e-6)  # smaller shares of a graph are the solver's error; no held-out label counts as less likely
 BINS = 10
+HALVINGS = 20
 Z95 = 1.959964
 HELD_OUT = 0.5  # independent observations that a held-out label is worth: all are answered from nearly the same others
 
@@ -51,6 +52,23 @@ def fit_temperature(logs: Float, classes: NDArray[np.int64], weight: Float | Non
 
     low, high = (math.log(1 / temperature) for temperature in TEMPERATURES[::-1])
     return math.exp(-float(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-3}).x))
+
+
+def suppose_temperature(logs: Float, certain: float) -> float:
+    """The temperature from 0.01 to 100 at which the largest probability is `certain` on the mean of (q, c) rows.
+
+    For answers that no held-out label calibrates: their order stays, and what they are taken for is a supposition.
+    """
+    if not logs.size or logs.shape[1] == 1:
+        return 1.0
+    low, high = map(math.log, TEMPERATURES)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if float(np.exp(temper(logs, math.exp(middle)).max(axis=1)).mean()) > certain:
+            low = middle
+        else:
+            high = middle
+    return math.exp((low + high) / 2)
 
 
 def log_losses(logs: Float, classes: NDArray[np.int64]) -> Float:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Refinement
+
+if TYPE_CHECKING:
+    from .choice import Choice
 
 Kind = Literal["graph", "neighbors", "mean", "linear", "gaussian", "graph_linear"]
 LabelsAre = Literal["balanced", "random"]
@@ -20,10 +23,9 @@ ALPHAS = (0.5, 0.9, 0.99)
 PENALTIES = (30.0, 3.0)  # of the linear head, each as C times the number of labelled rows; rows have total variance 1
 CHOICE_ROWS = 200_000  # above, everyone chooses on the same sample of so many
 HEAD_ROWS = 10_000  # rows that a head on top of a graph is fitted to, at most
-# Neighbours and alpha of graphs whose average needs no choosing: with fewer labels than LEAST_PER_CLASS alone, labels
-# divided by the root of their degree; with more, beside what the labels choose.
-FEW = ((5, 0.99), (10, 0.99), (20, 0.99))
-FIXED = ((5, 0.99), (10, 0.9), (20, 0.9))
+# Neighbours and alpha of graphs whose average needs no choosing: with fewer labels than LEAST_PER_CLASS alone; with
+# more, beside what the labels choose.
+FIXED = ((5, 0.99), (10, 0.99), (20, 0.99))
 LEAST_PER_CLASS = 3.0  # labels per class on the mean; below, the choice is fixed
 
 
@@ -38,9 +40,12 @@ class Auto:
         regression on all rows, weighted by the graph's certainty); None: chosen, and where several are close, their
         average.
     labels_are: "balanced" where the classes are about equally large in the data, "random" where the labelled rows were
-        drawn like the data; the answer's class shares are then matched to equal ones, or to the labels'. None where
-        nobody knows: equal shares where the answer is so near to them that its error explains the difference.
+        drawn like the data. Balanced, the answer's class shares are matched to equal ones; random, with fewer than
+        three labels per class to the labels', else to nothing. None: random where the classes have different numbers of
+        labels, and equal shares where the answer is so near to them that its error explains the difference.
     most_members: answers that are averaged at most; 1 chooses the best one alone.
+    kept: the choice of an earlier answer, whose members and shares are kept: only what they are fitted to, temperatures
+        and the error are those of today's labels. None: the labels choose.
     base: everything else of the graph: gamma, metric, tol, recall, precision, seed, bad rows. Its n_neighbors, alpha
         and refinement do not count.
 
@@ -53,6 +58,7 @@ class Auto:
     answer: Kind | None = None
     labels_are: LabelsAre | None = None
     most_members: int = 6
+    kept: Choice | None = None
     base: GraphSettings = field(default_factory=GraphSettings)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,10 @@ from .choice import Member
 
 MOST_CANDIDATES = 7  # in a table, the best first; results.json has all
 PRIORS = {"uniform": "equal class shares", "labels": "the labels' class shares"}
+WHY = {
+    "uniform": "it was near them by itself (labels-are random says that labels were drawn like the data)",
+    "labels": "they have different numbers, as if drawn like the data (labels-are balanced says otherwise)",
+}
 
 
 def name_member(member: Mapping[str, Any]) -> str:
@@ -47,8 +51,12 @@ def describe_error(choice: Mapping[str, Any]) -> str:
 
 
 def describe_prior(choice: Mapping[str, Any]) -> str:
-    """What the classes were matched to; empty for nothing."""
-    return f"The answer was matched to {PRIORS[choice['prior']]}." if choice.get("prior") in PRIORS else ""
+    """What the classes were matched to, and why; empty for nothing."""
+    prior = choice.get("prior")
+    if prior not in PRIORS:
+        return ""
+    why = "as asked" if (choice.get("asked") or {}).get("labels_are") else WHY[prior]
+    return f"The answer was matched to {PRIORS[prior]}: {why}."
 
 
 def describe_calibration(choice: Mapping[str, Any]) -> str:

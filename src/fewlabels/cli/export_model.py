@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import demand_packages
 from . import options
-from .app import app, print_json
+from .app import app, hush, print_json
 
 EXAMPLES = """Example: fewlabels export-model runs/photos --onnx model.onnx
 
@@ -39,6 +39,7 @@ def export_model(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file or an export that exists.")] = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write the model of a run to files that need nothing else of it, with a model card beside them.
 
@@ -50,7 +51,9 @@ def export_model(
     from ..commands.export_model import ExportOptions, run_export_model
     from ..commands.text import format_export
 
-    how = ExportOptions(onnx=onnx, folder=folder, without_trunk=without_trunk, check_on=check_on, force=force)
+    hush(quiet)
+    places: dict[str, Any] = {"onnx": onnx, "folder": folder, "check_on": check_on}
+    how = ExportOptions(without_trunk=without_trunk, force=force, quiet=quiet, **places)
     results = run_export_model(run, how)
     if as_json:
         print_json(results)

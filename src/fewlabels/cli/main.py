@@ -18,7 +18,21 @@ from typing import NoReturn
 import typer
 
 from ..errors import MESSAGE_CHARACTERS, CheckpointWarning, CollapseWarning, ConfigError, FewlabelsError, shown
-from . import cache, classify, demo, describe, export, export_model, propagate, report, reproduce, review, train, verify
+from . import (
+    cache,
+    classify,
+    demo,
+    describe,
+    export,
+    export_model,
+    label,
+    propagate,
+    report,
+    reproduce,
+    review,
+    train,
+    verify,
+)
 from .app import app
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the base of its usage errors
@@ -26,6 +40,7 @@ SPIN_COUNT = "3000"  # OpenMP's own value makes steps 200 times slower while ano
 HOMES = (
     demo,
     describe,
+    label,
     train,
     classify,
     export_model,
@@ -109,7 +124,8 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         return _fail("FL-G21 out of memory; use fewer rows, fewer classes or a smaller image size", 4)
     except USAGE_ERROR as error:
-        text = " ".join(error.format_message().split()) + _quote_value(error, arguments)  # type: ignore[attr-defined]
+        said = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        text = said.replace("Value error, ", "").rstrip(".") + _quote_value(error, arguments)  # pydantic says so
         command = next((word for word in arguments if word in COMMANDS), "")
         return _fail(f"FL-C1 {text}; see: fewlabels {command + ' ' if command else ''}--help", 2)
 

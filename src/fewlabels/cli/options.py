@@ -86,6 +86,17 @@ Explain = Annotated[
 MemoryLimit = Annotated[
     float | None, typer.Option(metavar="GIB", help="Memory it may take, in GiB; default: what is free.")
 ]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Of a Dask cluster that does it, such as tcp://host:8786.")
+]
+SchedulerFile = Annotated[Path | None, typer.Option(help="The file in which a Dask scheduler wrote its address.")]
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that all workers see; a run that was stopped goes on there. Without a cluster: out of core."
+    ),
+]
+Partitions = Annotated[int | None, typer.Option(min=1, help="Of the rows; default: as the workers' memory asks for.")]
 ExcelSafe = Annotated[
     bool,
     typer.Option("--excel-safe", help="In CSV, put ' before an id or label that a spreadsheet takes for a formula."),
@@ -122,7 +133,7 @@ LabelsAre = Annotated[
     Literal["balanced", "random"] | None,
     typer.Option(
         help="balanced: the classes are about equally large in the data; random: the labelled rows were drawn like "
-        "the data. Default: nobody knows."
+        "the data. Default: random where the classes have different numbers of labels, else nobody knows."
     ),
 ]
 Groups = Annotated[

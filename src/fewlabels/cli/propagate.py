@@ -21,7 +21,9 @@ Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.p
 
 Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --memory-limit 8
 
-Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --mode paper --recall 0.999"""
+Example: fewlabels propagate embeddings.npy --labels labels.csv --out labelled.parquet --mode paper --recall 0.999
+
+Example: fewlabels propagate parts/ --labels l.csv --out labels --mode paper --scheduler tcp://h:8786 --work /shared"""
 
 
 @app.command(short_help="Spread few labels over embeddings.", epilog=EXAMPLES)
@@ -63,6 +65,10 @@ def propagate(
     real_label: options.RealLabel = None,
     drop_bad_rows: options.DropBadRows = False,
     memory_limit: options.MemoryLimit = None,
+    scheduler: options.Scheduler = None,
+    scheduler_file: options.SchedulerFile = None,
+    work: options.Work = None,
+    partitions: options.Partitions = None,
     excel_safe: options.ExcelSafe = False,
     no_report: options.NoReport = False,
     force: options.Force = False,
@@ -80,44 +86,35 @@ def propagate(
     label column. What is used as what is said at the start, and the run keeps it.
     """
     from ..commands.propagate import Input, run_propagation
+    from ..commands.propagate_parts import Resources
     from ..data.tables.columns import Columns
     from ..graph import GraphSettings
     from ..runs import refuse_existing
 
     hush(quiet)
-    refuse_existing(out, force=force)
+    if not (scheduler or scheduler_file or work):  # their output is a folder, in which they go on
+        refuse_existing(out, force=force)
     folder = run or _choose_folder(out, quiet)
     left_out = [*(ignore_columns or ()), *((groups,) if groups else ())]
     columns = Columns(id_column, embedding_column, label_column, feature_columns or (), left_out, number_rows_from)
-    base = GraphSettings(
-        gamma=gamma,
-        allow_empty_classes=allow_empty_classes,
-        metric=metric,
-        recall=options.parse_recall(recall),
-        seed=seed,
-        precision=precision,
-        drop_bad_rows=drop_bad_rows,
-    )
+    found = options.parse_recall(recall)
+    graph: dict[str, Any] = {"gamma": gamma, "metric": metric, "recall": found, "seed": seed, "precision": precision}
+    base = GraphSettings(**graph, allow_empty_classes=allow_empty_classes, drop_bad_rows=drop_bad_rows)
     given = options.Given(n_neighbors, alpha, calibrate, centre_sources, class_prior, labels_are, groups)
-    results = run_propagation(
-        Input(
-            embeddings,
-            labels,
-            by_position=labels_by_position,
-            columns=columns,
-            reading=options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label),
-            ignore_unknown_ids=ignore_unknown_ids,
-            explain=tuple(explain or ()),
-            report=not no_report,
-            groups=groups,
-        ),
-        out,
-        folder,
-        given.settle(base, mode),
-        memory_limit=memory_limit,
-        excel_safe=excel_safe,
-        quiet=quiet,
+    asked = Input(
+        embeddings,
+        labels,
+        by_position=labels_by_position,
+        columns=columns,
+        reading=options.label_options(delimiter, encoding, skip_bad_rows, on_conflict, no_label, real_label),
+        ignore_unknown_ids=ignore_unknown_ids,
+        explain=tuple(explain or ()),
+        report=not no_report,
+        groups=groups,
     )
+    resources = Resources(memory_limit, scheduler, scheduler_file, work, partitions)
+    settings = given.settle(base, mode)
+    results = run_propagation(asked, out, folder, settings, resources=resources, excel_safe=excel_safe, quiet=quiet)
     _print(results, folder, out, as_json)
 
 
@@ -134,8 +131,11 @@ def _choose_folder(out: Path, quiet: bool) -> Path:
 
 
 def _print(results: dict[str, Any], folder: Path, out: Path, as_json: bool) -> None:
-    from ..commands.text import format_explanation, format_propagation
+    from ..commands.text import format_explanation, format_parts, format_propagation
 
+    if "cluster" in results:
+        print_json(results | {"out": str(out)}) if as_json else print(format_parts(results, out))
+        return
     if as_json:
         print_json(results | {"run": str(folder), "out": str(out)})
         return

@@ -27,6 +27,7 @@ def report(
     """
     from ..report import report_html
     from ..runs import refuse_existing
+    from ..runs.table import TABLE
     from ..storage import durable
 
     demand_folders(runs)
@@ -34,6 +35,9 @@ def report(
         raise ConfigError("C16", "a report is an .html file", where=out, do="give it such a name")
     refuse_existing(out, force=force)
     durable.write_text(out, report_html(runs))
-    print(out)
+    print(f"report  {out}")
+    first = runs[0]
+    if len(runs) == 1 and (first / TABLE).is_file():
+        print(f"next    fewlabels review {first}")
     if len(runs) == 2:
         tell_changes(*runs)

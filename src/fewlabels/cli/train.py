@@ -37,11 +37,26 @@ def train(
     holdout: Annotated[
         float | None, typer.Option(help="Share of each class's labels that the error is measured by, such as 0.2.")
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Folds of a cross-validation over the given labels, 0 for none; default: 5 with a backbone, where it "
+            "takes seconds. Another network trains once more for each.",
+        ),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of the label file, such as patient: equal ones are in one fold, as copies are.",
+        ),
+    ] = None,
     continue_from: Annotated[
         Path | None,
         typer.Option(
             help="Finished run whose network this one starts from, such as with reviewed labels, more photos or a new "
-            "class, for a third of the epochs. A head on a backbone does better anew, in seconds (docs/log.md)."
+            "class, for a third of the epochs. A head on a backbone does as well or better anew, in seconds."
         ),
     ] = None,
     image_size: Annotated[
@@ -133,9 +148,10 @@ def train(
     from ..commands.train import ImageSource, run_images
     from ..recipes.images import ImageOptions
 
-    measured: dict[str, Any] = {"test": test, "test_labels": _read_labels(test_labels, reading), "holdout": holdout}
-    trunk = {"mirror": mirror, "fine_tune": fine_tune}
+    measured: dict[str, Any] = {"test": test, "holdout": holdout, "folds": folds}
+    measured |= {"test_labels": _read_labels(test_labels, reading), "groups": _read_groups(labels, groups, reading)}
     learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale}
+    trunk = {"mirror": mirror, "fine_tune": fine_tune}
     taken = {"resume": resume, "allow_inexact": allow_inexact, "on_collapse": on_collapse, "tensorboard": tensorboard}
     results = run_images(
         ImageSource(
@@ -160,18 +176,34 @@ def train(
     _say_end(place, continue_from, quiet=quiet, as_json=as_json)
 
 
-def _say_end(place: Path, before: Path | None, *, quiet: bool, as_json: bool) -> None:
+def _say_end(run: Path, before: Path | None, *, quiet: bool, as_json: bool) -> None:
     """What changed since the run that was continued, and the next command."""
     if before is not None and not quiet:
-        tell_changes(before, place)
+        tell_changes(before, run)
     if speaks() and not as_json:
-        print(f"next    fewlabels classify {place} new-photos/ --out classified.csv")
+        print(f"next    fewlabels classify {run} new-photos/ --out classified.csv")
 
 
 def _read_labels(path: Path | None, reading: LabelOptions) -> LabelFile | None:
     from ..data.labels.files import read_labels
+    from ..runs import is_begun
 
+    if path is not None and is_begun(path):
+        from ..commands.label import read_run_labels
+
+        return read_run_labels(path, reading)
     return read_labels(path, reading) if path else None
+
+
+def _read_groups(path: Path | None, column: str | None, reading: LabelOptions) -> LabelFile | None:
+    """Raises ConfigError (C135) without a label file."""
+    from ..data.labels.files import read_groups
+
+    if column is None:
+        return None
+    if path is None:
+        raise ConfigError("C135", "--groups without --labels, whose column it names", do="name the label file")
+    return read_groups(path, column, reading)
 
 
 def parse_folders(texts: list[str] | None) -> dict[str, str]:

@@ -38,6 +38,7 @@ def describe_asked(settings: Settings, groups: str | None) -> dict[str, Any]:
     if isinstance(settings, GraphSettings):
         return {"graph": asdict(settings)}
     asked = asdict(settings)
+    asked.pop("kept")  # the command keeps none
     return {"graph": asked.pop("base"), "auto": asked | {"groups": groups}}
 
 

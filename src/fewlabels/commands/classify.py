@@ -14,8 +14,8 @@ from ..choosing.abstain import Threshold
 from ..data.images.sources import Source
 from ..data.images.squares import open_paths
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, shown, warn
-from ..nets.model import WANTED_ERROR, Answer, Model, is_sure, load_model
-from ..runs import refuse_existing, refuse_in_run, refuse_inside
+from ..nets.model import WANTED_ERROR, Answer, Model, is_export, is_sure, load_model
+from ..runs import read_facts, refuse_existing, refuse_in_run, refuse_inside
 from ..runs.predictions import PredictionWriter, write_predictions
 from ..runs.table import table_kind
 from ..storage import durable
@@ -102,11 +102,22 @@ def run_classify(
         "rejected": None if listing is None else str(listing),
         "class_counts": dict(zip(model.class_names, counts.classes.tolist(), strict=True)),
         "calibrated": model.temperature is not None,
+        "trained_on": _has_trained_on(run, photos),
         "sure": _describe_threshold(threshold, counts.sure, options.wanted_error),
         "sorted": None if options.sort_into is None else {"into": str(options.sort_into), "num_photos": num_sorted},
         "wall_seconds": time.perf_counter() - start,
         "peak_memory_mib": peak_memory_mib(),
     }
+
+
+def _has_trained_on(run: Path, photos: Sequence[Path]) -> bool:
+    """Whether some of the photos are in the folder or table that the run was trained on; unknown of an export."""
+    source = {} if is_export(run) else read_facts(run).get("source") or {}
+    if source.get("kind") != "images":
+        return False
+    own = Path(source["path"]).resolve()
+    given = [photo.resolve() for photo in photos]
+    return any(photo.is_relative_to(own) or own.is_relative_to(photo) for photo in given)
 
 
 def _demand_options(options: ClassifyOptions) -> None:

@@ -1,12 +1,13 @@
-"""The error that a head on a frozen trunk makes on labels it has not seen: cross-validated over the given labels.
+"""The error that a network makes on labels it has not seen: cross-validated over the given labels.
 
-Each fold trains a head of its own by the run's phases, somewhat shortened: seconds, as the descriptors are there.
+Each fold trains a network of its own by the run's phases. Of a head on a frozen trunk they are somewhat shortened, on
+some of the rows: seconds, as the descriptors are there. A whole network takes as long for each fold as the run did.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,14 +24,13 @@ from ..conventions import UNLABELED
 from ..graph import LeaveOneOut
 from ..insights.compute import count_confusions
 from ..randomness import generator
-from ..training.callbacks import Callbacks, Request
+from ..training.callbacks import Callbacks
 from ..training.evaluate import evaluate
 from ..training.execution import Execution
 from ..training.loop import Build, train
 from ..training.settings import Phase, TrainSettings
 from ..training.targets import PartialLabels
 
-NUM_FOLDS = 5
 MOST_UNLABELED = 4000  # rows without a label that a fold trains on
 PROPAGATED_STEPS = 150  # of a phase with all rows, in a fold; whole epochs
 MOST_POINTS = 200  # of the curve that model.json keeps
@@ -38,8 +38,23 @@ TENTH = 10  # nearest neighbour whose distance says what is near
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validation:
+    """How to cross-validate.
+
+    rows: (n, d) descriptors that near-copies are found by. num_folds: 0 for none. groups: (n,) int64, rows of one group
+    are never on two sides, -1 for a row that is in none; None for no groups. shorten: some of the rows and shorter
+    phases will do.
+    """
+
+    rows: NDArray[np.float32]
+    num_folds: int = 5
+    groups: NDArray[np.int64] | None = None
+    shorten: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class CrossValidated:
-    """What heads that had not seen them say of given labels.
+    """What networks that had not seen them say of given labels.
 
     rows: (h,) int64, ascending. classes: (h,) int64, the labels they were given. logits: (h, c) float64.
     num_labeled: given labels in all. num_folds: heads that were trained.
@@ -115,23 +130,29 @@ class CrossValidated:
         )
 
 
-def deal_folds(rows: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def deal_folds(labels: NDArray[np.int64], how: Validation) -> NDArray[np.int64]:
     """(n,) the fold of each row, -1 for rows that are never held out: those without a label, and those of a class that
     would be left without one.
 
-    rows: (n, d) descriptors. Near-copies are in one fold, such as bursts of photos. The folds of a class are dealt in
-    turn, in the order of the rows.
+    Near-copies are in one fold, such as bursts of photos. The folds of a class are dealt in turn, in the order of the
+    rows.
     """
     labelled = np.flatnonzero(labels != UNLABELED)
-    own, classes = rows[labelled], labels[labelled]
-    group = group_copies(own, _usual_distance(own, rows))
+    own, classes = how.rows[labelled], labels[labelled]
+    groups = None if how.groups is None else _separate(how.groups[labelled])
+    group = group_copies(own, _usual_distance(own, how.rows), groups)
     order = np.argsort(classes, kind="stable")
-    turn = {number: place % NUM_FOLDS for place, number in enumerate(dict.fromkeys(group[order].tolist()))}
+    turn = {number: place % how.num_folds for place, number in enumerate(dict.fromkeys(group[order].tolist()))}
     fold = np.array([turn[number] for number in group.tolist()], np.int64)
     several = np.array([np.unique(fold[classes == number]).size > 1 for number in classes], bool)
     dealt = np.full(len(labels), -1)
     dealt[labelled[several]] = fold[several]
     return dealt
+
+
+def _separate(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The groups, and one of its own for each row that is in none."""
+    return np.where(groups < 0, groups.max(initial=0) + 1 + np.arange(groups.size), groups)
 
 
 def _usual_distance(own: NDArray[np.float32], rows: NDArray[np.float32]) -> float:
@@ -144,31 +165,29 @@ def _usual_distance(own: NDArray[np.float32], rows: NDArray[np.float32]) -> floa
 
 def cross_validate(
     build: Build,
-    images: torch.Tensor,
+    images: Sequence[torch.Tensor],
     labels: PartialLabels,
     settings: TrainSettings,
     execution: Execution,
-    request: Callable[[], Request],
+    how: Validation,
+    callbacks: Callbacks,
 ) -> CrossValidated | None:
-    """Train a head for each fold and ask it about the labels that were left out. None where none can be left out.
+    """Train a network for each fold and ask it about the labels that were left out. None where none can be left out.
 
-    images: (n, views, d) descriptors. build: as in loop.train. At most 4,000 rows without a label are used.
-    Raises Stopped where `request` says so.
+    images: of each phase, as loop.train takes them. build: as in loop.train. callbacks: of each training; its
+    `request` may raise Stopped by asking to stop, and nothing is saved.
     """
-    fold = deal_folds(images.mean(dim=1).float().cpu().numpy(), labels.label)
-    unlabelled = np.flatnonzero(labels.label == UNLABELED)
-    drawn = generator(settings.seed, "cross-validation").permutation(unlabelled)[:MOST_UNLABELED]
-    used = np.sort(np.concatenate([np.flatnonzero(labels.label != UNLABELED), drawn]))
-    seen, fold, own = images[torch.from_numpy(used).to(images.device)], fold[used], labels.label[used]
-    short = replace(settings, phases=tuple(_shorten(phase, own) for phase in settings.phases))
+    fold = deal_folds(labels.label, how)
+    used, settings = plan_fold(labels.label, settings, how)
+    seen, fold, own = [_pick(part, used) for part in images], fold[used], labels.label[used]
     logits = np.empty((len(used), len(labels.class_names)))
-    callbacks = Callbacks(request=request, save=lambda snapshot: None)
-    numbers = [number for number in range(NUM_FOLDS) if (fold == number).any()]
+    numbers = [number for number in range(how.num_folds) if (fold == number).any()]
     for number in numbers:
         kept = PartialLabels(np.where(fold == number, UNLABELED, own), labels.class_names)
-        network: nn.Module = train(build, seen, kept, short, execution, callbacks).network
+        trained = train(build, seen, kept, settings, execution, callbacks)
+        network: nn.Module = trained.network if trained.teacher is None else trained.teacher
         held = np.flatnonzero(fold == number)
-        logits[held] = evaluate(network, seen[torch.from_numpy(held).to(seen.device)], execution).logits.cpu().numpy()
+        logits[held] = evaluate(network, _pick(seen[-1], held), execution).logits.cpu().numpy()
     held = np.flatnonzero(fold >= 0)
     if not held.size:
         return None
@@ -179,6 +198,27 @@ def cross_validate(
         num_labeled=int((labels.label != UNLABELED).sum()),
         num_folds=len(numbers),
     )
+
+
+def _pick(images: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
+    return images[torch.from_numpy(rows).to(images.device)]
+
+
+def plan_fold(
+    labels: NDArray[np.int64], settings: TrainSettings, how: Validation
+) -> tuple[NDArray[np.int64], TrainSettings]:
+    """The rows that folds train on and are asked about, and the settings of each."""
+    used = _choose_rows(labels, settings.seed, most_unlabeled=MOST_UNLABELED if how.shorten else len(labels))
+    if not how.shorten:
+        return used, settings
+    return used, replace(settings, phases=tuple(_shorten(phase, labels[used]) for phase in settings.phases))
+
+
+def _choose_rows(labels: NDArray[np.int64], seed: int, most_unlabeled: int) -> NDArray[np.int64]:
+    """The labelled rows and as many of the others, drawn by the seed, in order."""
+    unlabelled = np.flatnonzero(labels == UNLABELED)
+    drawn = generator(seed, "cross-validation").permutation(unlabelled)[:most_unlabeled]
+    return np.sort(np.concatenate([np.flatnonzero(labels != UNLABELED), drawn]))
 
 
 def _shorten(phase: Phase, labels: NDArray[np.int64]) -> Phase:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..review.engine.engine import Engine
+from ..review.engine.live import open_live
 from ..review.engine.state import make_unsolved_state
-from ..review.export import PLAIN, Form, export_labels, find_kind
-from ..review.items import Items, open_items
+from ..review.export import PLAIN, Form, More, export_labels, find_kind
+from ..review.items import open_items, read_class_names
 from ..review.store.acknowledged import NAME as ACKNOWLEDGED
+from ..review.store.classes import ClassList, found_classes
 from ..review.store.file import NAME, find_review_folder, identify_run, open_store
-from ..runs import refuse_existing
+from ..runs import is_labelling, read_run, refuse_existing
 from ..storage import durable
 
 
@@ -26,10 +29,15 @@ def run_export(run: Path, out: Path, form: Form = PLAIN, *, force: bool = False)
     kind = find_kind(out)
     refuse_existing(out, force=force)
     items = open_items(run)
-    answers, event = _read_answers(run)
+    saved = read_answers(run)
     graph_too = form.everything or kind == "label-studio"  # given and answered labels are known without it
-    state = Engine(items, encode_answers(items, answers)).state if graph_too else make_unsolved_state(items.given)
-    data = export_labels(items, state, answers, kind, event, form)
+    if graph_too:
+        live = open_live(items.descriptors, items.settings) if is_labelling(run) else None
+        state = Engine(items, saved.numbers, classes=saved.classes, live=live).state
+    else:
+        state = make_unsolved_state(items.given)
+    answers = saved.labels
+    data = export_labels(items, state, answers, kind, saved.event, form, More(saved.classes.names, saved.left_out))
     durable.make_folder(out.parent)
     durable.write_bytes(out, data)
     num_given = int((items.given >= 0).sum())
@@ -40,23 +48,31 @@ def run_export(run: Path, out: Path, form: Form = PLAIN, *, force: bool = False)
         "given": num_given,
         "answered": len(answers),
         "labelled": num_given + len(answers) - corrected,
-        "event": event,
+        "event": saved.event,
     }
 
 
-def encode_answers(items: Items, answers: Mapping[int, str | None]) -> dict[int, int]:
-    """Row -> number of the class, -1 where an answer was taken back, as the engine has it."""
-    number = {name: code for code, name in enumerate(items.class_names)}
-    return {row: -1 if name is None else number[name] for row, name in answers.items()}
+@dataclass(frozen=True)
+class Saved:
+    """What people answered. labels: row -> name of the class. numbers: row -> its number, as the engine has it.
+
+    left_out: row -> what was said in place of a class. event: the last one.
+    """
+
+    classes: ClassList
+    labels: Mapping[int, str] = field(default_factory=dict)
+    numbers: Mapping[int, int] = field(default_factory=dict)
+    left_out: Mapping[int, str] = field(default_factory=dict)
+    event: int = 0
 
 
-def _read_answers(run: Path) -> tuple[dict[int, str], int]:
-    """Row -> class name, and the last event; nothing where there was no review."""
-    folder = find_review_folder(run)
+def read_answers(run: Path) -> Saved:
+    """The answers beside a run, also while somebody is answering; none where there was no review."""
+    folder, names = find_review_folder(run), read_class_names(read_run(run))
     if not (folder / NAME).is_file() and not (folder / ACKNOWLEDGED).is_file():
-        return {}, 0
-    store = open_store(folder, identify_run(run))
+        return Saved(found_classes(names))
+    store = open_store(folder, identify_run(run), names)
     try:
-        return {row: name for row, name in store.answers().items() if name is not None}, store.event
+        return Saved(store.classes, store.labels(), store.numbers(), store.left_out(), store.event)
     finally:
         store.close()

@@ -20,6 +20,7 @@ from ..runs import read_facts, refuse_existing, refuse_in_run, refuse_used_folde
 from ..storage import durable
 from ..storage.folders import demand_writable, remove_folder, write_folder
 from .model_card import make_card, measure_run
+from .progress import StageProgress
 
 MOST_COMPARED = 32  # images that ONNX and torch are both asked about
 
@@ -30,7 +31,7 @@ class ExportOptions:
 
     without_trunk: leave the pretrained trunk out of the folder; it is known by the hash of its weights.
     check_on: photos that ONNX is compared with torch on; None: the run's own, else ones that scikit-learn carries.
-    force: replace files.
+    force: replace files. quiet: say nothing on the way.
     """
 
     onnx: Path | None = None
@@ -38,6 +39,7 @@ class ExportOptions:
     without_trunk: bool = False
     check_on: Path | None = None
     force: bool = False
+    quiet: bool = False
 
 
 def run_export_model(run: Path, options: ExportOptions) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def run_export_model(run: Path, options: ExportOptions) -> dict[str, Any]:
         raise ConfigError("C132", what, where=run, do="leave it out")
     results: dict[str, Any] = {"run": str(run), "onnx": None, "folder": None}
     if options.onnx is not None:
-        results["onnx"] = _write_onnx(stored, measured, options.onnx, options.check_on)
+        results["onnx"] = _write_onnx(stored, measured, options)
     if options.folder is not None:
         results["folder"] = _write_folder(stored, measured, options)
     return results
@@ -77,7 +79,10 @@ def _demand_options(run: Path, options: ExportOptions) -> None:
         demand_writable(options.onnx)
     if options.folder is not None:
         refuse_in_run(options.folder)
-        if not (options.force and is_export(options.folder)):
+        if is_export(options.folder) and not options.force:
+            do = "nothing was changed: choose another name, or add --force to replace it"
+            raise ConfigError("C9", "an exported model is there", where=options.folder, do=do)
+        if not is_export(options.folder):
             refuse_used_folder(options.folder)
         demand_writable(options.folder)
 
@@ -86,18 +91,23 @@ def _card_of(onnx: Path) -> Path:
     return onnx.with_suffix(".md")
 
 
-def _write_onnx(stored: StoredModel, measured: dict[str, Any], place: Path, check_on: Path | None) -> dict[str, Any]:
+def _write_onnx(stored: StoredModel, measured: dict[str, Any], options: ExportOptions) -> dict[str, Any]:
     from ..nets.export_onnx import export_onnx
 
     model = make_model(stored, "cpu")
-    images, said = _find_images(model, stored.folder, check_on)
+    assert options.onnx is not None
+    place = options.onnx
+    images, said = _find_images(model, stored.folder, options.check_on)
     facts = {"fewlabels_version": measured.get("fewlabels", ""), "trained": measured.get("trained", "")}
     if backbone := stored.config.get("backbone"):
         facts |= {"backbone": backbone["name"], "backbone_licence": backbone["licence"]}
-    made = export_onnx(model, images, facts)
+    stages = StageProgress({"converting": 10, "checking": 1, "writing": 1}, "exporting", quiet=options.quiet)
+    made = export_onnx(model, images, facts, stages.start)
+    stages.start("writing")
     durable.make_folder(place.parent)
     durable.write_text(_card_of(place), make_card(stored.config, measured, place.name, "onnx"))
     durable.write_bytes(place, made.data)
+    stages.close()
     return {
         "file": str(place),
         "card": str(_card_of(place)),

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.labels.csv import LabelOptions, OnConflict
-from ..data.labels.files import LabelFile, labels_from_mapping, read_labels
+from ..data.labels.files import LabelFile, labels_from_mapping, read_groups, read_labels
+from ..data.tables.embeddings import open_embeddings
 from ..describing.settings import DescribeSettings, Descriptors, Precision
 from ..errors import ConfigError, LabelError, demand_packages
 from ..graph.settings import GraphSettings, Mode
@@ -36,6 +37,8 @@ def train(
     test: PathLike | None = None,
     test_labels: PathLike | Mapping[str, str | None] | None = None,
     holdout: float | None = None,
+    folds: int | None = None,
+    groups: str | Mapping[Any, Any] | None = None,
     continue_from: PathLike | Run | None = None,
     image_size: int | None = None,
     epochs: int | None = None,
@@ -86,10 +89,13 @@ def train(
     test: labelled images, in class folders or Parquet, that only the test error is measured on. test_labels: labels, as
         in `labels`, of images of `data` that the error is measured by and nothing is trained on. holdout: share of each
         class's given labels to do that with.
+    folds: of a cross-validation over the given labels, 0 for none; None: 5 with a backbone, where it takes seconds.
+        Another network trains once more for each. groups: a column of the label file, or a mapping from id to group,
+        such as patients: those of one group are in one fold, as near-copies are.
     continue_from: finished run whose network this one starts from, such as with reviewed labels.
     image_size: pixels along a side; None: as the images are, or 64 if they differ.
     epochs: of the last phase; None: by size. scale: share of the schedule of every phase, such as 0.1 for a try.
-    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te".
+    method: "supervised", "lp", "mt", "mt+lp", "pi", "te", "match", "strong-lp" or "match+lp".
     backbone: pretrained network that a head is trained on, "efficientnet-lite0" or another name of docs/networks.md;
         "none" trains a network from random weights. network: which one, by a name of docs/networks.md; "small" if None.
     mirror: describe each photo by its mirror image too: twice the time, half a point of accuracy.
@@ -136,6 +142,8 @@ def train(
         test=_to_path(test),
         test_labels=_read_given(test_labels, reading),
         holdout=holdout,
+        folds=folds,
+        groups=_read_groups(labels, groups, reading),
         image_size=image_size,
         on_bad_image=on_bad_image,
         ignore_unknown_ids=ignore_unknown_ids,
@@ -210,6 +218,47 @@ def describe(
     return describe_to_memory(asked, quiet=quiet, on_progress=on_progress)
 
 
+def propagate_files(
+    embeddings: PathLike,
+    labels: PathLike | Mapping[Any, Any],
+    settings: GraphSettings | None = None,
+    *,
+    out: PathLike,
+    work: PathLike | None = None,
+    client: Any = None,
+    memory_limit: float | None = None,
+    partitions: int | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Labels for embeddings in files that need not fit into memory: on a Dask cluster, or out of core on this machine.
+
+    It does what `fewlabels propagate --mode paper --work` does, with the bits of `propagate` (page "Beyond one
+    machine"), and needs the extra "cluster".
+
+    embeddings: .npy, Parquet or Arrow, or a folder of parts. labels: a label file, or a mapping from id to class name.
+    settings: None for the paper's; they are given, not chosen.
+    out: folder for one table a partition, with id, label, certainty, source and reached, and _results.json.
+    work: folder that all workers see, where a run that was stopped goes on; None: beside `out`, without a client.
+    client: a dask.distributed.Client, whose workers have fewlabels installed; None: workers of this machine.
+    memory_limit: GiB that they may take on this machine; None: what is free. partitions: None: as memory asks for.
+    quiet: no progress.
+    Returns the results. Raises GraphError (G30) for what is not done over partitions yet, ConfigError (C140, C141),
+    StorageError (G21, D30), and what `propagate` and the readers raise.
+    """
+    from .propagate import join_given
+    from .propagate_parts import Resources, run_parts
+
+    source = open_embeddings(embeddings)
+    read = _read_given(labels, LabelOptions())
+    if read is None:
+        raise LabelError("L16", "no labels", do="give the path of a label file, or a mapping from id to class name")
+    resources = Resources(
+        memory_limit=memory_limit, client=client, work=None if work is None else Path(work), partitions=partitions
+    )
+    given = join_given(source, read)
+    return run_parts(source, given, settings or GraphSettings(), resources, Path(out), quiet=quiet)
+
+
 def _check_choices(method: str, epochs: int | None, speed: str, save_every: float) -> None:
     """Raise ConfigError for what the command line would not let through (C1, C13, C24)."""
     if method not in BY_WORD:
@@ -264,6 +313,18 @@ def _read_given(labels: PathLike | Mapping[Any, Any] | None, options: LabelOptio
         do = "give the path of a label file, or a mapping from id to class name, such as a Series' to_dict()"
         raise LabelError("L22", what, do=do)
     return read_labels(labels, options)
+
+
+def _read_groups(
+    labels: PathLike | Mapping[Any, Any] | None, groups: str | Mapping[Any, Any] | None, options: LabelOptions
+) -> LabelFile | None:
+    """Raises ConfigError (C135) for a column without a label file."""
+    if groups is None or isinstance(groups, Mapping):
+        return None if groups is None else labels_from_mapping(groups, options)
+    if not isinstance(labels, str | os.PathLike):
+        do = "give labels= as the path of a label file, or groups= as a mapping from id to group"
+        raise ConfigError("C135", f"groups is {groups!r}, and there is no label file with such a column", do=do)
+    return read_groups(labels, groups, options)
 
 
 def _choose_graph_settings(

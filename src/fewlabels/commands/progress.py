@@ -50,7 +50,8 @@ SECONDS_BETWEEN_LINES = 10.0
 SECONDS_TO_FIRST_LINE = 3.0
 STEPS = 1000  # of a bar over stages
 LEAST_TO_TELL = 0.05  # share done from which the time left is worth telling
-BAR = "{desc}: {percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}{postfix}"
+CLOCK = "{elapsed}<{remaining}"
+BAR = f"{{desc}}: {{percentage:3.0f}}%|{{bar:12}}| {CLOCK}{{postfix}}"
 BESIDE = len(": 100%|") + 12 + len("| 0:00:00<0:00:00, ")  # columns of a bar without its name and its note
 ROWS = 24  # said to be there: on a terminal that claims to have none, as in containers, tqdm would draw nothing
 NARROW = 110  # columns below which the bar itself gives way to the note
@@ -89,10 +90,10 @@ class Progress:
         left: seconds that the rest will take, by one who knows better than a bar that only counts.
         """
         self._done += amount
-        parts = [note] if isinstance(note, str) else list(note)
+        parts = [part for part in ([note] if isinstance(note, str) else note) if part]
         if not self._bar.disable:
-            known = "{remaining}" if left is None else tqdm.format_interval(left)
-            self._bar.bar_format = self._format.replace("{remaining}", known)
+            known = CLOCK if left is None else f"{short_time(left)} left"
+            self._bar.bar_format = self._format.replace(CLOCK, known)
             self._bar.set_postfix_str(fit_note(parts, self._room), refresh=False)
         self._bar.update(amount)
         due = time.monotonic() >= self._next_line or (amount > 0 and self._done == self._total)
@@ -195,6 +196,13 @@ def time_words(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 100 * 60 else f"{seconds / 3600:.1f} hours"
+
+
+def short_time(seconds: float) -> str:
+    """ "40 s", "19 min", "3.5 h": the same beside a bar."""
+    if seconds < 100:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def track_progress(name: str, *, quiet: bool = False) -> Callable[[Iterable[Any], int], Iterator[Any]]:

@@ -50,6 +50,7 @@ from .answers import (
 )
 from .memory import GIB, available_bytes, demand_room, forecast, peak_memory_mib
 from .progress import Pace, StageProgress, time_words
+from .propagate_parts import LEAST_BYTES, Resources, can_split, run_parts
 from .results import make_table, propagation_results
 
 SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
@@ -198,27 +199,32 @@ def run_propagation(
     folder: Path,
     settings: Settings,
     *,
-    memory_limit: float | None = None,
+    resources: Resources | None = None,
     excel_safe: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Read, propagate, write the table to `out` and a run folder beside it. Returns the results.
 
     settings: Auto for settings that the labels choose; GraphSettings to take these.
-    memory_limit: GiB that it may take; None: what is available. excel_safe: see PseudoLabelTable.write.
+    resources: None: this machine, and the memory that is available. Over partitions `out` is a folder of tables, and
+        there is no run folder; so it is too where given settings do not fit into the memory limit.
+    excel_safe: see PseudoLabelTable.write.
     Whatever is wrong with the input is said before anything is written. `out` is written last and at once: it is there
     whole or not at all.
     Raises what the readers and `propagate` raise, StorageError (G21) where it does not fit into memory, and RunError
     (E24) where the embeddings changed meanwhile.
     """
     start = time.perf_counter()
-    _demand_places(out, folder, asked)
+    resources = resources or Resources()
+    _demand_places(out, folder, asked, resources.are_parts)
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given, groups = _given(source, asked), _read_groups(source, asked.groups)
+    if resources.are_parts or _goes_out_of_core(source, given, settings, resources.memory_limit, out):
+        return run_parts(source, given, settings, resources, out, quiet=quiet)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
-    cost = _fitting_cost(source, given, settings, memory_limit, quiet, sum(extra.values()))
+    cost = _fitting_cost(source, given, settings, resources.memory_limit, quiet, sum(extra.values()))
     said = _say(source, asked, quiet)
     stages = Stages(cost, source.shape, len(explained), extra, quiet)
     stages.start("read")
@@ -226,10 +232,8 @@ def run_propagation(
     values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=base.drop_bad_rows)
     given = _without_bad_rows(given, source, values, base)
     durable.make_folder(out.parent)
-    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
-    writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
+    writer = _open_writer(folder, asked, given, settings)
     stages.attach(writer)
-    writer.notes(given.left_out)
     found = _propagate(values, given, settings, groups, stages)
     stages.start("explain")
     why = explain_answer(found, given.codes, explained, settings, values, source.ids, given.class_names)
@@ -243,12 +247,21 @@ def run_propagation(
     }
     results |= {"explanations": why} if why else {}
     results |= {} if shown is None else {"leave_one_out": shown.values["suspicious"]}
-    table = make_table(found, given.codes, source.ids, given.class_names)
+    is_calibrated = isinstance(found, Answer) and found.measured is not None and found.measured.classes.size > 0
+    table = make_table(found, given.codes, source.ids, given.class_names, is_calibrated=is_calibrated)
     _keep_choice(writer, found, settings, given)
     _write(writer, table, results, shown, stages)
     table.write(out, excel_safe=excel_safe)
     stages.close()
     return results
+
+
+def _open_writer(folder: Path, asked: Input, given: Labels, settings: Settings) -> RunWriter:
+    """A run folder that says what was asked, with the notes of the labels."""
+    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
+    writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
+    writer.notes(given.left_out)
+    return writer
 
 
 def _propagate(
@@ -278,9 +291,10 @@ def _read_groups(source: EmbeddingSource, column: str | None) -> np.ndarray | No
     return np.array([f"row {row}" if word is None else f"group {word}" for row, word in enumerate(words)])
 
 
-def _demand_places(out: Path, folder: Path, asked: Input) -> None:
+def _demand_places(out: Path, folder: Path, asked: Input, parts: bool) -> None:
     """Raise where the table or the run cannot be written, or must not be: before the work, not after it."""
-    table_kind(out)
+    if not parts:
+        table_kind(out)
     for place in (out, folder):
         refuse_inside(place, [asked.embeddings, asked.labels])
         refuse_in_run(place)
@@ -312,16 +326,20 @@ def _given(source: EmbeddingSource, asked: Input) -> Labels:
             raise ConfigError("C41", "labels by position have no ids, so none has two labels", do="drop --on-conflict")
         return read_labels_by_position(asked.labels, source.shape[0], asked.reading)
     if asked.labels is not None:
-        labels = read_labels(asked.labels, asked.reading)
-        _demand_same_ids(source, labels)
-        labels = match_normal_forms(labels, source.ids)
-        return join_labels(source.ids, labels, ignore_unknown_ids=asked.ignore_unknown_ids)
+        return join_given(source, read_labels(asked.labels, asked.reading), asked.ignore_unknown_ids)
     if asked.by_position:
         raise ConfigError("C41", "labels by position, and no label file", do="name it with --labels")
     if source.label is None or source.table is None:
         do = "give a file with --labels, or name the column with --label-column"
         raise LabelError("L16", "no labels: there is no label column", where=source.path, do=do)
     return encode_column(source.table, source.label, asked.reading)
+
+
+def join_given(source: EmbeddingSource, labels: LabelFile, ignore_unknown_ids: bool = False) -> Labels:
+    """The labels of a file for the rows of the embeddings, joined by id. Raises EmbeddingError E35, LabelError."""
+    _demand_same_ids(source, labels)
+    labels = match_normal_forms(labels, source.ids)
+    return join_labels(source.ids, labels, ignore_unknown_ids=ignore_unknown_ids)
 
 
 def _say(source: EmbeddingSource, asked: Input, quiet: bool) -> list[str]:
@@ -413,6 +431,17 @@ def _fitting_cost(
         most = estimate_cost(source.shape, *counts, with_exact_search(settings), 0, num_threads()).seconds
         print(forecast(source.shape, counts[0], cost, room, more, most), file=sys.stderr, flush=True)
     return cost
+
+
+def _goes_out_of_core(
+    source: EmbeddingSource, given: Labels, settings: Settings, memory_limit: float | None, out: Path
+) -> bool:
+    """Whether all needs more than a memory limit that was given, and partitions, as a folder of tables, do not."""
+    if memory_limit is None or not isinstance(settings, GraphSettings) or out.suffix.lower() == ".csv":
+        return False
+    counts = (len(given.class_names), int((given.codes != UNLABELED).sum()))
+    cost = estimate_cost(source.shape, *counts, settings, source.held_bytes, num_threads())
+    return cost.bytes > memory_limit * GIB >= LEAST_BYTES and can_split(source.shape, settings)
 
 
 def _results(found: Propagation | Answer, given: Labels, cost: Cost) -> dict[str, Any]:

@@ -79,17 +79,27 @@ def _list_errors(epochs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def make_table(
-    propagation: Propagation | Answer, given: np.ndarray, ids: Ids, class_names: Sequence[str]
+    propagation: Propagation | Answer,
+    given: np.ndarray,
+    ids: Ids,
+    class_names: Sequence[str],
+    *,
+    is_calibrated: bool = False,
 ) -> PseudoLabelTable:
-    """The pseudo-labels of all rows, with their ids. given: (n,) int64, -1 where the label is not the user's."""
-    found = propagation.pseudo_labels
+    """The pseudo-labels of all rows, with their ids. given: (n,) int64, -1 where the label is not the user's.
+
+    is_calibrated: their distributions were fitted on held-out labels, so that the table tells probabilities.
+    """
+    found, is_given = propagation.pseudo_labels, given != UNLABELED
+    probability = np.where(is_given, 1.0, np.where(found.reached, found.distribution.max(axis=1), 0.0))
     return PseudoLabelTable(
         id=ids,
         label=found.label,
         certainty=found.certainty,
-        given=given != UNLABELED,
+        given=is_given,
         reached=found.reached,
         class_names=class_names,
+        probability=probability if is_calibrated else None,
     )
 
 

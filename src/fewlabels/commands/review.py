@@ -17,14 +17,16 @@ from ..data.tables.columns import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine.engine import Engine
-from ..review.export import export_labels, find_kind
-from ..review.items import open_items, read_reviewable
+from ..review.engine.estimate import FEWEST_SAMPLED, SLOT, Estimate
+from ..review.engine.live import open_live
+from ..review.export import More, export_labels, find_kind
+from ..review.items import open_items, read_class_names, read_reviewable
 from ..review.store.file import NAME, find_review_folder, identify_run, make_local_folder, open_store, refuse_older
 from ..review.web.app import build_app
 from ..review.web.process import Endpoint, check_host, format_address, listen, make_access, serve
-from ..runs import RunLock, read_run, refuse_existing
+from ..runs import Run as RunFolder
+from ..runs import RunLock, is_finished, is_labelling, read_run, refuse_existing
 from ..storage import durable
-from .export import encode_answers
 
 ADDRESS = "address"  # file beside the answers: where the page is served, or was last; without its key
 PLACE = re.compile(r"http://[\w.:\[\]-]{1,255}:[0-9]{1,5}/")
@@ -47,13 +49,15 @@ class Review:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """How a review stood when its server stopped."""
+    """How a review stood when its server stopped. estimate: of the share of right labels. num_classes: by then."""
 
     run: Path
     answered: int
     skipped: int
     event: int
     export: Path | None
+    estimate: Estimate | None = None
+    num_classes: int = 0
 
 
 def run_review(run: Path, asked: Review) -> Reviewed:
@@ -67,25 +71,22 @@ def run_review(run: Path, asked: Review) -> Reviewed:
     if asked.export is not None:
         kind = find_kind(asked.export)
         refuse_existing(asked.export, force=asked.force)
-    facts = read_reviewable(run).facts
+    found = read_reviewable(run)
     folder = make_local_folder(find_review_folder(run))
     last_port = _parse_port(_read_last_address(folder))
     with _hold_alone(folder), listen(replace(asked.endpoint, usual_port=last_port)) as place:
         access = make_access(asked.endpoint, place.getsockname()[1])
         with suppress(StorageError):  # the next review has another address then; nothing else is lost
             durable.write_text(folder / ADDRESS, f"{format_address(asked.endpoint, access.port)}\n")
-        store = open_store(folder, identify_run(run))
+        store = open_store(folder, identify_run(run), read_class_names(found))
         with suppress(StorageError):  # it is written with the first answer then
             durable.remove_leftovers(folder)
             store.acknowledge()
         try:
             items = open_items(run)
-            engine = Engine(items, encode_answers(items, store.answers()))
-            note = describe_graph(facts["settings"])
-            shown = Run(str(facts.get("title") or run.name), str(run.absolute()), note)
-            if note:
-                print(note, file=sys.stderr, flush=True)
-            desk = Desk(shown, items, store, engine, partial(export_labels, items))
+            live = open_live(items.descriptors, items.settings) if is_labelling(run) else None
+            engine = Engine(items, store.numbers(), classes=store.classes, live=live)
+            desk = Desk(_describe_run(run, found), items, store, engine, partial(export_labels, items))
         except BaseException:
             store.close()
             raise
@@ -96,10 +97,24 @@ def run_review(run: Path, asked: Review) -> Reviewed:
             desk.close()
         if asked.export is not None:
             durable.make_folder(asked.export.parent)
-            durable.write_bytes(asked.export, export_labels(items, engine.state, store.labels(), kind, store.event))
+            more = More(store.classes.names, store.left_out())
+            data = export_labels(items, engine.state, store.labels(), kind, store.event, more=more)
+            durable.write_bytes(asked.export, data)
         if replaced:
             raise refuse_older(folder / NAME, replaced)
-        return Reviewed(run, store.answered, store.skipped, store.event, asked.export)
+        return Reviewed(
+            run, store.answered, store.skipped, store.event, asked.export, desk.estimate, len(store.classes.live_names)
+        )
+
+
+def _describe_run(run: Path, found: RunFolder) -> Run:
+    """What the page shows of the run; a note on its graph is said in the terminal too."""
+    labelling = found.kind == "label"
+    note = "" if labelling else describe_graph(found.facts["settings"])
+    if note:
+        print(note, file=sys.stderr, flush=True)
+    finish = ["fewlabels", "label", str(run), "--finish"] if labelling and not is_finished(run) else []
+    return Run(str(found.facts.get("title") or run.name), str(run.absolute()), note, shlex.join(finish))
 
 
 def describe_graph(settings: Mapping[str, Any]) -> str:
@@ -148,11 +163,33 @@ def format_reviewed(reviewed: Reviewed) -> str:
     answers = f"{reviewed.answered:,} answer{'' if reviewed.answered == 1 else 's'}"
     skipped = f"{reviewed.skipped:,} row{'' if reviewed.skipped == 1 else 's'} skipped"
     lines = [f"{answers}, {skipped}; all of them are saved"]
+    if reviewed.estimate is not None and (said := describe_estimate(reviewed.estimate)):
+        lines.append(said)
+    if is_labelling(reviewed.run) and not is_finished(reviewed.run):
+        return "\n".join([*lines, *_say_how_to_go_on(reviewed)])
     export = ["fewlabels", "export", str(reviewed.run), "--out", str(out)]
     lines += [] if reviewed.export else [f"write them   {shlex.join(export)}"]
     if command := _make_next_command(reviewed.run, out):
         lines.append(f"go on        {command}")
     return "\n".join(lines)
+
+
+def _say_how_to_go_on(reviewed: Reviewed) -> list[str]:
+    """Of a labelling that is not finished."""
+    run = str(reviewed.run)
+    lines = [f"go on        {shlex.join(['fewlabels', 'label', run])}"]
+    if reviewed.num_classes > 1:
+        lines.append(f"finish it    {shlex.join(['fewlabels', 'label', run, '--finish'])}")
+    return lines
+
+
+def describe_estimate(found: Estimate) -> str:
+    """How many labels are right, by the random sample; how many answers are missing until that can be said."""
+    if found.percent is None or found.num < FEWEST_SAMPLED:
+        more = SLOT * (FEWEST_SAMPLED - found.num)
+        return f"about {more} more answers until an estimate of how many labels are right" if more > 0 else ""
+    span = f"95 % interval {found.low:.0f} to {found.high:.0f} %"
+    return f"about {found.percent:.0f} % of the labels are right ({span}, by {found.num} answers drawn at random)"
 
 
 def _make_next_command(run: Path, labels: Path) -> str:

@@ -17,6 +17,7 @@ from ..nets.frozen import image_input_of
 from ..nets.pretrained import Backbone
 from ..nets.settings import ImageInput
 
+USUAL_FOLDS = 5  # with a frozen trunk; a whole network has none unless they are asked for
 MOST_OF_A_GPU = 0.5  # of its free memory; the rest is for the network and its activations
 
 
@@ -34,6 +35,8 @@ class Task:
     facts: more for run.json, such as where the labels come from.
     pixel_range: what became 0 and 255 of images with more than 8 bits; None where there were none.
     backbone: pretrained network whose trunk stays as it is; the pixels are RGB, of its size. None: all is trained.
+    num_folds: of the cross-validation; 0 for none; None: the usual ones with a backbone, else none. groups: (n,) int64,
+        rows of one group are never on two sides of it, -1 in none; None for no groups.
     start_weights: safetensors that the network starts from; None: weights drawn from the seed.
     """
 
@@ -52,6 +55,8 @@ class Task:
     std: Sequence[float] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     backbone: Backbone | None = None
+    num_folds: int | None = None
+    groups: np.ndarray | None = None
     start_weights: bytes | None = None
     notes: Sequence[Note] = ()
     pixel_range: tuple[int, int] | None = None
@@ -69,6 +74,13 @@ class Task:
         found = self.pixels[self.test_rows] if self.test_rows is not None else self.test_pixels
         assert found is not None
         return found
+
+    @property
+    def folds(self) -> int:
+        """Of the cross-validation, 0 for none."""
+        if self.num_folds is not None:
+            return self.num_folds
+        return 0 if self.backbone is None else USUAL_FOLDS
 
     def image_input(self) -> ImageInput:
         """What the network takes. Pixel mean and deviation are the backbone's; without one those of all images,
@@ -89,6 +101,8 @@ class Task:
         arrays |= {"test_pixels": self.test_pixels, "test_truth": self.test_truth}
         texts = {"ids": self.ids, "class_names": self.class_names}
         hashes = {name: None if array is None else _hash(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        if self.groups is not None:
+            hashes["groups"] = _hash(self.groups)
         if self.test_rows is not None:
             hashes["test_rows"] = _hash(self.test_rows)
         if self.backbone is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..choosing.words import describe_abstaining, describe_error, describe_prior, list_candidates
@@ -17,6 +18,12 @@ NAMES = {
     "mean_teacher_teacher_error": ("test error, Mean Teacher, teacher", "%"),
     "mt_lp_error": ("test error, Mean Teacher with label propagation, student", "%"),
     "mt_lp_teacher_error": ("test error, Mean Teacher with label propagation, teacher", "%"),
+    "match_error": ("test error, strong-view matching, student", "%"),
+    "match_teacher_error": ("test error, strong-view matching, teacher", "%"),
+    "strong_lp_error": ("test error, label propagation on strong views, student", "%"),
+    "strong_lp_teacher_error": ("test error, label propagation on strong views, teacher", "%"),
+    "match_lp_error": ("test error, strong-view matching with label propagation, student", "%"),
+    "match_lp_teacher_error": ("test error, strong-view matching with label propagation, teacher", "%"),
     "pseudo_label_accuracy_first": ("pseudo-labels right, first epoch", "%"),
     "pseudo_label_accuracy_last": ("pseudo-labels right, at the end", "%"),
     "certainty_right_first": ("certainty of right pseudo-labels, first epoch", ""),
@@ -84,6 +91,9 @@ def format_classification(results: dict[str, Any]) -> str:
         lines.append("Probabilities are not calibrated: no label could be held out. They are far too sure as a rule.")
     if sure is not None:
         lines.append(_describe_sure(sure, rows))
+    if results["trained_on"]:
+        what = "Some of these photos are the run's own, which it was trained on: it knows given labels by heart"
+        lines.append(f"{what}, and of the others more may be wrong than that says.")
     pace = f", {rows / seconds:,.0f} photos a second" if seconds > 0 else ""
     lines.append(f"wall time {seconds:.1f} s{pace}; peak memory {results['peak_memory_mib']:.0f} MiB")
     lines += ["", f"labels  {results['out']}"]
@@ -147,6 +157,22 @@ def format_demo(results: dict[str, Any]) -> str:
     return f"{head}\n\n{format_lines(results, (*DEMO, 'peak_memory_mib'))}\n"
 
 
+def format_photo_demo(results: dict[str, Any]) -> str:
+    """What was learnt from the photos, and how many new ones it names rightly."""
+    new, data = results["new"], results["data"]
+    lines = [
+        f"{results['num_rows']} photos, {results['num_labeled']} of them labelled: {results['photos']}.",
+        "",
+        format_training(results),
+        f"{results['new_right']} of {new['num_rows']} new photos got the right label ({new['out']}).",
+        f"Photos and labels are in {data}: the same by hand is",
+        f"  fewlabels train {data}/photos --labels {data}/labels.csv --out runs/mine",
+        f"  fewlabels classify runs/mine {data}/new --out mine.csv",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def format_training(results: dict[str, Any]) -> str:
     names = (
         "num_rows",
@@ -200,6 +226,15 @@ def format_propagation(results: dict[str, Any]) -> str:
         look = [line for line in checked if results["leave_one_out"]["num_contradicted"]]
         return "\n".join([table, "", *_describe_choice(choice, results.get("abstain")), *look])
     return "\n".join([table, "", *checked, _describe_certainty(results.get("refined"))])
+
+
+def format_parts(results: dict[str, Any], out: Path) -> str:
+    """What a propagation over partitions says at its end."""
+    table = format_lines(results, ("num_rows", "num_labeled", "unreached", "certainty"))
+    parts, peak = results["cluster"]["partitions"], results["cluster"].get("peak_mib", 0)
+    memory = f", {peak:,.0f} MiB in the largest worker" if peak else ""
+    read = f"python -c \"import pyarrow.parquet as pq; print(pq.read_table('{out}'))\""
+    return f"{table}\n\n{parts} partition{'s' * (parts != 1)}{memory}\nlabels  {out}\n\nnext: {read}"
 
 
 def _describe_choice(choice: dict[str, Any], abstain: dict[str, Any] | None) -> list[str]:

@@ -54,6 +54,8 @@ class ImageSource:
     labels: joined to the images by id; None takes sub-folder names, or the label column.
     test: labelled images that only the test error is measured on. test_labels: of images of `data`, that it is measured
         by. holdout: share of the given labels that it is measured by.
+    folds: of the cross-validation over the given labels; 0 for none; None: 5 with a backbone, else none.
+    groups: of images by id, such as patients: those of one group are in one fold.
     continue_from: finished run whose network the new one starts from.
     accept_truncated: use JPEGs that are cut off; what is missing of them is grey.
     max_pixels: of an image; larger ones are not read.
@@ -67,6 +69,8 @@ class ImageSource:
     test: Path | None = None
     test_labels: LabelFile | None = None
     holdout: float | None = None
+    folds: int | None = None
+    groups: LabelFile | None = None
     image_size: int | None = None
     on_bad_image: str = "skip"
     ignore_unknown_ids: bool = False
@@ -99,6 +103,8 @@ class ImageSource:
             **{name: None if place is None else os.path.abspath(place) for name, place in places.items()},
             **({"test_labels": self.test_labels.address()} if self.test_labels is not None else {}),
             **({"holdout": self.holdout} if self.holdout is not None else {}),
+            **({"folds": self.folds} if self.folds is not None else {}),
+            **({"groups": self.groups.address()} if self.groups is not None else {}),
             "on_bad_image": self.on_bad_image,
             "ignore_unknown_ids": self.ignore_unknown_ids,
         }
@@ -126,6 +132,7 @@ def run_images(
     how = how or RunOptions()
     quiet = how.quiet
     _demand_one_test(source)
+    _demand_folds(source, options)
     image_settings(1, 1, 8, options)  # what is out of range is told before minutes of reading
     asked = {"options": asdict(options) | {"source": source.asked()}, "speed": how.speed}
     if how.resume and (done := read_finished(Path(folder), asked)) is not None:
@@ -154,6 +161,8 @@ def run_images(
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
     task = _hold_out(task, source, options.seed)
+    folds = 0 if source.folds is None and options.fine_tune else source.folds  # each would take as long as the run
+    task = replace(task, num_folds=folds, groups=_find_groups(task, source))
     settings = _make_settings(task, options, how.device)
     if start is not None:
         task, settings = continue_from(task, settings, start, options.epochs)
@@ -328,6 +337,30 @@ def _demand_one_test(source: ImageSource) -> None:
         )
 
 
+def _demand_folds(source: ImageSource, options: ImageOptions) -> None:
+    """Raise ConfigError (C135) for a number of folds that makes no sense, and for folds that would see all labels."""
+    folds = source.folds
+    if folds is not None and (isinstance(folds, bool) or not isinstance(folds, int) or folds < 0 or folds == 1):
+        do = "give 2 or more, or 0 for none"
+        raise ConfigError("C135", f"folds is {folds!r}: there is nothing to leave out in turn", do=do)
+    if source.groups is not None and folds == 0:
+        raise ConfigError("C135", "groups without folds, which alone use them", do="leave one of them out")
+    if folds and options.backbone == NO_BACKBONE and source.continue_from is not None:
+        what = "folds of a whole network that is continued: it knows by heart what a fold leaves out"
+        raise ConfigError("C135", what, do="measure by --holdout, --test or --test-labels")
+
+
+def _find_groups(task: Task, source: ImageSource) -> np.ndarray | None:
+    """(n,) int64 number of each image's group, -1 in none. Ids that are not there were told with the labels."""
+    if source.groups is None:
+        return None
+    named = match_ids(source.groups, task.ids, ignore_unknown_ids=True)
+    of_id = dict(zip(named.ids, named.labels, strict=True))
+    number = {name: code for code, name in enumerate(sorted({name for name in of_id.values() if name is not None}))}
+    groups = [of_id.get(id) for id in task.ids]
+    return np.array([UNLABELED if name is None else number[name] for name in groups], np.int64)
+
+
 def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     """The same images with 1 or 3 channels; colour becomes grey by the mean of its channels."""
     if pixels.shape[3] == channels:
@@ -376,7 +409,8 @@ def describe_plan(task: Task, settings: TrainSettings, device: str) -> str:
         f"{len(task.class_names)} classes: {', then '.join(phases)}"
     )
     if task.backbone is None:
-        return plan
+        times = f"\nthen {task.folds} times more, to cross-validate (--folds)" if task.folds else ""
+        return plan + times
     count = len(task.labels) + (0 if task.test_pixels is None else len(task.test_pixels))
     mirror = bool(settings.network.option("mirror"))
     seconds = count * estimate_seconds(task.backbone, device) * (2 if mirror else 1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from ..choosing.heads import log_shares
+from ..choosing.scores import temper
 from ..data.images.pictures import thumbnail
-from ..errors import ConfigError, NumericsError
-from ..graph import Propagation, propagate
+from ..errors import ConvergenceWarning, NumericsError, UnreachedWarning
+from ..graph import Propagation, PseudoLabels, propagate
 from ..graph.label_matrix import check_labels
+from ..graph.pseudo_labels import pseudo_labels
 from ..insights.compute import compute_insights
 from ..insights.measured import Measured, add_held_out, add_tested
 from ..insights.schema import Insights
@@ -29,20 +33,19 @@ from ..nets.settings import source_digest
 from ..randomness import torch_seed
 from ..report import report_html
 from ..runs import RunWriter, is_begun, is_finished, read_first_events, read_run
-from ..training.callbacks import Request
+from ..training.callbacks import Callbacks, Request
 from ..training.checkpoint import Checkpoints, Snapshot
 from ..training.distributed import demand_same_in_all, join_processes
 from ..training.evaluate import demand_finite_descriptors, evaluate
-from ..training.execution import Execution, Speed, keep_freed_memory
+from ..training.execution import Execution, keep_freed_memory
 from ..training.interrupt import Stopped, StopRequested, write_to_stderr
 from ..training.loop import Trained, train
 from ..training.settings import TrainSettings
 from ..training.targets import PartialLabels
-from .cross_validation import CrossValidated, cross_validate
+from .cross_validation import CrossValidated, Validation, cross_validate, plan_fold
 from .frozen import FollowPhotos, backbone_facts, describe_pixels, head_of, join_network
-from .guards import OnCollapse
 from .memory import peak_memory_mib
-from .progress import Progress
+from .progress import Pace, Progress
 from .results import make_table, training_results
 from .resuming import (
     CHECKPOINTS,
@@ -53,37 +56,11 @@ from .resuming import (
     read_identity,
     remove_leftovers,
 )
+from .run_options import RunOptions
 from .task import Task, put_on_device
 from .watching import Board, CheckpointPolicy, Log, Watcher, count_images, count_images_before, demand_tensorboard
 
 __all__ = ["RunOptions", "has_run", "run_training"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How to run, whatever is run.
-
-    device: "cpu", "cuda" or "cuda:1". speed: training/execution.py. save_every: seconds between checkpoints.
-    resume: take up the run in the folder, if there is one; begin it otherwise. allow_inexact: also where versions,
-        threads, processes or the device changed, so that the last bits will not be the same.
-    quiet: say nothing on the way. go_on: the words that take the run up again; empty: this command with --resume.
-    on_collapse: what to do where two guards that need no labels say that training collapsed (guards.py): "warn", or
-        "stop": save, then NumericsError (P23). tensorboard: write event files to <folder>/tensorboard as well.
-    """
-
-    device: str = "cpu"
-    speed: Speed = "deterministic"
-    save_every: float = 60.0
-    resume: bool = False
-    allow_inexact: bool = False
-    quiet: bool = False
-    go_on: tuple[str, ...] = ()
-    on_collapse: OnCollapse = "warn"
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        if self.on_collapse not in ("warn", "stop"):
-            raise ConfigError("C67", f"on_collapse is {self.on_collapse!r}, expected warn or stop")
 
 
 def run_training(
@@ -118,11 +95,15 @@ def has_run(folder: Path, options: RunOptions) -> bool:
 
 @dataclass(frozen=True)
 class _Ended:
-    """labels: in the process that leads. checked: with a frozen trunk; tested: with a test set."""
+    """labels: in the process that leads. checked, first: with a frozen trunk; tested: with a test set.
+
+    first: (n, d) descriptors by the head before it was trained.
+    """
 
     trained: Trained
     labels: Propagation | None
     descriptors: np.ndarray
+    first: np.ndarray | None
     checked: CrossValidated | None
     tested: Measured | None
 
@@ -185,10 +166,16 @@ class _Run:
             tests = self._of_phases(test, self.task.tested_pixels())
         trained = self._train(each, tests, policy, start)
         descriptors = self._describe(trained.network, each[-1])
-        checked = self._cross_validate(images, stop)
+        checked = self._cross_validate(each, images, descriptors, stop)
         group = self.execution.group
         labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
-        return _Ended(trained, labels, descriptors, checked, self._test(trained, None if tests is None else tests[-1]))
+        first = None
+        if self.task.backbone is not None:
+            first = self._describe(self._draw_fresh("weights"), images)
+            said = self._ask(trained, each[-1], checked)
+            labels = None if labels is None else replace(labels, pseudo_labels=said)
+        tested = self._test(trained, None if tests is None else tests[-1])
+        return _Ended(trained, labels, descriptors, first, checked, tested)
 
     def _of_phases(self, images: torch.Tensor, pixels: np.ndarray) -> list[torch.Tensor]:
         """What each phase sees: descriptors while the trunk is frozen, pixels where blocks of it are trained."""
@@ -354,6 +341,12 @@ class _Run:
             head = Head(settings, backbone.width, num_classes)
         return join_network(backbone, head, settings, copied=True) if self.settings.fine_tunes else head
 
+    def _draw_fresh(self, purpose: str) -> nn.Module:
+        """A head as it is before any training, whatever it is for."""
+        network = self._draw_network(purpose)
+        head_of(network).load_state_dict(self.fresh)
+        return network
+
     def _join(self, network: nn.Module) -> nn.Module:
         """The whole network around what is trained."""
         backbone = self.task.backbone
@@ -374,31 +367,62 @@ class _Run:
                 raise Stopped
 
         names, settings = self.task.class_names, self.settings.graph
-        return propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
+        with warnings.catch_warnings():
+            for kind in (UnreachedWarning, ConvergenceWarning) if self.task.backbone is not None else ():
+                warnings.simplefilter("ignore", kind)  # the head answers
+            return propagate(descriptors, self.task.labels, settings, class_names=names, on_progress=on_progress)
 
-    def _cross_validate(self, images: torch.Tensor, stop: StopRequested) -> CrossValidated | None:
-        """What heads that have not seen them say of the given labels; only on a frozen trunk: seconds."""
-        if self.task.backbone is None or self.settings.fine_tunes:
+    def _ask(self, trained: Trained, images: torch.Tensor, checked: CrossValidated | None) -> PseudoLabels:
+        """What the trained head says of all rows, as `fewlabels classify` would, calibrated on held-out labels.
+
+        The graph of its descriptors says the same labels, but knows nothing of doubt: training has moved each row to
+        the class that it was taken for, and given labels are known by heart (docs/log.md).
+        """
+        with self.execution.algorithms():
+            logits = evaluate(_best_of(trained), images, self.execution).logits.double().cpu().numpy()
+        logs = temper(log_shares(logits), 1.0 if checked is None else checked.temperature)
+        return pseudo_labels(np.exp(logs), self.task.labels, self.settings.graph.rules)
+
+    def _cross_validate(
+        self, images: Sequence[torch.Tensor], seen: torch.Tensor, descriptors: np.ndarray, stop: StopRequested
+    ) -> CrossValidated | None:
+        """What networks that have not seen them say of the given labels; None where that was not asked for.
+
+        images: of each phase, as they are trained on. Near-copies are found by the trunk's descriptors, which are what
+        is `seen` first, or without a trunk by the trained network's.
+        """
+        is_frozen, labels = self.task.backbone is not None, self.task.labels
+        rows = seen.mean(dim=1).float().cpu().numpy() if is_frozen else descriptors
+        shorten = is_frozen and not self.settings.fine_tunes
+        how = Validation(rows=rows, num_folds=self.task.folds, groups=self.task.groups, shorten=shorten)
+        if not how.num_folds:
             return None
-        labels = PartialLabels(self.task.labels, self.task.class_names)
+        used, settings = plan_fold(labels, self.settings, how)
+        quiet = self.options.quiet or not self.execution.group.leads
+        total, pace = how.num_folds * count_images(settings, labels[used]), Pace()
+        progress = Progress(total, "cross-validating", unit="image", quiet=quiet)
 
-        def build(purpose: str) -> nn.Module:
-            network = self._draw_network(purpose)
-            network.load_state_dict(self.fresh)
-            return network
+        def on_steps(count: int) -> None:
+            pace.mark(progress.done + count)
+            progress.step("", count, pace.seconds(progress.done + count, total))
 
         def request() -> Request:
             return Request.STOP if stop.requested is not None else Request.CONTINUE
 
-        return cross_validate(build, images, labels, self.settings, self.execution, request)
+        given = PartialLabels(labels, self.task.class_names)
+        build = self._draw_fresh if is_frozen else self._draw_network
+        callbacks = Callbacks(request=request, on_steps=on_steps)
+        try:
+            return cross_validate(build, images, given, self.settings, self.execution, how, callbacks)
+        finally:
+            progress.close()
 
     def _test(self, trained: Trained, test: torch.Tensor | None) -> Measured | None:
         """What the final network says of the test images: the teacher where there is one, as its error is lower."""
         if test is None or self.task.test_truth is None:
             return None
-        network = trained.network if trained.teacher is None else trained.teacher
         with self.execution.algorithms():
-            shares = evaluate(network, test, self.execution).logits.double().softmax(dim=1).cpu().numpy()
+            shares = evaluate(_best_of(trained), test, self.execution).logits.double().softmax(dim=1).cpu().numpy()
         return Measured(
             label=shares.argmax(axis=1),
             truth=self.task.test_truth,
@@ -417,8 +441,11 @@ class _Run:
             results["cross_validated_error"] = results["cross_validated"]["error"]
         insights = self._make_insights(ended, labels)
         results |= {"wall_seconds": policy.spent(), "peak_memory_mib": peak_memory_mib()}
-        writer.pseudo_labels(make_table(labels, task.labels, task.ids, list(task.class_names)))
+        table = make_table(labels, task.labels, task.ids, task.class_names, is_calibrated=ended.checked is not None)
+        writer.pseudo_labels(table)
         writer.descriptors(descriptors)
+        if ended.first is not None:
+            writer.first_descriptors(ended.first)
         writer.insights(insights)
         self._write_networks(writer, ended)
         writer.results(results)
@@ -458,6 +485,11 @@ class _Run:
         writer.model(_to_safetensors(self._join(trained.network)), config)
         if trained.teacher is not None:
             writer.teacher(_to_safetensors(self._join(trained.teacher)))
+
+
+def _best_of(trained: Trained) -> nn.Module:
+    """The teacher where there is one, as its error is lower."""
+    return trained.network if trained.teacher is None else trained.teacher
 
 
 def _to_safetensors(network: nn.Module) -> bytes:

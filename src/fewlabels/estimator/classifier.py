@@ -42,6 +42,7 @@ from .labels import (
     check_new_labels,
     check_weights,
     code_labels,
+    number_groups,
 )
 from .merging import Merged, merge_equal
 from .store import Fitted, read_fitted, write_fitted
@@ -63,6 +64,8 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         50, 0.99 and nothing.
     n_neighbors, gamma, alpha, max_steps, tol, max_zero_share, recall, precision : see fewlabels.GraphSettings. With
         n_neighbors, alpha or refinement given, a graph answers.
+    labels_are : "balanced" or "random", where it is known whether the classes are about equally large, or the labelled
+        rows drawn like the data; None: told by the labels (fewlabels.Auto). For mode "auto".
     refinement : fewlabels.graph.Refinement, such as Refinement(prior="labels"); Refinement() is none.
     metric : how rows are compared: "cosine"; "inner_product", where their length means something; or "precomputed":
         X is the (n, n) affinity itself, sparse or dense, symmetric (else the mean of it and its transpose is taken,
@@ -106,6 +109,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         refinement: Refinement | None = None,
+        labels_are: str | None = None,
         unlabeled: object = AUTO,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -120,6 +124,7 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         self.precision = precision
         self.random_state = random_state
         self.refinement = refinement
+        self.labels_are = labels_are
         self.unlabeled = unlabeled
 
     def __sklearn_tags__(self) -> Any:
@@ -131,13 +136,16 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         tags.classifier_tags.poor_score = is_precomputed
         return tags
 
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Self:
         """Build the graph of X and spread the labels of y over it.
 
         X: (n, d) finite real numbers, sparse ones too; (n, n) affinities with metric="precomputed". y: (n,) labels,
         with the unlabelled marker where there is none. sample_weight: (n,) from 0 up, as if each row occurred so many
         times: what a label counts beside others. An unlabelled row counts the same whatever its weight, and a row of
-        weight 0 is not there: it gets no label and neither helps nor is found later.
+        weight 0 is not there: it gets no label and neither helps nor is found later. groups: (n,) such as patients or
+        cameras: labelled rows of one group are held out together where the labels choose (mode "auto" alone).
         Raises EmbeddingError, GraphError and LabelError (all ValueErrors), naming the rows; warns as
         fewlabels.propagate does.
         """
@@ -155,9 +163,10 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             labels = labels.remove(absent)
         found: Propagation | Answer
         merged, rows = None, X
+        together = None if groups is None else number_groups(groups, labels.codes.size, isinstance(settings, Auto))
         if isinstance(settings, Auto):
             merged = merge_equal(X, labels.codes, weight)
-            found = _choose(X, labels, merged, settings)
+            found = _choose(X, labels, merged, settings, together)
         else:
             graph, rows = self._build_graph(X, absent, settings)
             if rows is not None:
@@ -174,15 +183,19 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
                 num_features=self.n_features_in_,
                 feature_names=names,
                 merged=merged,
+                groups=together,
             )
         )
 
-    def add_labels(self, rows: ArrayLike, y: ArrayLike, *, allow_new_classes: bool = False) -> Self:
+    def add_labels(
+        self, rows: ArrayLike, y: ArrayLike, *, allow_new_classes: bool = False, choose_again: bool = False
+    ) -> Self:
         """Label more of the fitted rows, or change their labels, and solve again from the last solution.
 
         rows: (q,) numbers of fitted rows. y: (q,) their labels; the unlabelled marker takes a label back. The answer is
         that of fit with all these labels (and the weights that fit was given), to within `tol`; the graph is not built
-        again. In mode "auto" it is, and the labels choose again.
+        again. In mode "auto" it is, what was chosen is kept, as choice_.reason says, and its error is measured anew;
+        with choose_again all labels choose, as fit does.
         Raises LabelError (L34) for a label that is none of classes_, unless allow_new_classes: a mistyped name would be
         a class that draws rows to itself.
         """
@@ -194,7 +207,9 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         if isinstance(settings, Auto):
             assert last.rows is not None
             merged = merge_equal(last.rows, labels.codes, last.weight)
-            chosen = _choose(last.rows, labels, merged, settings)
+            assert isinstance(last.found, Answer)
+            kept = None if choose_again else last.found.choice
+            chosen = _choose(last.rows, labels, merged, replace(settings, kept=kept), last.groups)
             return self._keep(replace(last, labels=labels, found=chosen, merged=merged))
         assert isinstance(last.found, Propagation)
         guess = self._first_guess(labels, last.found)
@@ -270,8 +285,17 @@ class LabelPropagationClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             refinement=Refinement() if self.refinement is None else self.refinement,
         )
         if self.mode != "auto" or self.metric == "precomputed":
+            if self.labels_are is not None:
+                what = f"labels_are={self.labels_are!r} where nothing is chosen"
+                raise ConfigError("C120", what, do="leave it out, or use mode='auto' with rows")
             return settings
-        return Auto(n_neighbors=self.n_neighbors, alpha=self.alpha, refinement=self.refinement, base=settings)
+        return Auto(
+            n_neighbors=self.n_neighbors,
+            alpha=self.alpha,
+            refinement=self.refinement,
+            labels_are=self.labels_are,  # type: ignore[arg-type]  # Auto refuses any other
+            base=settings,
+        )
 
     def _validate(self, X: Any, reset: bool) -> Any:
         """Check X: an array, or CSR where it is an affinity. NaN is refused later, with the numbers of its rows."""
@@ -366,11 +390,20 @@ def _spread(
     )
 
 
-def _choose(rows: NDArray[Any], labels: CodedLabels, merged: Merged, auto: Auto) -> Answer:
+def _choose(
+    rows: NDArray[Any],
+    labels: CodedLabels,
+    merged: Merged,
+    auto: Auto,
+    groups: NDArray[np.int64] | None,
+) -> Answer:
     """The answer of settings that the labels choose, over the rows that are there, equal ones once."""
     codes, names = labels.codes[merged.first], [str(label) for label in labels.classes]
     weight = None if (merged.weight == 1).all() else merged.weight
-    return _tell_convergence(lambda: propagate(rows[merged.first], codes, auto, class_names=names, weight=weight))
+    together = None if groups is None else groups[merged.first]
+    return _tell_convergence(
+        lambda: propagate(rows[merged.first], codes, auto, class_names=names, weight=weight, groups=together)
+    )
 
 
 def _tell_convergence(work: Callable[[], T]) -> T:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import column_or_1d
 
 from ..conventions import UNLABELED
-from ..errors import InputWarning, LabelError, warn
+from ..errors import ConfigError, InputWarning, LabelError, warn
 from ..graph import Graph
 from ..graph.build import add_lone_nodes
 from ..graph.label_matrix import check_weight
@@ -277,6 +277,19 @@ def _refuse_continuous(known: NDArray[Any]) -> None:
             f"continuous labels, such as {numbers[odd][0]:g}; expected classes: integers, strings or booleans",
             do="this is a classifier; for numbers use a regressor",
         )
+
+
+def number_groups(groups: ArrayLike, num_rows: int, is_chosen: bool) -> NDArray[np.int64]:
+    """(n,) the number of each row's group, from the values that were given.
+
+    Raises LabelError (L23) for another length, ConfigError (C120) where nothing is chosen and groups mean nothing.
+    """
+    values = np.asarray(groups)
+    if not is_chosen:
+        raise ConfigError("C120", "groups where nothing is chosen", do="leave them out, or use mode='auto' with rows")
+    if values.shape != (num_rows,):
+        raise LabelError("L23", f"groups have shape {values.shape}, and X has {num_rows} rows")
+    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def check_weights(sample_weight: Any, num_rows: int, mode: str) -> NDArray[np.float64]:

@@ -35,7 +35,8 @@ class Fitted:
     """What a classifier has learnt.
 
     rows: (n, d) comparable rows; None where the affinity was handed in; under an Answer, as they were handed in.
-    weight: (n,) of each row; None: 1 each. merged: the rows that an Answer was made of; None for a Propagation.
+    weight: (n,) of each row; None: 1 each. groups: (n,) numbers of those that were given. merged: the rows that an
+    Answer was made of; None for a Propagation.
     num_features: width of X. feature_names: its columns, where it was a table of named ones.
     """
 
@@ -46,6 +47,7 @@ class Fitted:
     num_features: int
     feature_names: tuple[str, ...] | None = None
     merged: Merged | None = None
+    groups: NDArray[np.int64] | None = None
 
     @property
     def pseudo_labels(self) -> PseudoLabels:
@@ -81,7 +83,8 @@ def write_fitted(path: str | Path, parameters: dict[str, Any], fitted: Fitted) -
         facts["answer"] = _describe_answer(found)
     else:
         arrays |= _pack_propagation(found, "")
-    arrays |= {name: part for name, part in (("units", fitted.rows), ("weight", fitted.weight)) if part is not None}
+    rest = (("units", fitted.rows), ("weight", fitted.weight), ("groups", fitted.groups))
+    arrays |= {name: part for name, part in rest if part is not None}
     facts_line = np.frombuffer(json.dumps(facts, default=_to_plain).encode(), np.uint8)
     write_arrays(path, {"facts": facts_line, **arrays})
 
@@ -179,6 +182,7 @@ def _restore(facts: dict[str, Any], stored: Arrays) -> Fitted:
         num_features=width,
         feature_names=None if names is None else tuple(names),
         merged=merged,
+        groups=stored.get("groups"),
     )
 
 

@@ -19,11 +19,19 @@ MOST_CLASSES = 10_000_000  # where no names say how many there are
 
 @dataclass(frozen=True)
 class CheckedLabels:
-    """label: (n,) int64, -1 where unlabelled. num_classes: c. weight: (n,) what each label counts; None: 1 each."""
+    """label: (n,) int64, -1 where unlabelled. num_classes: c. weight: (n,) what each label counts; None: 1 each.
+
+    class_names: c names for messages, where there are any.
+    """
 
     label: NDArray[np.int64]
     num_classes: int
     weight: NDArray[np.float64] | None = None
+    class_names: Sequence[str] | None = None
+
+    def name_class(self, number: int) -> str:
+        """How messages call a class."""
+        return f"class {number}" + (f" ({shown(self.class_names[number])!r})" if self.class_names is not None else "")
 
 
 def warn_of_narrow_classes(num_rows: int, num_classes: int, settings: GraphSettings) -> None:
@@ -76,7 +84,7 @@ def check_labels(
         raise LabelError("L16", f"0 labelled of {num_rows} rows", do="label at least one row of each class")
     num_classes = len(class_names) if class_names is not None else int(given.max()) + 1
     _check_every_class(np.unique(given), num_classes, settings, class_names)
-    return CheckedLabels(label, num_classes)
+    return CheckedLabels(label, num_classes, class_names=class_names)
 
 
 def drop_labels(

@@ -22,7 +22,7 @@ from .types import MISSING, ClusteredNeighbors, Graph, Neighbors, StageProgress,
 PRODUCT_UP_TO = DOUBLE_UP_TO  # rows compared by a float64 product
 MOST_PRODUCTS = 2**30  # of two numbers, beyond which the kernels take less time for so few rows too
 GRID = 2.0**40
-BLOCK_BYTES = 128 * 2**20
+BLOCK_BYTES = 16 * 2**20  # blocks stay in the cache, and their memory is used again
 
 
 def nearest_neighbors(
@@ -62,7 +62,7 @@ def search_neighbors(
     rows: (n, d) float32 from `comparable_rows`. members: ascending numbers of rows, none of them all zeros; `order` of
     the answer has places in members. recall, seed: as in nearest_neighbors. previous: as in build_graph.
     Time: 2 n^2 d operations where all pairs are compared, which is so below 8,192 rows, for "exact", and without the
-    compiled kernels. Memory beside the result: a copy of the rows and blocks of 128 MiB.
+    compiled kernels. Memory beside the result: a copy of the rows and blocks of 16 MiB.
     """
     k = count_neighbors(n_neighbors, members.size)
     few = members.size <= max(PRODUCT_UP_TO, k + 1) and members.size**2 * rows.shape[1] <= MOST_PRODUCTS
@@ -103,11 +103,14 @@ def _multiply_all(
 def top_k(near: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Columns of the k largest entries of each row of `near`, (q, n), and their values, in the order defined above."""
     q, n = near.shape
-    near = np.rint(near * GRID)
+    near = near * GRID
+    np.rint(near, out=near)
     least = np.partition(near, n - k, axis=1)[:, n - k, None]  # the k-th largest
-    above, tied = near > least, near == least
+    chosen = near >= least
+    crowded = np.flatnonzero(chosen.sum(axis=1) > k)  # more are as large as the k-th than are wanted
+    above, tied = near[crowded] > least[crowded], near[crowded] == least[crowded]
     wanted = k - above.sum(axis=1, keepdims=True)
-    chosen = above | (tied & (np.cumsum(tied, axis=1) <= wanted))  # of the tied, the smaller numbers
+    chosen[crowded] = above | (tied & (np.cumsum(tied, axis=1) <= wanted))  # of the tied, the smaller numbers
     ids = np.nonzero(chosen)[1].reshape(q, k)  # ascending, so a stable sort keeps ties by number
     values = np.take_along_axis(near, ids, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")

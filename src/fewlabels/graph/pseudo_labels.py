@@ -83,18 +83,21 @@ def _tied(distribution: NDArray[np.floating]) -> NDArray[np.bool_]:
     return tied
 
 
-def pseudo_labels(z: NDArray[np.floating], labels: NDArray[np.int64], rules: Rules) -> PseudoLabels:
+def pseudo_labels(
+    z: NDArray[np.floating], labels: NDArray[np.int64], rules: Rules, largest: float | None = None
+) -> PseudoLabels:
     """Read labels, certainties and class weights off the solution.
 
     z: (n, c) solution; a row without positive entries counts as not reached, unless it is labelled.
-    labels: (n,) int64, -1 where unlabelled.
+    labels: (n,) int64, -1 where unlabelled. largest: certainty of all rows, where these are a part; None: of these.
     """
     distribution, has_mass = distributions(z)
     given = labels != UNLABELED
     reached = has_mass | given
     certainty = np.where(has_mass, certainties(distribution), 0)
-    if rules.divide_by_largest and certainty.max(initial=0) > 0:
-        certainty = certainty / certainty.max()
+    largest = certainty.max(initial=0) if largest is None else largest
+    if rules.divide_by_largest and largest > 0:
+        certainty = certainty / largest
     label = np.where(has_mass, distribution.argmax(axis=1), UNLABELED)
     num_tied = int((_tied(distribution) & has_mass & ~given).sum())
     label[given], certainty[given] = labels[given], 1

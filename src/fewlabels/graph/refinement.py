@@ -67,11 +67,12 @@ def refine(
     refinement: Refinement,
     root_degree: Callable[[], Float],
     num_rows: NDArray[np.int64],
+    name_class: Callable[[int], str] = "class {}".format,
 ) -> Answer:
     """Solve, and refine what comes; without refinement, or without a label, exactly what `solve` says.
 
     solve: (Y, start) -> the solution, and Z >= 0, (m, c). root_degree: gives the (m,) square roots of the degrees,
-    called where they are needed. num_rows: (m,) rows that share each node.
+    called where they are needed. num_rows: (m,) rows that share each node. name_class: for messages.
     z holds the refined distributions. Raises ConfigError (C32) for a prior of another number of classes.
     Warns where the prior cannot be matched (C33) and where there are too few labels to calibrate (C34).
     """
@@ -90,7 +91,7 @@ def refine(
     solution, filled, z = spread(y, start)
     temperature, num_held_out, error = None, 0, 0.0
     if refinement.calibrate:
-        temperature, num_held_out = _calibrate(lambda y_of_turn: spread(y_of_turn, solution.x)[2], y)
+        temperature, num_held_out = _calibrate(lambda y_of_turn: spread(y_of_turn, solution.x)[2], y, name_class)
     if temperature is not None:
         z = temper(z, temperature)
     elif refinement.centre_sources and prior is None:  # neither a temperature nor a prior gives to shares of zero
@@ -190,12 +191,16 @@ def match_prior(distribution: Float, prior: Float, num_rows: NDArray[np.int64]) 
     return result, float(np.abs(weight @ result[reached] - prior).max())
 
 
-def _calibrate(spread: Callable[[Float], Float], y: Float) -> tuple[float | None, int]:
-    """The temperature, and how many labels it was fitted on; (None, 0) with a warning where there are too few."""
+def _calibrate(
+    spread: Callable[[Float], Float], y: Float, name_class: Callable[[int], str]
+) -> tuple[float | None, int]:
+    """The temperature, and how many labels it was fitted on; (None, 0) where none can be held out.
+
+    A class with one labelled node always keeps it; a warning names such classes.
+    """
     turn = deal_folds(y)
+    _warn_of_single_labels(y, name_class, calibrates=turn is not None)
     if turn is None:
-        what = "FL-C34 certainty is not calibrated: a class has one labelled row, and none can be held out; label "
-        warn(InputWarning(what + "two or more of each class"))
         return None, 0
     said, counts = [], []
     for number in range(turn.max() + 1):
@@ -208,6 +213,16 @@ def _calibrate(spread: Callable[[Float], Float], y: Float) -> tuple[float | None
     if held_out.size == 0 or held_out.shape[1] == 1:  # held-out rows are out of reach of the others, or of one class
         return None, 0
     return fit_temperature(np.concatenate(said), held_out), int(held_out.sum())
+
+
+def _warn_of_single_labels(y: Float, name_class: Callable[[int], str], *, calibrates: bool) -> None:
+    single = np.flatnonzero((y > 0).sum(axis=0) == 1)
+    if not single.size:
+        return
+    how = "is calibrated by the labels of the other classes alone" if calibrates else "is not calibrated"
+    more = f" and {single.size - 1} other classes have" if single.size > 1 else " has"
+    what = f"FL-C34 certainty {how}: {name_class(int(single[0]))}{more} one labelled row, which cannot be held out"
+    warn(InputWarning(f"{what}; label two or more of each class"))
 
 
 def _resolve_prior(refinement: Refinement, y: Float) -> Float | None:
@@ -274,18 +289,20 @@ def fit_temperature(distribution: Float, counts: Float) -> float:
 
 
 def deal_folds(y: Float) -> NDArray[np.int64] | None:
-    """(m,) the turn in which a labelled node is held out, -1 for others; None where a class has one node only.
+    """(m,) the turn in which a labelled node is held out, -1 for others; None where every class has one node at most.
 
     Up to five turns, and no more than the rarest class has nodes; the nodes of each class take turns in their order.
+    The node of a class that has no other is never held out.
     """
     labelled = np.flatnonzero(y.any(axis=1))
     own = y[labelled].argmax(axis=1)
     size = np.bincount(own)
-    rarest = int(size[size > 0].min())
-    if rarest < 2:
+    several = np.flatnonzero(size > 1)
+    if not several.size:
         return None
+    rarest = int(size[several].min())
     turn = np.full(y.shape[0], -1, np.int64)
-    for number in np.flatnonzero(size):
+    for number in several:
         turn[labelled[own == number]] = np.arange(size[number]) % min(MOST_FOLDS, rarest)
     return turn
 

@@ -52,24 +52,42 @@ def make_comparable(descriptors: NDArray[np.generic], metric: Metric, *, drop_ba
 
     Raises EmbeddingError E1 where no other row is left, too.
     """
-    array = _check_table(descriptors)
+    array = check_table(descriptors)
+    largest, bad = measure_table(array)
+    if bad.size:
+        check_bad(bad, len(array), drop_bad_rows=drop_bad_rows)
+    unit = None if metric == "cosine" else float(largest.max()) or 1.0
+    return Comparable(scale_table(array, largest, bad, unit), bad)
+
+
+def measure_table(array: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(n,) the largest absolute value of each row of a checked table, and rows with NaN or infinity, which have 0."""
     if _fits_kernels(array):
-        from .compiled.rows import find_largest, scale_rows
+        from .compiled.rows import find_largest
     else:
-        find_largest, scale_rows = _find_largest, _scale_rows
+        find_largest = _find_largest
     largest = find_largest(array)
     bad = np.flatnonzero(~np.isfinite(largest))
-    if bad.size:
-        _check_bad(bad, len(array), drop_bad_rows=drop_bad_rows)
-        largest[bad] = 0
-    scale = np.where(largest > 0, largest, 1) if metric == "cosine" else np.full(len(largest), largest.max() or 1)
+    largest[bad] = 0
+    return largest, bad
+
+
+def scale_table(
+    array: NDArray[np.generic], largest: NDArray[np.float64], bad: NDArray[np.int64], unit: float | None
+) -> NDArray[np.float32]:
+    """Comparable rows of a table that measure_table saw. unit: what inner products divide all rows by; None: cosine."""
+    if _fits_kernels(array):
+        from .compiled.rows import scale_rows
+    else:
+        scale_rows = _scale_rows
+    scale = np.where(largest > 0, largest, 1) if unit is None else np.full(len(largest), unit)
     with np.errstate(invalid="ignore"):  # of infinity by infinity, in rows that are not used
-        values = scale_rows(array, scale, metric == "cosine")
+        values = scale_rows(array, scale, unit is None)
     values[bad] = 0
-    return Comparable(values, bad)
+    return values
 
 
-def _check_bad(bad: NDArray[np.int64], num_rows: int, *, drop_bad_rows: bool) -> None:
+def check_bad(bad: NDArray[np.int64], num_rows: int, *, drop_bad_rows: bool) -> None:
     """Warn (E1) of rows with NaN or infinity where they are to be dropped and others are left, else raise E1."""
     what = "NaN or infinity in descriptors"
     if not drop_bad_rows or bad.size == num_rows:
@@ -124,7 +142,7 @@ def _find_largest(rows: NDArray[Any]) -> NDArray[np.float64]:
     return largest
 
 
-def _check_table(descriptors: NDArray[np.generic]) -> NDArray[np.generic]:
+def check_table(descriptors: NDArray[np.generic]) -> NDArray[np.generic]:
     array = np.asarray(descriptors)
     if array.ndim != 2:
         raise EmbeddingError("E9", f"descriptors have shape {array.shape}, expected two dimensions (rows, features)")

@@ -225,7 +225,9 @@ class PropagationSystem:
             return solution, self.fill_unresolved(solution, y)
 
         num_rows = np.bincount(graph.node, minlength=y.shape[0])
-        answer = refine(solve_and_fill, y, start, settings.refinement, lambda: self.root_degree, num_rows)
+        answer = refine(
+            solve_and_fill, y, start, settings.refinement, lambda: self.root_degree, num_rows, labels.name_class
+        )
         on_progress("pseudo_labels", 0.0)
         result = pseudo_labels(answer.z[graph.node], labels.label, settings.rules)
         labeled = labels.label != UNLABELED
@@ -252,22 +254,9 @@ class PropagationSystem:
         labelled[component[label_matrix.indices]] = True
         reachable = labelled[component]
         filled = np.maximum(solution.x, 0)
-        largest = filled.max(axis=1)
-        unresolved = reachable & (largest == 0)
-        if self.settings.mode != "released":
-            unresolved |= reachable & (solution.row_residual > UNRESOLVED * largest)
+        unresolved = reachable & find_unresolved(filled, solution.row_residual, self.settings)
         filled[unresolved | ~reachable] = 0
-        by_row = sp.csr_array(label_matrix).astype(filled.dtype)
-        rows, place = np.flatnonzero(unresolved), np.empty(w.shape[0], np.int32)
-        while rows.size:
-            mixed = _mix(w[rows], filled, place)
-            own = by_row[rows].tocoo()  # a labelled node has what its own label brings
-            mixed[own.row, own.col] += own.data
-            got = rows[mixed.any(axis=1)]
-            filled[rows] = mixed
-            unresolved[got] = False
-            rows = np.unique(w[got].indices)  # nothing else can have changed: the others' neighbours are as they were
-            rows = rows[unresolved[rows]]
+        fill_rings(w, filled, unresolved, sp.csr_array(label_matrix).astype(filled.dtype))
         return np.asarray(filled)
 
     def unit_columns(self, rows: NDArray[np.int64]) -> sp.csc_array:
@@ -305,6 +294,36 @@ class PropagationSystem:
         return np.asarray(num_ends[component[rows]] > np.isin(rows, ends))
 
 
+def find_unresolved(
+    filled: NDArray[np.floating], row_residual: NDArray[np.floating], settings: GraphSettings
+) -> NDArray[np.bool_]:
+    """(m,) whether the solver did not resolve a node. filled: (m, c) its answer, negatives clipped."""
+    largest = filled.max(axis=1)
+    unresolved: NDArray[np.bool_] = largest == 0
+    if settings.mode != "released":
+        unresolved |= row_residual > UNRESOLVED * largest
+    return unresolved
+
+
+def fill_rings(
+    w: sp.csr_array, filled: NDArray[np.floating], unresolved: NDArray[np.bool_], label_matrix: sp.csr_array
+) -> None:
+    """Fill the rows of the unresolved nodes from their neighbours, ring by ring outwards. In place.
+
+    w: (m, m), of which only the rows of unresolved nodes are looked at.
+    """
+    rows, place = np.flatnonzero(unresolved), np.empty(w.shape[0], np.int32)
+    while rows.size:
+        mixed = _mix(w[rows], filled, place)
+        own = label_matrix[rows].tocoo()  # a labelled node has what its own label brings
+        mixed[own.row, own.col] += own.data
+        got = rows[mixed.any(axis=1)]
+        filled[rows] = mixed
+        unresolved[got] = False
+        rows = np.unique(w[got].indices)  # nothing else can have changed: the others' neighbours are as they were
+        rows = rows[unresolved[rows]]
+
+
 def _mix(w: sp.csr_array, filled: NDArray[np.floating], place: NDArray[np.int32]) -> NDArray[np.floating]:
     """w times the rows of `filled` scaled to sum 1, negatives clipped, in the type of `filled`.
 
@@ -326,11 +345,18 @@ def warn_of_unreached(result: PseudoLabels, component: NDArray[np.int64]) -> Non
     missed = ~result.reached
     if not missed.any():
         return
-    sizes = np.sort(np.unique(component[missed], return_counts=True)[1])[::-1]
+    warn_of_missed(np.unique(component[missed], return_counts=True)[1], missed.size)
+
+
+def warn_of_missed(sizes: NDArray[np.int64], num_rows: int) -> None:
+    """UnreachedWarning (G1). sizes: rows that no label reaches, of each connected part."""
+    if not sizes.size:
+        return
+    sizes = np.sort(sizes)[::-1]
     largest = ", ".join(str(size) for size in sizes[:5])
     warn(
         UnreachedWarning(
-            f"FL-G1 no label reaches {missed.sum()} of {missed.size} rows, in {sizes.size} parts (largest: "
+            f"FL-G1 no label reaches {sizes.sum()} of {num_rows} rows, in {sizes.size} parts (largest: "
             f"{largest}); they have no label ({UNLABELED} in arrays) and certainty 0: label a row in each part, or "
             "raise n_neighbors"
         )

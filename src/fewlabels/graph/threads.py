@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 
 import numpy as np
@@ -14,10 +16,24 @@ from .types import StageProgress, no_stage_progress
 
 Range = tuple[int, int]
 PARTS = 16  # of the work, for each thread: the last to finish is then never far behind
+_THREADS: ContextVar[int | None] = ContextVar("threads", default=None)
+
+
+@contextmanager
+def use_threads(count: int) -> Iterator[None]:
+    """Within it a Team has so many threads, whatever OMP_NUM_THREADS says: a worker of a cluster knows its share."""
+    token = _THREADS.set(count)
+    try:
+        yield
+    finally:
+        _THREADS.reset(token)
 
 
 def num_threads() -> int:
-    """Cores this process may use; OMP_NUM_THREADS, where it is a number, caps them."""
+    """Cores this process may use; OMP_NUM_THREADS, where it is a number, caps them. `use_threads` says how many."""
+    given = _THREADS.get()
+    if given is not None:
+        return given
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores

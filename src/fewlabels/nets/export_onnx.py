@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,16 +53,24 @@ class Exported:
     num_images: int
 
 
-def export_onnx(model: Model, images: Sequence[np.ndarray], facts: Mapping[str, str]) -> Exported:
+def export_onnx(
+    model: Model,
+    images: Sequence[np.ndarray],
+    facts: Mapping[str, str],
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Exported:
     """The model as ONNX: images, uint8 (b, h, w, channels), to probabilities (b, c) and descriptor (b, d); any b.
 
     model: on the CPU. images: real ones, (h, w, channels) uint8 of the model's size, that both are asked about. facts:
     more for the metadata, which have class names, size, normalisation, temperature and preprocessing in any case.
+    on_stage: called with "converting" and "checking" as they begin.
     Raises ConfigError (C133) for a network that torch cannot write as ONNX, NumericsError (P31) where onnxruntime
     answers otherwise than torch by 1e-4 or more.
     """
+    on_stage("converting")
     answering = Answering(model.network.eval(), model.temperature or 1.0).eval()
     data = _with_facts(_convert(answering, np.stack(images[:2])), {**describe_input(model), **facts})
+    on_stage("checking")
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     found, expected = [], []
     for part in (images[:FIRST], images[FIRST:]):

@@ -27,7 +27,7 @@ from ..errors import (
     shown,
     warn,
 )
-from ..runs import Run, checks, demand_whole, is_begun, is_finished, read_facts, read_run, schema
+from ..runs import Run, checks, demand_whole, is_begun, is_finished, is_labelling, read_facts, read_run, schema
 from .settings import NAMED, ImageInput, NetworkSettings
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def read_model(run: str | Path | Run, *, teacher: bool | None = None) -> StoredM
     if not is_finished(folder) or not (folder / file).is_file():
         what = "a run without a teacher" if teacher and (folder / STUDENT).is_file() else "a run without a network"
         do = "give a finished run of train, demo or reproduce; for several seeds, one of its runs"
+        if is_labelling(folder):
+            do = f"train one on its labels: `fewlabels train PHOTOS --labels {folder}`"
         raise ConfigError("C88", what, where=folder, do="leave out teacher=True" if "teacher" in what else do)
     demand_whole(folder, (file, CONFIG))
     source = read_facts(folder).get("source") or {}

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from ..graph.settings import GraphSettings
 from ..nets.settings import NetworkSettings
 from ..training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
-from ..training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
+from ..training.settings import AugmentSettings, Consistency, Matching, Optimization, Phase, TrainSettings
 from .paper import scale_schedule
 
 SUPERVISED_STEPS = 400
@@ -16,6 +16,9 @@ LP_STEPS = 600  # of each phase on all images
 BATCH_LABELED, BATCH_UNLABELED = 50, 50  # the paper's, for CIFAR-10
 SMALL_DROPOUT = 0.3
 LEARNING_RATE = 0.05  # at the start of each phase, as the released code's for CIFAR-10 (cli.py:48)
+# FixMatch's weight of 1 from the start. Averages follow in 100 steps instead of 1,000: a run has but 600.
+MATCHING_CONSISTENCY = Consistency(weight=1.0, rampup_epochs=0, ema_decay=0.99)
+SHORT_MATCHING = Matching(memory=0.99)
 CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs lose all they learnt (docs/log.md)
 
 
@@ -23,7 +26,7 @@ CLIP_NORM = 2.0  # a healthy step has a norm of 0.4 to 2; without it some runs l
 class ImageOptions:
     """What a user may choose about a run on images of their own.
 
-    method: "supervised", "lp", "mt", "mt+lp", "pi" or "te".
+    method: a word of training/method_table.py.
     network: a name of docs/networks.md, of a network that is trained as a whole.
     backbone: a name of docs/networks.md, of a pretrained network that stays as it is: a head on it is trained, and
         `network` does not count. "none": the network is trained from random weights.
@@ -56,7 +59,7 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
     very few (docs/log.md). Methods other than LP have the paper's constants and are not tuned to such short runs.
     Raises ConfigError C58 for a scale outside of (0, 1], C21 for a learning rate that is not a positive number.
     """
-    methods = BY_WORD[options.method].phases
+    methods, matches = BY_WORD[options.method].phases, BY_WORD[options.method].matches
     taught = methods[0] == "mean_teacher"  # as in the paper: two heads, and descriptors as they come
     made = TrainSettings(
         phases=tuple(_make_phase(method, num_labeled, num_unlabeled, options.learning_rate) for method in methods),
@@ -65,11 +68,12 @@ def image_settings(num_labeled: int, num_unlabeled: int, image_size: int, option
         network=NetworkSettings(
             options.network,
             heads=2 if taught else 1,
-            unit_descriptor=not taught,
+            unit_descriptor=not (taught or matches),
             dropout=SMALL_DROPOUT if options.network == "small" else None,
         ),
         optimization=Optimization(clip_norm=CLIP_NORM),
         consistency=_make_consistency(options.method, num_labeled / (num_labeled + num_unlabeled)),
+        matching=SHORT_MATCHING if matches else Matching(),
         seed=options.seed,
     )
     made = scale_schedule(made, options.scale)
@@ -86,7 +90,9 @@ def _make_phase(method: MethodName, num_labeled: int, num_unlabeled: int, learni
 
 
 def _make_consistency(method: MethodWord, share: float) -> Consistency:
-    """Laine and Aila's two methods weigh the teacher by the share of labelled images."""
+    """Laine and Aila's two methods weigh the teacher by the share of labelled images; matching counts it whole."""
+    if BY_WORD[method].matches:
+        return MATCHING_CONSISTENCY
     most = {"pi": 100.0, "te": 30.0}
     return Consistency(weight=most[method] * share) if method in most else Consistency()
 

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Mode
 from ..nets.settings import NetworkSettings
 from ..training.method_table import BY_NAME, BY_WORD, MethodName, MethodWord
-from ..training.settings import AugmentSettings, Consistency, Optimization, Phase, TrainSettings
+from ..training.settings import AugmentSettings, Consistency, Matching, Optimization, Phase, TrainSettings
 
 EPOCHS = 180  # of each phase; the cosine would end at 210 (helpers.py:302-316)
 N_NEIGHBORS = 50  # cli.py:87
@@ -84,7 +84,7 @@ PROTOCOLS = {  # learning rates: cli.py:48, helpers.py:372, helpers.py:406
 def paper_settings(
     benchmark: Benchmark, num_labels: int, method: MethodWord, *, seed: int = 0, mode: Mode = "released"
 ) -> TrainSettings:
-    """All settings of one cell of the paper's tables.
+    """All settings of one cell of the paper's tables; or of a newer method on the same data, network and batches.
 
     mode: "released", as the numbers of the paper were made, or "paper", as its text says.
     Raises ConfigError C54 for a data set that is not the paper's, C24 for a method that is no word of method_table.py.
@@ -95,6 +95,8 @@ def paper_settings(
         raise ConfigError("C24", f"method is {method!r}, expected one of {', '.join(BY_WORD)}")
     if method in ("pi", "te"):
         return _ensembling_settings(benchmark, num_labels, method, seed, mode)
+    if BY_WORD[method].matches:
+        return _matching_settings(benchmark, method, seed, mode)
     protocol, taught = PROTOCOLS[benchmark.name], method in ("mt", "mt+lp")
     return TrainSettings(
         phases=tuple(_make_phase(protocol, name) for name in BY_WORD[method].phases),
@@ -106,6 +108,29 @@ def paper_settings(
             optimizer="sgd", momentum=0.9, weight_decay=2e-4, schedule="cosine", cosine_stretch=210 / 180
         ),
         consistency=Consistency(weight=100.0, rampup_epochs=5, ema_decay=0.97, logit_distance=0.01),
+        seed=seed,
+    )
+
+
+def _matching_settings(benchmark: Benchmark, method: MethodWord, seed: int, mode: Mode) -> TrainSettings:
+    """A method that matches strong views, with FixMatch's constants: docs/matching.md.
+
+    One phase of the paper's epochs, network, batches and largest learning rate, which falls to zero; no dropout, and
+    descriptors as they come, as FixMatch's networks have them.
+    """
+    protocol = PROTOCOLS[benchmark.name]
+    return TrainSettings(
+        phases=tuple(_make_phase(protocol, name) for name in BY_WORD[method].phases),
+        network=NetworkSettings(
+            protocol.network, unit_descriptor=False, dropout=0.0 if protocol.network == "cnn13" else None
+        ),
+        graph=_make_graph(mode),
+        augment=protocol.augment,
+        optimization=Optimization(
+            optimizer="sgd", momentum=0.9, weight_decay=5e-4, schedule="cosine", cosine_stretch=1.0
+        ),
+        consistency=Consistency(weight=1.0, rampup_epochs=0, ema_decay=0.999),
+        matching=Matching(),
         seed=seed,
     )
 
@@ -179,6 +204,9 @@ FORWARDS = {  # times that work, for each image of a step; a backward pass is tw
     "temporal_ensembling": 3,
     "mean_teacher": 4,
     "mt_lp": 4,
+    "match": 4,
+    "strong_lp": 4,
+    "match_lp": 4,
 }
 
 

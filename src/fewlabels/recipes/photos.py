@@ -11,8 +11,15 @@ from ..errors import ConfigError
 from ..graph.settings import GraphSettings, Refinement
 from ..nets.settings import ALIASES, NetworkSettings
 from ..training.method_table import BY_NAME, BY_WORD, MethodName
-from ..training.settings import AugmentSettings, Optimization, Phase, TrainSettings
-from .images import BATCH_LABELED, BATCH_UNLABELED, CLIP_NORM, ImageOptions
+from ..training.settings import AugmentSettings, Consistency, Matching, Optimization, Phase, TrainSettings
+from .images import (
+    BATCH_LABELED,
+    BATCH_UNLABELED,
+    CLIP_NORM,
+    MATCHING_CONSISTENCY,
+    SHORT_MATCHING,
+    ImageOptions,
+)
 from .paper import scale_schedule
 
 BACKBONE, NO_BACKBONE = "efficientnet-lite0", "none"
@@ -69,12 +76,12 @@ def photo_settings(
     heart: 80.6 against 77.7 % with 5 labels for each class of CIFAR-10 (docs/log.md).
 
     network: a head, such as nets.frozen.frozen_settings gives. Rows are descriptors, so the only augmentation is to see
-    the mirror image half of the time, where `network` has it.
+    the mirror image half of the time, where `network` has it: methods that match strong views have no other one.
     unfrozen: blocks of the trunk that a last phase trains too, on pixels, which are shifted, turned a little, stretched
     and mirrored; 0: no such phase. size: pixels along a side.
     Raises ConfigError C58 for a scale outside of (0, 1], C21 for a learning rate that is not a positive number.
     """
-    methods = BY_WORD[options.method].phases
+    methods, matches = BY_WORD[options.method].phases, BY_WORD[options.method].matches
     methods = tuple(method for method in methods if not BY_NAME[method].labeled_only) or methods
     phases = [_make_phase(method, num_labeled, num_unlabeled, options.learning_rate) for method in methods]
     augment = AugmentSettings(translate=0, flip=bool(network.option("mirror")))
@@ -87,6 +94,8 @@ def photo_settings(
         augment=augment,
         network=replace(network, heads=2 if methods[0] == "mean_teacher" else 1),
         optimization=Optimization(clip_norm=CLIP_NORM),
+        consistency=MATCHING_CONSISTENCY if matches else Consistency(),
+        matching=replace(SHORT_MATCHING, strong=None) if matches else Matching(),
         seed=options.seed,
     )
     *before, last = scale_schedule(made, options.scale).phases

@@ -107,7 +107,7 @@ def make_curve_rows(curve: Curve) -> list[list[str]]:
         for name, form, values in (
             ("test error", "{:.1f} %", pick_error(curve)),
             ("right pseudo-labels", "{:.1f} %", curve.accuracy),
-            ("mean certainty", "{:.2f}", curve.certainty),
+            ("mean certainty", "{:.0%}", curve.certainty),
             ("loss", "{:.3g}", curve.loss),
         )
         if is_known(values)

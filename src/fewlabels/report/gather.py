@@ -21,6 +21,7 @@ from ..runs.changes import find_changes
 from .comparison import are_repeats, find_differences, find_doubles, merge_settings, merge_versions
 from .curves import Curve, make_curve_rows, read_curve
 from .insights import Galleries, Insights, make_component_rows, read_galleries, read_insights
+from .verdict import Verdict, judge_run
 from .words import (
     MEANINGS,
     describe_length,
@@ -36,6 +37,9 @@ MOST_CARDS = 6
 FOLDED = {  # where there are more numbers than that
     "mean_teacher_error",
     "mt_lp_error",
+    "match_error",
+    "strong_lp_error",
+    "match_lp_error",
     "pseudo_label_accuracy_first",
     "certainty_right_first",
     "certainty_wrong_first",
@@ -50,6 +54,7 @@ class Report:
     """All that one page shows. Parts that are not known are None or empty."""
 
     title: str
+    verdict: Verdict | None  # of one run that has ended
     sentence: str
     finished: bool
     warnings: list[str]
@@ -104,15 +109,19 @@ def _list_changes(runs: Sequence[Run]) -> list[list[str]]:
     return [] if found is None else found.rows()
 
 
+def _read_runs(folders: Sequence[str | Path]) -> list[Run]:
+    if not folders:
+        raise ConfigError("C25", "no run to report on", do="name one run folder or more")
+    return [read_run(folder) for folder in folders]
+
+
 def gather(folders: Sequence[str | Path]) -> Report:
     """One report of one or several runs, finished or not.
 
     A folder of kind "seeds" stands for the runs inside it. Raises RunError for what is no run folder or a damaged one,
     ConfigError (C25) for no folder at all.
     """
-    if not folders:
-        raise ConfigError("C25", "no run to report on", do="name one run folder or more")
-    given = [read_run(folder) for folder in folders]
+    given = _read_runs(folders)
     runs = [run for one in given for run in _expand_seeds(one)]
     alone = runs[0] if len(runs) == 1 else None
     given_names, names = _name_runs(given), _name_runs(runs)
@@ -124,6 +133,7 @@ def gather(folders: Sequence[str | Path]) -> Report:
     cards, more = make_cards(alone.results, insights.suspicious) if alone else ([], [])
     return Report(
         title=_choose_title(given, given_names, repeats),
+        verdict=judge_run(alone, names[0], insights.suspicious) if alone else None,
         sentence=write_sentence(runs, repeats),
         finished=all(run.results for run in [*given, *runs]),
         warnings=_list_warnings(runs, names, repeats),
@@ -233,7 +243,8 @@ def _compare_results(runs: Sequence[Run], names: Sequence[str], repeats: bool) -
         found = summarize([run.results.get(key) for run in runs])
         if any(value is not None for value in found.values):
             over_all = [found.mean, found.std] if repeats else []
-            rows.append([f"{name} ({unit})" if unit else name, *map(format_number, [*found.values, *over_all])])
+            head, within = (f"{name} (%)", "") if unit == "%" else (name, unit)
+            rows.append([head, *(format_number(value, within) for value in [*found.values, *over_all])])
     return rows
 
 

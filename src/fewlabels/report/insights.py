@@ -37,8 +37,8 @@ class Reliability:
         rows = [["certainty", "rows", "mean certainty", "right"]]
         for place, (count, right, certainty) in enumerate(zip(self.count, self.right, self.certainty, strict=True)):
             if right is not None and certainty is not None:
-                span = f"{self.edges[place]:.1f} to {self.edges[place + 1]:.1f}"
-                rows.append([span, f"{count:,}", f"{certainty:.2f}", f"{100 * right:.1f} %"])
+                span = f"{100 * self.edges[place]:.0f} to {100 * self.edges[place + 1]:.0f} %"
+                rows.append([span, f"{count:,}", f"{100 * certainty:.0f} %", f"{100 * right:.1f} %"])
         return rows
 
 
@@ -225,7 +225,9 @@ def _describe(tile: Tile, names: Sequence[str]) -> TileText:
     given = names[tile.class_number]
     truth = f"truly {names[tile.truth]}" if tile.truth >= 0 and tile.truth != tile.class_number else ""
     notes = [f"the others say {names[tile.label]}"] if tile.group == SUSPICIOUS else []
-    return TileText(tile.id, uri, given, f"{tile.certainty:.2f}", ", ".join([*notes, *([truth] if truth else [])]))
+    return TileText(
+        tile.id, uri, given, f"{100 * tile.certainty:.0f} %", ", ".join([*notes, *([truth] if truth else [])])
+    )
 
 
 def to_uri(png: bytes) -> str:

@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, Normalize, PowerNorm, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ..training.method_table import BY_NAME
 from .curves import Curve, is_known
@@ -130,6 +130,7 @@ def pseudo_labels_figure(curves: Sequence[Curve], *, repeats: bool = True) -> Fi
         shown = [one for one in shown if not any(np.isnan(line).all() for line in one[2])][:1]
     title = "Pseudo-labels, %" if repeats or not shown else f"Pseudo-labels, %: {shown[0][0]}"
     figure, axes = make_panel(title, "epoch with pseudo-labels")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for words, color, values in shown:
         if np.isnan(np.concatenate(values)).all():
             continue
@@ -267,6 +268,7 @@ def histogram_figure(histogram: Mapping[str, Any]) -> Figure:
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(edges[0], edges[-1])
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 
@@ -336,6 +338,8 @@ def reliability_figure(
     points = np.array([(x, y) for x, y in bins if x is not None and y is not None], float)
     axes.plot(points[:, 0], points[:, 1], "o-", color=BLUE, linewidth=1.8, markersize=5, label="share of right ones")
     axes.set(xlim=(0, 1), ylim=(0, 1.32), yticks=np.linspace(0, 1, 6))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
 
@@ -410,6 +414,7 @@ def map_by_certainty(found: MapOfRows) -> Figure:
     dots.set(cmap=CERTAINTY, clim=(0, 1))
     bar = figure.colorbar(dots, ax=axes, shrink=0.8)
     bar.ax.tick_params(labelsize=8)
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
     bar.set_label("certainty", fontsize=8)
     return figure
 

@@ -105,7 +105,10 @@ def _draw_insights(found: Insights, class_names: Sequence[str]) -> Drawn:
         given = int(found.map.points.given.sum())
         pictures["map_label"] = (map_by_label(found.map, class_names), f"{count}, by label; {given} are given.")
         sure = float(found.map.points.certainty.mean())
-        pictures["map_certainty"] = (map_by_certainty(found.map), f"{count}, by certainty, {sure:.2f} on average.")
+        pictures["map_certainty"] = (
+            map_by_certainty(found.map),
+            f"{count}, by certainty, {100 * sure:.0f} % on average.",
+        )
     return pictures
 
 
@@ -153,7 +156,7 @@ def make_histogram_rows(histogram: Mapping[str, Any]) -> list[list[str]]:
     for place, (low, high) in enumerate(zip(histogram["edges"], histogram["edges"][1:], strict=False)):
         counts = [histogram[name][place] for name in names]
         if any(counts):
-            rows.append([f"{low:.2f} to {high:.2f}", *(f"{count:,}" for count in counts)])
+            rows.append([f"{100 * low:.0f} to {100 * high:.0f} %", *(f"{count:,}" for count in counts)])
     return rows
 
 

@@ -39,12 +39,28 @@ def summarize(values: Sequence[float | None]) -> Summary:
 
 
 def format_number(value: float | None, unit: str = "") -> str:
-    """Counts with separators, seconds from ten up whole, other numbers with two places, "-" for none."""
+    """Counts with separators, durations as a person says them, shares in percent, other numbers with two places.
+
+    unit: "%", "s", "share" (0 to 1) or none. "-" for None.
+    """
     if value is None:
         return "-"
-    whole = isinstance(value, int) or (unit == "s" and value >= 10)
-    text = f"{value:,.0f}" if whole else f"{value:.2f}"
+    if unit == "s":
+        return format_duration(value)
+    if unit == "share":
+        return f"{100 * value:.1f} %"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
     return f"{text} {unit}".rstrip()
+
+
+def format_duration(seconds: float) -> str:
+    """ "0.4 s", "61 s", "19 min", "2 h 5 min": seconds up to a minute and a half, hours from 90 minutes on."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60:,} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60:,} h"
 
 
 LONGEST_NAME = 14  # in a chart
@@ -93,15 +109,22 @@ def _keep_end(name: str, length: int) -> str:
 
 
 LAST = "last epoch, never the best one."
+STUDENT = "Test error of the network that the teacher averages."
 MEANINGS = {
     "supervised_error": ("Test error, labels alone", "%", "The same network trained on the given labels only."),
     "pi_model_error": ("Test error, Pi-model", "%", f"After its phase; {LAST}"),
     "temporal_ensembling_error": ("Test error, temporal ensembling", "%", f"After its phase; {LAST}"),
     "mean_teacher_teacher_error": ("Test error, Mean Teacher", "%", f"The averaging teacher's; {LAST}"),
-    "mean_teacher_error": ("Mean Teacher, its student", "%", "Test error of the network that the teacher averages."),
+    "mean_teacher_error": ("Mean Teacher, its student", "%", STUDENT),
     "lp_error": ("Test error, label propagation", "%", f"After training on everything; {LAST}"),
     "mt_lp_teacher_error": ("Test error, Mean Teacher with label propagation", "%", f"The averaging teacher's; {LAST}"),
-    "mt_lp_error": ("The same, its student", "%", "Test error of the network that the teacher averages."),
+    "mt_lp_error": ("The same, its student", "%", STUDENT),
+    "match_teacher_error": ("Test error, strong-view matching", "%", f"The averaging teacher's; {LAST}"),
+    "match_error": ("Strong-view matching, its student", "%", STUDENT),
+    "strong_lp_teacher_error": ("Test error, propagation on strong views", "%", f"The averaging teacher's; {LAST}"),
+    "strong_lp_error": ("Propagation on strong views, its student", "%", STUDENT),
+    "match_lp_teacher_error": ("Test error, matching with propagation", "%", f"The averaging teacher's; {LAST}"),
+    "match_lp_error": ("Matching with propagation, its student", "%", STUDENT),
     "cross_validated_error": (
         "Error, cross-validated",
         "%",
@@ -109,19 +132,19 @@ MEANINGS = {
     ),
     "pseudo_label_accuracy_first": ("Right at first", "%", "Pseudo-labels that were right when propagation began."),
     "pseudo_label_accuracy_last": ("Right at the end", "%", "Pseudo-labels that are right among those written out."),
-    "certainty_right_first": ("Certainty of right ones at first", "", "Mean, 0 to 1, when propagation began."),
-    "certainty_wrong_first": ("Certainty of wrong ones at first", "", "Lower is better: they count for less."),
-    "certainty_right": ("Certainty of right ones", "", "Mean, 0 to 1, at the end."),
-    "certainty_wrong": ("Certainty of wrong ones", "", "Mean at the end: lower is better."),
-    "certainty": ("Mean certainty", "", "Over the propagated labels, 0 to 1. It orders guesses; it is no probability."),
+    "certainty_right_first": ("Certainty of right ones at first", "share", "Mean, when propagation began."),
+    "certainty_wrong_first": ("Certainty of wrong ones at first", "share", "Lower is better: they count for less."),
+    "certainty_right": ("Certainty of right ones", "share", "Mean at the end."),
+    "certainty_wrong": ("Certainty of wrong ones", "share", "Mean at the end: lower is better."),
+    "certainty": ("Mean certainty", "share", "Over the propagated labels. It orders guesses; it is no probability."),
     "certainty_auroc": (
         "Certainty tells right from wrong",
-        "",
-        "AUROC: how often a right pseudo-label is more certain than a wrong one. 0.5 is a coin, 1 is always.",
+        "share",
+        "AUROC: how often a right pseudo-label is more certain than a wrong one. 50 % is a coin, 100 % is always.",
     ),
     "certainty_ece": (
         "Certainty is off by",
-        "",
+        "share",
         "ECE: mean distance of certainty from the share of right ones. Certainty is no probability: it need not be 0.",
     ),
     "unreached": ("Unreached rows", "", "Rows that no label can get to on the graph; they stay without a label."),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,10 +16,14 @@ import numpy as np
 from ..errors import InputError, StorageError
 from ..graph.influence import Explanation
 from .engine.engine import Engine
+from .engine.estimate import FEWEST_SAMPLED, SLOT, Estimate
 from .engine.solving import CannotSolve, EngineThread, Snapshot
-from .engine.state import SOURCES, RowQuery, State
+from .engine.state import SOURCES, RowQuery
+from .export import More
 from .items import Items
-from .store.store import Answer, Change, Conflict, Event, Mark, Replaced, Request, Reused, Store, Written
+from .store.classes import LONGEST_NAME, ClassChange
+from .store.store import Store
+from .store.values import Answer, Change, Conflict, Event, Mark, Outcome, Refusal, Replaced, Request, Reused, Written
 from .store.writing import WriterThread
 from .web.requests import Refused
 
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
     from ..data.images.pictures import Pictures
 
 T = TypeVar("T")
-Export = Callable[[State, Mapping[int, str], str, int], bytes]
+Export = Callable[..., bytes]  # see Desk
 
 CLASSES = 10  # shown of a row's shares
 WAIT_SECONDS = 10.0  # for the graph
@@ -34,11 +40,16 @@ DECODERS = 2  # images decoded at a time: each may need hundreds of megabytes fo
 
 @dataclass(frozen=True)
 class Run:
-    """What the page shows of the run itself. note: what is to be said of its settings, empty for nothing."""
+    """What the page shows of the run itself.
+
+    note: what is to be said of its settings, empty for nothing. finish: the command that finishes a labelling; empty
+    for a run that is finished.
+    """
 
     title: str
     folder: str
     note: str = ""
+    finish: str = ""
 
 
 class Picture(NamedTuple):
@@ -54,10 +65,10 @@ class Desk:
     def __init__(self, run: Run, items: Items, store: Store, engine: Engine, export: Export) -> None:
         """engine: has taken in the store's answers. Store, engine and pictures belong to the desk from now on.
 
-        export: (engine.state, row -> class, "csv", "parquet" or "label-studio", event) -> the file's bytes.
+        export: (engine.state, row -> class, "csv", "parquet" or "label-studio", event, more=) -> the file's bytes;
+        see export_labels.
         """
         self._run, self._items, self._store, self._engine = run, items, store, engine
-        self._number = {name: number for number, name in enumerate(items.class_names)}
         self._export = export
         self._solver = EngineThread(engine, store.event)
         self._writer = WriterThread(store, self._pass_on)
@@ -80,6 +91,11 @@ class Desk:
         if not self._store.is_untouched:
             await _await_store(self._writer.read(self._store.demand_same))
 
+    @property
+    def estimate(self) -> Estimate:
+        """How many labels are right, as of the newest solution."""
+        return self._solver.snapshot.estimate
+
     def find_replaced(self) -> str:
         """What is wrong with the file of answers, where it is no longer the one that was opened; empty where it is."""
         try:
@@ -94,32 +110,79 @@ class Desk:
             "title": self._run.title,
             "run": self._run.folder,
             "note": self._run.note,
+            "finish": self._run.finish,
             "kind": self._items.kind,
-            "classes": list(self._items.class_names),
-            "counts": self._count_classes(),
             "rows": self.num_rows,
             "answered": self._store.answered,
             "skipped": self._store.skipped,
             "event": self._store.event,
             "columns": list(self._items.texts),
-            "estimate": _describe_estimate(self._solver.snapshot),
+            **self._describe_graph(self._solver.snapshot),
         }
 
     async def write(self, client: str, seq: int, answers: Sequence[Answer] | None) -> dict[str, Any]:
         """Save, or take back where answers is None; returns once it is on disk. Raises Refused."""
-        for answer in answers or ():
-            self._check_row(answer.row, 422, "W6")
-            if answer.label is not None and answer.label not in self._number:
-                raise Refused(422, "W7", f"{answer.label[:100]!r} is none of the classes")
-        request = Request(client, seq, None if answers is None else tuple(answers))
-        outcome = await _await_store(self._writer.write(request))
+        known = None if answers is None else tuple(self._name_by_key(answer) for answer in answers)
+        return self._describe_outcome(await _await_store(self._writer.write(Request(client, seq, known))))
+
+    async def change_classes(self, client: str, seq: int, action: str, name: str, of: str) -> dict[str, Any]:
+        """Make the class `name`; or rename `of` to it, or merge `of` into it. Returns once it is on disk.
+
+        Raises Refused: W7 for a name that is none, W10 where the classes are no longer as the person saw them.
+        """
+        wanted = " ".join(unicodedata.normalize("NFC", name).split())
+        if not wanted or len(wanted) > LONGEST_NAME or not wanted.isprintable():
+            raise Refused(422, "W7", f"a class needs a name of 1 to {LONGEST_NAME} characters; nothing was written")
+        change = ClassChange("class", wanted)
+        if action != "class":
+            key = self._demand_key(of)
+            change = ClassChange("rename", wanted, key)
+            if action == "merge":
+                change = ClassChange("merge", key=key, into=self._demand_key(wanted))
+        return self._describe_outcome(await _await_store(self._writer.write(Request(client, seq, None, change))))
+
+    def _demand_key(self, name: str) -> str:
+        found = self._store.classes.find(name)
+        if found is None or found.name != name:
+            raise Refused(409, "W10", f"no class is called {name[:100]!r} by now; nothing was written")
+        return found.key
+
+    def _name_by_key(self, answer: Answer) -> Answer:
+        """The answer as the store has it. Raises Refused (W6, W7)."""
+        self._check_row(answer.row, 422, "W6")
+        if answer.label is None:
+            return answer
+        found = self._store.classes.find(answer.label)
+        if found is None:
+            raise Refused(422, "W7", f"{answer.label[:100]!r} is none of the classes")
+        return replace(answer, label=found.key)
+
+    def _describe_outcome(self, outcome: Outcome) -> dict[str, Any]:
+        """The reply to a request that was written. Raises Refused (W8, W9, W10) for one that was not."""
         if isinstance(outcome, Reused):
             raise Refused(422, "W8", "this client has sent another request under the same number; nothing was written")
+        if isinstance(outcome, Refusal):
+            raise Refused(409, "W10", f"{outcome.why}; nothing was written")
         if isinstance(outcome, Conflict):
-            raise _refuse_conflict(outcome)
-        applied = [_describe_mark(row, mark) for row, mark in outcome.applied]
+            raise self._refuse_conflict(outcome)
+        applied = [self._describe_mark(row, mark) for row, mark in outcome.applied]
         nothing = {"nothing": True} if outcome.nothing else {}
-        return {"event": outcome.event, "applied": applied, "answered": outcome.answered, **nothing}
+        classes = {"classes": list(self._store.classes.names)} if outcome.made else {}
+        return {"event": outcome.event, "applied": applied, "answered": outcome.answered, **classes, **nothing}
+
+    async def preview(self, rows: Sequence[int], name: str) -> dict[str, Any]:
+        """What would move if these rows had a class's label; a name that no class has moves nothing elsewhere."""
+        for row in rows:
+            self._check_row(row, 422, "W6")
+        found = self._store.classes.find(name)
+        pairs = [] if found is None else await self._ask(lambda engine: engine.imagine(rows, found.number))
+        return {
+            "count": sum(count for _, _, count in pairs),
+            "moves": [
+                {"before": self._name_of(before), "after": self._name_of(after), "count": count}
+                for before, after, count in pairs[:CLASSES]
+            ],
+        }
 
     async def select_rows(self, query: RowQuery, first: int, count: int) -> dict[str, Any]:
         """The rows that are asked for, `count` from the `first` on, and how many there are in all."""
@@ -138,8 +201,9 @@ class Desk:
             "certainty": float(state.certainty[row]),
             "source": SOURCES[state.source[row]],
             "reached": bool(state.reached[row]),
-            "answer": mark.label,
+            "answer": self._store.name_of(mark.label),
             "skipped": mark.skipped,
+            "said": mark.said,
             "version": mark.version,
             "columns": {name: texts[row] for name, texts in self._items.texts.items()},
         }
@@ -182,7 +246,6 @@ class Desk:
             "event": snapshot.event,
             "seconds": snapshot.seconds,
             "count": snapshot.count,
-            "counts": self._count_classes(),
             "moved": [
                 {
                     "row": row,
@@ -193,7 +256,17 @@ class Desk:
                 }
                 for row, before, now, certainty in snapshot.moved
             ],
+            **self._describe_graph(snapshot),
+        }
+
+    def _describe_graph(self, snapshot: Snapshot) -> dict[str, Any]:
+        """What both the page's beginning and each answer show of the graph."""
+        return {
+            "classes": list(self._store.classes.names),
+            "counts": self._count_classes(),
             "estimate": _describe_estimate(snapshot),
+            "calm": snapshot.calm,
+            "settings": snapshot.settings,
         }
 
     async def read_history(self, first: int, count: int, row: int | None) -> dict[str, Any]:
@@ -205,9 +278,12 @@ class Desk:
 
     async def export(self, kind: str) -> tuple[int, bytes]:
         """(event, file of labels) with all answers up to that event, whether the graph has taken them in or not."""
-        event, labels = await _await_store(self._writer.read(lambda: (self._store.event, self._store.labels())))
+        store = self._store
+        read = self._writer.read(lambda: (store.event, store.labels(), store.classes, store.left_out()))
+        event, labels, classes, left_out = await _await_store(read)
         loop = asyncio.get_running_loop()
-        return event, await loop.run_in_executor(self._decoding, self._export, self._engine.state, labels, kind, event)
+        make = partial(self._export, more=More(classes.names, left_out))
+        return event, await loop.run_in_executor(self._decoding, make, self._engine.state, labels, kind, event)
 
     async def read_image(self, row: int) -> Picture:
         """The picture of a row, or what stands for it. Raises Refused where the rows have none."""
@@ -233,23 +309,37 @@ class Desk:
 
     def _pass_on(self, request: Request, written: Written) -> None:
         """Hand answers to the graph, on the writer's thread, before the page hears of them and asks for the event."""
-        self._solver.submit(written.event, {row: self._number_of(mark.label) for row, mark in written.applied})
+        store = self._store
+        changes = {row: store.number_of(mark) for row, mark in written.applied}
+        self._solver.submit(written.event, changes, store.classes if written.made is not None else None)
 
     def _describe_event(self, event: Event) -> dict[str, Any]:
         facts = {name: getattr(event, name) for name in ("event", "when", "kind", "undoes", "undone")}
-        return facts | {"rows": [self._describe_change(change) for change in event.changes]}
+        classes = [{"before": one.before, "after": one.after, "into": one.into} for one in event.classes]
+        return facts | {"rows": [self._describe_change(change) for change in event.changes], "classes": classes}
 
     def _describe_change(self, change: Change) -> dict[str, Any]:
         before, after = change.before, change.after
-        labels = {"before": before.label, "after": after.label}
+        labels = {"before": self._store.name_of(before.label), "after": self._store.name_of(after.label)}
         skipped = {"skipped_before": before.skipped, "skipped": after.skipped}
-        return {"row": change.row, "id": self._items.ids[change.row], **labels, **skipped}
-
-    def _number_of(self, label: str | None) -> int:
-        return -1 if label is None else self._number[label]
+        return {"row": change.row, "id": self._items.ids[change.row], **labels, **skipped, "said": after.said}
 
     def _name_of(self, label: int) -> str | None:
-        return None if label < 0 else str(self._items.class_names[label])
+        """Of a class by its number, as the engine has it; the store may know of more by now, never of fewer."""
+        return self._store.classes.name_of(int(label))
+
+    def _describe_mark(self, row: int, mark: Mark) -> dict[str, Any]:
+        answer = self._store.name_of(mark.label)
+        return {"row": row, "answer": answer, "skipped": mark.skipped, "said": mark.said, "version": mark.version}
+
+    def _refuse_conflict(self, conflict: Conflict) -> Refused:
+        name_of = self._store.name_of
+        rows = [
+            {"row": row, "yours": name_of(yours), "theirs": name_of(theirs.label), "version": theirs.version}
+            for row, yours, theirs in conflict.rows
+        ]
+        what = f"{len(rows)} rows were answered elsewhere meanwhile; nothing of this request was written"
+        return Refused(409, "W9", what, conflicts=rows)
 
     def _check_row(self, row: int, status: int, code: str) -> None:
         if row >= self.num_rows:
@@ -257,7 +347,7 @@ class Desk:
 
     def _count_classes(self) -> list[int]:
         label = self._engine.state.label
-        counts = np.bincount(label[label >= 0], minlength=len(self._number))
+        counts = np.bincount(label[label >= 0], minlength=len(self._store.classes))
         return [int(count) for count in counts]
 
 
@@ -267,24 +357,14 @@ def _find_largest_shares(why: Explanation) -> list[tuple[int, float]]:
     return [(int(code), float(why.distribution[code])) for code in order if why.distribution[code] > 0]
 
 
-def _describe_mark(row: int, mark: Mark) -> dict[str, Any]:
-    return {"row": row, "answer": mark.label, "skipped": mark.skipped, "version": mark.version}
-
-
-def _refuse_conflict(conflict: Conflict) -> Refused:
-    rows = [
-        {"row": row, "yours": yours, "theirs": theirs.label, "version": theirs.version}
-        for row, yours, theirs in conflict.rows
-    ]
-    what = f"{len(rows)} rows were answered elsewhere meanwhile; nothing of this request was written"
-    return Refused(409, "W9", what, conflicts=rows)
-
-
 def _describe_estimate(snapshot: Snapshot) -> dict[str, Any]:
     found = snapshot.estimate
     numbers = {name: getattr(found, name) for name in ("percent", "low", "high")}
     shares = {name: None if number is None else float(number) for name, number in numbers.items()}
-    return {"num": int(found.num), "right": int(found.right), **shares}
+    until = (
+        0 if found.percent is not None and found.num >= FEWEST_SAMPLED else SLOT * max(1, FEWEST_SAMPLED - found.num)
+    )
+    return {"num": int(found.num), "right": int(found.right), **shares, "until": until}
 
 
 def _read_picture(pictures: Pictures, row: int) -> Picture:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +27,7 @@ KINDS = ("csv", "parquet", "label-studio")
 ENDINGS = dict(zip((".csv", ".parquet", ".json"), KINDS, strict=True))
 RISKY = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that starts so for a formula
 CONTROL, MODEL = "label", "fewlabels"
+OTHER_SOURCES = {"none": "none of these", "unsure": "not sure", "bad": "bad photo"}  # answers without a class
 LABELED = (SOURCES.index("given"), SOURCES.index("answered"))
 
 
@@ -48,6 +49,19 @@ class Form:
 PLAIN = Form()
 
 
+@dataclass(frozen=True)
+class More:
+    """What people did beside labelling rows. class_names: by number, as a State has them by now, empty for those of the
+    items. left_out: row -> what was said in place of a class: "none", "unsure", "bad" or "skip".
+    """
+
+    class_names: Sequence[str | None] = ()
+    left_out: Mapping[int, str] = field(default_factory=dict)
+
+
+NOTHING_MORE = More()
+
+
 def find_kind(out: Path) -> str:
     """Find the kind of file to write, one of KINDS, by its ending. Raises ConfigError C16 for another ending."""
     kind = ENDINGS.get(out.suffix.lower())
@@ -64,10 +78,12 @@ def export_labels(
     kind: str,
     event: int = 0,
     form: Form = PLAIN,
+    more: More = NOTHING_MORE,
 ) -> bytes:
     """Make the file of labels. Returns its bytes.
 
     answers: row -> name of its class, as saved; they count even where `state` has not taken them in yet.
+    more: what else was answered. Photos of none of the classes, and bad ones, have no label.
     csv, parquet: id,label of given and answered rows, in their order. form.everything: of every row, with certainty
     and source (given, answered, propagated or none); the label is empty (null) where there is none.
     label-studio: a task for every row: its id and texts as data, an annotation where a person labelled it, else a
@@ -78,7 +94,11 @@ def export_labels(
     source[np.isin(source, LABELED[1:])] = SOURCES.index("propagated")  # taken back meanwhile, unless it is in answers
     source[items.given >= 0] = SOURCES.index("given")
     source[list(answers)] = SOURCES.index("answered")
-    labels = _find_labels(items, state, answers, source)
+    labels = _find_labels(items, state, answers, source, more.class_names or items.class_names)
+    said = {row: OTHER_SOURCES[what] for row, what in more.left_out.items() if what in OTHER_SOURCES}
+    for row, what in said.items():
+        labels[row] = labels[row] if what == OTHER_SOURCES["unsure"] else None
+        source[row] = SOURCES.index("propagated")  # no label that a person gave
     if kind == "label-studio":
         return _to_label_studio(items, labels, source, state.certainty, f"{MODEL}-{event}", form)
     rows = (np.arange(len(labels)) if form.everything else np.flatnonzero(np.isin(source, LABELED))).tolist()
@@ -86,7 +106,7 @@ def export_labels(
     certainty = np.where(np.isin(source, LABELED), 1.0, state.certainty)
     if form.everything:
         columns["certainty"] = certainty[rows].astype(np.float32).tolist()
-        columns["source"] = [SOURCES[code] for code in source[rows]]
+        columns["source"] = [said.get(row) or SOURCES[source[row]] for row in rows]
     if kind == "parquet":
         return _to_parquet(columns)
     if kind == "csv":
@@ -94,11 +114,16 @@ def export_labels(
     raise ConfigError("C89", f"no export of kind {kind!r}; there are {', '.join(KINDS)}")
 
 
-def _find_labels(items: Items, state: State, answers: Mapping[int, str], source: NDArray[np.int8]) -> list[str | None]:
+def _find_labels(
+    items: Items,
+    state: State,
+    answers: Mapping[int, str],
+    source: NDArray[np.int8],
+    names: Sequence[str | None],
+) -> list[str | None]:
     """The label of every row: of its answer, else as given, else as propagated; None where there is none."""
     codes = np.where(items.given >= 0, items.given, state.label)
     codes[source == SOURCES.index("none")] = -1
-    names = list(items.class_names)
     found: list[str | None] = [names[code] if code >= 0 else None for code in codes.tolist()]
     for row, name in answers.items():
         found[row] = name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,16 +23,23 @@ from ..errors import ConfigError, FewlabelsError, RunError, shown
 from ..graph import GraphSettings
 from ..graph.settings import restore_settings
 from ..runs import Run, checks, demand_whole, is_finished, read_run, schema
-from ..runs.table import GIVEN
+from ..runs.record import DESCRIPTORS, FIRST_DESCRIPTORS
+from ..runs.table import GIVEN, TABLE
 
 if TYPE_CHECKING:
     from ..data.images.pictures import Pictures
 
-DESCRIPTORS = "descriptors.npy"
-TABLE = "pseudo_labels.parquet"
 LONGEST_TEXT = 200  # characters of a metadata cell
 MOST_COLUMNS = 20
 NEEDED = checks.Record({"settings": checks.Record(needed=["graph"])}, needed=["class_names"])  # of run.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the run says of its rows. label: (n,) int64, -1 for none. certainty: (n,) from 0 to 1."""
+
+    label: NDArray[np.int64]
+    certainty: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +50,7 @@ class Items:
     descriptors: (n, d). settings: of the run's graph. truth: (n,) where it is known, in simulations.
     kind: "images", which have pictures, or "rows", which have texts: column name -> n texts, "" where there is none.
     pictures: of the images, to be closed; None for rows.
+    said: what the run says of them; None: what the graph says.
     """
 
     ids: Sequence[str]
@@ -53,10 +62,13 @@ class Items:
     kind: Literal["images", "rows"] = "rows"
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     pictures: Pictures | None = None
+    said: Said | None = None
 
 
 def open_items(folder: str | Path) -> Items:
-    """Read the rows of a finished run, and open its inputs again.
+    """Read the rows of a finished run, or of a labelling, and open its inputs again.
+
+    The classes and labels of a labelling are in its answers: here it has none.
 
     Raises RunError (K4) for another folder, ConfigError (C84) for a run that is not finished or of a kind that has no
     rows, C85 for one that was made before runs could be reviewed, C86 where its inputs are no longer the same, and what
@@ -67,47 +79,45 @@ def open_items(folder: str | Path) -> Items:
     inputs = run.facts.get("source")
     if not isinstance(inputs, dict):
         raise _too_old(root)
-    checks.demand(run.facts, NEEDED, root / "run.json")
-    names = list(run.facts["class_names"])
-    demand_whole(root, (TABLE, DESCRIPTORS))
-    ids, given = _read_rows(root / TABLE, names)
+    labelling = run.kind == "label"
+    checks.demand(run.facts, checks.Record(NEEDED.fields) if labelling else NEEDED, root / "run.json")
+    names = read_class_names(run)
+    demand_whole(root, (TABLE, DESCRIPTORS, FIRST_DESCRIPTORS))
+    ids, given, said = _read_rows(root / TABLE, None if labelling else names)
     settings = _read_settings(run, root / "run.json")
     _demand_source(inputs, root / "run.json")
+    known = partial(Items, ids=ids, class_names=names, given=given, settings=settings, said=said)
     if inputs["kind"] == "embeddings":
         opened = _open_embeddings(inputs, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)
-        return Items(
-            ids=ids,
-            class_names=names,
-            given=given,
-            descriptors=values,
-            settings=settings,
-            kind="rows",
-            texts=_read_texts(opened),
-        )
+        return known(descriptors=values, kind="rows", texts=_read_texts(opened))
     if not (root / DESCRIPTORS).is_file():
         raise _too_old(root)
-    values = _read_descriptors(root / DESCRIPTORS, len(ids))
+    first = root / FIRST_DESCRIPTORS  # of a frozen trunk: with those of the trained head no label would be doubted
+    values = _read_descriptors(first if first.is_file() else root / DESCRIPTORS, len(ids))
     from ..data.images.pictures import open_pictures
 
-    return Items(
-        ids=ids,
-        class_names=names,
-        given=given,
-        descriptors=values,
-        settings=settings,
-        kind="images",
-        pictures=open_pictures(inputs, ids),
-    )
+    return known(descriptors=values, kind="images", pictures=open_pictures(inputs, ids))
+
+
+def read_class_names(run: Run) -> list[str]:
+    """The classes that came with a run; a labelling has none."""
+    return [] if run.kind == "label" else list(run.facts["class_names"])
 
 
 def read_reviewable(folder: Path) -> Run:
-    """Read a run to review. Raises RunError (K4) where it is none, ConfigError (C84) where it has no labels (yet)."""
+    """Read a run to review.
+
+    Raises RunError K4 where it is none, K2 where its labels are gone, ConfigError (C84) where it has none (yet).
+    """
     run = read_run(folder)
+    if run.kind == "label" and (folder / TABLE).is_file():
+        return run
     if not is_finished(folder):
         what = f"a run of kind {run.kind!r} that is not finished"
         do = "go on with it by --resume, or give a finished one"
     elif not (folder / TABLE).is_file():
+        demand_whole(folder, (TABLE,))  # the run may have written one
         what = f"a run of kind {run.kind!r} that has no labels to review"
         do = "give a finished run of train, demo, reproduce or propagate; of several seeds, one of its runs"
     else:
@@ -164,17 +174,19 @@ def _too_old(root: Path) -> ConfigError:
     return ConfigError("C85", what, where=root, do="run the command again with this version, and review that run")
 
 
-def _read_rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The ids, and the class numbers of given labels, (n,), -1 for none.
+def _read_rows(path: Path, names: Sequence[str] | None) -> tuple[list[str], NDArray[np.int64], Said | None]:
+    """The ids, the class numbers of given labels, (n,), -1 for none, and what the run says of all rows.
+
+    names: of classes; None for a labelling, whose labels are in its answers.
 
     Raises RunError: K2 for a damaged table, K16 for one with other columns, rows or labels.
     """
     try:
-        table = pq.read_table(path).select(["id", "label", "source"])
+        table = pq.read_table(path).select(["id", "label", "source", "certainty"])
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         what = f"damaged table ({' '.join(shown(error).split())})"
         raise RunError("K2", what, where=path, do=checks.VERIFY) from error
-    for name in table.column_names:
+    for name in ("id", "label", "source"):
         if not (pa.types.is_string(table[name].type) or pa.types.is_large_string(table[name].type)):
             raise _misfit(path, f"the column {name} is of {table[name].type}, expected string")
         if table[name].null_count and name != "label":
@@ -182,12 +194,24 @@ def _read_rows(path: Path, names: Sequence[str]) -> tuple[list[str], NDArray[np.
     ids: list[str] = table["id"].to_pylist()
     if len(set(ids)) != len(ids) or not ids:
         raise _misfit(path, f"{len(ids)} rows with {len(set(ids))} ids, expected one each, and a row at least")
+    if names is None:
+        return ids, np.full(len(ids), UNLABELED), None
     places = pc.index_in(table["label"], value_set=pa.array(names, table["label"].type))
     codes = pc.fill_null(places, UNLABELED).to_numpy()
     is_given = pc.equal(table["source"], GIVEN).to_numpy()
     if strange := int((is_given & (codes == UNLABELED)).sum()):
         raise _misfit(path, f"{strange} given labels that are none of the classes of run.json")
-    return ids, np.where(is_given, codes, UNLABELED).astype(np.int64)
+    said = Said(label=codes.astype(np.int64), certainty=_read_certainty(table["certainty"], path))
+    return ids, np.where(is_given, codes, UNLABELED).astype(np.int64), said
+
+
+def _read_certainty(column: pa.ChunkedArray, path: Path) -> NDArray[np.float64]:
+    if not pa.types.is_floating(column.type) or column.null_count:
+        raise _misfit(path, f"certainty is of {column.type} with {column.null_count} nulls, expected numbers")
+    values: NDArray[np.float64] = column.to_numpy().astype(np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise _misfit(path, "the column certainty has numbers outside of 0 to 1")
+    return values
 
 
 def _misfit(path: Path, what: str) -> RunError:

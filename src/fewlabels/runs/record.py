@@ -3,8 +3,9 @@
 run.json               what was asked: command, kind, settings, versions, seed, class names, source; and when it started
 events.jsonl           one line per event, in order: {"event": "epoch", ...}; flushed line by line
 results.json           headline numbers and distributions, written at the end
-pseudo_labels.parquet  id, label, certainty, source, reached
+pseudo_labels.parquet  id, label, certainty, source, reached, and probability where labels could be held out
 descriptors.npy        (n, d) float32 of the final network, in the order of pseudo_labels.parquet, where one was trained
+first_descriptors.npy  the same before a head on a frozen trunk was trained: a review's graph knows no label by heart
 insights.json          what a report shows beyond results.json: reliability, confusion, graph; how the map was made
 map.parquet            row, x, y, label, certainty, given: some rows on a plane
 gallery.parquet        rows worth looking at, with small pictures: the most and least certain, and suspicious labels
@@ -44,7 +45,7 @@ from . import checks, schema
 from .foreign import describe_folder
 from .origin import versions
 from .schema import FORMAT
-from .table import FORMULA, PseudoLabelTable
+from .table import FORMULA, TABLE, PseudoLabelTable
 
 __all__ = [
     "PseudoLabelTable",
@@ -58,7 +59,7 @@ __all__ = [
 
 EVENTS = "events.jsonl"
 RESUMED = "resumed.jsonl"
-DESCRIPTORS = "descriptors.npy"
+DESCRIPTORS, FIRST_DESCRIPTORS = "descriptors.npy", "first_descriptors.npy"
 ANSWER_ARRAYS, ANSWER_FACTS = "answer.npz", "answer.json"
 READ_BACK = ("run.json", EVENTS, "results.json", RESUMED, INSIGHTS)  # by read_run
 
@@ -80,9 +81,9 @@ def refuse_used_folder(folder: str | Path) -> None:
 
 
 def can_be_resumed(folder: Path) -> bool:
-    """Whether an unfinished run is there that --resume goes on with; one of `propagate` is not."""
+    """Whether an unfinished run is there that --resume goes on with; one of `propagate` is not, nor a labelling."""
     try:
-        return read_facts(folder)["kind"] != "propagate" and not is_finished(folder)
+        return read_facts(folder)["kind"] not in ("propagate", "label") and not is_finished(folder)
     except (RunError, OSError):
         return False
 
@@ -93,8 +94,8 @@ class RunWriter:
     def __init__(self, folder: str | Path, kind: str, settings: Mapping[str, Any], **facts: Any) -> None:
         """Make the folder and write run.json.
 
-        kind: "train", "propagate" or "seeds". facts: more for run.json, such as class_names or seed; `source` says how
-            the inputs are opened again: its kind (images, digits, dataset or embeddings) and absolute paths.
+        kind: "train", "propagate", "label" or "seeds". facts: more for run.json, such as class_names or seed; `source`
+            says how the inputs are opened again: its kind (images, digits, dataset or embeddings) and absolute paths.
         Raises ConfigError where the folder exists and is not empty, StorageError where it cannot be written.
         """
         self.folder = Path(folder)
@@ -125,11 +126,14 @@ class RunWriter:
             durable.write_text(writer.folder / EVENTS, "".join(_read_lines(writer.folder)[:num_events]))
         return writer
 
-    def choose(self, settings: Mapping[str, Any]) -> None:
-        """Write the settings that the labels chose into run.json, beside what was asked."""
+    def choose(self, settings: Mapping[str, Any], **known: Any) -> None:
+        """Write the settings that the labels chose into run.json, beside what was asked.
+
+        known: more that is known by now, such as the classes of a labelling.
+        """
         path = self.folder / "run.json"
         facts = json.loads(path.read_text(encoding="utf-8"))
-        durable.write_json(path, {**facts, "settings": {**facts["settings"], **settings}})
+        durable.write_json(path, {**facts, **known, "settings": {**facts["settings"], **settings}})
 
     def answer(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Write answer.npz and answer.json: the heads of an answer, and how new rows go through them."""
@@ -148,11 +152,18 @@ class RunWriter:
 
     def pseudo_labels(self, table: PseudoLabelTable) -> None:
         """Write pseudo_labels.parquet."""
-        table.write(self.folder / "pseudo_labels.parquet")
+        table.write(self.folder / TABLE)
 
     def descriptors(self, values: np.ndarray) -> None:
         """Write descriptors.npy. values: (n, d), one for each row of pseudo_labels.parquet; kept as float32."""
-        with durable.write_file(self.folder / DESCRIPTORS) as file:
+        self._array(DESCRIPTORS, values)
+
+    def first_descriptors(self, values: np.ndarray) -> None:
+        """Write first_descriptors.npy. values: as of `descriptors`, by the head before it was trained."""
+        self._array(FIRST_DESCRIPTORS, values)
+
+    def _array(self, name: str, values: np.ndarray) -> None:
+        with durable.write_file(self.folder / name) as file:
             npy_format.write_array(file, np.ascontiguousarray(values, np.float32), allow_pickle=False)
 
     def model(self, weights: bytes, config: Mapping[str, Any]) -> None:
@@ -281,6 +292,20 @@ def is_finished(folder: str | Path) -> bool:
     return (Path(folder) / durable.MANIFEST).is_file()
 
 
+def is_labelling(folder: str | Path) -> bool:
+    """Whether a labelling is there, finished or not: its answers are read before it ends."""
+    return name_labelling(folder) is not None
+
+
+def name_labelling(folder: str | Path) -> str | None:
+    """What a labelling was named by chance when it began, and its answers belong to; None for any other run."""
+    try:
+        facts = read_facts(folder)
+    except (RunError, OSError):
+        return None
+    return str(facts["labelling"]) if facts["kind"] == "label" else None
+
+
 def read_first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:
     """The first `count` events of an unfinished run; what was written later may be torn. Raises RunError: K2 for fewer
     or damaged ones, K16 for what is no event.
@@ -347,6 +372,8 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     if facts["kind"] not in schema.KINDS:
         what = f"run of kind {shown(facts['kind'], 60)!r}, this version knows {', '.join(schema.KINDS)}"
         raise RunError("K6", what, where=folder, do=_upgrade(facts))
+    if facts["kind"] == "label":
+        checks.demand(facts, checks.Record(needed=["labelling"]), path)
     if facts["kind"] == "seeds":
         checks.demand(facts, checks.Record(needed=["seeds"]), path)
     return facts

@@ -12,7 +12,7 @@ from typing import Any
 from .checks import Kind, Many, Maybe, Misfit, Named, Record, find_unknown
 
 FORMAT = 1
-KINDS = ("train", "propagate", "seeds")
+KINDS = ("train", "propagate", "label", "seeds")
 LARGEST = 2.0**53  # of counts; above, floats are not exact
 MOST_NUMBER = 1e30  # of other numbers: pictures calculate with their squares
 
@@ -99,6 +99,7 @@ MEMBER = Record(
         "n_neighbors": Maybe(POSITIVE),
         "alpha": Maybe(SHARE),
         "penalty": Maybe(AMOUNT),
+        "by_degree": BOOL,
         "lengths": BOOL,
         "temperature": AMOUNT,
         "share": SHARE,
@@ -153,6 +154,8 @@ OPTIMIZATION = Record(
 CONSISTENCY = Record(
     {"weight": AMOUNT, "rampup_epochs": COUNT, "ema_decay": SHARE, "logit_distance": AMOUNT, "memory": SHARE}
 )
+STRONG = Record({"operations": COUNT, "cutout": SHARE})
+MATCHING = Record({"strong": Maybe(STRONG), "threshold": Maybe(SHARE), "memory": SHARE})
 SETTINGS = Record(
     {
         "phases": Many(PHASE),
@@ -163,6 +166,7 @@ SETTINGS = Record(
         "augment": AUGMENT,
         "optimization": OPTIMIZATION,
         "consistency": CONSISTENCY,
+        "matching": MATCHING,
         "seed": SEED,
         "recipe": TEXT,  # of several seeds, whose runs have the settings themselves
     }
@@ -204,6 +208,7 @@ FACTS = Record(
         "versions": Named(TEXT),
         "settings": SETTINGS,
         "title": TEXT,
+        "labelling": TEXT,
         "seed": SEED,
         "seeds": Many(SEED),
         "class_names": CLASS_NAMES,
@@ -309,6 +314,7 @@ ABSTAIN = Record(
     },
     needed=("wanted", "probability", "num_rows", "supported", "reason"),
 )
+ESTIMATED = Record({"num": COUNT, "right": COUNT, **dict.fromkeys(("percent", "low", "high"), Maybe(PERCENT))})
 HEALTH = ("num_nodes", "num_edges", "num_components", "num_isolated", "degree_min", "degree_max")
 RESULTS = Record(
     {
@@ -339,6 +345,7 @@ RESULTS = Record(
         "cross_validated": Maybe(CROSS_VALIDATED),
         "choice": Maybe(CHOICE),
         "abstain": Maybe(ABSTAIN),
+        "estimated": Maybe(ESTIMATED),
         "refined": Maybe(
             Record({"temperature": Maybe(NUMBER), "num_held_out": Maybe(COUNT)}, ("temperature", "num_held_out"))
         ),

@@ -29,8 +29,9 @@ class PseudoLabelTable:
 
     id: (n,) text. label: (n,) int64, number of the class, -1 where no label reached.
     certainty: (n,) float in [0, 1]; 1 for given labels, 0 where no label reached. It orders labels by how sure the
-    graph is; it is not a probability of being right.
+    answer is; it is not a probability of being right.
     given: (n,) bool, True where the label came from the user. reached: (n,) bool. class_names: (c,) text.
+    probability: (n,) float, of being right, fitted on labels that were held out; None where none could be.
     """
 
     id: Ids
@@ -39,11 +40,14 @@ class PseudoLabelTable:
     given: np.ndarray
     reached: np.ndarray
     class_names: Sequence[str]
+    probability: np.ndarray | None = None
 
     def to_arrow(self) -> pa.Table:
-        """Columns id, label (text, null where unreached), certainty, source (given, propagated or none), reached."""
+        """Columns id, label (text, null where unreached), certainty, source (given, propagated or none), reached, and
+        probability where that is known."""
         ids = self.id if isinstance(self.id, pa.ChunkedArray) else pa.array(self.id, pa.string())
         source = np.where(self.given, 0, np.where(self.reached, 1, 2))
+        known = {} if self.probability is None else {"probability": pa.array(self.probability, pa.float32())}
         return pa.table(
             {
                 "id": ids,
@@ -51,6 +55,7 @@ class PseudoLabelTable:
                 "certainty": pa.array(self.certainty, pa.float32()),
                 "source": _texts(source, (GIVEN, PROPAGATED, NONE)),
                 "reached": pa.array(self.reached, pa.bool_()),
+                **known,
             }
         )
 

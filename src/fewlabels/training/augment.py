@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .settings import AugmentSettings
+from .strong import StrongChanges, change_tones, cut_out
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Changes:
     Leading dimensions, such as (steps, batch), are those of the images drawn for.
     affine: (..., 2, 3) float32, from positions in the changed image to positions in the original, both in [-1, 1].
     offset: (..., 2) int64, pixels moved down and right. mirrored: (...) bool, left and right exchanged.
-    pad, sampling: as in AugmentSettings, the same for all.
+    pad, sampling: as in AugmentSettings, the same for all. strong: what comes after all that.
     """
 
     affine: torch.Tensor | None = None
@@ -27,16 +28,19 @@ class Changes:
     mirrored: torch.Tensor | None = None
     pad: str = "reflect"
     sampling: str = "bilinear"
+    strong: StrongChanges | None = None
 
     def tensors(self) -> list[torch.Tensor]:
-        return [part for part in (self.affine, self.offset, self.mirrored) if part is not None]
+        mine = [part for part in (self.affine, self.offset, self.mirrored) if part is not None]
+        return mine if self.strong is None else [*mine, *self.strong]
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Changes:
         """The same with each tensor replaced by `change` of it."""
         affine, offset, mirrored = (
             None if value is None else change(value) for value in (self.affine, self.offset, self.mirrored)
         )
-        return Changes(affine, offset, mirrored, self.pad, self.sampling)
+        strong = None if self.strong is None else StrongChanges(*map(change, self.strong))
+        return Changes(affine, offset, mirrored, self.pad, self.sampling, strong)
 
     def to(self, device: torch.device) -> Changes:
         return self.map(lambda part: part.to(device))
@@ -77,7 +81,14 @@ def augment(images: torch.Tensor, changes: Changes) -> torch.Tensor:
         changed = shift(changed, changes.offset, changes.pad, changes.mirrored)
     elif changes.mirrored is not None:
         changed = torch.where(changes.mirrored[:, None, None, None], changed.flip(2), changed)
-    return changed.permute(0, 3, 1, 2).float()
+    seen = changed.permute(0, 3, 1, 2).float()
+    return seen if changes.strong is None else change_strongly(seen, changes.strong, changes.pad)
+
+
+def change_strongly(images: torch.Tensor, strong: StrongChanges, pad: str) -> torch.Tensor:
+    """The strong view of each image: other tones, turned, sheared and moved, a square cut out. (b, c, h, w) float32."""
+    turned = warp(change_tones(images, strong.tones), strong.affine, pad)
+    return cut_out(turned, strong.hole).contiguous(memory_format=torch.channels_last)
 
 
 def pick_view(rows: torch.Tensor, mirrored: torch.Tensor | None) -> torch.Tensor:

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -339,9 +339,8 @@ class Checkpoints:
 
     def remove_all(self) -> None:
         """Take away what `save` wrote: for a run that has ended and is sealed. Anything else in the folder stays."""
-        for folder in [*(folder for _, folder in self._list_found()), *self._list_leftovers()]:
-            if not folder.is_symlink() and _has_only_ours(folder):
-                remove_folder(folder)
+        for folder in [*_removable(folder for _, folder in self._list_found()), *self._list_leftovers()]:
+            remove_folder(folder)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             remove_folder(self.folder)
 
@@ -356,9 +355,10 @@ class Checkpoints:
         return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
 
     def _list_leftovers(self) -> list[Path]:
-        """Hidden folders that a kill left."""
+        """Hidden folders that a kill left, with whole files or parts of them."""
         inside = self.folder.iterdir() if self.folder.is_dir() else ()
-        return [path for path in inside if LEFTOVER.fullmatch(path.name) and not path.is_symlink()]
+        named = [path for path in inside if LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+        return [path for path in named if all(one.is_file() for one in path.iterdir())]
 
     def _is_good(self, folder: Path) -> bool:
         """Whether it is a whole checkpoint of this run and of the step in its name."""
@@ -376,17 +376,17 @@ class Checkpoints:
                 old.append(folder)
             elif step == saved or (step < saved and self._is_good(folder)):
                 good += 1
-        old = [folder for folder in old if not folder.is_symlink() and _has_only_ours(folder)]
-        old += self._list_leftovers()
-        for folder in old:
+        for folder in [*_removable(old), *self._list_leftovers()]:
             try:
                 remove_folder(folder)
             except StorageError as error:  # the new one is safe: no reason to stop
                 warn(CheckpointWarning(f"FL-K13 an old checkpoint could not be removed ({error})"))
 
 
-def _has_only_ours(folder: Path) -> bool:
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= set(FILES)
+def _removable(folders: Iterable[Path]) -> list[Path]:
+    """Those of them that hold what `save` wrote and nothing else."""
+    real = [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
+    return [folder for folder in real if {path.name for path in folder.iterdir()} <= set(FILES)]
 
 
 def _free_name_aside(folder: Path) -> Path:

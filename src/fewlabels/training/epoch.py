@@ -13,7 +13,9 @@ from ..conventions import UNLABELED
 from ..randomness import generator, torch_seed
 from .augment import Changes, draw_changes
 from .distributed import Group
+from .method_table import BY_NAME
 from .settings import Consistency, Optimization, Phase, TrainSettings
+from .strong import draw_strong
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,15 @@ def draw_two_stream_batches(
 class Plan:
     """All steps of one epoch, for the b rows of each batch that one process takes.
 
-    rows: (steps, b) int64. views: changes of (steps, b) images, for one or two views. seeds: for dropout, one a step.
+    rows: (steps, b) int64. given: (steps, b) bool, which of them came with a label.
+    views: changes of (steps, b) images, for one or two views. seeds: for dropout, one a step.
     rate: (steps,) float32, learning rates. ema_decay: (steps,) float32. beta1: of Adam.
     weight: () float32, of the consistency loss. loss_scale: times the loss of this process, so that the mean over the
         processes is that of the whole batch: its rows over an equal share of the batch.
     """
 
     rows: torch.Tensor
+    given: torch.Tensor
     views: tuple[Changes, ...]
     seeds: list[int]
     rate: torch.Tensor
@@ -81,13 +85,13 @@ class Plan:
         return self.rows.shape[0]
 
     def to(self, device: torch.device) -> Plan:
-        moved = {name: getattr(self, name).to(device) for name in ("rows", "rate", "ema_decay", "weight")}
+        moved = {name: getattr(self, name).to(device) for name in ("rows", "given", "rate", "ema_decay", "weight")}
         return replace(self, views=tuple(view.to(device) for view in self.views), **moved)
 
     def tensors(self) -> list[torch.Tensor]:
         """All its tensors, in an order that is the same for every plan of a phase."""
         views = [part for view in self.views for part in view.tensors()]
-        return [self.rows, self.rate, self.ema_decay, self.weight, *views]
+        return [self.rows, self.given, self.rate, self.ema_decay, self.weight, *views]
 
 
 def plan_epoch(
@@ -104,6 +108,9 @@ def plan_epoch(
     counter = (epoch.phase, epoch.number)
     rng = [generator(epoch.seed, f"view {number}", *counter) for number in range(num_views)]
     views = [draw_changes(settings.augment, one, (steps, size)) for one in rng]
+    if BY_NAME[phase.method].matches and settings.matching.strong is not None:
+        strong = generator(epoch.seed, "strong view", *counter)
+        views[0] = replace(views[0], strong=draw_strong(settings.matching.strong, strong, (steps, size)))
     moments = [epoch.number + step / steps for step in range(steps)]
     behind = steps_before + epoch.number * steps
     decay = [ema_decay(behind + step + 1, settings.consistency.ema_decay) for step in range(steps)]
@@ -111,6 +118,7 @@ def plan_epoch(
     seeds = [torch_seed(epoch.seed, "dropout", *counter, group.rank, step) for step in range(steps)]
     return Plan(
         rows=torch.from_numpy(rows[:, mine]),
+        given=torch.from_numpy(labels[rows[:, mine]] != UNLABELED),
         views=tuple(view.map(lambda part: part[:, mine]) for view in views),
         seeds=seeds,
         rate=torch.tensor([learning_rate(phase, settings.optimization, moment) for moment in moments]),

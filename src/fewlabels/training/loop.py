@@ -21,11 +21,12 @@ from .evaluate import demand_finite_descriptors, evaluate
 from .execution import Execution
 from .interrupt import Stopped
 from .method_table import BY_NAME
-from .methods import METHODS, Pupil
+from .methods import METHODS
 from .settings import TrainSettings
 from .state import Position, State, ensure_losses, make_snapshot, restore
 from .step import Learner, NotFinite, demand_finite, make_optimizer, make_step
 from .targets import BatchTargets, PartialLabels, Propagate, make_propagate
+from .teachers import Pupil
 
 POLLED_ON_GPU = 50  # steps between two looks at losses and requests: each makes the host wait for the GPU
 
@@ -145,7 +146,8 @@ def _make_learner(run: _Run, phase: int, network: nn.Module, before: Learner | N
         first = None if before is None or before.teacher is None else before.teacher.network
         if settings.rules.fresh_teacher:
             first = _move(run.build(f"teacher {phase}"), device)
-        teacher = method.teacher(Pupil(network, first, len(run.labels.label), run.num_classes, device))
+        label = torch.from_numpy(run.labels.label).to(device)
+        teacher = method.teacher(Pupil(network, first, label, run.num_classes))
     return Learner(
         network=network,
         teacher=teacher,
@@ -243,7 +245,7 @@ def _make_targets(run: _Run, state: State) -> None:
     _check_requests(run, state)
 
     def describe() -> torch.Tensor:
-        found = evaluate(state.learner.network, state.learner.images, run.execution, _draw_views(run, state))
+        found = evaluate(state.learner.describer, state.learner.images, run.execution, _draw_views(run, state))
         return demand_finite_descriptors(found)
 
     try:

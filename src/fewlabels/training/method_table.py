@@ -10,8 +10,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 # mypy and typer want these spelled out; a test holds them against the table.
-MethodName = Literal["supervised", "lp", "mean_teacher", "mt_lp", "pi_model", "temporal_ensembling"]
-MethodWord = Literal["supervised", "lp", "mt", "mt+lp", "pi", "te"]
+MethodName = Literal[
+    "supervised",
+    "lp",
+    "mean_teacher",
+    "mt_lp",
+    "pi_model",
+    "temporal_ensembling",
+    "match",
+    "strong_lp",
+    "match_lp",
+]
+MethodWord = Literal["supervised", "lp", "mt", "mt+lp", "pi", "te", "match", "strong-lp", "match+lp"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +29,12 @@ class MethodFacts:
     """One method.
 
     name: in settings, events and results of runs; it never changes. word: on the command line.
-    title: in the paper's tables. phrase: in a sentence. short: beside a curve. does: what it trains for, one sentence.
+    title: in tables, the paper's where it has one. phrase: in a sentence. short: beside a curve.
+    does: what it trains for, one sentence.
     phases: that the word stands for, in order; the last is the method itself.
     labeled_only: it trains on labelled rows alone. propagates: it makes pseudo-labels before every epoch, for which the
         network describes all images. ema_teacher: its teacher is a moving average of the network's weights.
+    matches: the network learns from strong views, and its teacher looks at weak ones and describes.
     """
 
     name: MethodName
@@ -35,6 +47,7 @@ class MethodFacts:
     labeled_only: bool = False
     propagates: bool = False
     ema_teacher: bool = False
+    matches: bool = False
 
 
 METHOD_TABLE = (
@@ -98,6 +111,44 @@ METHOD_TABLE = (
         short="temporal ensembling",
         does="an image is to get the answer that it had on average in earlier epochs.",
         phases=("temporal_ensembling",),
+    ),
+    MethodFacts(
+        name="match",
+        word="match",
+        title="strong-view matching",
+        phrase="matching of strong views",
+        short="matching",
+        does="of a strongly changed image the network is to say what its teacher, an average of its own earlier "
+        "weights, is sure of for the image itself.",
+        phases=("match",),
+        ema_teacher=True,
+        matches=True,
+    ),
+    MethodFacts(
+        name="strong_lp",
+        word="strong-lp",
+        title="label propagation on strong views",
+        phrase="label propagation on strong views",
+        short="propagation, strong views",
+        does="before every epoch, labels are spread over a graph of the teacher's descriptors, and the network learns "
+        "them from strongly changed images; its teacher is an average of its own earlier weights.",
+        phases=("strong_lp",),
+        propagates=True,
+        ema_teacher=True,
+        matches=True,
+    ),
+    MethodFacts(
+        name="match_lp",
+        word="match+lp",
+        title="strong-view matching + label propagation",
+        phrase="matching of strong views with label propagation",
+        short="matching + propagation",
+        does="of a strongly changed image the network is to say what its teacher, an average of its own earlier "
+        "weights, and labels spread over a graph of the teacher's descriptors say together.",
+        phases=("match_lp",),
+        propagates=True,
+        ema_teacher=True,
+        matches=True,
     ),
 )
 BY_NAME: dict[str, MethodFacts] = {method.name: method for method in METHOD_TABLE}

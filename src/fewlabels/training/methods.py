@@ -5,31 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
-from torch import nn
 
-from .losses import LossInputs, consistency, logit_distance, weighted_cross_entropy
+from .losses import (
+    LossInputs,
+    consistency,
+    labeled_cross_entropy,
+    logit_distance,
+    match_both,
+    match_graph,
+    match_teacher,
+    weighted_cross_entropy,
+)
 from .method_table import MethodName
 from .settings import TrainSettings
 from .targets import PartialLabels, Propagate, Targets
-from .teachers import Teacher, ema_teacher, ensemble_teacher, pi_teacher
+from .teachers import Pupil, Teacher, ema_teacher, ensemble_teacher, matching_teacher, pi_teacher
 
-
-@dataclass(frozen=True)
-class Pupil:
-    """What a teacher is made from. student: the network. start: first weights of an EMA teacher; None: the student's.
-
-    num_rows, num_classes: of the task. device: that holds the student.
-    """
-
-    student: nn.Module
-    start: nn.Module | None
-    num_rows: int
-    num_classes: int
-    device: torch.device
-
-
-Describe = Callable[[], torch.Tensor]  # () -> (n, d) descriptors of all rows by the network as it is now
+Describe = Callable[[], torch.Tensor]  # () -> (n, d) descriptors of all rows by the network, or its teacher, of now
 Term = Callable[[LossInputs], torch.Tensor]
 
 
@@ -60,7 +54,7 @@ def temporal_ensembling(settings: TrainSettings) -> Method:
     """The network is to say what it said of an image in earlier epochs, on average. Laine and Aila, 2017."""
 
     def teacher(pupil: Pupil) -> Teacher:
-        return ensemble_teacher(pupil.num_rows, pupil.num_classes, settings.consistency.memory, pupil.device)
+        return ensemble_teacher(len(pupil.label), pupil.num_classes, settings.consistency.memory, pupil.label.device)
 
     return replace(pi_model(settings), teacher=teacher)
 
@@ -80,6 +74,34 @@ def mt_lp(settings: TrainSettings) -> Method:
     return replace(mean_teacher(settings), targets=lp(settings).targets)
 
 
+def match(settings: TrainSettings) -> Method:
+    """The network is to say of a strong view what its EMA teacher is sure of for a weak one: FixMatch, with FreeMatch's
+    threshold and ReMixMatch's alignment. docs/matching.md has the equations and what was left out.
+    """
+    terms = (labeled_cross_entropy, match_teacher, *_tie_heads(settings))
+    return replace(supervised(settings), teacher=lambda pupil: matching_teacher(pupil, settings.matching), terms=terms)
+
+
+def strong_lp(settings: TrainSettings) -> Method:
+    """The network is to say of a strong view what the graph of its teacher's descriptors says of the image."""
+    terms = (labeled_cross_entropy, match_graph, *_tie_heads(settings))
+    return replace(match(settings), targets=lp(settings).targets, terms=terms)
+
+
+def match_lp(settings: TrainSettings) -> Method:
+    """The network is to say of a strong view what teacher and graph say together, each as far as it is certain.
+
+    Alignment evens out the classes, so that class weights are left out.
+    """
+
+    def targets(describe: Describe, labels: PartialLabels, propagate: Propagate) -> Targets:
+        found = propagate(describe(), labels)
+        return replace(found, class_weight=np.ones_like(found.class_weight))
+
+    terms = (labeled_cross_entropy, match_both, *_tie_heads(settings))
+    return replace(match(settings), targets=targets, terms=terms)
+
+
 def _tie_heads(settings: TrainSettings) -> tuple[Term, ...]:
     """The loss that keeps two heads together; none for one head."""
     weight = settings.consistency.logit_distance
@@ -93,4 +115,7 @@ METHODS: dict[MethodName, Callable[[TrainSettings], Method]] = {
     "mean_teacher": mean_teacher,
     "lp": lp,
     "mt_lp": mt_lp,
+    "match": match,
+    "strong_lp": strong_lp,
+    "match_lp": match_lp,
 }

@@ -174,6 +174,43 @@ class AugmentSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StrongAugment:
+    """How the strong view of an image is made from its weak one: RandAugment, then CutOut (strong.py).
+
+    operations: how many of thirteen an image gets, each of a strength of its own (FixMatch: 2). cutout: side of the
+    grey square, as a share of the image's (FixMatch: a half).
+    """
+
+    operations: int = 2
+    cutout: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.operations, int) or not 0 <= self.operations <= 13 or not 0 <= self.cutout <= 1:
+            what = f"{self.operations!r} operations and a cutout of {self.cutout!r}"
+            raise ConfigError("C22", f"{what}: expected a whole number from 0 to 13, and a share from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching:
+    """How pseudo-labels of a weak view teach what to say of the strong one (docs/matching.md).
+
+    strong: how strong views are made; None: they are weak ones, as for descriptors, which have no other.
+    threshold: probability from which a pseudo-label counts (FixMatch: .95); None: it follows the teacher (FreeMatch).
+    memory: share of the old that stays in the averages of threshold and class shares (FreeMatch: .999).
+    """
+
+    strong: StrongAugment | None = field(default_factory=StrongAugment)
+    threshold: float | None = None
+    memory: float = 0.999
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError("C37", f"threshold is {self.threshold!r}, expected None or a probability")
+        if not 0 <= self.memory < 1:
+            raise ConfigError("C37", f"memory is {self.memory!r}, expected [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Phases one after the other on one network, and what they share. graph.mode: "paper" or "released" rules."""
 
@@ -183,6 +220,7 @@ class TrainSettings:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     optimization: Optimization = field(default_factory=Optimization)
     consistency: Consistency = field(default_factory=Consistency)
+    matching: Matching = field(default_factory=Matching)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -201,6 +239,8 @@ class TrainSettings:
         for phase in values["phases"]:
             if not phase["unfrozen"]:
                 del phase["unfrozen"]
+        if not any(BY_NAME[phase.method].matches for phase in self.phases):
+            del values["matching"]
         return values
 
     @property

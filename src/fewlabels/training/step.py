@@ -42,6 +42,13 @@ class Learner:
     def num_views(self) -> int:
         return 2 if self.teacher is not None and self.teacher.needs_second_view else 1
 
+    @property
+    def describer(self) -> nn.Module:
+        """Who describes the images for the graph: a teacher that looks at weak views, else the network itself."""
+        if self.teacher is None or self.teacher.network is None or self.teacher.threshold is None:
+            return self.network
+        return self.teacher.network
+
 
 def make_optimizer(network: nn.Module, settings: Optimization, device: torch.device) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum or Adam, over all parameters; the learning rate is a tensor, written at every step.
@@ -76,7 +83,9 @@ def forward(learner: Learner, plan: Plan, targets: BatchTargets, index: torch.Te
     with learner.execution.autocast():
         output = Output(*learner.network(augment(images, plan.views[0].select(index))))
         teaching = _ask_teacher(learner, images, rows, plan, index, output)
-    inputs = LossInputs(output, targets.select(rows), teaching, plan.weight)
+    given = plan.given.index_select(0, index)[0]
+    threshold = None if learner.teacher is None else learner.teacher.threshold
+    inputs = LossInputs(output, targets.select(rows), teaching, plan.weight, given, threshold)
     return torch.stack([term(inputs) for term in learner.method.terms]).sum() * plan.loss_scale
 
 
@@ -124,10 +133,10 @@ def _write_loss(losses: torch.Tensor, index: torch.Tensor, loss: torch.Tensor) -
 
 
 def _list_averaged(learner: Learner) -> list[torch.Tensor]:
-    """Gradients, and batch norm's running statistics: with them the same, the processes stay the same."""
+    """Gradients, running statistics of batch norm, averages of a teacher: with them the same, the processes stay so."""
     gradients = [value.grad for value in learner.network.parameters() if value.grad is not None]
-    networks = [learner.network, *([learner.teacher.network] if learner.teacher and learner.teacher.network else [])]
-    return gradients + [value for one in networks for value in one.buffers() if value.is_floating_point()]
+    modules = [learner.network, *([learner.teacher.state] if learner.teacher else [])]
+    return gradients + [value for one in modules for value in one.buffers() if value.is_floating_point()]
 
 
 def pick_images(images: torch.Tensor, rows: torch.Tensor, execution: Execution) -> torch.Tensor:

@@ -1,18 +1,37 @@
-"""Teachers of the consistency loss: the network itself, an EMA of its weights, or an average of its predictions."""
+"""Teachers: the network itself, an EMA of its weights, or an average of its predictions."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from ..conventions import UNLABELED
 from ..nets import Output
+from .settings import Matching
+
+LEAST_SHARE = 1e-6  # of a class in the mean of all probabilities, where alignment divides by it
 
 # (second view (b, c, h, w), rows (b,), the student's output for the first view) -> (b, c) probabilities, no gradient
 Teach = Callable[[torch.Tensor, torch.Tensor, Output], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """What a teacher is made from. student: the network. start: first weights of an EMA teacher; None: the student's.
+
+    label: (n,) int64 of all rows, -1 where none is given, on the device that holds the student.
+    num_classes: of the task.
+    """
+
+    student: nn.Module
+    start: nn.Module | None
+    label: torch.Tensor
+    num_classes: int
 
 
 @dataclass(frozen=True)
@@ -22,6 +41,7 @@ class Teacher:
     teach: gives its probabilities for a batch. follow: EMA update, called after each step with the decay, () float32.
     state: what checkpoints save of it. network: that predicts for any image; None where the teacher has none.
     needs_second_view: whether `teach` looks at the images. writes_rows: whether it writes at row numbers (index_put_).
+    threshold: (c,) float32, which `teach` moves: from which probability on its word counts; None: all of it does.
     """
 
     teach: Teach
@@ -30,6 +50,7 @@ class Teacher:
     network: nn.Module | None = None
     needs_second_view: bool = True
     writes_rows: bool = False
+    threshold: torch.Tensor | None = None
 
 
 def pi_teacher(student: nn.Module) -> Teacher:
@@ -89,6 +110,60 @@ def ensemble_teacher(num_rows: int, num_classes: int, memory: float, device: tor
         return old
 
     return Teacher(teach, state=kept, needs_second_view=False, writes_rows=True)
+
+
+class Matcher(nn.Module):
+    """Memory of a teacher that looks at weak views: its network, and moving averages over the unlabelled rows.
+
+    raw: (c,) float32, mean probabilities as the network gives them. aligned: the same after alignment.
+    confidence: () float32, mean of the largest aligned probability. threshold: (c,) float32. All begin at 1 / c.
+    """
+
+    raw: torch.Tensor
+    aligned: torch.Tensor
+    confidence: torch.Tensor
+    threshold: torch.Tensor
+
+    def __init__(self, network: nn.Module, num_classes: int, threshold: float | None) -> None:
+        super().__init__()
+        self.network = network
+        even = 1 / num_classes
+        for name in ("raw", "aligned"):
+            self.register_buffer(name, torch.full((num_classes,), even))
+        self.register_buffer("confidence", torch.tensor(even))
+        self.register_buffer("threshold", torch.full((num_classes,), even if threshold is None else threshold))
+
+
+def matching_teacher(pupil: Pupil, settings: Matching) -> Teacher:
+    """An EMA teacher whose probabilities for weak views are aligned with the classes' shares among the given labels.
+
+    Alignment (ReMixMatch, section 3.1; the mean as a moving average, as in SoftMatch): q = normalise(p * prior / raw).
+    Threshold (FreeMatch, eqs. 5 to 8, on q): aligned / max(aligned) * confidence; or a fixed one (FixMatch).
+    """
+    teacher = ema_teacher(pupil.student, pupil.start)
+    assert teacher.network is not None
+    kept = Matcher(teacher.network, pupil.num_classes, settings.threshold).to(pupil.label.device)
+    given = pupil.label != UNLABELED
+    prior = F.one_hot(pupil.label.clamp_min(0), pupil.num_classes)[given].float().mean(dim=0)
+
+    def teach(view: torch.Tensor, rows: torch.Tensor, output: Output) -> torch.Tensor:
+        share, counted = teacher.teach(view, rows, output), ~given.index_select(0, rows)
+        _follow(kept.raw, share, counted, settings.memory)
+        aligned = share * prior / kept.raw.clamp_min(LEAST_SHARE)
+        aligned = aligned / aligned.sum(dim=1, keepdim=True)
+        _follow(kept.aligned, aligned, counted, settings.memory)
+        _follow(kept.confidence, aligned.max(dim=1).values, counted, settings.memory)
+        if settings.threshold is None:
+            kept.threshold.copy_(kept.aligned / kept.aligned.max() * kept.confidence)
+        return aligned
+
+    return replace(teacher, teach=teach, state=kept, threshold=kept.threshold)
+
+
+def _follow(average: torch.Tensor, values: torch.Tensor, counted: torch.Tensor, memory: float) -> None:
+    """Move the average, in place, towards the mean of the counted rows of values (b, ...); without any it stays."""
+    weight = counted.float() / counted.sum().clamp_min(1)
+    average.copy_(torch.where(counted.any(), memory * average + (1 - memory) * (weight @ values), average))
 
 
 def _probabilities(output: Output) -> torch.Tensor:

@@ -310,6 +310,25 @@ def test_an_index_beside_a_column_of_ids_is_not_taken_for_the_ids(tmp_path, head
         read_labels(csv_file(tmp_path, f"{header}\n0,k7,x\n1,k3,y\n"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename,label\na,x\nb,y\n",
+        "File,Label\na,x\nb,y\n",
+        "by,image_path,label\n7,a,x\n7,b,y\n",
+        ",path,label\n0,a,x\n1,b,y\n",
+    ],
+)
+def test_a_column_that_is_called_like_files_has_the_ids(tmp_path, text):
+    found = read_labels(csv_file(tmp_path, text))
+    assert (found.ids, found.labels) == (["a", "b"], ["x", "y"])
+
+
+def test_of_two_columns_that_are_called_like_files_none_is_chosen(tmp_path):
+    with pytest.raises(LabelError, match=r"FL-L31 columns 'path', 'image', 'label'.*one column file_name, filename"):
+        read_labels(csv_file(tmp_path, "path,image,label\na,b,x\n"))
+
+
 def test_a_delimiter_that_the_file_and_the_option_name_differently_is_refused(tmp_path):
     path = csv_file(tmp_path, "sep=;\nid;label\na;x\n")
     assert read_labels(path, LabelOptions(";")).lines == [3]

@@ -67,7 +67,7 @@ def test_tasks_of_label_studio_are_read_by_the_id_of_their_data(tmp_path, indent
     [
         ([task("a", ["cat", "dog"])], "L44", "cells with several labels"),
         ([task("a", ["cat"], ["dog"])], "L14", "an id with two different labels"),
-        ([{"data": {"image": "a.png"}, "annotations": []}], "L31", "whose data has no id, but 'image'"),
+        ([{"data": {"text": "a cat"}, "annotations": []}], "L31", "whose data has no id, but 'text'"),
         (
             [{"data": {"id": 1}, "annotations": [{"result": [{"type": "rectanglelabels", "value": {}}]}]}],
             "L31",

@@ -13,7 +13,7 @@ from tests.review.browser.toy_review import ToyItems
 def test_a_digit_labels_the_focused_row_and_the_focus_goes_on(page, review):
     first, second = rows_shown(page)[:2]
     press(page, "4")
-    said(page, "1 row labelled cat, saved.")
+    said(page, "1 photo labelled cat, saved.")
     assert review.answers() == {first: "cat"}
     assert page.locator(f'{TILE}[data-row="{first}"] .badge').inner_text() == "✓ answered"
     assert page.evaluate("document.activeElement.dataset.row") == str(second)
@@ -21,7 +21,7 @@ def test_a_digit_labels_the_focused_row_and_the_focus_goes_on(page, review):
 
 
 def test_letters_label_classes_behind_the_tenth(page, review):
-    press(page, "b")
+    press(page, "c")
     said(page, "labelled zebra, saved.")
     assert list(review.answers().values()) == ["zebra"]
 
@@ -32,7 +32,7 @@ DIGITS = ToyItems(class_names=tuple("0123456789"))
 @pytest.mark.parametrize("items", [DIGITS], ids=["digits"])
 def test_a_class_that_is_called_like_a_key_has_that_key(page, review):
     press(page, "0", "7")
-    said(page, "1 row labelled 7, saved.")
+    said(page, "1 photo labelled 7, saved.")
     assert list(review.answers().values()) == ["0", "7"]
     assert page.locator("#palette kbd").all_inner_texts() == list("0123456789")
 
@@ -42,7 +42,7 @@ def test_selected_rows_are_labelled_together(page, review):
     press(page, "Shift+ArrowRight", "Shift+ArrowRight", "ArrowRight", "ArrowRight", "Space")
     assert page.locator(f"{TILE}[aria-selected=true]").count() == 4
     press(page, "9")
-    said(page, "4 rows labelled ship, saved.")
+    said(page, "4 photos labelled ship, saved.")
     assert review.answers() == dict.fromkeys([shown[0], shown[1], shown[2], shown[4]], "ship")
     assert page.locator(f"{TILE}[aria-selected=true]").count() == 0
 
@@ -67,7 +67,7 @@ def test_enter_accepts_the_label_shown_and_s_skips(page, review):
     first, second = rows_shown(page)[:2]
     label = review.labels()[first]
     press(page, "Enter", "s")
-    said(page, "1 row skipped, saved.")
+    said(page, "1 photo skipped, saved.")
     assert review.answers() == {first: label}
     assert review.skipped() == [second]
     expect(page.locator("#given")).to_have_text("1 answer, 1 skipped")
@@ -77,7 +77,7 @@ def test_undo_takes_back_the_last_answer_and_then_the_one_before(page, review):
     press(page, "1", "2")
     said(page, "labelled automobile, saved.")
     press(page, "u")
-    said(page, "1 row undone.")
+    said(page, "1 photo undone.")
     assert list(review.answers().values()) == ["airplane"]
     press(page, "Control+z")
     expect(page.locator("#given")).to_have_text("0 answers")
@@ -98,7 +98,7 @@ def test_delete_takes_back_the_answer_of_one_row(page, review):
     press(page, "1", "2")
     said(page, "labelled automobile, saved.")
     press(page, "Home", "Delete")
-    said(page, "1 row taken back, saved.")
+    said(page, "1 photo taken back, saved.")
     assert list(review.answers().values()) == ["automobile"]
 
 
@@ -129,7 +129,7 @@ def test_what_an_answer_moved_is_shown_with_before_and_after(page, review):
     page.wait_for_selector("#moved li")
     moved = review.moved(answered)
     count = len(moved)
-    said_above = f"{count} other rows changed their label." if count > 1 else "1 other row changed its label."
+    said_above = f"{count} other photos changed their label." if count > 1 else "1 other photo changed its label."
     expect(page.locator("#moved h2")).to_contain_text(said_above)
     assert page.locator("#moved li").count() == count
     names = page.locator("#moved li").first.locator(".names")
@@ -158,10 +158,10 @@ def test_why_shows_shares_labelled_rows_and_neighbours(page):
         "Why",
         "Shares of the classes",
         "70\u00a0%",
-        "Labelled rows that decided it",
-        "60\u00a0% of the influence",
-        "Its neighbours on the graph",
-        "25\u00a0% of its edges",
+        "Labelled photos that decided it",
+        "decides it: 60\u00a0%",
+        "The photos most like it",
+        "the most alike",
     ):
         assert text in panel
     before = page.locator("#why .self p").inner_text()
@@ -198,8 +198,8 @@ def test_search_finds_ids_and_typing_there_labels_nothing(page, review):
 def test_next_goes_on_in_the_queue_without_leaving_out_a_row(page):
     first = rows_shown(page)
     press(page, "a", "s")
-    said(page, "48 rows skipped, saved.")
-    said(page, "All rows shown are answered: n shows the next.")
+    said(page, "48 photos skipped, saved.")
+    said(page, "All photos shown are answered: Next shows more.")
     press(page, "n")
     expect(page.locator(f"{TILE}[data-row='{first[0]}']")).to_have_count(0)
     assert not set(rows_shown(page)) & set(first)
@@ -274,6 +274,6 @@ def test_on_a_phone_nothing_overflows_and_fingers_select(browser, review):
     page.locator(TILE).nth(1).tap()
     assert page.locator(f"{TILE}[aria-selected=true]").count() == 2
     page.locator("#palette button", has_text="deer").tap()
-    said(page, "2 rows labelled deer, saved.")
+    said(page, "2 photos labelled deer, saved.")
     assert list(review.answers().values()) == ["deer", "deer"]
     context.close()

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fewlabels.review.store.store import Answer, Request
+from fewlabels.review.store.values import Answer, Request
 from tests.review.browser.browser_pages import TILE, expect, opened, press, rows_shown, said
 from tests.review.browser.test_browser_trust import HOSTILE, NAMED
 from tests.review.browser.toy_review import ToyItems
@@ -43,13 +43,13 @@ def test_every_kind_of_answer_is_told_the_newest_first(page):
     press(page, "1")
     said(page, "labelled airplane, saved.")
     press(page, "s")
-    said(page, "1 row skipped, saved.")
+    said(page, "1 photo skipped, saved.")
     press(page, "u")
-    said(page, "1 row undone.")
+    said(page, "1 photo undone.")
     press(page, "Home", "Delete")
-    said(page, "1 row taken back, saved.")
+    said(page, "1 photo taken back, saved.")
     shown(page)
-    assert headings(page) == ["1 row taken back", "Undo of #2: 1 row", "1 row skipped", "1 row labelled"]
+    assert headings(page) == ["1 photo taken back", "Undo of #2: 1 photo", "1 photo skipped", "1 photo labelled"]
     assert [became(page, entry) for entry in range(4)] == [
         ["airplane → no answer"],
         ["skipped → no answer"],
@@ -90,9 +90,9 @@ def test_a_click_shows_the_row_and_its_new_answer_is_in_the_history_after_it(pag
 
 def test_one_row_has_its_own_history(page):
     press(page, "a", "2")
-    said(page, "48 rows labelled automobile, saved.")
+    said(page, "48 photos labelled automobile, saved.")
     press(page, "Home", "3")
-    said(page, "1 row labelled bird, saved.")
+    said(page, "1 photo labelled bird, saved.")
     press(page, "Home", "z")
     page.wait_for_selector("#zoom[open]")
     press(page, "h")
@@ -102,7 +102,7 @@ def test_one_row_has_its_own_history(page):
     assert [became(page, entry) for entry in range(2)] == [["automobile → bird"], ["no answer → automobile"]]
     page.get_by_label("Only of").uncheck()
     expect(page.locator(ENTRY).nth(1).locator("li")).to_have_count(9)
-    page.get_by_role("button", name="40 more rows").click()
+    page.get_by_role("button", name="40 more photos").click()
     expect(page.locator(ENTRY).nth(1).locator(".became")).to_have_count(48)
 
 
@@ -157,7 +157,7 @@ def test_hostile_names_are_texts_in_the_history(page, review):
     answers = tuple(Answer(row, "label", name, 0) for row, name in enumerate(HOSTILE))
     review.store.write([Request("other", 1, answers)])
     shown(page)
-    page.get_by_role("button", name="more row").click()
+    page.get_by_role("button", name="more").click()
     names = page.locator(f"{ENTRY} .became bdi").evaluate_all("names => names.map(name => name.textContent)")
     assert names == HOSTILE
     markup = "document.querySelectorAll('body script, iframe, body svg, [onerror], [onload], [srcdoc]').length"
@@ -170,7 +170,7 @@ def test_on_a_phone_the_history_is_as_wide_as_the_screen(browser, review):
     context = browser.new_context(viewport={"width": 390, "height": 760}, has_touch=True)
     page = opened(context, review)
     page.locator(TILE).nth(0).tap()
-    page.locator("#palette button").nth(1).tap()
+    page.locator("#palette li button:not(.edit)").nth(1).tap()
     said(page, "saved.")
     page.get_by_role("button", name="History").tap()
     expect(page.locator(ENTRY)).to_have_count(1)

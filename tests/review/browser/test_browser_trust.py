@@ -84,7 +84,7 @@ def test_a_reload_keeps_what_was_not_saved_and_sends_it(page, review):
     said(page, "labelled cat, saved.")
     assert sorted(review.answers().values()) == ["bird", "cat"]
     press(page, "u")
-    said(page, "1 row undone.")
+    said(page, "1 photo undone.")
     assert list(review.answers().values()) == ["bird"]
 
 
@@ -141,7 +141,7 @@ def test_two_tabs_conflict_and_the_person_chooses(context, review, choice, expec
     said(first, "labelled airplane, saved.")
     press(second, "4")
     dialog = second.locator("#conflict")
-    expect(dialog).to_contain_text("1 row answered elsewhere meanwhile")
+    expect(dialog).to_contain_text("1 photo answered elsewhere meanwhile")
     assert dialog.locator("label .name").all_inner_texts() == ["airplane", "cat"]
     assert review.answers() == {row: "airplane"}
     press(second, "Escape")
@@ -160,7 +160,7 @@ def test_a_conflict_of_one_row_keeps_the_answers_on_the_others(context, review):
     said(first, "labelled airplane, saved.")
     press(second, "Shift+ArrowRight", "Shift+ArrowRight", "4")
     second.get_by_role("button", name="Go on").click()
-    said(second, "2 rows labelled cat, saved.")
+    said(second, "2 photos labelled cat, saved.")
     assert review.answers()[row] == "airplane"
     assert sorted(review.answers().values()) == ["airplane", "cat", "cat"]
 
@@ -178,7 +178,7 @@ def test_two_tabs_that_agree_are_asked_nothing(context, review):
 def test_a_conflict_with_a_skipped_row_says_so(context, review):
     first, second = opened(context, review), opened(context, review)
     press(first, "s")
-    said(first, "1 row skipped, saved.")
+    said(first, "1 photo skipped, saved.")
     press(second, "2")
     names = second.locator("#conflict label .name")
     expect(names).to_have_text(["skipped", "automobile"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.review.browser.browser_pages import TILE, expect, opened, press, rows_shown, said
@@ -21,14 +23,14 @@ def test_rows_that_the_queue_does_not_have_come_in_another_order_and_the_page_sa
     choose(page, "source", "answered")
     expect(page.locator(TILE)).to_have_count(3)
     assert rows_shown(page) == answered
-    expect(page.locator("#order-note")).to_contain_text("“what helps most first” has no rows of this source")
+    expect(page.locator("#order-note")).to_contain_text("“what helps most first” has none of this source")
     page.reload()
     expect(page.locator(TILE)).to_have_count(3)
     choose(page, "order", "suspicious")
     expect(page.locator("#order-note")).to_be_empty()
     choose(page, "source", "propagated")
     expect(page.locator(TILE)).to_have_count(48)
-    expect(page.locator("#order-note")).to_contain_text("“suspicious given labels” has no rows of this source")
+    expect(page.locator("#order-note")).to_contain_text("“suspicious given labels” has none of this source")
 
 
 def test_an_answered_row_that_is_searched_for_is_found_in_all_rows(page):
@@ -36,36 +38,37 @@ def test_an_answered_row_that_is_searched_for_is_found_in_all_rows(page):
     press(page, "1")
     said(page, "saved.")
     page.locator("#filters [name=text]").fill(f"{row:04}")
-    expect(page.locator("#empty")).to_contain_text("No row of the order “what helps most first” matches.")
-    page.get_by_role("button", name="Look in all rows").click()
+    expect(page.locator("#empty")).to_contain_text("No photo of the order “what helps most first” matches.")
+    page.get_by_role("button", name="Look in all photos").click()
     expect(page.locator(TILE)).to_have_count(1)
     assert rows_shown(page) == [row]
 
 
 def test_the_line_above_the_rows_counts_those_on_the_page(page):
-    expect(page.locator("#shown")).to_have_text("1 to 48 of 120 rows; none of these 48 answered yet")
+    expect(page.locator("#shown")).to_have_text("1 to 48 of 120 photos; none of these 48 answered yet")
     press(page, "1", "s")
-    expect(page.locator("#shown")).to_have_text("1 to 48 of 120 rows; 46 of these 48 not answered yet")
+    expect(page.locator("#shown")).to_have_text("1 to 48 of 120 photos; 46 of these 48 not answered yet")
     press(page, "a", "Enter")
-    expect(page.locator("#shown")).to_have_text("1 to 48 of 120 rows; all answered: n shows the next")
+    expect(page.locator("#shown")).to_have_text("1 to 48 of 120 photos; all answered: Next shows more")
 
 
 @pytest.mark.parametrize("items", [SHORT], ids=["8 rows"])
 def test_where_no_more_rows_follow_nobody_is_sent_on(page):
     press(page, "a", "Enter")
-    said(page, "All rows shown are answered, and no more follow.")
-    expect(page.locator("#shown")).to_have_text("1 to 8 of 8 rows; all answered, and no more follow")
+    said(page, "All photos shown are answered, and no more follow.")
+    expect(page.locator("#shown")).to_have_text("1 to 8 of 8 photos; all answered, and no more follow")
 
 
 def test_the_share_of_right_labels_is_shown_from_ten_samples_on(page, review):
     summary = page.locator("#estimate summary")
-    expect(summary).to_have_text("Pseudo-labels right: not known yet (0 of 10)")
+    expect(summary).to_have_text(re.compile(r"Labels right: not known yet \(about \d+ more answers\)"))
     press(page, *["1"] * 9)
-    expect(summary).to_have_text("Pseudo-labels right: not known yet (9 of 10)")
+    expect(page.locator("#given")).to_have_text("9 answers")
+    expect(summary).to_have_text(re.compile(r"Labels right: not known yet \(about \d+ more answers?\)"))
     press(page, "Shift+ArrowRight", "1")  # two more
     expect(page.locator("#given")).to_have_text("11 answers")
     share = round(review.engine.estimate().percent)
-    expect(summary).to_have_text(f"Pseudo-labels right: {share}\u00a0% (10 to 90\u00a0%)")  # the range is the toy's
+    expect(summary).to_have_text(f"Labels right: {share}\u00a0% (10 to 90\u00a0%)")  # the range is the toy's
 
 
 def test_menus_lie_over_the_page_and_close_by_escape_or_a_click_elsewhere(page):
@@ -96,7 +99,7 @@ def test_the_enlarged_row_shows_the_keys_of_the_classes_and_takes_clicks(page, r
     choices = page.locator("#zoom .choices button")
     assert [" ".join(text.split()) for text in choices.all_inner_texts()[:2]] == ["1 airplane", "2 automobile"]
     choices.nth(3).click()
-    said(page, "1 row labelled cat, saved.")
+    said(page, "1 photo labelled cat, saved.")
     expect(page.locator("#zoom .id")).to_have_text(review.items.ids[second])
     press(page, "Enter")  # accepts, and does not click the button again
     expect(page.locator("#given")).to_have_text("2 answers")

@@ -73,7 +73,15 @@ class ToyEngine:
             label[row], certainty[row], source[row] = number, 1, SOURCES.index("answered")
         return SimpleNamespace(label=label, certainty=certainty, source=source, reached=np.ones(num, bool))
 
-    def answer(self, changes: dict[int, int], version: int) -> SimpleNamespace:
+    is_calm, said = False, ""
+
+    def prepare_choice(self) -> None:
+        return None
+
+    def imagine(self, rows: list[int], number: int) -> list[tuple[int, int, int]]:
+        return [(0, number, 7), (1, number, 2)]
+
+    def answer(self, changes: dict[int, int], version: int, classes: object = None) -> SimpleNamespace:
         self.answers = {row: number for row, number in (self.answers | dict(changes)).items() if number >= 0}
         before, self.state = self.state.label, self._solved()
         rows = np.flatnonzero(before != self.state.label)
@@ -162,17 +170,17 @@ class Review:
         return [self.items.class_names[number] for number in self.engine.state.label]
 
 
-def export_labels(state: object, labels: dict[int, str], kind: str, event: int) -> bytes:
+def export_labels(state: object, labels: dict[int, str], kind: str, event: int, **more: object) -> bytes:
     """The answers as they are: what an export has in it, other tests look at."""
     return repr(labels).encode()
 
 
 @contextmanager
-def served(folder: Path, items: ToyItems) -> Iterator[Review]:
-    """Serve a review from a thread, as `fewlabels review` does from a process."""
+def served(folder: Path, items: ToyItems, engine: ToyEngine | None = None) -> Iterator[Review]:
+    """Serve a review from a thread, as `fewlabels review` does from a process. engine: None for the toy."""
     place = listen(Endpoint(browser=False))
     access = make_access(Endpoint(), place.getsockname()[1])
-    store, engine = open_store(make_local_folder(folder), "a run"), ToyEngine(items)
+    store, engine = open_store(make_local_folder(folder), "a run", items.class_names), engine or ToyEngine(items)
     desk = Desk(Run("a run", str(folder)), items, store, engine, export_labels)
     app = build_app(desk, access)
     server = uvicorn.Server(

@@ -86,7 +86,7 @@ def test_an_answer_corrects_a_given_label_and_can_be_taken_back():
     np.testing.assert_allclose(engine.state.certainty, before.certainty, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{300: 0}, {-1: 0}, {0: 3}, {0: -2}])
+@pytest.mark.parametrize("changes", [{300: 0}, {-1: 0}, {0: 3}, {0: -3}])
 def test_answers_for_what_does_not_exist_change_nothing(changes):
     engine = Engine(items_of(), {})
     with pytest.raises(ConfigError, match="FL-C87"):

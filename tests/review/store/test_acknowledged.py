@@ -13,7 +13,7 @@ from fewlabels.errors import RunError, StorageError
 from fewlabels.review.store.acknowledged import MOST_LINES, Acknowledged, Last
 from fewlabels.review.store.acknowledged import NAME as ACKNOWLEDGED
 from fewlabels.review.store.file import NAME, find_review_folder, open_store
-from fewlabels.review.store.store import Answer, Replaced, Request, Written
+from fewlabels.review.store.values import Answer, Replaced, Request, Written
 from fewlabels.review.web.app import build_api
 from fewlabels.storage import durable
 from tests.faults.forged import good_runs

@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fewlabels.errors import RunError, StorageError
 from fewlabels.review.store import file as store_file
+from fewlabels.review.store.classes import ClassChange
 from fewlabels.review.store.file import find_review_folder, identify_run, open_store
-from fewlabels.review.store.store import Answer, Conflict, Mark, Request, Reused, Written
+from fewlabels.review.store.values import Answer, Conflict, Mark, Refusal, Request, Reused, Written
 from tests.faults.lanes import size
 
 CLIENTS = st.sampled_from(["tab-1", "tab-2"])
@@ -174,7 +175,7 @@ def test_requests_that_wait_together_each_see_those_before_them(store):
             Request("a", 2, (label(3, "dog", 1), Answer(4, "skip", None, 0))),
         ]
     )
-    assert outcomes[1] == Conflict(((3, "dog", Mark("cat", False, 1, 1)),))
+    assert outcomes[1] == Conflict(((3, "dog", Mark("cat", "", 1, 1)),))
     assert outcomes[3] == replace(outcomes[2], is_new=False)
     assert store.answers() == {3: "dog", 4: None}
 
@@ -189,8 +190,8 @@ def test_a_conflict_in_one_row_writes_none_of_the_request(store):
 def test_two_undos_go_back_two_requests(store):
     one(store, "a", 1, label(1, "cat", 0))
     one(store, "a", 2, label(1, "dog", 1))
-    assert one(store, "a", 3).applied == ((1, Mark("cat", False, 3, 1)),)
-    assert one(store, "a", 4).applied == ((1, Mark(None, False, 4, 0)),)
+    assert one(store, "a", 3).applied == ((1, Mark("cat", "", 3, 1)),)
+    assert one(store, "a", 4).applied == ((1, Mark(None, "", 4, 0)),)
     assert one(store, "a", 5).nothing
 
 
@@ -236,7 +237,7 @@ def test_answers_to_another_run_are_refused(tmp_path):
         open_store(tmp_path, "another")
 
 
-@pytest.mark.parametrize("pragma", ["user_version = 2", "application_id = 7"])
+@pytest.mark.parametrize("pragma", ["user_version = 3", "application_id = 7"])
 def test_a_file_of_another_version_or_program_is_refused(tmp_path, pragma):
     open_store(tmp_path, "run").close()
     other = sqlite3.connect(tmp_path / store_file.NAME)
@@ -300,3 +301,176 @@ def test_the_review_lies_beside_the_sealed_run_and_knows_it_by_its_hashes(tmp_pa
     unfinished = identify_run(run)
     (run / "manifest.json").write_text("{ }")
     assert len({unfinished, identify_run(run)}) == 2
+
+
+# Version 2: classes that are made, renamed and merged, and answers without a class
+
+
+def classes(store, client, seq, action, **what):
+    (outcome,) = store.write([Request(client, seq, None, ClassChange(action, **what))])
+    return outcome
+
+
+def version_of(folder):
+    with sqlite3.connect(folder / store_file.NAME) as connection:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def test_a_file_is_of_version_1_until_something_needs_version_2(tmp_path):
+    store = open_store(tmp_path, "run", ["cat"])
+    one(store, "a", 1, label(0, "cat", 0), Answer(1, "skip", None, 0))
+    assert version_of(tmp_path) == 1
+    one(store, "a", 2, Answer(2, "unsure", None, 0))
+    assert version_of(tmp_path) == 2
+    store.close()
+    again = open_store(tmp_path, "run", ["cat"])
+    assert again.left_out() == {1: "skip", 2: "unsure"}
+    assert again.labels() == {0: "cat"}
+    again.close()
+
+
+def test_a_program_that_knows_version_1_alone_refuses_version_2(tmp_path, monkeypatch):
+    store = open_store(tmp_path, "run", [])
+    classes(store, "a", 1, "class", name="cat")
+    store.close()
+    monkeypatch.setattr(store_file, "VERSIONS", (1,))
+    with pytest.raises(RunError, match="FL-C76 answers of version 2, this fewlabels reads 1"):
+        open_store(tmp_path, "run", [])
+
+
+def test_classes_are_made_renamed_and_merged_and_numbers_stay(tmp_path):
+    store = open_store(tmp_path, "run", ["cat"])
+    assert classes(store, "a", 1, "class", name="dgo").made.number == 1
+    one(store, "a", 2, label(5, "dgo", 0), label(6, "cat", 0))
+    classes(store, "a", 3, "rename", name="dog", key="dgo")
+    assert store.labels() == {5: "dog", 6: "cat"}
+    classes(store, "a", 4, "class", name="puppy")
+    one(store, "a", 5, label(7, "puppy", 0))
+    classes(store, "b", 1, "merge", key="puppy", into="dgo")
+    assert (store.labels()[7], store.numbers()[7], store.classes.stands_for) == ("dog", 2, (0, 1, 1))
+    assert store.classes.names == ("cat", "dog", None)
+    store.close()
+    again = open_store(tmp_path, "run", ["cat"])
+    assert again.classes == store.classes
+    assert again.labels() == {5: "dog", 6: "cat", 7: "dog"}
+    one(again, "b", 2)  # the merge is undone
+    assert again.labels()[7] == "puppy"
+    again.close()
+    last = open_store(tmp_path, "run", ["cat"])
+    assert last.classes.names == ("cat", "dog", "puppy")
+    last.close()
+
+
+def test_undo_goes_back_through_answers_and_classes_in_turn(tmp_path):
+    store = open_store(tmp_path, "run", [])
+    classes(store, "a", 1, "class", name="cat")
+    one(store, "a", 2, label(0, "cat", 0))
+    classes(store, "a", 3, "rename", name="kitten", key="cat")
+    one(store, "a", 4)
+    assert store.labels() == {0: "cat"}
+    one(store, "a", 5)
+    assert store.labels() == {}
+    one(store, "a", 6)
+    assert store.classes.names == (None,)
+    assert one(store, "a", 7).nothing
+    assert classes(store, "a", 8, "class", name="cat").made.number == 1
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("action", "what"),
+    [
+        ("class", {"name": "cat"}),
+        ("rename", {"name": "dog", "key": "cat"}),
+        ("rename", {"name": "bird", "key": "cow"}),
+        ("merge", {"key": "cat", "into": "cat"}),
+        ("merge", {"key": "cat", "into": "cow"}),
+    ],
+)
+def test_a_change_that_the_classes_do_not_allow_is_refused_and_leaves_no_trace(tmp_path, action, what):
+    store = open_store(tmp_path, "run", ["cat", "dog"])
+    assert isinstance(classes(store, "a", 1, action, **what), Refusal)
+    assert (store.event, version_of(tmp_path)) == (0, 1)
+    store.close()
+
+
+def test_a_class_that_others_use_stays(tmp_path):
+    store = open_store(tmp_path, "run", [])
+    classes(store, "a", 1, "class", name="cat")
+    one(store, "b", 1, label(0, "cat", 0))
+    assert isinstance(one(store, "a", 2), Refusal)
+    assert store.labels() == {0: "cat"}
+    store.close()
+
+
+def test_a_name_that_was_given_up_can_be_given_again(tmp_path):
+    store = open_store(tmp_path, "run", [])
+    classes(store, "a", 1, "class", name="dog")
+    one(store, "a", 2, label(0, "dog", 0))
+    classes(store, "a", 3, "rename", name="cat", key="dog")
+    new = classes(store, "a", 4, "class", name="dog").made
+    assert (new.number, new.key) == (1, "dog #1")
+    one(store, "a", 5, label(1, "dog #1", 0))
+    assert store.labels() == {0: "cat", 1: "dog"}
+    store.close()
+
+
+def test_a_repeated_change_of_classes_writes_nothing(tmp_path):
+    store = open_store(tmp_path, "run", [])
+    first = classes(store, "a", 1, "class", name="cat")
+    again = classes(store, "a", 1, "class", name="cat")
+    assert (again.event, again.is_new, again.made, again.nothing) == (first.event, False, first.made, False)
+    assert isinstance(classes(store, "a", 1, "class", name="dog"), Reused)
+    store.close()
+
+
+def test_classes_in_the_file_are_held_to_what_was_asked(tmp_path):
+    store = open_store(tmp_path, "run", [])
+    classes(store, "a", 1, "class", name="cat")
+    store.close()
+    with sqlite3.connect(tmp_path / store_file.NAME) as connection:
+        connection.execute("DROP TRIGGER classes_stay")
+        connection.execute("UPDATE classes SET name = 'cow', key = 'cow'")
+    with pytest.raises(RunError, match="FL-C78"):
+        open_store(tmp_path, "run", [])
+
+
+def test_an_answer_of_a_class_that_there_is_not_is_damage(tmp_path):
+    store = open_store(tmp_path, "run", ["cat"])
+    one(store, "a", 1, label(0, "cow", 0))
+    store.close()
+    with pytest.raises(RunError, match="FL-C78 the answers are damaged \\(an answer of the class 'cow'"):
+        open_store(tmp_path, "run", ["cat"])
+
+
+NAMES = st.sampled_from(["cat", "dog", "cow"])
+STEPS = st.tuples(CLIENTS, st.sampled_from(["class", "rename", "merge", "undo", "label", "none"]), NAMES, NAMES)
+
+
+@settings(max_examples=size(40, 200, 2000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, max_size=25))
+def test_whatever_is_done_to_classes_is_read_back_and_no_two_have_one_name(steps):
+    folder = Path(tempfile.mkdtemp())
+    store = open_store(folder, "run", ["cat"])
+    store._connection.execute("PRAGMA synchronous = OFF")
+    for seq, (client, action, name, other) in enumerate(steps):
+        one_of, into = store.classes.find(name), store.classes.find(other)
+        version = store.mark(seq % 4).version
+        if action == "undo":
+            one(store, client, seq)
+        elif action == "none" or (action == "label" and one_of is None):
+            one(store, client, seq, Answer(seq % 4, "none", None, version))
+        elif action == "label":
+            one(store, client, seq, label(seq % 4, one_of.key, version))
+        else:
+            keys = {"key": one_of.key if one_of else "?", "into": into.key if into else "?"}
+            wanted = {"class": {"name": name}, "rename": {"name": other, "key": keys["key"]}, "merge": keys}
+            classes(store, client, seq, action, **wanted[action])
+        live = store.classes.live_names
+        assert len(set(live)) == len(live)
+        assert set(store.labels().values()) <= set(live)
+    store.close()
+    again = open_store(folder, "run", ["cat"])
+    assert (again.classes, again.marks, again.numbers()) == (store.classes, store.marks, store.numbers())
+    again.close()
+    shutil.rmtree(folder)

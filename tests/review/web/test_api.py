@@ -35,7 +35,7 @@ def test_a_session_says_what_is_reviewed_and_how_far_it_is(page):
     assert (found["title"], found["kind"], found["rows"]) == ("a run", "images", 50)
     assert (found["classes"], sum(found["counts"])) == (list(CLASSES), 50)
     assert (found["answered"], found["skipped"], found["event"]) == (2, 1, 1)
-    assert found["estimate"] == {"num": 2, "right": 2, "percent": 100.0, "low": None, "high": None}
+    assert found["estimate"] == {"num": 2, "right": 2, "percent": 100.0, "low": None, "high": None, "until": 40}
 
 
 def test_an_answer_is_applied_and_the_graph_moves(page):
@@ -44,7 +44,7 @@ def test_an_answer_is_applied_and_the_graph_moves(page):
     saved = save(page, answer(1, "cat")).json()
     assert saved == {
         "event": 1,
-        "applied": [{"row": 1, "answer": "cat", "skipped": False, "version": 1}],
+        "applied": [{"row": 1, "answer": "cat", "skipped": False, "said": "", "version": 1}],
         "answered": 1,
     }
     graph = page.get("/api/graph", params={"after": 1}).json()
@@ -63,7 +63,7 @@ def test_skip_clear_and_undo(page):
     row = page.get("/api/rows/4").json()
     assert (row["answer"], row["skipped"], row["version"]) == (None, False, 3)
     undone = page.post("/api/undo", json={"client": "tab", "seq": 4}).json()
-    assert undone["applied"] == [{"row": 4, "answer": None, "skipped": True, "version": 4}]
+    assert undone["applied"] == [{"row": 4, "answer": None, "skipped": True, "said": "skip", "version": 4}]
     nothing = page.post("/api/undo", json={"client": "other-tab", "seq": 1}).json()
     assert (nothing["nothing"], nothing["applied"]) == (True, [])
 
@@ -101,6 +101,7 @@ def test_history_is_there_to_look_at_the_newest_first(page):
     assert history["total"] == 3
     assert [event["kind"] for event in history["events"]] == ["undo", "answers"]
     back = {"row": 1, "id": "img/1.png", "before": "dog", "after": "cat", "skipped_before": False, "skipped": False}
+    back["said"] = ""
     assert history["events"][0]["rows"] == [back]
     assert [(event["event"], event["undoes"], event["undone"]) for event in history["events"]] == [
         (3, 2, False),

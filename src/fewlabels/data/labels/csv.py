@@ -15,6 +15,7 @@ from ..notes import Note
 from ..paths import first_bytes, unreadable
 from ..tables.columns import INDEX_NAMES, sounds_like_id
 
+FILE_NAMES = "file_name filename file file_path filepath path image image_path image_name img".split()  # noqa: SIM905
 OnConflict = Literal["error", "last", "drop"]
 
 
@@ -116,15 +117,17 @@ def find_columns(
     header: Sequence[str], where: str, delimiter: str, wanted: tuple[str, ...], index: Sequence[str] = ()
 ) -> list[int]:
     """Where the wanted columns stand in the header. Where there is no id, label, ID and Label will do; for ids also the
-    columns `index` of a table, file_name as Hugging Face has it, and an index that has no name, or pandas' own; but no
-    index beside a column that is called like ids.
+    columns `index` of a table, file_name as Hugging Face has it, the one column that is called like files or images,
+    and an index that has no name, or pandas' own; but file_name alone beside a column that is called like ids.
 
     Raises LabelError L9, L12, L31.
     """
     if not set(wanted) <= set(header):
         header = [cell.casefold() if cell.casefold() in wanted else cell for cell in header]
     if "id" in wanted and "id" not in header:
+        files = [cell for cell in header if cell.casefold() in FILE_NAMES]
         others = [*index, *(cell for cell in header if INDEX_NAMES.fullmatch(cell) and cell != "X")]
+        others = [*(files if len(files) == 1 else []), *others]
         others = ["file_name"] if any(map(sounds_like_id, header)) else ["file_name", *others]  # image_id: which?
         other = next((cell for cell in others if cell in header), None)
         header = ["id" if cell == other and at == header.index(cell) else cell for at, cell in enumerate(header)]
@@ -140,7 +143,10 @@ def find_columns(
             do = f"pass --delimiter {flag} (delimiter={other!r})"
             raise LabelError("L9", f"columns separated by {words}, not by {delimiter!r}", where=where, do=do)
     found = ", ".join(repr(name) for name in header)
-    do = "name the columns so in the first line (ID, file_name and Label will do), without spaces around the names"
+    do = (
+        "name the columns so in the first line, without spaces around the names; for id one column file_name, "
+        "filename, file, path or image will do"
+    )
     raise LabelError("L31", f"columns {found}; expected {' and '.join(wanted)}", where=where, do=do)
 
 

@@ -33,7 +33,7 @@ from ..tables.files import (
     plain_type,
     repeats,
 )
-from .csv import ChooseColumns, CsvRows, LabelOptions, OnConflict, Row, choose_columns, read_label_csv
+from .csv import ChooseColumns, CsvRows, LabelOptions, OnConflict, Row, choose_columns, find_columns, read_label_csv
 from .json_files import is_json, is_unicode, read_label_json
 from .words import settle
 
@@ -90,6 +90,19 @@ def read_labels(path: str | os.PathLike[str], options: LabelOptions | None = Non
         do = "with --labels-by-position its numbers are taken in the order of the rows"
         raise LabelError("L28", "an array of labels has no ids to join by", where=file, do=do)
     return make_label_file(*read_label_rows(file, options), str(file), options)
+
+
+def read_groups(path: str | os.PathLike[str], column: str, options: LabelOptions | None = None) -> LabelFile:
+    """The same with the values of another column of the file in place of labels, such as patients or cameras.
+
+    Raises what read_labels raises; LabelError (L31) where there is no such column.
+    """
+    options, file = options or LabelOptions(), check_label_file(path)
+
+    def choose(header: Sequence[str], where: str, delimiter: str, index: Sequence[str]) -> list[int]:
+        return find_columns(header, where, delimiter, ("id", column), index)
+
+    return make_label_file(*read_label_rows(file, options, choose), str(file), options)
 
 
 def read_label_rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,13 @@ class EmbeddingSource:
     def table(self) -> Table | None:
         """The table that the embeddings are in; None for .npy."""
         return None if isinstance(self._stored, np.ndarray) else self._stored[0]
+
+    @property
+    def layout(self) -> Layout:
+        """Where the numbers stand in the table. Raises AttributeError for .npy."""
+        if isinstance(self._stored, np.ndarray):
+            raise AttributeError("a .npy has no table")
+        return self._stored[1]
 
     @property
     def number_columns(self) -> list[str]:
@@ -327,6 +334,37 @@ def read_values(table: Table, found: Layout, on_share: OnShare, on_incomplete: O
     return (_read_lists if found.is_list else _read_columns)(table, found, on_share, on_incomplete)
 
 
+def read_blocks(table: Table, found: Layout, bounds: Sequence[int]) -> Iterator[np.ndarray]:
+    """The rows between each two of the ascending bounds, the last of which is their number; NaN as read_values."""
+    left, at = np.empty((0, found.width), found.dtype), 1
+    for batch in table.batches(found.columns):
+        one = _OneBatch(table, batch)
+        read = _read_lists if found.is_list else _read_columns
+        left = np.concatenate([left, read(one, found, lambda share: None, _keep)])
+        while at < len(bounds) and len(left) >= bounds[at] - bounds[at - 1]:
+            size = bounds[at] - bounds[at - 1]
+            yield left[:size].copy()
+            left, at = left[size:], at + 1
+
+
+@dataclass(frozen=True)
+class _OneBatch:
+    """A batch of a table, read as if it were the whole."""
+
+    table: Table
+    batch: pa.RecordBatch
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.batch)
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        yield self.batch
+
+    def place(self, name: str) -> str:
+        return self.table.place(name)
+
+
 def _dtype(kinds: list[pa.DataType]) -> np.dtype:
     is_wide = any(kind == pa.float64() or pa.types.is_decimal(kind) for kind in kinds)
     return np.dtype(np.float64 if is_wide else np.float32)
@@ -369,7 +407,7 @@ def _map_values(table: Table, found: Layout) -> np.ndarray | None:
     return values if values.flags.aligned else None
 
 
-def _read_lists(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
+def _read_lists(table: Table | _OneBatch, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
     """(n, d) from a column with one list of d numbers in each row."""
     values, start = np.empty((table.num_rows, found.width), found.dtype), 0
     for batch in table.batches(found.columns):
@@ -400,7 +438,9 @@ def _find_odd_rows(lists: pa.Array, width: int) -> np.ndarray:
     return bad
 
 
-def _read_columns(table: Table, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete) -> np.ndarray:
+def _read_columns(
+    table: Table | _OneBatch, found: Layout, on_share: OnShare, on_incomplete: OnIncomplete
+) -> np.ndarray:
     """(n, d) from d numeric columns side by side."""
     values, start = np.empty((table.num_rows, found.width), found.dtype), 0
     for batch in table.batches(found.columns):

@@ -8,17 +8,29 @@ what is used together lies together in memory, in the search and in the solver a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..settings import EXACT_UP_TO
-from ..threads import PARTS, Team, even_ranges, weighted_ranges
+from ..threads import PARTS, Range, Team, even_ranges, weighted_ranges
 from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, no_stage_progress
 from . import _kernels
-from .recall import Goal, Share, choose_num_probes, measure_recall
-from .search import SPARE, Lists, Panels, Points, pack, pack_rows, search_exactly, search_rows, symmetrize
+from .recall import TRUTH_BLOCK, Goal, Share, choose_num_probes, find_true, measure_recall
+from .search import (
+    SPARE,
+    Lists,
+    Panels,
+    Points,
+    pack,
+    pack_rows,
+    search_exactly,
+    search_rows,
+    split_panels,
+    symmetrize,
+)
 
 FIRST_PROBES = 24  # clusters ranked for every row to begin with
 CLUSTERS_PER_ROOT = 1.4  # clusters for each square root of a row; from 1 to 2 all are about as quick, by the data
@@ -54,8 +66,9 @@ def search_nearest_clusters(
 ) -> ClusteredNeighbors:
     """Probe the clusters that are nearest to each point until the recall is reached. points: in the clusters' order."""
     panels = pack(points, team)
-    truth = _find_true(points, panels, goal, team)
-    rank = _rank_clusters(clusters, points.at(goal.sample), truth, team)
+    queries = points.at(goal.sample)
+    truth = find_true(queries, goal, split_panels(panels, TRUTH_BLOCK), team)
+    rank = rank_clusters(clusters.centre, queries, clusters.home[truth], team)
     lists = _make_lists(points.size, goal.k)
     probes, done, reached = clusters.probes, 0, Share(0, 0)
     while reached.mean - reached.error < goal.recall:
@@ -65,7 +78,8 @@ def search_nearest_clusters(
             return search_all_pairs(points, panels, clusters.order, clusters.start, goal.k, team, on_progress)
         if enough > probes.shape[1]:
             probes = nearest_clusters(points, clusters.centre, enough, team)
-        _search_probes(panels, clusters.start, probes[:, done:enough], lists, done > 0, team, on_progress)
+        some, held = probes[:, done:enough], Held(panels, clusters.start)
+        search_probes(held, some, lists, team, more=done > 0, on_progress=on_progress)
         symmetrize(lists, team)
         done, reached = enough, measure_recall(lists[0][goal.sample], truth)
     return ClusteredNeighbors(
@@ -82,33 +96,49 @@ def _make_lists(num_points: int, k: int) -> Lists:
     return np.empty((num_points, k), np.int32), np.empty((num_points, k), np.float32)
 
 
-def _find_true(points: Points, panels: Panels, goal: Goal, team: Team) -> NDArray[np.int32]:
-    """(q, k) places of the true neighbours of the sample."""
-    return search_exactly(points.at(goal.sample), panels, goal.k, team, goal.sample)[0]
-
-
-def _rank_clusters(
-    clusters: Clusters, queries: NDArray[np.float32], truth: NDArray[np.int32], team: Team
+def rank_clusters(
+    centre: NDArray[np.float32], queries: NDArray[np.float32], home: NDArray[np.int32], team: Team
 ) -> NDArray[np.int64]:
-    """(q, k) how many clusters are nearer to each query than the cluster of each of its true neighbours."""
-    ranked = search_rows(queries, pack_rows(clusters.centre, team), len(clusters.centre), team)[0]
+    """(q, k) how many centres are nearer to each query than that of the cluster, home, of each true neighbour."""
+    ranked = search_rows(queries, pack_rows(centre, team), len(centre), team)[0]
     rank_of = np.empty(ranked.shape, np.int64)
     query = np.arange(len(ranked))[:, None]
     rank_of[query, ranked] = np.arange(ranked.shape[1])
-    ranks: NDArray[np.int64] = rank_of[query, clusters.home[truth]]
+    ranks: NDArray[np.int64] = rank_of[query, home]
     return ranks
 
 
-def _search_probes(
-    panels: Panels,
-    start: NDArray[np.int64],
+class Held(NamedTuple):
+    """Points in panels, by cluster. start: (m + 1,) int64, the first point of each cluster.
+
+    at: (m,) int64, where each cluster begins in the panels, -1 for one that is not there, and members: (n,) int64, the
+    row of each point, -1 likewise; None where the panels hold all clusters, in order.
+    """
+
+    panels: Panels
+    start: NDArray[np.int64]
+    at: NDArray[np.int64] | None = None
+    members: NDArray[np.int64] | None = None
+
+
+def search_probes(
+    held: Held,
     probes: NDArray[np.int32],
     lists: Lists,
-    more: bool,
     team: Team,
-    on_progress: StageProgress,
+    *,
+    homes: Range | None = None,
+    more: bool = False,
+    on_progress: StageProgress = no_stage_progress,
 ) -> None:
-    """Fill the lists with the nearest points in the probed clusters; `more`: beside those that they hold already."""
+    """Fill the lists with the nearest of the points held in the probed clusters.
+
+    homes: the clusters (first, last) whose points are searched for; None: all. probes and lists have a row for each of
+    these points. more: the lists hold some already, which stay among them.
+    """
+    panels, start = held.panels, held.start
+    first_home, last_home = (0, start.size - 1) if homes is None else homes
+    base = int(start[first_home])
     probes = np.ascontiguousarray(probes)
     points, (index, similarity) = panels.points, lists
     rows = np.ascontiguousarray(points.rows)
@@ -117,26 +147,26 @@ def _search_probes(
         _kernels.search_clusters(
             panels.flat,
             start,
-            None,  # all clusters are in the panels, in order
+            held.at,
             start.size - 1,
             panels.dimensions,
             rows,
             len(rows),
-            points.members,
+            points.members if held.members is None else held.members,
             panels.slack,
-            0,  # and all points in the lists
+            base,
             probes,
             probes.shape[1],
             index.shape[1],
             index.shape[1] + SPARE,
             more,
-            first,
-            last,
+            first_home + first,
+            first_home + last,
             index,
             similarity,
         )
 
-    team.each(work, weighted_ranges(start, PARTS * team.size), on_progress)
+    team.each(work, weighted_ranges(start[first_home : last_home + 1] - base, PARTS * team.size), on_progress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,8 +199,24 @@ def make_centres(points: Points, seed: int, team: Team) -> NDArray[np.float32]:
 
     Deterministic for a seed.
     """
-    wanted = max(1, int(CLUSTERS_PER_ROOT * points.size**0.5))
-    return chain_centres(_run_kmeans(points, wanted, seed, team))
+    chosen, rng = draw_for_centres(points.size, seed)
+    return find_centres(points.at(chosen), points.size, rng, team)
+
+
+def draw_for_centres(size: int, seed: int) -> tuple[NDArray[np.int64], np.random.Generator]:
+    """The points, ascending, of `size` that centres are found on, and the draws that `find_centres` goes on with."""
+    rng = np.random.default_rng([seed, size])
+    return np.sort(rng.choice(size, min(size, ROWS_PER_CLUSTER * count_clusters(size)), replace=False)), rng
+
+
+def count_clusters(size: int) -> int:
+    """Of so many points."""
+    return max(1, int(CLUSTERS_PER_ROOT * size**0.5))
+
+
+def find_centres(sample: NDArray[np.float32], size: int, rng: np.random.Generator, team: Team) -> NDArray[np.float32]:
+    """make_centres of `size` points, from the sample of them that was drawn."""
+    return chain_centres(_run_kmeans(sample, count_clusters(size), rng, team))
 
 
 def make_clusters(
@@ -202,11 +248,8 @@ def nearest_clusters(
     return probes
 
 
-def _run_kmeans(points: Points, wanted: int, seed: int, team: Team) -> NDArray[np.float32]:
-    """(m, d) centres of spherical k-means on a sample; m is `wanted`, or fewer where some came out empty."""
-    rng = np.random.default_rng([seed, points.size])
-    chosen = np.sort(rng.choice(points.size, min(points.size, ROWS_PER_CLUSTER * wanted), replace=False))
-    sample = points.at(chosen)
+def _run_kmeans(sample: NDArray[np.float32], wanted: int, rng: np.random.Generator, team: Team) -> NDArray[np.float32]:
+    """(m, d) centres of spherical k-means; m is `wanted`, or fewer where some came out empty."""
     sample = sample / np.abs(sample).max(axis=1, keepdims=True)  # squares of 1e-25 would vanish
     sample /= np.linalg.norm(sample, axis=1, keepdims=True)  # directions make the clusters, for inner products too
     centre: NDArray[np.float32] = sample[rng.choice(len(sample), wanted, replace=False)]
@@ -248,14 +291,14 @@ def search_as_before(
     order, start = reuse_clusters(previous, points)
     points = points.reorder(order)
     panels = pack(points, team)
-    truth = _find_true(points, panels, goal, team)
+    truth = find_true(points.at(goal.sample), goal, split_panels(panels, TRUTH_BLOCK), team)
     home = cluster_of_places(start)
     probes = reuse_probes(previous, points, home, team)
     reachable = measure_recall(probes[goal.sample], home[truth])
     if reachable.mean - reachable.error < goal.recall:
         return None
     lists = _make_lists(points.size, goal.k)
-    _search_probes(panels, start, probes, lists, False, team, on_progress)
+    search_probes(Held(panels, start), probes, lists, team, on_progress=on_progress)
     if (lists[0][:, -1] == MISSING).any():
         return None
     return ClusteredNeighbors(

@@ -6,31 +6,32 @@ known, and the recall of the whole is measured on them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..threads import PARTS, Team, weighted_ranges
-from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress
+from ..threads import PARTS, Range, Team, weighted_ranges
+from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, no_stage_progress
 from . import _kernels
 from .clusters import (
-    CLUSTERS_PER_ROOT,
     ITERATIONS,
     NO_CLUSTER,
-    ROWS_PER_CLUSTER,
     can_reuse,
     chain_centres,
     cluster_of_places,
+    count_clusters,
+    draw_for_centres,
     reuse_clusters,
     reuse_probes,
 )
 from .codes import DEVIATIONS, LARGEST, CodePoints, Codes, as_points, encode, fit_basis, pack_codes, search_codes
-from .recall import Goal, choose_num_probes, measure_recall
-from .search import Lists, Points, pack, search_exactly, symmetrize
+from .recall import TRUTH_BLOCK, Goal, choose_num_probes, find_true, measure_recall
+from .search import Lists, Panels, Points, pack, symmetrize
 
-TRUTH_BLOCK = 8192  # rows that lie in panels at a time, while true neighbours are looked for
 CANDIDATES = (1.2, 1.5, 2.0, 2.5, 3.0, 4.0)  # for each neighbour asked for
 TRIES = 3  # with more probes and candidates each time
 
@@ -46,6 +47,19 @@ class Plan:
     probes: int
     candidates: int
 
+    def widen(self, num_clusters: int) -> Plan:
+        """More of both."""
+        return Plan(probes=min(num_clusters, self.probes + 1 + self.probes // 3), candidates=self.candidates * 4 // 3)
+
+
+class Shape(NamedTuple):
+    """Of points and clusters. width: of codes. dimensions: of rows."""
+
+    num_points: int
+    num_clusters: int
+    width: int
+    dimensions: int
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodedClusters:
@@ -56,6 +70,10 @@ class CodedClusters:
     start: NDArray[np.int64]
     codes: Codes
     targets: CodePoints
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.order.size, self.start.size - 1, self.targets.width, int(self.points.rows.shape[1]))
 
     @property
     def home(self) -> NDArray[np.int32]:
@@ -70,7 +88,7 @@ def search_coded(
 
     previous: graph of the same rows in the same order from the previous epoch; its clusters are reused if they do.
     """
-    truth = find_true(points, goal, team)
+    truth = find_true(points.at(goal.sample), goal, _pack_blocks(points, team), team)
     basis = fit_basis(points, seed, team)
     codes = encode(points, basis, team)
 
@@ -101,7 +119,7 @@ def _search_nearest_clusters(
 ) -> ClusteredNeighbors | None:
     """Probe the clusters nearest to each point, with more candidates each time, until the recall is reached."""
     rank = rank_truth(clusters.codes.queries[goal.sample], centres, clusters.home[truth], team)
-    plan = choose_plan(rank, find_positions(clusters, goal, truth, team), goal, clusters)
+    plan = choose_plan(rank, find_positions(clusters, goal, truth, team), goal, clusters.shape)
     for _ in range(TRIES if plan is not None else 0):
         assert plan is not None  # as the line before has seen
         probes = search_codes(clusters.codes.queries, centres, plan.probes, team)
@@ -109,8 +127,7 @@ def _search_nearest_clusters(
         reached = measure_recall(found[0][goal.sample], truth).mean
         if reached >= goal.recall and not (found[0][:, -1] == MISSING).any():
             return _describe(clusters, found, reached, plan.probes)
-        more = min(centres.num_points, plan.probes + 1 + plan.probes // 3)
-        plan = Plan(probes=more, candidates=plan.candidates * 4 // 3)
+        plan = plan.widen(centres.num_points)
     return None
 
 
@@ -127,7 +144,7 @@ def _search_as_before(
     probed = (clusters.home[truth][:, :, None] == probes[goal.sample][:, None, :]).any(axis=2)
     many = clusters.start.size
     rank = np.where(probed, 0, many)
-    plan = choose_plan(rank, find_positions(clusters, goal, truth, team), goal, clusters)
+    plan = choose_plan(rank, find_positions(clusters, goal, truth, team), goal, clusters.shape)
     if plan is None or plan.probes > 1:
         return None
     found = _search(clusters, probes, plan, goal, team, on_progress)
@@ -148,31 +165,21 @@ def _describe(clusters: CodedClusters, found: Lists, recall: float, num_probes: 
     )
 
 
-def find_true(points: Points, goal: Goal, team: Team) -> NDArray[np.int64]:
-    """(q, k) the true neighbours of the sample by exact similarities, of equal ones those with smaller numbers.
-
-    Block by block: all points in panels at once would take as much memory as the rows.
-    """
-    queries = points.at(goal.sample)
-    index, similarity = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+def _pack_blocks(points: Points, team: Team) -> Iterator[tuple[int, Panels]]:
+    """Block by block: all points in panels at once would take as much memory as the rows."""
     for first in range(0, points.size, TRUTH_BLOCK):
-        part = Points(points.rows, points.members[first : first + TRUTH_BLOCK])
-        count = min(goal.k + 1, part.size)  # one of them may be the row itself
-        number, value = search_exactly(queries, pack(part, team), count, team)
-        index = np.concatenate([index, number.astype(np.int64) + first], axis=1)
-        similarity = np.concatenate([similarity, value], axis=1)
-        similarity[index == goal.sample[:, None]] = -np.inf
-        best = np.argsort(-similarity, axis=1, kind="stable")[:, : goal.k]
-        index, similarity = np.take_along_axis(index, best, axis=1), np.take_along_axis(similarity, best, axis=1)
-    return index
+        yield first, pack(Points(points.rows, points.members[first : first + TRUTH_BLOCK]), team)
 
 
 def make_centres(queries: NDArray[np.int8], seed: int, team: Team) -> CodePoints:
     """Centres of clusters of codes by spherical k-means on a sample, similar ones next to each other."""
-    n = len(queries)
-    rng = np.random.default_rng([seed, n])
-    wanted = max(1, int(CLUSTERS_PER_ROOT * n**0.5))
-    sample = queries[np.sort(rng.choice(n, min(n, ROWS_PER_CLUSTER * wanted), replace=False))]
+    chosen, rng = draw_for_centres(len(queries), seed)
+    return find_centres(queries[chosen], len(queries), rng, team)
+
+
+def find_centres(sample: NDArray[np.int8], size: int, rng: np.random.Generator, team: Team) -> CodePoints:
+    """make_centres of `size` points, from the sample of them that was drawn."""
+    wanted = count_clusters(size)
     wide = sample.astype(np.float64)
     centre = wide[rng.choice(len(sample), wanted, replace=False)]
     for _ in range(ITERATIONS):
@@ -214,22 +221,31 @@ def rank_truth(
 def find_positions(clusters: CodedClusters, goal: Goal, truth: NDArray[np.int64], team: Team) -> NDArray[np.int64]:
     """(q, k) how many points are better than each true neighbour by their codes; n where as many as are ever ranked."""
     n = clusters.order.size
-    most = min(int(max(CANDIDATES) * goal.k), n - 1)
+    most = count_candidates(goal.k, n)
     found = search_codes(clusters.codes.queries[goal.sample], clusters.targets, most, team, goal.sample)
-    position = np.full(truth.shape, n)
+    return find_among(found, truth, n)
+
+
+def count_candidates(k: int, num_points: int) -> int:
+    """As many as are ever ranked."""
+    return min(int(max(CANDIDATES) * k), num_points - 1)
+
+
+def find_among(found: NDArray[np.integer], truth: NDArray[np.int64], missing: int) -> NDArray[np.int64]:
+    """(q, k) where each entry of truth stands in its row of found, (q, most); `missing` where it does not."""
+    most = found.shape[1]
+    position = np.full(truth.shape, missing)
     for row, (wanted, numbers) in enumerate(zip(truth, found, strict=True)):
         ranks = np.argsort(numbers, kind="stable")
         at = ranks[np.minimum(np.searchsorted(numbers[ranks], wanted), most - 1)]
-        position[row] = np.where(numbers[at] == wanted, at, n)
+        position[row] = np.where(numbers[at] == wanted, at, missing)
     return position
 
 
-def choose_plan(
-    rank: NDArray[np.int64], position: NDArray[np.int64], goal: Goal, clusters: CodedClusters
-) -> Plan | None:
+def choose_plan(rank: NDArray[np.int64], position: NDArray[np.int64], goal: Goal, shape: Shape) -> Plan | None:
     """The cheapest plan that is expected to reach the recall; None where no number of candidates does."""
-    n, num_clusters = clusters.order.size, clusters.start.size - 1
-    comparison, row = clusters.targets.width + COST_OF_COMPARISON, clusters.points.rows.shape[1] * COST_OF_NUMBER
+    n, num_clusters = shape.num_points, shape.num_clusters
+    comparison, row = shape.width + COST_OF_COMPARISON, shape.dimensions * COST_OF_NUMBER
     plans = []
     for times in CANDIDATES:
         count = min(int(times * goal.k), n - 1)
@@ -252,33 +268,65 @@ def _search(
     on_progress: StageProgress,
 ) -> Lists:
     """The nearest points in the probed clusters, and those that have each point in their own lists."""
-    rows, probes = np.ascontiguousarray(clusters.points.rows), np.ascontiguousarray(probes)
-    found = np.empty((len(probes), goal.k), np.int32), np.empty((len(probes), goal.k), np.float32)
+    held = HeldCodes(clusters.points, clusters.start, clusters.codes.queries, clusters.targets)
+    found = search_coded_probes(held, probes, plan, goal.k, team, on_progress=on_progress)
+    symmetrize(found, team)
+    return found
+
+
+class HeldCodes(NamedTuple):
+    """Points in the order of their clusters, and their codes, as queries and as points. start: (m + 1,) int64."""
+
+    points: Points
+    start: NDArray[np.int64]
+    queries: NDArray[np.int8]
+    targets: CodePoints
+
+
+def search_coded_probes(
+    held: HeldCodes,
+    probes: NDArray[np.int32],
+    plan: Plan,
+    k: int,
+    team: Team,
+    *,
+    homes: Range | None = None,
+    on_progress: StageProgress = no_stage_progress,
+) -> Lists:
+    """The nearest of the points held in the probed clusters, for those of the clusters homes (first, last); None: all.
+
+    probes: a row for each of these points.
+    """
+    points, start, queries, targets = held
+    first_home, last_home = (0, start.size - 1) if homes is None else homes
+    base = int(start[first_home])
+    rows, probes = np.ascontiguousarray(points.rows), np.ascontiguousarray(probes)
+    own = queries[base : int(start[last_home])]
+    found = np.empty((len(probes), k), np.int32), np.empty((len(probes), k), np.float32)
 
     def work(first: int, last: int) -> None:
         _kernels.search_coded_clusters(
-            clusters.targets.panels,
-            clusters.targets.bias,
-            clusters.codes.queries,
-            clusters.targets.width,
-            clusters.start,
-            clusters.start.size - 1,
+            targets.panels,
+            targets.bias,
+            own,
+            targets.width,
+            start,
+            start.size - 1,
             rows,
             len(rows),
             rows.shape[1],
-            clusters.points.members,
-            0,  # and all points in the lists
+            points.members,
+            base,
             probes,
             probes.shape[1],
-            goal.k,
+            k,
             plan.candidates,
             False,  # nothing is in the lists yet
-            first,
-            last,
+            first_home + first,
+            first_home + last,
             found[0],
             found[1],
         )
 
-    team.each(work, weighted_ranges(clusters.start, PARTS * team.size), on_progress)
-    symmetrize(found, team)
+    team.each(work, weighted_ranges(start[first_home : last_home + 1] - base, PARTS * team.size), on_progress)
     return found

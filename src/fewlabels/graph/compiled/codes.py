@@ -66,8 +66,18 @@ class Codes:
 
 def fit_basis(points: Points, seed: int, team: Team) -> Basis:
     """The basis of codes of these points, from a sample of them."""
-    rng = np.random.default_rng([seed, points.size, 2])
-    rows = points.at(np.sort(rng.permutation(points.size)[:SAMPLE]))
+    chosen, rng = draw_for_basis(points.size, seed)
+    return make_basis(points.at(chosen), rng, team)
+
+
+def draw_for_basis(size: int, seed: int) -> tuple[NDArray[np.int64], np.random.Generator]:
+    """The points, ascending, of `size` that the basis is made of, and the draws that `make_basis` goes on with."""
+    rng = np.random.default_rng([seed, size, 2])
+    return np.sort(rng.permutation(size)[:SAMPLE]), rng
+
+
+def make_basis(rows: NDArray[np.float32], rng: np.random.Generator, team: Team) -> Basis:
+    """fit_basis of the sample that was drawn."""
     d = rows.shape[1]
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     width = min(WIDTH, -(-d // 4) * 4)

@@ -19,7 +19,7 @@ from .clusters import (
     search_nearest_clusters,
 )
 from .coded import search_coded
-from .recall import Goal
+from .recall import Goal, draw_sample
 from .search import Points, pack
 
 SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
@@ -57,8 +57,7 @@ def search_points(
             clusters = make_clusters(points, make_centres(points, seed, team), 1, team, on_clusters)
             points = points.reorder(clusters.order)
             return search_all_pairs(points, pack(points, team), clusters.order, clusters.start, k, team, on_rest)
-        sample = np.random.default_rng([seed, points.size, 1]).permutation(points.size)
-        goal = Goal(k, recall, np.sort(sample[:SAMPLE]))
+        goal = Goal(k, recall, draw_sample(points.size, seed, SAMPLE))
         if points.rows.shape[1] >= CODES_FROM:
             coded = search_coded(points, goal, seed, previous, team, on_progress)
             if coded is not None:

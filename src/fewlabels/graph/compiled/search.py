@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..threads import PARTS, Team, even_ranges
+from ..threads import PARTS, Range, Team, even_ranges
 from . import _kernels
 
 PANEL = 16  # points side by side, one cache line of a feature
@@ -18,6 +19,8 @@ SPARE = 8  # candidates beyond k that are ranked exactly, since sums in float32 
 MANY_TIMES = 8  # so many candidates where the k-th does not stand clear of those that were not among the first
 ROUNDING = 2.0**-24  # of a float32 addition
 Lists = tuple[NDArray[np.int32], NDArray[np.float32]]  # (n, k) numbers and similarities, nearest first
+# begin, (n + 1,); the rows that list row i, ascending, with their similarities, at begin[i] to begin[i + 1]
+Reverse = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,15 @@ def pack(points: Points, team: Team) -> Panels:
 
     team.each(work, even_ranges(points.size, PARTS * team.size))
     return Panels(flat, points, max(lengths))
+
+
+def split_panels(panels: Panels, size: int) -> Iterator[tuple[int, Panels]]:
+    """The same points in blocks of `size`, a multiple of 16, and the number of the first of each. Nothing is copied."""
+    for first in range(0, panels.points.size, size):
+        part = Points(panels.points.rows, panels.points.members[first : first + size])
+        stop = first + (-(-part.size // PANEL) + 1) * PANEL
+        flat = panels.flat[first * panels.dimensions : stop * panels.dimensions]
+        yield first, Panels(flat, part, measure_longest(part.at(slice(None))))
 
 
 def measure_longest(rows: NDArray[np.float32]) -> float:
@@ -174,29 +186,41 @@ def symmetrize(lists: Lists, team: Team) -> None:
 
     Similarity has no direction: what one side of a pair has computed, the other need not.
     """
+    merge_offers(lists, reverse_lists(lists, team, missing=True), team)
+
+
+def merge_offers(lists: Lists, offers: Reverse, team: Team, base: int = 0) -> None:
+    """Keep in each list the best k of its own entries and of those offered to it. In place.
+
+    base: the number of the row of the first list.
+    """
     index, similarity = lists
     n, k = index.shape
-    begin, sources, values = reverse_lists(lists, team, missing=True)
 
     def work(first: int, last: int) -> None:
-        _kernels.merge_lists(begin, sources, values, 0, n, k, first, last, index, similarity)
+        _kernels.merge_lists(*offers, base, n, k, first, last, index, similarity)
 
     team.each(work, even_ranges(n, PARTS * team.size))
 
 
 def reverse_lists(
-    lists: Lists, team: Team, *, missing: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    lists: Lists, team: Team, *, missing: bool = False, base: int = 0, targets: Range | None = None
+) -> Reverse:
     """The reverse neighbours of each row: which rows list it, by a counting sort.
 
-    Returns begin, (n + 1,), and the rows that list row i, ascending, with their similarities, at begin[i] to
-    begin[i + 1]. missing: only those that the row would take among its own k best and does not have.
+    base: the number of the row of the first list, where the lists are those of a part of all rows. targets: the rows
+    (first, last) whose reverse neighbours are asked for; None: those of the lists.
+    missing: only those that the row would take among its own k best and does not have; of a row whose list is not here,
+    all.
     """
     index, similarity = lists
     n, k = index.shape
-    ranges = even_ranges(n, team.size)  # each thread reads all lists and writes what belongs to its rows
-    count = np.zeros(n, np.int32)
-    given = (index, similarity, missing, 0, n, k, 0)  # row 0 is the first of the lists and of those that are listed
+    first_target, last_target = (base, base + n) if targets is None else targets
+    size = last_target - first_target
+    # each thread reads all lists and writes what belongs to its rows
+    ranges = [(first_target + first, first_target + last) for first, last in even_ranges(size, team.size)]
+    count = np.zeros(size, np.int32)
+    given = (index, similarity, missing, base, n, k, first_target)
     team.each(lambda first, last: _kernels.count_reverse(*given, first, last, count), ranges)
     begin = np.concatenate([[0], np.cumsum(count, dtype=np.int64)])
     sources, values = np.empty(begin[-1], np.int32), np.empty(begin[-1], np.float32)

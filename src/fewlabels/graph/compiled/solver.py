@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -143,16 +144,41 @@ def build_preconditioner(
     """
     num = groups.size - 1
     group_of = np.repeat(np.arange(num, dtype=np.int32), np.diff(groups))
-    length = np.sqrt(np.bincount(group_of, root_degree**2, num))
-    shape = (root_degree / np.where(length > 0, length, 1)[group_of]).astype(np.float32)
+    shape = shape_groups(root_degree, group_of, measure_groups(root_degree, group_of, num))
+    matrix = coarsen_rows(w, shape, groups, group_of)
+    return shape, invert_coarse(matrix, alpha)
+
+
+def measure_groups(root_degree: Double, group_of: NDArray[np.int32], num: int) -> Double:
+    """(num,) Euclidean length of the root degrees of each group."""
+    return np.sqrt(np.bincount(group_of, root_degree**2, num))
+
+
+def shape_groups(root_degree: Double, group_of: NDArray[np.int32], length: Double) -> Float:
+    """The root degrees, of unit length within each group. length: of all groups."""
+    return (root_degree / np.where(length > 0, length, 1)[group_of]).astype(np.float32)
+
+
+def coarsen_rows(
+    w: sp.csr_array, shape: Float, groups: NDArray[np.int64], group_of: NDArray[np.int32], own: Range | None = None
+) -> Double:
+    """(g, g) shape^T W shape. w: (k, k). own: the groups (first, last) whose rows are there; others stay zeros."""
+    num = groups.size - 1
+    first_own, last_own = (0, num) if own is None else own
     matrix = np.zeros((num, num))
     with Team() as team:
         team.each(
             lambda first, last: _kernels.coarsen(
-                *_arrays(w), w.shape[0], shape, groups, group_of, num, first, last, matrix
+                *_arrays(w), w.shape[0], shape, groups, group_of, num, first_own + first, first_own + last, matrix
             ),
-            weighted_ranges(w.indptr[groups], 4 * team.size),
+            weighted_ranges(w.indptr[groups[first_own : last_own + 1]] - w.indptr[groups[first_own]], 4 * team.size),
         )
+    return matrix
+
+
+def invert_coarse(matrix: Double, alpha: float) -> Float:
+    """The (g, g) inverse of I - alpha times a coarse W, float32."""
+    num = len(matrix)
     matrix = -alpha * matrix
     matrix[np.diag_indices(num)] += 1  # a group without edges stands alone
     try:
@@ -160,7 +186,7 @@ def build_preconditioner(
     except scipy.linalg.LinAlgError as problem:
         raise not_positive_definite() from problem
     inverse = scipy.linalg.cho_solve(factor, np.eye(num), overwrite_b=True, check_finite=False)
-    return shape, np.ascontiguousarray(inverse, np.float32)
+    return np.ascontiguousarray(inverse, np.float32)
 
 
 def solve_blocks(
@@ -180,15 +206,43 @@ def solve_blocks(
     below 1e-7 the rounding is no excuse.
     Raises NumericsError (G9) for a Y or an answer that is not finite, GraphError (G11) for a W that cannot be solved.
     """
+    m, c = y.shape
+    x = np.empty((m, c), np.float32)
+    row_residual = np.zeros(m, np.float32)
+    health = Health(np.zeros(c, np.int64), np.zeros(c), np.ones(c, bool))
+    for part, found in solve_parts(begin, y, health, tol=tol, max_steps=max_steps, start=start):
+        np.maximum(row_residual, found.row_residual, out=row_residual)
+        x[:, part] = found.x
+        del found
+        on_progress(part.stop / c)
+    demand_finite(x, "solution")
+    return Solution(x, *health, row_residual)
+
+
+class Health(NamedTuple):
+    """(c,) steps, relative residual and convergence of each class: filled as they are solved."""
+
+    steps: NDArray[np.int64]
+    residual: Double
+    converged: NDArray[np.bool_]
+
+
+def solve_parts(
+    begin: Begin,
+    y: sp.csc_array,
+    health: Health,
+    *,
+    tol: float,
+    max_steps: int,
+    start: NDArray[np.floating] | None = None,
+) -> Iterator[tuple[slice, Finished]]:
+    """solve_blocks, up to 32 classes at a time: which they are, and what came of them."""
     strange = np.unique(np.repeat(np.arange(y.shape[1]), np.diff(y.indptr))[~np.isfinite(y.data)])
     if strange.size:
         raise NumericsError("G9", f"NaN or infinity in the right-hand side of classes {strange.tolist()}")
-    m, c = y.shape
-    x = np.empty((m, c), np.float32)
-    steps, residual, converged = np.zeros(c, np.int64), np.zeros(c), np.ones(c, bool)
-    row_residual = np.zeros(m, np.float32)
-    for first in range(0, c, BLOCK):
-        part = slice(first, min(c, first + BLOCK))
+    steps, residual, converged = health
+    for first in range(0, y.shape[1], BLOCK):
+        part = slice(first, min(y.shape[1], first + BLOCK))
         b = y[:, part]
         scale, size = _measure(b)
         with begin(b, scale, None if start is None else start[:, part]) as passes:
@@ -199,12 +253,8 @@ def solve_blocks(
         residual[part] = np.sqrt(found.residual) / size
         rounding = 2 * EPSILON * np.sqrt(found.squares) / size
         converged[part] &= residual[part] <= 2 * tol + (rounding if tol > EPSILON else 0)
-        np.maximum(row_residual, found.row_residual, out=row_residual)
-        x[:, part] = found.x
+        yield part, found
         del found
-        on_progress(part.stop / c)
-    demand_finite(x, "solution")
-    return Solution(x, steps, residual, converged, row_residual)
 
 
 def _measure(b: sp.csc_array) -> tuple[Double, Double]:
@@ -337,10 +387,14 @@ class Vectors:
     def finish(self, near: Float | None = None) -> Finished:
         self.measure_residual(near)
         part = slice(self.num_classes)
-        residual, squares = _squares(self.residual)[part], _squares(self.x)[part]
-        rows = np.abs(self.residual[:, part], out=self.image[:, part])
+        residual, squares = (self.sum_squares(of).sum(axis=0)[part] for of in (self.residual, self.x))
+        return Finished(self.x[:, part] * self.scale, squares, residual, self.take_row_residual())
+
+    def take_row_residual(self) -> Float:
+        """(m,) the largest |b - Ax| of each row, where it was measured. Ends the use of these vectors."""
+        rows = np.abs(self.residual[:, : self.num_classes], out=self.image[:, : self.num_classes])
         rows *= self.scale.astype(np.float32)
-        return Finished(self.x[:, part] * self.scale, squares, residual, rows.max(axis=1))
+        return np.asarray(rows.max(axis=1))
 
     def _product(self, vectors: NDArray[np.generic]) -> Double:
         """image = (I - alpha W) vectors, and the sums of the inner products of the two."""
@@ -367,6 +421,12 @@ class Vectors:
         )
         return dots
 
+    def sum_squares(self, values: Float) -> Double:
+        """(g, width) sums of the squares of (m, width) values over each group."""
+        cuts = (self.rows.groups - self.rows.groups[0]).tolist()
+        parts = [values[first:last] for first, last in pairwise(cuts)]
+        return np.array([np.einsum("nc,nc->c", part, part, dtype=np.float64) for part in parts])
+
     @property
     def _extent(self) -> tuple[int, int, int]:
         """Own rows, the number of the first one, and the width of the vectors."""
@@ -378,7 +438,3 @@ class Vectors:
 
 def _arrays(w: sp.csr_array) -> tuple[NDArray[np.int32], NDArray[np.int32], Float]:
     return w.indptr, w.indices, w.data
-
-
-def _squares(values: Float) -> Double:
-    return np.einsum("nc,nc->c", values, values, dtype=np.float64)  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Z = 1.959963984540054  # of the normal distribution, for 95 %
 SLOT = 5
+FEWEST_SAMPLED = 10  # answers of the sample; with fewer nothing is said of all rows
 MIXED = 1000  # places of the queue; nobody gets further before the next solution
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from ...graph.system import INVERSE_COLUMNS, LEAST_ARRIVING
 ROUGH_TOL = 1e-2  # of what only orders the queue
 MOST_STEPS = 1000
 WHOLE_EVERY = 64  # changes, after which all classes are solved again: it takes no step where none is needed
+LEAST_ROOT = 1e-3  # of the mean root of the degree, that a label is divided by
 Float = NDArray[np.floating]
 
 
@@ -29,12 +31,25 @@ class Spreading:
     stop after 20 steps would depend on where the solver starts. With a refinement all classes are solved, as they may
     need several solutions.
 
+    balance: the label of a class with n labels counts n ** -balance; 0 as in the paper, 1 as in released mode.
+    by_degree: each label is divided by the root of its node's degree, so that dense regions count no more than others.
+
     label: (n,) the labels now. x: (m, c) solution of the system. mass: (m,) what arrives at each node from all labels,
     unresolved nodes filled, before any refinement.
     """
 
-    def __init__(self, graph: Graph, settings: GraphSettings, num_classes: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        settings: GraphSettings,
+        num_classes: int,
+        *,
+        balance: float = 0.0,
+        by_degree: bool = False,
+    ) -> None:
         self.graph, self.num_classes = graph, num_classes
+        self._balance = 1.0 if settings.rules.divide_by_class_size else balance
+        self._row_weight = _weigh_by_degree(graph) if by_degree and graph.root_degree is not None else None
         self.settings = replace(settings, allow_empty_classes=True, max_steps=max(settings.step_limit, MOST_STEPS))
         self.system = PropagationSystem(graph, self.settings)
         num_nodes = graph.affinity.shape[0]
@@ -50,12 +65,12 @@ class Spreading:
         """label: (n,) class numbers, -1 for none. known: rows whose own mass is found along the way, at no cost."""
         touched = self._find_touched(label)
         before, self.label = self.label, label.copy()
-        labels = CheckedLabels(label, self.num_classes)
+        labels = CheckedLabels(label, self.num_classes, self._weigh(label))
         if self.settings.refinement != Refinement() and (label != UNLABELED).any():
             found, filled = self.system.spread_by(self.system.solve, labels, self.x)
             self.x = found.solution.x
         else:
-            if self.settings.rules.divide_by_class_size:
+            if self._balance:
                 self._rescale(before, touched)
             self._since_whole += 1
             if self._since_whole >= WHOLE_EVERY:
@@ -67,12 +82,33 @@ class Spreading:
         self.mass = np.asarray(filled.sum(axis=1))
         return found
 
+    def grow(self, num_classes: int) -> None:
+        """Have as many classes, the new ones without a label: solutions of the others stay."""
+        more = num_classes - self.num_classes
+        if more > 0:
+            self.x = np.concatenate([self.x, np.zeros((self.x.shape[0], more), self.x.dtype)], axis=1)
+            self.num_classes = num_classes
+
+    def imagine(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n,) the labels that `change` would lead to; nothing is changed."""
+        other = copy(self)
+        other.x = self.x.copy()
+        other._own = dict(self._own)
+        return np.asarray(other.change(label).pseudo_labels.label)
+
     def solve_roughly(self, target: Float) -> Float:
         """(m,) (I - alpha W)^-1 target, (m,), to two digits; from the last such answer."""
+        if not target.any():  # nothing is in doubt; the solver would go for an exact zero
+            return np.zeros_like(target)
         start = None if self._rough is None else self._rough[:, None]
         target = np.asarray(target, np.float64)[:, None]
         self._rough = self.system.solve(sp.csc_array(target), start, tol=ROUGH_TOL).x[:, 0]
         return np.asarray(np.maximum(self._rough, 0))
+
+    def reach(self, row: int) -> NDArray[np.float64]:
+        """(n,) what a label of weight 1 at a row brings to each row, to two digits."""
+        found = self.system.solve(self.system.unit_columns(np.array([row])), tol=ROUGH_TOL).x[:, 0]
+        return np.asarray(np.maximum(found, 0)[self.graph.node], np.float64)
 
     def find_own(self, rows: Sequence[int]) -> Float:
         """What a label of weight 1 at each row brings to itself. The graph does not change: kept once found."""
@@ -87,12 +123,19 @@ class Spreading:
         own, classes = self.find_own(rows.tolist()), self.label[rows]
         masses = self.x[self.graph.node[rows]].astype(np.float64)
         at = (np.arange(rows.size), classes)
-        if self.settings.rules.divide_by_class_size:
-            count = np.bincount(self.label[self.label != UNLABELED], minlength=self.num_classes)[classes]
-            masses[at] = (masses[at] * count - own) / np.maximum(count - 1, 1)
-        else:
-            masses[at] -= own
+        own = own if self._row_weight is None else own * self._row_weight[rows]
+        count = np.bincount(self.label[self.label != UNLABELED], minlength=self.num_classes)[classes]
+        others = np.maximum(count - 1, 1)
+        masses[at] = (masses[at] - own * count**-self._balance) * (count / others) ** self._balance
         return np.asarray(np.where(masses > LEAST_ARRIVING, masses, 0))
+
+    def _weigh(self, label: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """(n,) what the label of each row counts; None where each counts 1."""
+        if self.settings.rules.divide_by_class_size or (not self._balance and self._row_weight is None):
+            return None  # the label matrix is divided by the rules themselves
+        count = np.bincount(label[label != UNLABELED], minlength=self.num_classes)
+        weight = np.where(label != UNLABELED, np.maximum(count, 1.0)[label] ** -self._balance, 1.0)
+        return weight if self._row_weight is None else weight * self._row_weight
 
     def _find_touched(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
         """The classes that gain or lose a label."""
@@ -104,13 +147,15 @@ class Spreading:
         """Bring the last solution to the new number of labels of its class."""
         old = np.bincount(before[before != UNLABELED], minlength=self.num_classes)
         new = np.bincount(self.label[self.label != UNLABELED], minlength=self.num_classes)
-        ratio = old[touched] / np.maximum(new[touched], 1)
+        ratio = (old[touched] / np.maximum(new[touched], 1)) ** self._balance
         self.x[:, touched] *= ratio.astype(self.x.dtype)
 
     def _solve_columns(self, y: sp.csc_array, touched: NDArray[np.int64], known: list[int]) -> Solution:
         """The solution of all classes. Touched ones are solved, and the own mass of `known` rows beside them."""
         if touched.size:
-            start = np.concatenate([self.x[:, touched], np.zeros((self.x.shape[0], len(known)), self.x.dtype)], axis=1)
+            # A class without a label left is zero: no solver gets there from elsewhere by a relative residual.
+            last = self.x[:, touched] * (np.diff(y.indptr)[touched] > 0)
+            start = np.concatenate([last, np.zeros((self.x.shape[0], len(known)), self.x.dtype)], axis=1)
             units = self.system.unit_columns(np.array(known, np.int64))
             both = sp.csc_array(sp.hstack([y[:, touched], units])) if known else y[:, touched]
             solution = self.system.solve(both, start)
@@ -124,3 +169,11 @@ class Spreading:
     def _keep(self, rows: list[int], columns: Float) -> None:
         for column, row in enumerate(rows):
             self._own[row] = float(columns[self.graph.node[row], column])
+
+
+def _weigh_by_degree(graph: Graph) -> NDArray[np.float64]:
+    """(n,) one over the root of each row's degree, as a share of the usual one."""
+    assert graph.root_degree is not None
+    root = graph.root_degree[graph.node].astype(np.float64)
+    usual = float(root.mean()) or 1.0
+    return np.asarray(usual / np.maximum(root, LEAST_ROOT * usual))

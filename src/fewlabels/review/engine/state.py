@@ -15,14 +15,15 @@ from ...errors import ConfigError
 from ..items import Items
 
 SOURCES = ("given", "propagated", "none", "answered")  # where a row's label comes from
-ORDERS = ("queue", "doubtful", "certain", "row", "suspicious")
+ORDERS = ("queue", "doubtful", "certain", "row", "suspicious", "alike")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowQuery:
     """Which rows a page asks for: an order of ORDERS, and filters that a row must all pass.
 
-    source: one of SOURCES. leave_out: rows that never come. only: no other rows than these, where it is not None.
+    source: one of SOURCES. like: a row, for the order "alike". leave_out: rows that never come. only: no other rows
+    than these, where it is not None.
     """
 
     order: str = "queue"
@@ -33,6 +34,7 @@ class RowQuery:
     text: str | None = None
     leave_out: Collection[int] = ()
     only: Collection[int] | None = None
+    like: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,11 @@ class State:
     version: int
 
 
-def make_unsolved_state(given: NDArray[np.int64]) -> State:
+def make_unsolved_state(given: NDArray[np.int64], version: int = 0) -> State:
     """What is known before anything is propagated: the given labels, (n,) class numbers, -1 for none."""
     known = given >= 0
     source = np.where(known, SOURCES.index("given"), SOURCES.index("none")).astype(np.int8)
-    return State(given, known.astype(np.float64), known, source, np.zeros(given.size), 0)
+    return State(given, known.astype(np.float64), known, source, np.zeros(given.size), version)
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,16 @@ class Texts:
         return found
 
 
-def filter_rows(query: RowQuery, state: State, items: Items, texts: Texts) -> NDArray[np.int64]:
-    """Row numbers that pass every filter, ascending. Raises ConfigError (C87) for an unknown order, class or source."""
+def filter_rows(query: RowQuery, state: State, class_names: Sequence[str | None], texts: Texts) -> NDArray[np.int64]:
+    """Row numbers that pass every filter, ascending. class_names: by number, None where a class is there no more.
+
+    Raises ConfigError (C87) for an unknown order, class or source.
+    """
     if query.order not in ORDERS:
         raise ConfigError("C87", f"no order {query.order!r}; there are {', '.join(ORDERS)}")
     keep = np.ones(state.label.size, bool)
     if query.class_name is not None:
-        keep &= state.label == _find_number("class", query.class_name, items.class_names)
+        keep &= state.label == _find_number("class", query.class_name, class_names)
     if query.source is not None:
         keep &= state.source == _find_number("source", query.source, SOURCES)
     if query.min_certainty is not None:
@@ -113,7 +118,7 @@ def filter_rows(query: RowQuery, state: State, items: Items, texts: Texts) -> ND
     return np.flatnonzero(keep & ~_to_mask(query.leave_out, keep.size))
 
 
-def _find_number(what: str, name: str, names: Sequence[str]) -> int:
+def _find_number(what: str, name: str, names: Sequence[str | None]) -> int:
     if name not in names:
         raise ConfigError("C87", f"no {what} {name!r}")
     return list(names).index(name)

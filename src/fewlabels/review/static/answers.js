@@ -1,22 +1,27 @@
 /** Answers: made from keys and clicks, put into the outbox, shown as saved only when the server says so. */
 
 import { notice, showUnsaved } from "./banners.js";
+import { CLASSES, sayingOfClasses } from "./classes.js";
 import { askConflict, resolved } from "./conflict.js";
 import { counted } from "./dom.js";
 import { answersIn, createOutbox, leftBehind } from "./outbox.js";
 import { focusOn } from "./selection.js";
+import { countedThings, thing, things } from "./words.js";
 
 const ANSWERS = "/api/answers";
 const UNDO = "/api/undo";
 
+/** What an answer without a class says of its rows. */
+const WORDS = { skip: "skipped", clear: "taken back", none: "of none of these classes", unsure: "not sure", bad: "bad" };
+
 /** What was saved, in words. */
 function saying(entry, reply) {
-  if (entry.path === UNDO) return reply.nothing ? "Nothing of this tab's is left to undo." : `${counted(reply.applied.length, "row")} undone.`;
+  if (entry.path === CLASSES) return sayingOfClasses(entry.body);
+  if (entry.path === UNDO) return reply.nothing ? "Nothing of this tab's is left to undo." : reply.classes ? "A change of classes undone." : `${countedThings(reply.applied.length)} undone.`;
   const { action, label } = entry.body.answers[0];
   const same = entry.body.answers.every((answer) => answer.action === action && answer.label === label);
-  const rows = counted(entry.body.answers.length, "row");
-  if (action === "skip") return `${rows} skipped, saved.`;
-  if (action === "clear") return `${rows} taken back, saved.`;
+  const rows = countedThings(entry.body.answers.length);
+  if (action !== "label") return `${rows} ${WORDS[action]}, saved.`;
   return same ? `${rows} labelled ${label}, saved.` : `${rows} labelled as shown, saved.`;
 }
 
@@ -35,7 +40,7 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
       if (entry.path === UNDO) returnTo(reply.applied ?? []);
       saved(entry, reply);
     },
-    conflict: (entry, body) => meet(entry, body.conflicts ?? []),
+    conflict: (entry, body) => meet(entry, body.conflicts ?? [], body.error?.message),
     refused(entry, error) {
       if (error.body.error?.code === "FL-W8") {
         // The number was used for something else: nothing was written, and another number can be taken.
@@ -58,26 +63,31 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
     const rows = await Promise.all(conflicts.map(({ row }) => get(`/api/rows/${row}`).catch(() => null)));
     list().update(rows.filter((row) => row !== null));
     const own = new Map((entry.body.answers ?? []).map((answer) => [answer.row, answer]));
-    const theirs = (row, told) => (row?.skipped ? { action: "skip" } : told);
+    const theirs = (row, told) => (row?.skipped ? { action: row.said } : told);
     return conflicts.map((one, place) => ({ ...one, yours: own.get(one.row) ?? null, theirs: theirs(rows[place], one.theirs) }));
   }
 
   /** Rows where both gave the same answer need no question. */
-  const agrees = ({ yours, theirs }) => yours.action === "label" ? yours.label === theirs : yours.action === "skip" && theirs?.action === "skip";
+  const agrees = ({ yours, theirs }) => yours.action === "label" ? yours.label === theirs : theirs !== null && yours.action === theirs.action;
 
-  async function meet(entry, conflicts) {
+  async function meet(entry, conflicts, message) {
+    if (!conflicts.length) { // the classes are no longer as they were when this was asked
+      outbox.replace(entry, []);
+      if (entry.body.action !== "class") notice(`Not done: ${message}.`);
+      return;
+    }
     const known = await understood(entry, conflicts);
     if (entry.path === UNDO) {
       outbox.replace(entry, []);
-      notice("Not undone: these rows have been answered again since, here or elsewhere. Their newest answers stand.");
+      notice("Not undone: these have been answered again since, here or elsewhere. Their newest answers stand.");
       return;
     }
-    const idOf = (row) => list().rows.get(row)?.id ?? `row ${row}`;
+    const idOf = (row) => list().rows.get(row)?.id ?? `${thing()} ${row}`;
     const open = known.filter((conflict) => !agrees(conflict));
     const mine = open.length ? await askConflict(open, { kind, number, idOf }) : new Set();
     const bodies = resolved(entry.body, conflicts, mine, identity);
     outbox.replace(entry, bodies.map((body) => ({ path: ANSWERS, body })));
-    say(mine.size ? `Your answer is sent for ${counted(mine.size, "row")}.` : "The answers given elsewhere stand.");
+    say(mine.size ? `Your answer is sent for ${countedThings(mine.size)}.` : "The answers given elsewhere stand.");
   }
 
   /** The version that a row will have once all that waits is written. */
@@ -90,7 +100,7 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
     if (!rows.length) return;
     const answers = rows.map((row) => ({ row: row.row, action, label: labelOf(row), version: versionOf(row) }));
     outbox.add(ANSWERS, { client: identity.client, seq: identity.next(), answers });
-    if (action !== "clear" && !list().advance(rows.map(({ row }) => row))) say(`All rows shown are answered${list().hasMore() ? ": n shows the next" : ", and no more follow"}.`);
+    if (action !== "clear" && !list().advance(rows.map(({ row }) => row))) say(`All ${things()} shown are answered${list().hasMore() ? ": Next shows more" : ", and no more follow"}.`);
   }
 
   const labelNow = (row) => outbox.waiting().get(row.row)?.label ?? row.answer ?? row.label;
@@ -99,6 +109,10 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
     outbox,
     label: (name) => send(list().targets(), "label", () => name),
     skip: () => send(list().targets(), "skip", () => null),
+    none: () => send(list().targets(), "none", () => null),
+    unsure: () => send(list().targets(), "unsure", () => null),
+    bad: () => send(list().targets(), "bad", () => null),
+    changeClasses: (action, name, of) => outbox.add(CLASSES, { client: identity.client, seq: identity.next(), action, name, of }),
 
     clear() {
       const given = list().targets().filter((row) => row.answer !== null || row.skipped || outbox.waiting().has(row.row));
@@ -110,7 +124,7 @@ export function createAnswers({ identity, list, post, get, say, saved, kind, num
       const rows = list().targets();
       const labelled = rows.filter((row) => labelNow(row) !== null);
       send(labelled, "label", labelNow);
-      if (labelled.length < rows.length) say(`${counted(rows.length - labelled.length, "row")} without a label: choose a class.`);
+      if (labelled.length < rows.length) say(`${countedThings(rows.length - labelled.length)} without a label: choose a class.`);
     },
 
     undo() {

@@ -12,20 +12,29 @@ import { createHistory } from "./history.js";
 import { openClient, openClients } from "./identity.js";
 import { listen, showHelp } from "./keys.js";
 import { createList } from "./list.js";
+import { createClasses } from "./classes.js";
+import { createMany, showAlike } from "./cluster.js";
 import { closeMenu, watchMenus } from "./menus.js";
 import { showMoved, showNotMoved, told } from "./moved.js";
-import { createPicker, keysOf, showCounts, showPalette } from "./palette.js";
+import { createPicker, keysOf, showCounts } from "./palette.js";
 import { createPanels } from "./panels.js";
 import * as choose from "./selection.js";
+import { watchHeights } from "./sticky.js";
+import { speakOf } from "./words.js";
 
 const BUTTONS = [
   ["Accept", "Enter", "accept"],
   ["Skip", "s", "skip"],
+  ["None of these", "x", "none"],
+  ["Not sure", "q", "unsure"],
+  ["Bad photo", "b", "bad"],
   ["Undo", "u", "undo"],
   ["Why", "w", "why"],
   ["Enlarge", "z", "zoom"],
   ["Select all", "a", "all"],
   ["Find class", "/", "pick"],
+  ["Alike", "g", "alike"],
+  ["Label all of these", "m", "many"],
 ];
 
 /** Tell screen readers; the last few texts stay, so that none is swallowed by the next. */
@@ -38,6 +47,8 @@ function say(text) {
 function showFigures(reply) {
   if (reply.answered !== undefined) showGiven(reply.answered, reply.skipped);
   if (reply.estimate) showEstimate(reply.estimate);
+  if (reply.settings !== undefined) at("settings").textContent = reply.settings;
+  if (reply.calm !== undefined) at("calm").hidden = !reply.calm;
   if (reply.counts) showCounts(reply.counts);
 }
 
@@ -47,6 +58,7 @@ const refreshFigures = async () => showFigures(await get("/api/session").catch((
 function onMoved(page) {
   return async (reply) => {
     showMoved(reply, page.panels.view);
+    if (page.classes.set(reply.classes)) page.list.renamed();
     showFigures(reply);
     page.list.update(reply.moved.map(({ row, after, certainty }) => ({ row, label: after, certainty })));
     say(told(reply));
@@ -66,14 +78,15 @@ function onPointed(page) {
 }
 
 function build(session, identity, prefix) {
-  const numbers = new Map(session.classes.map((name, place) => [name, place]));
-  const number = (name) => numbers.get(name) ?? -1;
+  const number = (name) => (name === null || name === undefined ? -1 : session.classes.indexOf(name)); // it grows
   const page = { session };
   const common = { get, post, number, kind: session.kind, list: () => page.list };
   const saved = (entry, reply) => {
     // What was skipped moves nothing: the strip keeps what the last label moved.
     showGiven(reply.answered);
-    const moves = entry.body.answers?.some(({ action }) => action !== "skip") ?? !reply.nothing;
+    if (reply.classes && entry.body.action !== "class") page.list.renamed();
+    page.classes.set(reply.classes);
+    const moves = entry.body.answers?.some(({ action }) => !["skip", "unsure", "bad"].includes(action)) ?? !reply.nothing;
     if (moves) page.follower.want(reply.event);
     else refreshFigures();
   };
@@ -89,18 +102,25 @@ function build(session, identity, prefix) {
   });
   page.form = openFilters(session.classes, () => page.list.load(0, false));
   page.list = createList({ ...common, grid: page.grid, form: page.form, session, waiting, chosen: page.panels.follow });
+  const back = () => page.list.select(page.list.selection);
+  page.classes = createClasses({ session, send: page.answers.changeClasses, label, back });
+  const targets = () => page.list.targets();
+  page.many = createMany({ get, number, classes: session.classes, targets, name: page.classes.name });
   return page;
 }
 
 /** Everything a key or a button can do, by name. */
-function actionsOf({ session, answers, panels, past, list, grid, form }) {
+function actionsOf({ session, answers, panels, past, list, grid, form, classes, many }) {
   const label = (number) => answers.label(session.classes[number]);
-  const picker = createPicker(session.classes, label);
+  const picker = createPicker(session.classes, label, classes.name);
   const select = (change) => list.select(change(list.selection));
   return {
     ...answers,
     label,
     pick: picker.open,
+    type: classes.type,
+    many,
+    alike: () => panels.current() && showAlike(form, panels.current()),
     why: panels.why,
     zoom: panels.zoom,
     history: () => past.open(panels.current(), panels.closeZoom()),
@@ -115,14 +135,15 @@ function actionsOf({ session, answers, panels, past, list, grid, form }) {
     selection: () => list.selection,
     columns: () => grid.columns,
     inGrid: grid.hasFocus,
-    classKeys: keysOf(session.classes),
+    get classKeys() {
+      return keysOf(session.classes);
+    },
   };
 }
 
-function connect(actions, classes) {
+function connect(actions) {
   listen(actions);
   watchMenus();
-  showPalette(classes, actions.label);
   const button = ([text, key, name]) =>
     make("button", { type: "button", "aria-keyshortcuts": key, on: { click: () => actions[name]() } }, `${text} `, keycap(key));
   fill(at("actions"), ...BUTTONS.map(button));
@@ -148,16 +169,20 @@ function wake({ answers, list }) {
 }
 
 async function start() {
+  watchHeights();
   const session = await get("/api/session");
+  speakOf(session.kind);
   const identity = await openClient(session.run);
   at("title").textContent = session.title;
   at("run").textContent = session.run.split(/[\\/]/).slice(-2).join("/");
   at("run").title = session.run;
   document.title = `${session.title} · review · fewlabels`;
   const page = build(session, identity, `fewlabels:unsaved:${session.run}:`);
-  connect(actionsOf(page), session.classes);
+  connect(actionsOf(page));
   showFigures(session);
   if (session.note) notice(session.note);
+  at("finish").hidden = !session.finish;
+  at("finish").querySelector("code").textContent = session.finish;
   wake(page);
   await page.list.load(0, document.activeElement === document.body);
   page.answers.resume(await openClients());

@@ -1,8 +1,9 @@
 /** Two people, or two tabs, answered the same row: both values, and the person chooses. */
 
-import { at, className, counted, fill, make, picture } from "./dom.js";
+import { at, className, fill, make, picture } from "./dom.js";
+import { countedThings, thing, things } from "./words.js";
 
-const NAMES = { skip: "skipped", clear: "no answer" };
+const NAMES = { skip: "skipped", clear: "no answer", none: "none of these", unsure: "not sure", bad: "bad photo" };
 
 /** An answer in a word: a class name, or what was done instead. Answers come as texts, or as {action, label}. */
 function worded(answer) {
@@ -45,8 +46,8 @@ export function askConflict(conflicts, page) {
       decided(new Set(mine));
     };
     fill(dialog,
-      make("h2", { id: "conflict-heading", text: `${counted(conflicts.length, "row")} answered elsewhere meanwhile` }),
-      make("p", { text: `Another tab or person answered ${one ? "this row" : "these rows"} after this page had read ${one ? "it" : "them"}. Nothing of yours was written. Which answer holds?` }),
+      make("h2", { id: "conflict-heading", text: `${countedThings(conflicts.length)} answered elsewhere meanwhile` }),
+      make("p", { text: `Another tab or person answered ${one ? `this ${thing()}` : `these ${things()}`} after this page had read ${one ? "it" : "them"}. Nothing of yours was written. Which answer holds?` }),
       list,
       make("div", { class: "line" },
         one ? null : make("button", { type: "button", text: "All theirs", on: { click: () => all("theirs") } }),

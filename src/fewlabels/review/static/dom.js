@@ -52,12 +52,25 @@ export function percent(share) {
 /** The address of a row's picture. Rows are numbers; the server knows no paths. */
 export const picture = (row) => `/api/rows/${row}/image`;
 
-/** The hue of a class: neighbours in the list stand far apart. */
-export const hue = (number) => ({ "--hue": String(Math.round((number * 137.508) % 360)) });
+// Those of the report (report/pictures.py), which the colour-blind tell apart. From the eleventh class on they come again.
+const COLOURS = ["#0072b2", "#d55e00", "#409f80", "#680d27", "#8a87a9", "#2e5002", "#a77a46", "#6a486f", "#8081ed", "#9b3846"];
+
+/** The colour of a class, as in the report. */
+export const colour = (number) => ({ "--class": COLOURS[number % COLOURS.length] });
+
+const TAIL = 8; // characters at the end that are never cut
+
+/** A name that is cut in its middle where there is no room: the end tells files of one camera apart. */
+export function cutName(text) {
+  // By what a person takes for one character, so that no accent is torn off.
+  const characters = [...new Intl.Segmenter().segment(text)].map(({ segment }) => segment);
+  const [begin, end] = [characters.slice(0, -TAIL), characters.slice(-TAIL)].map((part) => part.join(""));
+  return make("bdi", { class: "middle" }, make("span", { class: "begin", text: begin }), make("span", { text: end }));
+}
 
 /** A coloured dot and the class's name, cut where long. `number` -1 where the name is no class. */
 export function className(name, number) {
   if (name === null || name === undefined) return make("span", { class: "name none", text: "no label" });
-  const dot = make("span", { class: "dot", "aria-hidden": "true", style: number >= 0 ? hue(number) : {} });
+  const dot = make("span", { class: "dot", "aria-hidden": "true", style: number >= 0 ? colour(number) : {} });
   return make("span", { class: "name", title: name }, dot, make("bdi", { text: name }));
 }

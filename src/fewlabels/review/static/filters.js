@@ -2,7 +2,7 @@
 
 import { at, make } from "./dom.js";
 
-const FIELDS = ["text", "order", "class", "source", "min_certainty", "max_certainty"];
+const FIELDS = ["text", "order", "class", "source", "min_certainty", "max_certainty", "like"];
 const PERCENT = new Set(["min_certainty", "max_certainty"]);
 // The orders that have rows of some sources only: the queue is of rows without a label, suspicious are given ones.
 const SOURCES_OF = { queue: ["", "propagated", "none"], suspicious: ["", "given", "answered"] };
@@ -14,7 +14,7 @@ const fits = ({ order, source }) => SOURCES_OF[order.value]?.includes(source.val
 export const narrowOrder = ({ elements: { order } }) => (order.value in SOURCES_OF ? order.selectedOptions[0].text : null);
 
 /** What is said where rows come in another order than the one that is chosen; else nothing. */
-export const orderNote = (form) => (fits(form.elements) ? "" : `“${narrowOrder(form)}” has no rows of this source: they stand as in the data.`);
+export const orderNote = (form) => (fits(form.elements) ? "" : `“${narrowOrder(form)}” has none of this source: they stand as in the data.`);
 
 /** The form's values for the server: certainty as a share, an order that has such rows; empty values are left out there. */
 export function wanted(form) {
@@ -30,7 +30,7 @@ export function lookInAll(form) {
 }
 
 /** Whether anything but the order is asked for. */
-export const isFiltered = (form) => FIELDS.some((name) => name !== "order" && form.elements[name].value !== "");
+export const isFiltered = (form) => FIELDS.some((name) => name !== "order" && name !== "like" && form.elements[name].value !== "");
 
 function remember(form) {
   const values = FIELDS.map((name) => [name, form.elements[name].value]);
@@ -51,7 +51,8 @@ function recall(form) {
 /** Fill the form and call changed() when it asks for something else. Returns the form. */
 export function openFilters(classes, changed) {
   const form = at("filters");
-  form.elements.class.append(...classes.map((name) => make("option", { value: name, text: name })));
+  const names = classes.filter((name) => name !== null);
+  form.elements.class.append(...names.map((name) => make("option", { value: name, text: name })));
   recall(form);
   at("filter-box").open = isFiltered(form) || !matchMedia("(max-width: 44rem)").matches;
   let timer = null;

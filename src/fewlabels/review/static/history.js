@@ -1,33 +1,40 @@
 /** The history of answers in a dialog: the newest first, a page at a time, of all rows or of one. */
 
-import { at, className, counted, fill, make, picture } from "./dom.js";
+import { at, className, cutName, counted, fill, make, picture } from "./dom.js";
 import { singleKeys } from "./keys.js";
 import { lastPart } from "./tile.js";
+import { countedThings } from "./words.js";
 
 const PAGE = 24; // entries: one for each answer to one row or several, and for each undo
 const MOST = 8; // rows of an entry, until its others are asked for
 const WHEN = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 /** A row's answer in words. */
-const worded = (label, skipped) => label ?? (skipped ? "skipped" : "no answer");
+const SAID = { none: "none of these", unsure: "not sure", bad: "bad photo" };
+const worded = (label, skipped, said) => label ?? SAID[said] ?? (skipped ? "skipped" : "no answer");
 
-const shownAs = (label, skipped, number) =>
-  label === null ? make("span", { class: "name muted", text: worded(label, skipped) }) : className(label, number(label));
+const shownAs = (label, skipped, number, said) =>
+  label === null ? make("span", { class: "name muted", text: worded(label, skipped, said) }) : className(label, number(label));
 
 /** What was done, in words: an answer's deed, as all its rows have it. */
-function deed({ kind, rows, undoes }) {
-  if (kind === "undo") return undoes === null ? "Undo: nothing was left" : `Undo of #${undoes}: ${counted(rows.length, "row")}`;
-  const did = new Set(rows.map(({ after, skipped }) => (skipped ? "skipped" : after === null ? "taken back" : "labelled")));
-  return `${counted(rows.length, "row")} ${did.size === 1 ? [...did][0] : "answered"}`;
+function deed({ kind, rows, undoes, classes }) {
+  if (classes?.length) {
+    const [{ before, after, into }] = classes;
+    const what = into !== null ? `${before} merged into ${into}` : before === null ? `Class ${after} made` : after === null ? `Class ${before} taken back` : `${before} is called ${after}`;
+    return kind === "undo" ? `Undo of #${undoes}: ${what}` : what;
+  }
+  if (kind === "undo") return undoes === null ? "Undo: nothing was left" : `Undo of #${undoes}: ${countedThings(rows.length)}`;
+  const did = new Set(rows.map(({ after, skipped, said }) => (skipped ? (SAID[said] ?? "skipped") : after === null ? "taken back" : "labelled")));
+  return `${countedThings(rows.length)} ${did.size === 1 ? [...did][0] : "answered"}`;
 }
 
-function pastRow(event, { row, id, before, after, skipped_before: wasSkipped, skipped }, { kind, number, open }) {
-  const said = `${id}: ${worded(before, wasSkipped)} became ${worded(after, skipped)}. Show it`;
+function pastRow(event, { row, id, before, after, skipped_before: wasSkipped, skipped, said: how }, { kind, number, open }) {
+  const said = `${id}: ${worded(before, wasSkipped)} became ${worded(after, skipped, how)}. Show it`;
   const shown = kind === "images" ? make("img", { src: picture(row), alt: "", loading: "lazy" }) : null;
   const facts = make("span", { class: "facts" },
-    make("span", { class: "cut id" }, make("bdi", { text: lastPart(id) })),
+    make("span", { class: "id" }, cutName(lastPart(id))),
     make("span", { class: "became" },
-      shownAs(before, wasSkipped, number), make("span", { "aria-hidden": "true", text: "→" }), shownAs(after, skipped, number)));
+      shownAs(before, wasSkipped, number), make("span", { "aria-hidden": "true", text: "→" }), shownAs(after, skipped, number, how)));
   const properties = { type: "button", "aria-label": said, title: id, "data-place": `${event}-${row}`, on: { click: () => open(row) } };
   return make("li", {}, make("button", properties, shown, facts));
 }
@@ -39,7 +46,7 @@ function entry(one, page) {
     rows.lastChild.replaceWith(...others.map((row) => pastRow(one.event, row, page)));
     rows.children[MOST].querySelector("button").focus();
   };
-  if (others.length) rows.append(make("li", {}, make("button", { type: "button", class: "more", text: counted(others.length, "more row"), on: { click: unfold } })));
+  if (others.length) rows.append(make("li", {}, make("button", { type: "button", class: "more", text: countedThings(others.length, "more "), on: { click: unfold } })));
   return make("li", { class: "entry", "data-event": one.event },
     make("div", { class: "line" },
       make("h3", { text: deed(one) }),

@@ -7,16 +7,22 @@ import { classOfKey } from "./palette.js";
 const COMMANDS = [
   ["Enter", "accept the label shown: right as it is", "accept", ["Enter"]],
   ["s", "skip: leave it out of the queue", "skip", ["s"]],
+  ["x", "none of these classes", "none", ["x"]],
+  ["q", "not sure", "unsure", ["q"]],
+  ["b", "bad photo: it gets no label", "bad", ["b"]],
   ["u, Ctrl+Z", "undo this tab's last answer", "undo", ["u"]],
-  ["Delete", "take the answer of a row back", "clear", ["Delete", "Backspace"]],
+  ["Delete", "take an answer back", "clear", ["Delete", "Backspace"]],
+  ["+", "type a class, also a new one", "type", ["+"]],
+  ["g", "show what is most alike to this one", "alike", ["g"]],
+  ["m", "label all that are selected, with a look at what would move", "many", ["m"]],
   ["/, l", "choose a class by name", "pick", ["/", "l"]],
   ["w", "why this label: open or close the panel", "why", ["w"]],
   ["z, double click", "enlarge", "zoom", ["z"]],
-  ["h", "history of answers; of an enlarged row, its own", "history", ["h"]],
-  ["n", "next rows", "next", ["n"]],
-  ["p", "previous rows", "previous", ["p"]],
+  ["h", "history of answers; of the one that is enlarged, its own", "history", ["h"]],
+  ["n", "show the next", "next", ["n"]],
+  ["p", "show the previous", "previous", ["p"]],
   ["a", "select all shown", "all", ["a"]],
-  ["Space, Ctrl+click", "select a row, or take it out", "toggle", [" "]],
+  ["Space, Ctrl+click", "select one, or take it out", "toggle", [" "]],
   ["Esc", "select nothing; close what is open", "escape", ["Escape"]],
   ["f", "go to the search", "find", ["f"]],
   ["?", "this page", "help", ["?"]],
@@ -27,7 +33,7 @@ const MOVES = [
 ];
 const ACTION = new Map(COMMANDS.flatMap(([, , action, keys]) => keys.map((key) => [key, action])));
 const IN_GRID = new Set(["Enter", " ", "Delete", "Backspace"]); // elsewhere these belong to buttons and links
-const IN_ZOOM = new Set(["accept", "skip", "undo", "clear", "pick", "zoom", "history"]);
+const IN_ZOOM = new Set(["accept", "skip", "none", "unsure", "bad", "undo", "clear", "pick", "zoom", "history"]);
 const STORED = "fewlabels:single-keys";
 
 export const singleKeys = () => localStorage.getItem(STORED) !== "off";
@@ -92,7 +98,7 @@ export function showHelp() {
   const box = make("input", { type: "checkbox", checked: singleKeys(), on: { change: () => localStorage.setItem(STORED, box.checked ? "on" : "off") } });
   fill(dialog,
     make("h2", { id: "help-heading", text: "Keys" }),
-    make("p", { text: "Answers go to the selected rows, or to the row with the focus if none is selected." }),
+    make("p", { text: "Answers go to what is selected, or to the one with the focus if nothing is." }),
     lines([["1, 2, … 9, 0", "label: the class with this key, as in the list of classes; further classes have letters"], ...COMMANDS, ...MOVES]),
     make("label", { class: "check" }, box, " Keys of a single letter or digit (off: Enter, Space, Delete, arrows and buttons only)"),
     make("button", { type: "button", class: "strong", text: "Close", on: { click: () => dialog.close() } }));

@@ -1,10 +1,11 @@
 /** The rows on the page: loaded a page at a time, brought up to date in place, never reordered under the person's hand. */
 
-import { at, counted, fill, make } from "./dom.js";
+import { at, fill, make } from "./dom.js";
 import { isFiltered, lookInAll, narrowOrder, orderNote, wanted } from "./filters.js";
 import * as choose from "./selection.js";
 import { isOpen } from "./tile.js";
 import { zoomed } from "./zoom.js";
+import { countedThings, thing, things } from "./words.js";
 
 export const PAGE = 48; // rows
 
@@ -34,8 +35,8 @@ export function createList({ get, grid, form, session, waiting, number, chosen }
     const last = list.first + list.rows.size;
     const left = [...list.rows.keys()].filter(open).length;
     const unanswered = left === list.rows.size ? `none of these ${left} answered yet` : `${left} of these ${list.rows.size} not answered yet`;
-    const rest = left ? unanswered : list.hasMore() ? "all answered: n shows the next" : "all answered, and no more follow";
-    const place = `${(list.first + 1).toLocaleString("en")} to ${last.toLocaleString("en")} of ${counted(list.total, "row")}`;
+    const rest = left ? unanswered : list.hasMore() ? "all answered: Next shows more" : "all answered, and no more follow";
+    const place = `${(list.first + 1).toLocaleString("en")} to ${last.toLocaleString("en")} of ${countedThings(list.total)}`;
     at("shown").textContent = list.rows.size ? `${place}; ${rest}` : "";
     at("previous").disabled = list.first === 0;
     at("next").disabled = !list.rows.size;
@@ -56,8 +57,8 @@ export function createList({ get, grid, form, session, waiting, number, chosen }
     const [text, ...ways] =
       list.first > 0 ? ["This is the end of the list.", ["Back to its beginning", () => list.load(0)]]
       : !filtered ? ["Nothing is left in this list."]
-      : order && !orderNote(form) ? [`No row of the order “${order}” matches.`, ["Look in all rows", () => lookInAll(form)], ["Reset", () => form.reset()]]
-      : ["No row matches.", ["Reset", () => form.reset()]];
+      : order && !orderNote(form) ? [`No ${thing()} of the order “${order}” matches.`, [`Look in all ${things()}`, () => lookInAll(form)], ["Reset", () => form.reset()]]
+      : [`No ${thing()} matches.`, ["Reset", () => form.reset()]];
     const button = ([name, click]) => make("button", { type: "button", text: name, on: { click } });
     fill(at("empty"), make("p", { text }), ...ways.map(button));
   }
@@ -86,13 +87,13 @@ export function createList({ get, grid, form, session, waiting, number, chosen }
       if (ask !== asked) return;
       at("empty").hidden = false;
       const again = make("button", { type: "button", text: "Try again", on: { click: () => list.load(first) } });
-      fill(at("empty"), make("p", { text: `The rows cannot be loaded: ${error.message}` }), again);
+      fill(at("empty"), make("p", { text: `The ${things()} cannot be loaded: ${error.message}` }), again);
     }
   };
 
   /** Further on in the list. Rows that left it, because they were answered, have made room. */
   list.next = () => {
-    const left = order === "queue" ? [...list.rows.keys()].filter(open).length : list.still;
+    const left = order === "queue" || order === "alike" ? [...list.rows.keys()].filter(open).length : list.still;
     return list.load(list.first + left);
   };
 
@@ -109,12 +110,17 @@ export function createList({ get, grid, form, session, waiting, number, chosen }
 
   /** An acknowledged answer: what is known of its rows before the graph has been asked. */
   list.applied = (applied) => {
-    const known = ({ row, answer, skipped, version }) => {
+    const known = ({ row, answer, skipped, said, version }) => {
       if (answer === null) stale.add(row);
       const certain = answer === null ? {} : { label: answer, certainty: 1, source: "answered" };
-      return { row, answer, skipped, version, ...certain };
+      return { row, answer, skipped, said, version, ...certain };
     };
     list.update(applied.map(known));
+  };
+
+  /** Classes have other names now: what the rows shown are called is asked for with the next refresh. */
+  list.renamed = () => {
+    for (const row of list.rows.keys()) stale.add(row);
   };
 
   /** Bring rows up to date in place after the graph moved. */

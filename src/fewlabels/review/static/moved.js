@@ -1,6 +1,7 @@
 /** The strip that shows whose label changed after an answer. */
 
-import { at, className, counted, fill, make, picture } from "./dom.js";
+import { at, className, fill, make, picture } from "./dom.js";
+import { countedThings, thing } from "./words.js";
 
 const MOST = 24; // thumbnails; the heading counts all
 
@@ -16,12 +17,12 @@ function change({ row, id, before, after }, { kind, number, open }) {
 
 /** What one reply of /api/graph says, in words. */
 export function told({ count }) {
-  return count ? `${counted(count, "other row")} changed ${count === 1 ? "its" : "their"} label.` : "No other row changed its label.";
+  return count ? `${countedThings(count, "other ")} changed ${count === 1 ? "its" : "their"} label.` : `No other ${thing()} changed its label.`;
 }
 
 /** Show it. page: {kind, number(class name) -> class number, open(row)}. */
 export function showMoved(reply, page) {
-  const time = make("span", { class: "muted", text: ` solved again in ${reply.seconds.toFixed(2)} s` });
+  const time = make("span", { class: "muted", text: ` in ${reply.seconds.toFixed(2)} s` });
   const heading = make("h2", { text: told(reply) }, time);
   const list = make("ul", {}, ...reply.moved.slice(0, MOST).map((one) => change(one, page)));
   fill(at("moved"), heading, reply.count ? list : null);

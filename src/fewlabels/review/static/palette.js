@@ -1,18 +1,19 @@
 /** The classes with their keys: the list beside the grid, and the chooser for long lists. */
 
 import { at, className, fill, keycap, make } from "./dom.js";
+import { things } from "./words.js";
 
 // Digits as on the keyboard, then the letters that no command uses.
-const KEYS = [..."1234567890", ..."bcdegijkmoqrtvxy"];
+const KEYS = [..."1234567890", ..."cdeijkortvy"];
 
 /**
  * The key of each class, undefined where none is left. A class that is called like a key has that one, so that digits
- * are labelled with themselves; the others take what is left, in order.
+ * are labelled with themselves; the others take what is left, in order. A class that is there no more is null.
  */
 export function keysOf(classes) {
-  const own = classes.map((name) => KEYS.find((key) => key === name.toLowerCase()));
+  const own = classes.map((name) => KEYS.find((key) => key === name?.toLowerCase()));
   const left = KEYS.filter((key) => !own.includes(key));
-  return own.map((key, number) => (key && own.indexOf(key) === number ? key : left.shift()));
+  return own.map((key, number) => (classes[number] === null ? undefined : key && own.indexOf(key) === number ? key : left.shift()));
 }
 
 /**
@@ -39,7 +40,7 @@ function entry(name, number, key, choose) {
 /** The list of all classes. choose(number) is called with the class that was clicked. */
 export function showPalette(classes, choose) {
   const keys = keysOf(classes);
-  fill(at("palette"), ...classes.map((name, number) => entry(name, number, keys[number], choose)));
+  fill(at("palette"), ...classes.map((name, number) => (name === null ? null : entry(name, number, keys[number], choose))));
 }
 
 /** How many rows have each class now. */
@@ -48,20 +49,20 @@ export function showCounts(counts) {
     const count = counts?.[Number(item.dataset.class)];
     const place = item.querySelector(".count");
     place.textContent = count === undefined ? "" : count.toLocaleString("en");
-    place.title = count === undefined ? "" : "rows with this label now";
+    place.title = count === undefined ? "" : `${things()} with this label now`;
   }
 }
 
 /** Classes whose name contains a text, those that begin with it first. Numbers, at most 50. */
 export function matching(classes, text) {
   const wanted = text.trim().toLowerCase();
-  const found = [...classes.keys()].filter((number) => classes[number].toLowerCase().includes(wanted));
+  const found = [...classes.keys()].filter((number) => classes[number]?.toLowerCase().includes(wanted));
   const starts = (number) => Number(!classes[number].toLowerCase().startsWith(wanted));
   return found.sort((a, b) => starts(a) - starts(b) || a - b).slice(0, 50);
 }
 
-/** The chooser: type a part of a name, move with the arrows, Enter takes it. */
-export function createPicker(classes, choose) {
+/** The chooser: type a part of a name, move with the arrows, Enter takes it. create(text): makes a class where none is found. */
+export function createPicker(classes, choose, create) {
   const dialog = at("picker");
   const input = make("input", {
     type: "text",
@@ -78,8 +79,11 @@ export function createPicker(classes, choose) {
   let place = 0;
 
   function take(number) {
+    const text = input.value.trim();
+    if (number === undefined && !text) return;
     dialog.close();
-    if (number !== undefined) choose(number);
+    if (number === undefined) create(text);
+    else choose(number);
   }
 
   function option(number, index) {
@@ -92,7 +96,7 @@ export function createPicker(classes, choose) {
 
   function show() {
     fill(list, ...found.map(option));
-    if (!found.length) fill(list, make("li", { role: "option", "aria-disabled": "true", "aria-selected": "false", text: "no such class" }));
+    if (!found.length) fill(list, make("li", { role: "option", "aria-selected": "true", text: `+ new class “${input.value.trim()}”`, on: { click: () => take() } }));
     input.setAttribute("aria-activedescendant", found.length ? `picker-${place}` : "");
     list.children[place]?.scrollIntoView({ block: "nearest" });
   }

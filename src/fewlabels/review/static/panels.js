@@ -1,10 +1,11 @@
 /** What is shown beside the grid of one row: the panel "why this label" and the row enlarged. */
 
 import { notice } from "./banners.js";
-import { at, counted } from "./dom.js";
+import { at } from "./dom.js";
 import * as choose from "./selection.js";
 import { showNoWhy, showWhy } from "./why.js";
 import { showZoom, zoomed } from "./zoom.js";
+import { countedThings, thing } from "./words.js";
 
 const CALM = 120; // ms that the focus rests on a row before the panel follows
 
@@ -66,7 +67,7 @@ export function createPanels({ get, list, waiting, kind, number, classes, label 
   /** Focus or selection changed: say where answers go, and let the panels follow. */
   panels.follow = () => {
     const { selected } = list().selection;
-    at("goes-to").textContent = selected.size ? `Keys label ${counted(selected.size, "selected row")}.` : "Keys label the row with the focus.";
+    at("goes-to").textContent = `Answers go to ${selected.size ? countedThings(selected.size, "selected ") : `the ${thing()} with the focus`}.`;
     if (zoomed() && current()) show(current());
     if (!at("why").hidden) panels.later();
   };

@@ -1,13 +1,14 @@
 /** One row as a tile of the grid. */
 
-import { className, make, percent, picture } from "./dom.js";
+import { className, cutName, make, percent, picture } from "./dom.js";
 
-const ACTIONS = { skip: "skip", clear: "take back" };
+const SAID = { skip: "skipped", none: "none of these", unsure: "not sure", bad: "bad photo" };
+const ACTIONS = { ...SAID, skip: "skip", clear: "take back" };
 
 /** What is said of where a label comes from. */
 export function origin(row) {
   if (row.answer !== null) return "answered";
-  if (row.skipped) return "skipped";
+  if (row.skipped) return SAID[row.said] ?? "skipped";
   return row.source === "none" || row.label === null ? "not reached" : row.source;
 }
 
@@ -46,6 +47,7 @@ export function columns(row, most = Infinity) {
 export function badge(row, waiting) {
   if (waiting) return make("span", { class: "badge waiting", text: "saving…" });
   const said = origin(row);
+  if (said === "not reached" && !document.querySelector("#palette li")) return make("span", { hidden: true }); // no class yet
   const mark = { answered: "✓ ", skipped: "» ", given: "• ", "not reached": "? " }[said] ?? "";
   return make("span", { class: `badge ${said.replace(" ", "-")}`, text: mark + (said === "propagated" ? percent(row.certainty) : said) });
 }
@@ -62,7 +64,7 @@ function caption(row, waiting, number) {
     { class: "caption" },
     className(label, number(label)),
     bar,
-    make("div", { class: "line" }, make("span", { class: "id cut muted", title: row.id }, make("bdi", { text: lastPart(row.id) })), badge(row, waiting)),
+    make("div", { class: "line" }, make("span", { class: "id muted", title: row.id }, cutName(lastPart(row.id))), badge(row, waiting)),
   );
 }
 

@@ -11,8 +11,8 @@ function choices({ classes, number, label }) {
   const keys = keysOf(classes);
   const button = (name, key) =>
     make("button", { type: "button", "aria-keyshortcuts": key, on: { click: () => label(name) } }, keycap(key), className(name, number(name)));
-  const buttons = classes.flatMap((name, place) => (keys[place] ? [button(name, keys[place])] : []));
-  const others = [["Enter", "accept"], ["s", "skip"], ["u", "undo"], ["/", buttons.length < classes.length ? "other classes" : "find class"]];
+  const buttons = classes.flatMap((name, place) => (name !== null && keys[place] ? [button(name, keys[place])] : []));
+  const others = [["Enter", "accept"], ["s", "skip"], ["x", "none of these"], ["q", "not sure"], ["b", "bad photo"], ["u", "undo"], ["/", buttons.length < classes.length ? "other classes" : "find class"]];
   return [
     make("div", { class: "choices", role: "group", "aria-label": "Label it" }, ...buttons),
     make("p", { class: "muted hints" }, ...others.map(([key, does]) => make("span", {}, keycap(key), ` ${does}`))),

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import ConfigError, RunError, StorageError, shown
+from ...runs import name_labelling
 from ...storage import durable
 from ...storage.file_systems import network_file_system
 from .acknowledged import NAME as ACKNOWLEDGED
 from .acknowledged import Acknowledged, Last
-from .store import Store, read_last
+from .classes import found_classes
+from .reading import read_last
+from .store import Store
+from .tables import APPLICATION, TABLES, VERSIONS
 
 NAME = "review.sqlite"
-APPLICATION = 0x464C5256  # "FLRV", in the header of the file
-VERSION = 1
 BUSY_SECONDS = 5.0  # how long another program, such as a backup, may hold the file
-TABLES = """
-CREATE TABLE review (run TEXT NOT NULL) STRICT;
-CREATE TABLE events (
-    event INTEGER PRIMARY KEY, client TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
-    at TEXT NOT NULL, undoes INTEGER UNIQUE, answered INTEGER NOT NULL, UNIQUE (client, seq)
-) STRICT;
-CREATE TABLE changes (
-    event INTEGER NOT NULL, row INTEGER NOT NULL, version INTEGER NOT NULL,
-    label_before TEXT, skipped_before INTEGER NOT NULL, base_before INTEGER NOT NULL,
-    label TEXT, skipped INTEGER NOT NULL, base INTEGER NOT NULL, UNIQUE (row, version)
-) STRICT;
-CREATE INDEX changes_of_event ON changes (event);
-CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT raise(ABORT, 'history is append-only'); END;
-CREATE TRIGGER events_remain BEFORE DELETE ON events BEGIN SELECT raise(ABORT, 'history is append-only'); END;
-CREATE TRIGGER changes_stay BEFORE UPDATE ON changes BEGIN SELECT raise(ABORT, 'history is append-only'); END;
-CREATE TRIGGER changes_remain BEFORE DELETE ON changes BEGIN SELECT raise(ABORT, 'history is append-only'); END;
-"""
 
 
 def find_review_folder(run: str | Path) -> Path:
@@ -44,10 +29,14 @@ def find_review_folder(run: str | Path) -> Path:
 
 
 def identify_run(run: str | Path) -> str:
-    """SHA-256 of the run's manifest, which has the hash of all its files; of run.json where it is unfinished."""
+    """SHA-256 of the run's manifest, which has the hash of all its files; of run.json where it is unfinished.
+
+    A labelling has the name that it began with: its answers come before it is finished.
+    """
     folder = Path(run)
     sealed = folder / durable.MANIFEST
-    return durable.sha256(sealed if sealed.is_file() else folder / "run.json")
+    name = name_labelling(folder)
+    return name or durable.sha256(sealed if sealed.is_file() else folder / "run.json")
 
 
 def make_local_folder(folder: Path) -> Path:
@@ -58,8 +47,11 @@ def make_local_folder(folder: Path) -> Path:
     return durable.make_folder(folder)
 
 
-def open_store(folder: Path, run: str) -> Store:
-    """Open and check the answers in `folder`, or begin them there. run: identity of the run that they must be of.
+def open_store(folder: Path, run: str, class_names: Sequence[str] | None = None) -> Store:
+    """Open and check the answers in `folder`, or begin them there.
+
+    run: identity of the run that they must be of. class_names: the classes that it came with; None where nobody
+    asks for numbers of classes.
 
     Raises RunError C76 for a file of another version, C77 for answers to another run, C78 for a damaged file, C95 for
     one that lacks answers which were acknowledged; StorageError D1 where it cannot be opened.
@@ -74,8 +66,10 @@ def open_store(folder: Path, run: str) -> Store:
             _set_up(connection)
             _check(connection, path, run)
             connection.execute("BEGIN")  # all that is read is of one moment, though somebody may be answering
-            store = Store(connection, path)
+            store = Store(connection, path, found_classes(class_names or ()))
             store.check()
+            if class_names is not None:
+                store.demand_classes()
             if known is not None:
                 _demand_acknowledged(store.event, read_last(connection, known.number), known, path)
             connection.execute("COMMIT")
@@ -140,9 +134,12 @@ def _check(connection: sqlite3.Connection, path: Path, run: str) -> None:
     (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if (application, version, num_tables) == (0, 0, 0):
         return _create(connection, run)
-    if (application, version) != (APPLICATION, VERSION):
-        what = f"answers of version {version}, this fewlabels reads {VERSION}"
+    if application != APPLICATION or version not in VERSIONS:
+        what = f"answers of version {version}, this fewlabels reads {' and '.join(map(str, VERSIONS))}"
         raise RunError("C76", what, where=path, do=f"use the version that wrote them, or move {path.parent.name}/ away")
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if missing := {"events", "changes", *(["classes"] if version > 1 else [])} - tables:
+        raise _damaged(path, f"there is no table {', '.join(sorted(missing))}")
     (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if result != "ok":
         raise _damaged(path, result)
@@ -156,7 +153,7 @@ def _check(connection: sqlite3.Connection, path: Path, run: str) -> None:
 
 def _create(connection: sqlite3.Connection, run: str) -> None:
     """Create the tables, all or nothing: a kill leaves an empty file, which is created anew."""
-    statements = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; {TABLES}"
+    statements = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSIONS[0]}; {TABLES}"
     connection.executescript(f"BEGIN IMMEDIATE; {statements}")
     connection.execute("INSERT INTO review VALUES (?)", (run,))
     connection.execute("COMMIT")

@@ -2,6 +2,8 @@
 
 events   one for each request: client, seq, kind, digest of what was asked, time, how many rows were answered after it
 changes  what it did to each row: the state before and after. Never changed, never removed (triggers see to it).
+classes  what it did to a class, from version 2 on (classes.py). A file of version 1 becomes one of version 2 with the
+         first event that needs it: a class is made, renamed or merged, or an answer is none of version 1.
 
 acknowledged, beside it, has the last event that a page was told is saved (acknowledged.py).
 
@@ -11,129 +13,38 @@ update impossible even if two programs should write. UNIQUE(client, seq) makes a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
 
 from .acknowledged import Acknowledged, Last
-
-Action = Literal["label", "skip", "clear"]
-EVENTS = """
-SELECT event, at, kind, undoes, EXISTS (SELECT 1 FROM events AS later WHERE later.undoes = events.event)
-FROM events {where} ORDER BY event DESC LIMIT ? OFFSET ?
-"""
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What a person said of a row. label: name of the class, None for none.
-
-    version: how often the row was changed. base: the version whose state this is; an older one after an undo, so that
-    what was before can be undone too.
-    """
-
-    label: str | None = None
-    skipped: bool = False
-    version: int = 0
-    base: int = 0
-
-
-BLANK = Mark()
-
-
-@dataclass(frozen=True)
-class Change:
-    """What an event did to a row."""
-
-    row: int
-    before: Mark
-    after: Mark
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """One request and what it did. when: ISO 8601, UTC. kind: "answers" or "undo".
-
-    undoes: the event that an undo took back. undone: whether this one has been taken back by an undo since.
-    """
-
-    event: int
-    when: str
-    kind: str
-    undoes: int | None
-    undone: bool
-    changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a person said of one row. version: of the row, as the page knew it. label: where the action is "label"."""
-
-    row: int
-    action: Action
-    label: str | None
-    version: int
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a page sent. client and seq name it for good. answers: None takes back the client's newest ones."""
-
-    client: str
-    seq: int
-    answers: tuple[Answer, ...] | None
-
-    @property
-    def kind(self) -> str:
-        return "undo" if self.answers is None else "answers"
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of what was asked, whatever the order of keys in which it was sent."""
-        asked = None if self.answers is None else [(a.row, a.action, a.label, a.version) for a in self.answers]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a request wrote to the disk.
-
-    applied: (row, its state after the event). answered: rows with a label after the event.
-    nothing: an undo that found nothing to take back. is_new: False for a repeated request, which wrote nothing.
-    """
-
-    event: int
-    applied: tuple[tuple[int, Mark], ...]
-    answered: int
-    nothing: bool
-    is_new: bool
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Nothing was written: these rows have changed meanwhile. rows: (row, what was wanted, what is there)."""
-
-    rows: tuple[tuple[int, str | None, Mark], ...]
-
-
-@dataclass(frozen=True)
-class Reused:
-    """Nothing was written: client and seq belong to another request."""
-
-
-class Replaced(sqlite3.DatabaseError):
-    """The file of answers was replaced by another one, such as an older copy of it."""
-
-
-Outcome = Written | Conflict | Reused
+from .classes import Clash, Class, ClassList, restate
+from .reading import identify, read_changes, read_events, read_last, to_answer, to_class_change
+from .tables import TO_VERSION_2
+from .values import (
+    BLANK,
+    NO_CLASS,
+    NONE_OF_THESE,
+    OLDEST_SAID,
+    SAID,
+    Answer,
+    Change,
+    ClassDone,
+    Conflict,
+    Event,
+    Mark,
+    Outcome,
+    Refusal,
+    Replaced,
+    Request,
+    Reused,
+    Written,
+)
 
 
 class Store:
@@ -144,8 +55,8 @@ class Store:
     the one that was opened, or no longer has what was acknowledged.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        """connection: to the file at `path`, whose tables exist (file.open_store).
+    def __init__(self, connection: sqlite3.Connection, path: Path, founded: ClassList) -> None:
+        """connection: to the file at `path`, whose tables exist (file.open_store). founded: classes of the run itself.
 
         Raises ValueError where they contradict.
         """
@@ -154,6 +65,7 @@ class Store:
         self._seen = self._stamp()
         self._data_version = self._read_data_version()
         self.marks: dict[int, Mark] = {}
+        self._founded = self.classes = founded
         self.event = 0
         self.answered = 0
         self.skipped = 0
@@ -169,21 +81,70 @@ class Store:
         return self.marks.get(row, BLANK)
 
     def answers(self) -> dict[int, str | None]:
-        """row -> name of the class, None where it was skipped or taken back."""
-        return {row: mark.label for row, mark in self.marks.items()}
+        """row -> name of the class by now, None where it was skipped or taken back."""
+        return {row: self.name_of(mark.label) for row, mark in self.marks.items()}
 
     def labels(self) -> dict[int, str]:
-        """row -> name of the class, of answered rows."""
-        return {row: mark.label for row, mark in self.marks.items() if mark.label is not None}
+        """row -> name of the class by now, of answered rows."""
+        return {row: name for row, name in self.answers().items() if name is not None}
+
+    def numbers(self) -> dict[int, int]:
+        """row -> number of the class that was answered, NONE_OF_THESE, or NO_CLASS for all others."""
+        return {row: self.number_of(mark) for row, mark in self.marks.items()}
+
+    def number_of(self, mark: Mark) -> int:
+        """The number of the class of an answer, whatever became of that class; see `numbers`."""
+        if mark.label is not None:
+            return self.classes.number_of(mark.label)
+        return NONE_OF_THESE if mark.said == "none" else NO_CLASS
+
+    def name_of(self, key: str | None) -> str | None:
+        """What a class that answers call by this key is called by now."""
+        number = None if key is None else self.classes.find_key(key)
+        return key if number is None else self.classes.name_of(number)
+
+    def left_out(self) -> dict[int, str]:
+        """row -> what was said in place of a class: one of SAID."""
+        return {row: mark.said for row, mark in self.marks.items() if mark.said}
 
     def check(self) -> None:
         """Raise ValueError where an event is not what its digest says: SQLite has no checksums of its own."""
         changes = groupby(read_changes(self._connection), key=lambda pair: pair[0])
-        done = {event: tuple(_to_answer(change) for _, change in some) for event, some in changes}
+        done = {event: tuple(to_answer(change) for _, change in some) for event, some in changes}
+        changed = {event: to_class_change(kind, after, classes) for event, kind, after, classes in self._class_log()}
         for event, kind, digest in self._connection.execute("SELECT event, kind, digest FROM events"):
             asked = done.get(event, ()) if kind == "answers" else None
-            if Request("", 0, asked).digest != digest:
+            if Request("", 0, asked, changed.get(event)).digest != digest:
                 raise ValueError(f"event {event} is not what was sent")
+
+    def demand_classes(self) -> None:
+        """Raise ValueError where an answer is of a class that neither came with the run nor was made here."""
+        labels = (mark.label for mark in self.marks.values() if mark.label is not None)
+        if strange := next((label for label in labels if self.classes.find_key(label) is None), None):
+            raise ValueError(f"an answer of the class {strange!r}, which there is not")
+
+    @property
+    def version(self) -> int:
+        """Of the file."""
+        (found,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return int(found)
+
+    def _class_log(self) -> Iterator[tuple[int, str, Class, ClassList]]:
+        """(event, its kind, the class after it, all classes after it), in order. Raises ValueError for odd ones."""
+        classes = self._founded
+        if self.version == 1:
+            return
+        columns = "event, kind, class, key, name, merged_into, gone, base"
+        found = self._connection.execute(f"SELECT {columns} FROM classes JOIN events USING (event) ORDER BY event")
+        for event, kind, number, key, name, merged_into, gone, base in found.fetchall():
+            if not 0 <= number <= len(classes) or not (merged_into is None or 0 <= merged_into < len(classes)):
+                raise ValueError(f"event {event} changes a class that there is not")
+            known = number < len(classes)
+            one = classes.classes[number] if known else Class(number, key, name)
+            if one.key != key:
+                raise ValueError(f"event {event} changes a class of another key")
+            classes = classes.replaced(restate(one, (name, merged_into, bool(gone)), base))
+            yield event, kind, classes.classes[number], classes
 
     def write(self, requests: Sequence[Request]) -> list[Outcome]:
         """Carry out requests in order, each whole or not at all. They are on disk when this returns; `acknowledge`
@@ -245,7 +206,21 @@ class Store:
     def history(self, first: int, count: int, row: int | None = None) -> tuple[int, list[Event]]:
         """(number of events, `count` of them from the `first` newest on, the newest first). row: those of one row."""
         total = self.event if row is None else self.mark(row).version
-        return total, read_events(self._connection, first, count, row)
+        done = self._describe_classes()
+        events = read_events(self._connection, first, count, row)
+        return total, [replace(event, classes=done.get(event.event, ())) for event in events]
+
+    def _describe_classes(self) -> dict[int, tuple[ClassDone, ...]]:
+        """event -> what it did to a class, by the names of that time."""
+        found: dict[int, tuple[ClassDone, ...]] = {}
+        before = self._founded
+        for event, _, after, classes in self._class_log():
+            was = before.classes[after.number] if after.number < len(before) else None
+            into = None if after.merged_into is None else classes.classes[after.merged_into].name
+            name = None if after.gone else after.name
+            found[event] = (ClassDone(None if was is None or was.gone else was.name, name, into),)
+            before = classes
+        return found
 
     def _carry_out(self, request: Request, draft: _Draft) -> Outcome:
         known = self._connection.execute(
@@ -254,51 +229,83 @@ class Store:
         ).fetchone()
         if known is not None:
             return self._repeat(request, *known)
-        undone, changes, conflicts = self._plan(request, draft)
-        if conflicts:
-            return Conflict(tuple(conflicts))
-        return self._append(request, undone, changes, draft)
+        try:
+            plan = self._plan(request, draft)
+        except Clash as problem:
+            return Refusal(str(problem))
+        if plan.conflicts:
+            return Conflict(tuple(plan.conflicts))
+        return self._append(request, plan, draft)
 
     def _repeat(self, request: Request, event: int, kind: str, digest: str, answered: int) -> Outcome:
         if (kind, digest) != (request.kind, request.digest):
             return Reused()
         applied = tuple((c.row, c.after) for _, c in read_changes(self._connection, "WHERE event = ?", (event,)))
-        return Written(event, applied, answered, not applied, False)
+        made = next((after for at, _, after, _ in self._class_log() if at == event), None)
+        return Written(event, applied, answered, not applied and made is None, False, made)
 
-    def _plan(
-        self, request: Request, draft: _Draft
-    ) -> tuple[int | None, list[Change], list[tuple[int, str | None, Mark]]]:
-        """(event to undo, changes, conflicts) of a new request."""
+    def _plan(self, request: Request, draft: _Draft) -> _Plan:
+        """What a new request is to do. Raises Clash where the list of classes does not allow it."""
+        if request.change is not None:
+            return _Plan(made=draft.classes.carry_out(request.change, draft.event + 1))
         if request.answers is not None:
             pairs = [(answer, draft.mark(answer.row)) for answer in request.answers]
             conflicts = [(a.row, a.label, now) for a, now in pairs if now.version != a.version]
-            return None, [Change(a.row, now, _apply(a, now)) for a, now in pairs], conflicts
-        (undone,) = self._connection.execute(
-            "SELECT max(event) FROM events WHERE client = ? AND kind = 'answers' AND event NOT IN "
+            return _Plan(changes=[Change(a.row, now, _apply(a, now)) for a, now in pairs], conflicts=conflicts)
+        undone, kind = self._connection.execute(
+            "SELECT max(event), kind FROM events WHERE client = ? AND kind <> 'undo' AND event NOT IN "
             "(SELECT undoes FROM events WHERE undoes IS NOT NULL AND client = ?)",
             (request.client, request.client),
         ).fetchone()
         if undone is None:
-            return None, [], []
+            return _Plan()
+        if kind != "answers":
+            return _Plan(undone=undone, made=self._take_back(undone, draft))
         old = [change for _, change in read_changes(self._connection, "WHERE event = ?", (undone,))]
         now = {change.row: draft.mark(change.row) for change in old}
         lost = [(c.row, c.before.label, now[c.row]) for c in old if now[c.row].base != c.after.base]
-        return undone, [Change(c.row, now[c.row], _restore(c.before, now[c.row])) for c in old], lost
+        changes = [Change(c.row, now[c.row], _restore(c.before, now[c.row])) for c in old]
+        return _Plan(undone=undone, changes=changes, conflicts=lost)
 
-    def _append(self, request: Request, undone: int | None, changes: list[Change], draft: _Draft) -> Written:
+    def _take_back(self, undone: int, draft: _Draft) -> Class:
+        """The class that an event changed, as it was before. Raises Clash where it is in use, or has changed since."""
+        before = self._founded
+        for event, kind, after, classes in self._class_log():
+            if event != undone:
+                before = classes
+                continue
+            if kind != "class":
+                return draft.classes.take_back(after, before.classes[after.number])
+            if any(mark.label == after.key for mark in draft.all_marks()):
+                raise Clash(f"there are answers of the class {after.name!r}")
+            if after.number in draft.classes.stands_for[: after.number] + draft.classes.stands_for[after.number + 1 :]:
+                raise Clash(f"another class was merged into {after.name!r}")
+            return draft.classes.take_back(after, restate(after, (after.name, None, True), undone))
+        raise ValueError(f"event {undone} changed no class")
+
+    def _append(self, request: Request, plan: _Plan, draft: _Draft) -> Written:
+        undone, changes = plan.undone, plan.changes
         for change in changes:
             draft.change(change)
+        if plan.made is not None:
+            draft.classes = draft.classes.replaced(plan.made)
+        if self.version == 1 and (plan.made or any(SAID.index(c.after.said) >= OLDEST_SAID for c in changes)):
+            for statement in TO_VERSION_2:
+                self._connection.execute(statement)
         draft.event += 1
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         event = (draft.event, request.client, request.seq, request.kind, request.digest, at, undone, draft.answered)
         self._connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event)
-        draft.last = _identify(event)
+        draft.last = identify(event)
         self._connection.executemany(
             "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(draft.event, c.row, c.after.version, *_to_columns(c.before), *_to_columns(c.after)) for c in changes],
         )
+        if (one := plan.made) is not None:
+            state = (draft.event, one.number, one.key, one.name, one.merged_into, one.gone, one.base)
+            self._connection.execute("INSERT INTO classes VALUES (?, ?, ?, ?, ?, ?, ?)", state)
         applied = tuple((change.row, change.after) for change in changes)
-        return Written(draft.event, applied, draft.answered, not applied, True)
+        return Written(draft.event, applied, draft.answered, not applied and plan.made is None, True, plan.made)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -322,10 +329,21 @@ class Store:
                 raise ValueError(f"event {event} does not follow from those before it (row {change.row})")
             marks[change.row] = change.after
         (last,) = self._connection.execute("SELECT coalesce(max(event), 0) FROM events").fetchone()
-        self.marks, self.event, self._last = marks, last, read_last(self._connection, last)
+        classes = next((after for *_, after in reversed(list(self._class_log()))), self._founded)
+        self.marks, self.event, self._last, self.classes = marks, last, read_last(self._connection, last), classes
         self.answered = sum(mark.label is not None for mark in marks.values())
         self.skipped = sum(mark.skipped for mark in marks.values())
         self._is_known = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a request is to do. undone: the event that it takes back. made: a class as it is to be."""
+
+    undone: int | None = None
+    changes: Sequence[Change] = ()
+    conflicts: Sequence[tuple[int, str | None, Mark]] = ()
+    made: Class | None = None
 
 
 class _Draft:
@@ -334,11 +352,15 @@ class _Draft:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.event, self.answered, self.skipped = store.event, store.answered, store.skipped
-        self.last = store._last
+        self.last, self.classes = store._last, store.classes
         self._marks: dict[int, Mark] = {}
 
     def mark(self, row: int) -> Mark:
         return self._marks.get(row) or self._store.mark(row)
+
+    def all_marks(self) -> Iterator[Mark]:
+        yield from self._marks.values()
+        yield from (mark for row, mark in self._store.marks.items() if row not in self._marks)
 
     def change(self, change: Change) -> None:
         self._marks[change.row] = change.after
@@ -348,64 +370,17 @@ class _Draft:
     def take_effect(self) -> None:
         self._store.marks.update(self._marks)
         self._store.event, self._store.answered, self._store.skipped = self.event, self.answered, self.skipped
-        self._store._last = self.last
+        self._store._last, self._store.classes = self.last, self.classes
 
 
-def _identify(event: tuple[object, ...]) -> Last:
-    """A row of the table `events` as what it is."""
-    number = event[0]
-    assert isinstance(number, int)
-    return Last(number, hashlib.sha256(json.dumps(event).encode()).hexdigest())
-
-
-def read_last(connection: sqlite3.Connection, number: int) -> Last:
-    """The event of that number; Last(0, ...) where there is none."""
-    found = connection.execute("SELECT * FROM events WHERE event = ?", (number,)).fetchone()
-    return _identify(found or (0,))
-
-
-def _to_answer(change: Change) -> Answer:
-    """Find the answer that made a change."""
-    after = change.after
-    action: Action = "skip" if after.skipped else "clear" if after.label is None else "label"
-    return Answer(change.row, action, after.label, change.before.version)
-
-
-def _to_columns(mark: Mark) -> tuple[str | None, bool, int]:
-    return mark.label, mark.skipped, mark.base
+def _to_columns(mark: Mark) -> tuple[str | None, int, int]:
+    return mark.label, SAID.index(mark.said), mark.base
 
 
 def _apply(answer: Answer, now: Mark) -> Mark:
     label = answer.label if answer.action == "label" else None
-    return Mark(label, answer.action == "skip", now.version + 1, now.version + 1)
+    return Mark(label, answer.action if answer.action in SAID else "", now.version + 1, now.version + 1)
 
 
 def _restore(before: Mark, now: Mark) -> Mark:
-    return Mark(before.label, before.skipped, now.version + 1, before.base)
-
-
-def read_changes(
-    connection: sqlite3.Connection, where: str = "", values: tuple[int, ...] = ()
-) -> list[tuple[int, Change]]:
-    """Read changes as (event, change), in order. where: SQL on the table `changes`, with its values."""
-    rows = connection.execute(f"SELECT * FROM changes {where} ORDER BY event, rowid", values)
-    return [
-        (event, Change(row, Mark(b, bool(bs), version - 1, bb), Mark(a, bool(as_), version, ab)))
-        for event, row, version, b, bs, bb, a, as_, ab in rows
-    ]
-
-
-def read_events(connection: sqlite3.Connection, first: int, count: int, row: int | None = None) -> list[Event]:
-    """Read `count` events from the `first` newest on, the newest first. row: only what happened to this one."""
-    of_row = () if row is None else (row,)
-    where = "WHERE event IN (SELECT event FROM changes WHERE row = ?)" if of_row else ""
-    found = connection.execute(EVENTS.format(where=where), (*of_row, count, first)).fetchall()
-    if not found:
-        return []
-    where = "WHERE event BETWEEN ? AND ?" + (" AND row = ?" if of_row else "")
-    pairs = groupby(read_changes(connection, where, (found[-1][0], found[0][0], *of_row)), key=lambda pair: pair[0])
-    changes = {event: tuple(change for _, change in some) for event, some in pairs}
-    return [
-        Event(event=event, when=when, kind=kind, undoes=undoes, undone=bool(undone), changes=changes.get(event, ()))
-        for event, when, kind, undoes, undone in found
-    ]
+    return Mark(before.label, before.said, now.version + 1, before.base)

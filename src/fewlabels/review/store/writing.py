@@ -12,7 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from .store import Outcome, Request, Store, Written
+from .store import Store
+from .values import Outcome, Request, Written
 
 T = TypeVar("T")
 AT_ONCE = 100  # requests of one transaction

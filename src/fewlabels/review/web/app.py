@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from ..desk import Desk
 from ..engine.state import RowQuery
-from ..store.store import Answer
+from ..store.values import Answer
 from . import schema as models
 from .requests import Refused
 from .security import Access, Guard
@@ -107,6 +107,10 @@ def _add_reading(app: FastAPI, desk: Desk) -> None:
         picture = await desk.read_image(_parse_row(row))
         return Response(picture.data, 200 if picture.is_whole else 404, media_type="image/png")
 
+    @app.get("/api/preview", responses={**FAILURES, 200: {"model": models.Preview}})
+    async def preview(asked: Annotated[models.PreviewAsked, Query()]) -> Response:
+        return JSONResponse(await desk.preview(asked.rows, asked.class_name))
+
     @app.get("/api/graph", responses={**FAILURES, 200: {"model": models.Graph}})
     async def graph(asked: Annotated[models.GraphAsked, Query()]) -> Response:
         return JSONResponse(await desk.wait_for_graph(asked.after))
@@ -129,6 +133,10 @@ def _add_writing(app: FastAPI, desk: Desk) -> None:
         some = [Answer(one.row, one.action, one.label, one.version) for one in sent.answers]
         return JSONResponse(await desk.write(sent.client, sent.seq, some))
 
+    @app.post("/api/classes", responses=SAVING)
+    async def classes(sent: models.ClassesChanged) -> Response:
+        return JSONResponse(await desk.change_classes(sent.client, sent.seq, sent.action, sent.name, sent.of))
+
     @app.post("/api/undo", responses=SAVING)
     async def undo(sent: models.Undo) -> Response:
         return JSONResponse(await desk.write(sent.client, sent.seq, None))
@@ -144,7 +152,8 @@ def _to_query(asked: models.RowsAsked, desk: Desk) -> RowQuery:
         min_certainty=asked.min_certainty,
         max_certainty=asked.max_certainty,
         text=asked.text,
-        leave_out=skipped if asked.order == "queue" and asked.source != "skipped" else (),
+        like=asked.like,
+        leave_out=skipped if asked.order in ("queue", "alike") and asked.source != "skipped" else (),
         only=skipped if asked.source == "skipped" else None,
     )
 

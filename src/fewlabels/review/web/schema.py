@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -50,8 +51,9 @@ OneRow = Annotated[
     BeforeValidator(to_whole),
     WithJsonSchema({"type": "integer", "minimum": 0, "maximum": LARGEST}),
 ]
+Said = Literal["", "skip", "none", "unsure", "bad"]
 Client = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Order = Literal["queue", "doubtful", "certain", "row", "suspicious"]
+Order = Literal["queue", "doubtful", "certain", "row", "suspicious", "alike"]
 SOURCES = ("given", "propagated", "none", "answered", "skipped")
 Source = Annotated[
     Literal["given", "propagated", "none", "answered", "skipped"] | None,
@@ -73,6 +75,7 @@ class RowsAsked(Asked):
     min_certainty: Share = None
     max_certainty: Share = None
     text: Words = None
+    like: OneRow = None
     first: Whole = 0
     count: Annotated[Whole, Field(ge=1, le=MOST_ROWS)] = 60
 
@@ -81,6 +84,24 @@ class HistoryAsked(Asked):
     first: Whole = 0
     count: Annotated[Whole, Field(ge=1, le=MOST_ROWS)] = 60
     row: OneRow = None
+
+
+def _to_rows(text: Any) -> Any:
+    """Turn "3,17" into numbers. Raises ValueError."""
+    text = text[0] if isinstance(text, list) and len(text) == 1 else text
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,15}(,[0-9]{1,15})*", text):
+        raise ValueError("expected row numbers with commas between")
+    return [int(part) for part in text.split(",")]
+
+
+class PreviewAsked(Asked):
+    rows: Annotated[
+        list[int],
+        Field(max_length=MOST_ANSWERS),
+        BeforeValidator(_to_rows),
+        WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,15}(,[0-9]{1,15})*$"}),
+    ]
+    class_name: Annotated[str, Field(alias="class", min_length=1, max_length=1000)]
 
 
 class GraphAsked(Asked):
@@ -97,7 +118,7 @@ class Sent(BaseModel):
 
 class OneAnswer(Sent):
     row: int = Field(ge=0, le=LARGEST)
-    action: Literal["label", "skip", "clear"]
+    action: Literal["label", "skip", "clear", "none", "unsure", "bad"]
     label: str | None = Field(None, min_length=1, max_length=1000)
     version: int = Field(ge=0, le=LARGEST)
 
@@ -122,6 +143,16 @@ class Answers(Sent):
     ]
 
 
+class ClassesChanged(Sent):
+    """action "class": make `name`; "rename": call `of` so; "merge": `of` into it."""
+
+    client: Client
+    seq: int = Field(ge=0, le=LARGEST)
+    action: Literal["class", "rename", "merge"]
+    name: str = Field(min_length=1, max_length=1000)
+    of: str = Field("", max_length=1000)
+
+
 class Undo(Sent):
     client: Client
     seq: int = Field(ge=0, le=LARGEST)
@@ -133,21 +164,28 @@ class Estimate(BaseModel):
     percent: float | None
     low: float | None
     high: float | None
+    until: int
 
 
-class Session(BaseModel):
+class OfGraph(BaseModel):
+    classes: list[str | None]
+    counts: list[int]
+    estimate: Estimate
+    calm: bool
+    settings: str
+
+
+class Session(OfGraph):
     title: str
     run: str
     note: str
+    finish: str
     kind: Literal["images", "rows"]
-    classes: list[str]
-    counts: list[int]
     rows: int
     answered: int
     skipped: int
     event: int
     columns: list[str]
-    estimate: Estimate
 
 
 class Row(BaseModel):
@@ -159,6 +197,7 @@ class Row(BaseModel):
     reached: bool
     answer: str | None
     skipped: bool
+    said: Said
     version: int
     columns: dict[str, Any]
 
@@ -202,6 +241,7 @@ class Applied(BaseModel):
     row: int
     answer: str | None
     skipped: bool
+    said: Said
     version: int
 
 
@@ -209,6 +249,7 @@ class Saved(BaseModel):
     event: int
     applied: list[Applied]
     answered: int
+    classes: list[str | None] | None = None
     nothing: bool = False
 
 
@@ -220,13 +261,22 @@ class Moved(BaseModel):
     certainty: float
 
 
-class Graph(BaseModel):
+class Graph(OfGraph):
     event: int
     seconds: float
     count: int
-    counts: list[int]
     moved: list[Moved]
-    estimate: Estimate
+
+
+class Moves(BaseModel):
+    before: str | None
+    after: str | None
+    count: int
+
+
+class Preview(BaseModel):
+    count: int
+    moves: list[Moves]
 
 
 class PastRow(BaseModel):
@@ -236,15 +286,23 @@ class PastRow(BaseModel):
     after: str | None
     skipped_before: bool
     skipped: bool
+    said: Said
+
+
+class PastClass(BaseModel):
+    before: str | None
+    after: str | None
+    into: str | None
 
 
 class PastEvent(BaseModel):
     event: int
     when: str
-    kind: Literal["answers", "undo"]
+    kind: Literal["answers", "undo", "class", "rename", "merge"]
     undoes: int | None
     undone: bool
     rows: list[PastRow]
+    classes: list[PastClass]
 
 
 class History(BaseModel):
@@ -269,4 +327,4 @@ class Clash(BaseModel):
 
 
 class ConflictFailure(Failure):
-    conflicts: list[Clash]
+    conflicts: list[Clash] = []

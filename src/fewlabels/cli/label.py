@@ -1,0 +1,113 @@
+"""`fewlabels label`: from no label at all."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import options
+from .app import app, choose_folder, hush, print_json
+from .review import need_review_packages
+from .train import parse_folders, parse_pixel_range
+
+EXAMPLES = """Example: fewlabels label photos/ --out runs/photos
+
+Example: fewlabels label embeddings.parquet --out runs/texts
+
+Example: fewlabels label runs/photos
+
+Example: fewlabels label runs/photos --finish"""
+
+
+@app.command(short_help="Label photos or embeddings from no label at all, on a local page.", epilog=EXAMPLES)
+def label(
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder of photos, Parquet with image bytes, embeddings; or a labelling to go on with."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Run folder to make; default: the next free runs/<name>.")] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Spread the answers of the labelling DATA to all rows, and seal it.")
+    ] = False,
+    backbone: Annotated[
+        str | None, typer.Option(help="Pretrained network that describes photos; default: EfficientNet-Lite0.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=32, help="Pixels along a side; default: the network's own.")] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Describe each photo by its mirror image too.")] = False,
+    device: Annotated[str, typer.Option(help="That describes photos: auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    accept_truncated: options.AcceptTruncated = False,
+    max_pixels: options.MaxPixels = 64_000_000,
+    folder: options.Folder = None,
+    pixel_range: options.PixelRange = None,
+    id_column: options.IdColumn = "id",
+    embedding_column: options.EmbeddingColumn = "embedding",
+    feature_columns: options.FeatureColumns = None,
+    ignore_columns: options.IgnoreColumns = None,
+    number_rows_from: options.NumberRowsFrom = None,
+    seed: options.Seed = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: that of the last time, or a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to serve at, as in `fewlabels review`.")] = "127.0.0.1",
+    understood: Annotated[
+        bool, typer.Option("--i-understand", help="Serve to other machines, unencrypted, to whoever has the address.")
+    ] = False,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Describe photos once, and open a page on which a person names the classes as they come up.
+
+    The first questions stand for most of the photos, later ones are those that help most; from the second class on all
+    other photos have a label that changes with each answer. Answers are saved one by one; Ctrl-C ends it, and the same
+    command with the run folder goes on. --finish makes it a run that train, export and report take.
+    """
+    need_review_packages()
+    from ..runs import is_labelling
+
+    hush(quiet)
+    if finish:
+        return _finish(data, quiet, as_json)
+    run = data
+    if not is_labelling(data):
+        from ..commands.label import Begin, begin_labelling
+        from ..data.tables.columns import Columns
+
+        run = choose_folder(out, Path("runs") / (data.resolve().stem or "label"), False, (data,))
+        more: dict[str, Any] = {"features": feature_columns or (), "ignore": ignore_columns or ()}
+        more |= {"rows_from": number_rows_from}
+        photos: dict[str, Any] = {
+            "backbone": backbone,
+            "size": size,
+            "mirror": mirror,
+            "device": device,
+            "max_pixels": max_pixels,
+        }
+        photos |= {"accept_truncated": accept_truncated, "pixel_range": parse_pixel_range(pixel_range)}
+        columns = Columns(id_column, embedding_column, **more)
+        asked = Begin(data, columns=columns, folders=parse_folders(folder), seed=seed, **photos)
+        begin_labelling(asked, run, quiet=quiet)
+    from ..commands.review import Review, describe_reviewed, format_reviewed, run_review
+    from ..review.web.process import Endpoint
+
+    if not quiet:
+        print(f"labelling {run}; Ctrl-C ends it, answers are saved as they are given", file=sys.stderr)
+    say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
+    reviewed = run_review(run, Review(Endpoint(host, port, browser=browser), understood, say=say))
+    if as_json:
+        print_json(describe_reviewed(reviewed))
+    else:
+        print(format_reviewed(reviewed))
+    return None
+
+
+def _finish(run: Path, quiet: bool, as_json: bool) -> None:
+    from ..commands.label import finish_labelling, format_finished
+
+    results = finish_labelling(run, quiet=quiet)
+    if as_json:
+        print_json(results | {"run": str(run)})
+    else:
+        print(format_finished(run, results))

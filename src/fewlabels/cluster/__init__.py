@@ -1,0 +1,1 @@
+"""Propagation over rows that no one machine holds: stages over files of a folder that all workers see."""

@@ -1,0 +1,135 @@
+"""Stages from lists of neighbours to W: the rows of a partition, with columns that are numbered within it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..graph.affinity import inverse_roots
+from ..graph.compiled.affinity import Power, Rows, count_lost_rows, measure_rows, write_rows
+from ..graph.compiled.search import reverse_lists
+from ..graph.compiled.solver import coarsen_rows, measure_groups, shape_groups
+from ..graph.threads import Team
+from ..graph.types import MISSING
+from .edges import take_offers, write_offers
+from .layout import Layout, read_layout
+from .search import read_lists
+from .store import Store
+
+MOST_ENTRIES = 2**31 - 1  # of one partition
+
+
+class Powered(NamedTuple):
+    """The lists of the last round, and how similarities become weights."""
+
+    round: int
+    power: Power
+
+
+def turn_lists(store: Store, p: int, powered: Powered) -> int:
+    """Write for each partition which of its rows the lists of this one name. Returns how many entries there are."""
+    layout = read_layout(store)
+    lists = read_lists(store, f"lists{powered.round}", p)
+    with Team() as team:
+        for q in range(layout.num_partitions):
+            offers = reverse_lists(lists, team, base=layout.range(p)[0], targets=layout.range(q))
+            write_offers(store, "edges", p, q, offers)
+    return int((lists[0] != MISSING).sum())
+
+
+def _prepare(store: Store, layout: Layout, p: int, powered: Powered) -> tuple[Rows, np.ndarray, int]:
+    """The rows of W to be, with numbers of their own; (k,) the nodes that these stand for; the number of the first."""
+    (first, last), (_, end) = layout.range(p), layout.nodes(p)
+    index, similarity = read_lists(store, f"lists{powered.round}", p)
+    begin, sources, values = take_offers(store, "edges", layout.num_partitions, p, last - first)
+    seen = np.zeros(layout.num_nodes, bool)
+    seen[first:end] = True
+    seen[index[index != MISSING]] = True
+    seen[sources] = True
+    near = np.flatnonzero(seen)
+    number = np.empty(layout.num_nodes, np.int32)
+    number[near] = np.arange(near.size, dtype=np.int32)
+    index = np.where(index == MISSING, MISSING, number[index]).astype(np.int32)
+    rows = Rows((index, similarity), (begin, number[sources], values), powered.power)
+    return rows, near, int(np.searchsorted(near, first))
+
+
+def measure(store: Store, p: int, powered: Powered) -> dict[str, object]:
+    """Degrees of the nodes of a partition. Returns its entries, how many rows lost all of theirs, and those below 0."""
+    layout = read_layout(store)
+    first, end = layout.nodes(p)
+    rows, _, _ = _prepare(store, layout, p, powered)
+    with Team() as team:
+        entries, degree = measure_rows(rows, team)
+    lone = end - first - degree.size
+    lost, negative = count_lost_rows(rows, entries), store.get(f"row-{p}")[degree < 0].tolist()
+    degree = np.concatenate([degree, np.zeros(lone)])
+    store.put(f"entries-{p}", entries)
+    store.put(f"degree-{p}", degree)
+    if not negative:
+        groups = layout.groups[layout.group_cuts[p] : layout.group_cuts[p + 1] + 1]
+        group_of = np.repeat(np.arange(groups.size - 1, dtype=np.int32), np.diff(groups))
+        store.put(f"length-{p}", measure_groups(np.sqrt(degree), group_of, groups.size - 1))
+    return {"entries": int(entries.sum()), "lost": lost, "negative": negative}
+
+
+def weigh(store: Store, p: int, powered: Powered) -> dict[str, int]:
+    """W's rows of a partition: pointers, columns, weights, and the nodes that columns stand for, with their degrees.
+
+    Returns how many nodes it has, and how many others its rows lead to.
+    """
+    layout = read_layout(store)
+    first, end = layout.nodes(p)
+    rows, near, base = _prepare(store, layout, p, powered)
+    degree = take(store, layout, "degree", near)
+    with Team() as team:
+        w = write_rows(rows, store.get(f"entries-{p}"), inverse_roots(degree), team, base=base)
+    lone = end - first - w.shape[0]
+    store.put(f"w-pointers-{p}", np.concatenate([w.indptr, np.repeat(w.indptr[-1:], lone)]))
+    store.put(f"w-columns-{p}", w.indices)
+    store.put(f"w-weights-{p}", w.data)
+    store.put(f"w-near-{p}", near)
+    store.put(f"w-root-{p}", np.sqrt(degree))
+    return {"nodes": end - first, "others": near.size - (end - first), "entries": int(w.nnz)}
+
+
+def take(store: Store, layout: Layout, name: str, nodes: np.ndarray) -> np.ndarray:
+    """The entries of `name` of some nodes, ascending."""
+    cuts = np.searchsorted(nodes, layout.ends)
+    parts = []
+    for q in range(layout.num_partitions):
+        own = nodes[cuts[q] : cuts[q + 1]]
+        if own.size:
+            first = int(own[0])
+            begin = layout.nodes(q)[0]
+            parts.append(store.get(f"{name}-{q}", first - begin, int(own[-1]) + 1 - begin)[own - first])
+    return np.concatenate(parts) if parts else store.get(f"{name}-0", 0, 0)
+
+
+def read_w(store: Store, p: int) -> sp.csr_array:
+    """(nodes, k) the rows of W of a partition; column j is the node near[j]."""
+    pointers, near = store.get(f"w-pointers-{p}"), store.size(f"w-near-{p}")
+    arrays = store.get(f"w-weights-{p}"), store.get(f"w-columns-{p}"), pointers
+    return sp.csr_array(arrays, (pointers.size - 1, near))
+
+
+def coarsen(store: Store, p: int) -> int:
+    """The rows of the coarse W of a partition's groups, and the shape of its nodes. Returns how many groups."""
+    layout = read_layout(store)
+    first, end = layout.nodes(p)
+    own = int(layout.group_cuts[p]), int(layout.group_cuts[p + 1])
+    w, near = read_w(store, p), store.get(f"w-near-{p}")
+    base = int(np.searchsorted(near, first))
+    length = np.concatenate([store.get(f"length-{q}") for q in range(layout.num_partitions)])
+    group_of = (np.searchsorted(layout.groups, near, "right") - 1).astype(np.int32)
+    shape = shape_groups(store.get(f"w-root-{p}"), group_of, length)
+    pointers = np.zeros(near.size + 1, np.int32)  # rows of others are empty here
+    pointers[base : base + w.shape[0] + 1] = w.indptr
+    pointers[base + w.shape[0] + 1 :] = w.indptr[-1]
+    square = sp.csr_array((w.data, w.indices, pointers), (near.size, near.size))
+    groups = np.clip(layout.groups - first, 0, end - first) + base
+    store.put(f"coarse-{p}", coarsen_rows(square, shape, groups, group_of, own)[slice(*own)])
+    store.put(f"shape-{p}", shape[base : base + w.shape[0]])
+    return own[1] - own[0]

@@ -1,0 +1,250 @@
+"""`fewlabels label`: from photos or embeddings without any label to a labelling, and from that to a finished run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..choosing import Auto, propagate
+from ..conventions import UNLABELED
+from ..data.images.decode import MAX_PIXELS
+from ..data.labels.csv import LabelOptions, Row
+from ..data.labels.files import LabelFile, make_label_file
+from ..data.tables.columns import Columns
+from ..data.tables.embeddings import open_embeddings
+from ..errors import ConfigError, LabelError, demand_packages
+from ..graph import GraphSettings
+from ..insights.compute import compute_insights
+from ..review.engine.engine import Engine
+from ..review.engine.live import open_live
+from ..review.items import Items, open_items
+from ..review.store.file import find_review_folder
+from ..runs import RunLock, RunWriter, is_begun, is_finished, is_labelling, read_run, refuse_in_run, refuse_inside
+from ..runs.table import PseudoLabelTable
+from ..storage.folders import demand_writable
+from .answers import choice_results, describe_chosen, keep_answer
+from .described import say
+from .export import Saved, read_answers
+from .results import make_table, propagation_results
+from .review import describe_estimate
+
+TABLES = (".npy", ".parquet", ".arrow", ".feather", ".ipc")
+FEWEST_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Begin:
+    """What is labelled. data: a folder of photos, Parquet with image bytes, or a table or array of embeddings.
+
+    backbone to pixel_range: how photos are described, as `fewlabels describe` does. columns: of embeddings.
+    """
+
+    data: Path
+    _: KW_ONLY
+    backbone: str | None = None
+    size: int | None = None
+    mirror: bool = False
+    device: str = "auto"
+    accept_truncated: bool = False
+    max_pixels: int = MAX_PIXELS
+    pixel_range: tuple[int, int] | None = None
+    folders: Mapping[str, Any] = field(default_factory=dict)
+    columns: Columns = field(default_factory=Columns)
+    seed: int = 0
+
+
+def is_table_of_embeddings(path: Path) -> bool:
+    """Whether a path is to be read as embeddings: by its ending; Parquet with a column of images is photos."""
+    if path.suffix.lower() not in TABLES:
+        return False
+    if path.suffix.lower() != ".parquet":
+        return True
+    import pyarrow.parquet as pq
+
+    return not {"image", "img"} & set(pq.read_schema(path).names)
+
+
+def begin_labelling(asked: Begin, folder: Path, *, quiet: bool = False) -> None:
+    """Describe what is to be labelled, and make a run of kind "label" in `folder`, without any label.
+
+    Raises ConfigError (C9, C10) for the place, before anything is read; what opening and describing raise.
+    """
+    if is_begun(asked.data):
+        do = f"a finished run is reviewed: {shlex.join(['fewlabels', 'review', str(asked.data)])}"
+        raise ConfigError("C150", f"a run of kind {read_run(asked.data).kind!r}, no labelling", where=asked.data, do=do)
+    refuse_inside(folder, [asked.data])
+    refuse_in_run(folder)
+    demand_writable(folder)
+    if is_table_of_embeddings(asked.data):
+        opened = open_embeddings(asked.data, asked.columns)
+        if opened.named.doubt is not None:
+            raise opened.named.doubt
+        source: dict[str, Any] = {
+            "kind": "embeddings",
+            "path": os.path.abspath(asked.data),
+            "columns": asdict(asked.columns),
+        }
+        source |= {"labels": None, "by_position": False}
+        _write_begun(folder, asked, source, [str(one) for one in opened.ids.to_pylist()])
+        return
+    demand_packages("describing photos needs", "torch", "safetensors", "PIL")
+    from ..describing.settings import DescribeSettings
+    from .describe import PhotosInput, describe_to_memory, find_device
+
+    settings = DescribeSettings(
+        mirror=asked.mirror,
+        device=find_device(asked.device),
+        accept_truncated=asked.accept_truncated,
+        max_pixels=asked.max_pixels,
+        pixel_range=asked.pixel_range,
+    )
+    photos = PhotosInput(asked.data, asked.backbone, size=asked.size, settings=settings, folders=asked.folders)
+    found = describe_to_memory(photos, quiet=quiet)
+    source = {"kind": "images", "path": os.path.abspath(asked.data), "labels": None}
+    source |= {"accept_truncated": asked.accept_truncated, "max_pixels": asked.max_pixels}
+    source |= {"folders": dict(asked.folders)} if asked.folders else {}
+    source |= {"pixel_range": list(asked.pixel_range)} if asked.pixel_range else {}
+    if any(label is not None for label in found.labels):
+        say("the photos have labels already, of folders, a file or a column: none of them is used here", quiet)
+    _write_begun(folder, asked, source, found.ids, values=found.values, facts=found.facts, rejected=found.rejected)
+
+
+def _write_begun(
+    folder: Path,
+    asked: Begin,
+    source: dict[str, Any],
+    ids: Sequence[str],
+    *,
+    values: np.ndarray | None = None,
+    facts: Mapping[str, Any] | None = None,
+    rejected: Sequence[tuple[str, str]] = (),
+) -> None:
+    settings = GraphSettings(seed=asked.seed, drop_bad_rows=True)
+    writer = RunWriter(
+        folder,
+        "label",
+        {"graph": asdict(settings)},
+        title=asked.data.resolve().name,
+        source=source,
+        labelling=secrets.token_hex(32),
+        **({"described": dict(facts)} if facts else {}),
+    )
+    none = np.zeros(len(ids), bool)
+    unlabelled = np.full(len(ids), UNLABELED)
+    certainty = np.zeros(len(ids))
+    if values is not None:
+        writer.descriptors(values)
+    if rejected:
+        writer.rejected(rejected)
+    # Last: a folder without it is no labelling yet.
+    writer.pseudo_labels(
+        PseudoLabelTable(id=ids, label=unlabelled, certainty=certainty, given=none, reached=none, class_names=[])
+    )
+
+
+def finish_labelling(folder: Path, *, quiet: bool = False) -> dict[str, Any]:
+    """Spread the answers of a labelling by settings that they choose, write labels, results and report, and seal it.
+
+    Photos of none of the classes, and bad ones, get no label. Returns the results.
+    Raises ConfigError C150 for a run that is no labelling or is finished already, C151 with fewer than two classes that
+    have an answer; C11 where its page is open.
+    """
+    if not is_labelling(folder):
+        do = "`fewlabels label` begins one; runs of other kinds are finished by themselves"
+        raise ConfigError("C150", f"a run of kind {read_run(folder).kind!r}, no labelling", where=folder, do=do)
+    if is_finished(folder):
+        do = "later answers are exported by `fewlabels export`"
+        raise ConfigError("C150", "the labelling is finished already", where=folder, do=do)
+    review = find_review_folder(folder)
+    review.mkdir(exist_ok=True)
+    with RunLock(review):
+        items, saved = open_items(folder), read_answers(folder)
+        given, names = _encode(items, saved)
+        if len(names) < FEWEST_CLASSES:
+            do = f"go on with {shlex.join(['fewlabels', 'label', str(folder)])}"
+            raise ConfigError(
+                "C151", f"{len(names)} classes with an answer, expected two at least", where=folder, do=do
+            )
+        return _finish(folder, items, saved, given, names, quiet=quiet)
+
+
+def _encode(items: Items, saved: Saved) -> tuple[np.ndarray, list[str]]:
+    """(n,) numbers of the answered classes, -1 for none, and their names: of those that have an answer, in order."""
+    used = set(saved.labels.values())
+    names = [name for name in saved.classes.names if name in used]
+    number = {name: code for code, name in enumerate(n for n in names if n is not None)}
+    given = np.full(len(items.ids), UNLABELED)
+    for row, name in saved.labels.items():
+        given[row] = number[name]
+    return given, list(number)
+
+
+def _finish(
+    folder: Path, items: Items, saved: Saved, given: np.ndarray, names: list[str], *, quiet: bool
+) -> dict[str, Any]:
+    auto = Auto(base=items.settings)
+    say(f"spreading {int((given >= 0).sum()):,} answers over {len(items.ids):,} rows", quiet)
+    found = propagate(items.descriptors, given, auto, class_names=names)
+    engine = Engine(items, saved.numbers, classes=saved.classes, live=open_live(items.descriptors, items.settings))
+    estimate = engine.estimate()
+    writer = RunWriter.reopen(folder)
+    results = {
+        **propagation_results(found, given, names, []),
+        **choice_results(found, given),
+        "estimated": asdict(estimate),
+        "said": describe_estimate(estimate),
+        "left_out": {what: list(saved.left_out.values()).count(what) for what in ("none", "unsure", "bad", "skip")},
+    }
+    table = make_table(found, given, items.ids, names)
+    unusable = [row for row, what in saved.left_out.items() if what in ("none", "bad")]
+    table.label[unusable], table.reached[unusable], table.certainty[unusable] = UNLABELED, False, 0
+    writer.choose(describe_chosen(found, auto), class_names=names)
+    keep_answer(writer, found, names)
+    writer.pseudo_labels(table)
+    writer.results(results)
+    writer.insights(
+        compute_insights(found, items.descriptors, given, items.settings, lambda row: (items.ids[row], None))
+    )
+    from ..report import report_html
+
+    writer.report(report_html([folder]))
+    writer.finish()
+    return results
+
+
+def read_run_labels(folder: Path, options: LabelOptions) -> LabelFile:
+    """The given and answered labels of a run, as `train --labels RUN` takes them, joined by id.
+
+    Raises ConfigError (C152) for a labelling that is not finished, LabelError (L16) for a run without labels.
+    """
+    if is_labelling(folder) and not is_finished(folder):
+        do = f"finish it with {shlex.join(['fewlabels', 'label', str(folder), '--finish'])}, or export its answers"
+        raise ConfigError("C152", "the labelling is not finished", where=folder, do=do)
+    items, saved = open_items(folder), read_answers(folder)
+    rows = {row: items.class_names[code] for row, code in enumerate(items.given) if code >= 0} | dict(saved.labels)
+    if not rows:
+        raise LabelError("L16", "the run has no labels", where=folder, do="label some rows")
+    found = [Row(row + 1, items.ids[row], name) for row, name in sorted(rows.items())]
+    return make_label_file(found, [], str(folder), options)
+
+
+def format_finished(folder: Path, results: dict[str, Any]) -> str:
+    """What a finished labelling is, and what comes next, for the terminal."""
+    source, counts = read_run(folder).facts["source"], results["class_counts"]
+    pairs = zip(results["class_names"], counts["given"], counts["propagated"], strict=True)
+    classes = ", ".join(f"{name} {given + spread:,}" for name, given, spread in pairs)
+    lines = [f"{results['num_labeled']:,} answers, {results['num_rows']:,} rows: {classes}"]
+    lines += [results["said"]] if results["said"] else []
+    lines += [f"labels       {folder / 'pseudo_labels.parquet'}"]
+    if source["kind"] == "images":
+        lines.append(f"next         {shlex.join(['fewlabels', 'train', source['path'], '--labels', str(folder)])}")
+    else:
+        lines.append(f"next         {shlex.join(['fewlabels', 'export', str(folder), '--out', 'labels.csv'])}")
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""`fewlabels propagate` over partitions: on a cluster, and out of core."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fewlabels.graph.compiled import instructions
+
+if instructions() is None:
+    pytest.skip("the compiled kernels are not installed", allow_module_level=True)
+pytest.importorskip("distributed")
+
+from fewlabels.cli.main import run as run_command
+from tests.cluster import cases
+
+GIVEN = ["--mode", "paper", "--n-neighbors", "10", "--recall", "0.97"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    rows, labels = cases.blobs(n=9600)
+    np.save(tmp_path / "rows.npy", rows)
+    given = np.flatnonzero(labels >= 0)
+    lines = [f"{row},class {labels[row]}" for row in given]
+    (tmp_path / "labels.csv").write_text("id,label\n" + "\n".join(lines) + "\n")
+    return tmp_path
+
+
+def by_id(path):
+    table = pq.read_table(path)
+    columns = zip(*(table[name].to_pylist() for name in ("id", "label", "certainty", "source", "reached")), strict=True)
+    return {line[0]: line[1:] for line in columns}
+
+
+def ask(data, out, *more):
+    return ["propagate", str(data / "rows.npy"), "--labels", str(data / "labels.csv"), "--out", str(out), *GIVEN, *more]
+
+
+def test_too_small_a_memory_limit_is_kept_by_working_out_of_core(data, capsys):
+    assert run_command(ask(data, data / "whole.parquet", "--no-report", "--quiet")) == 0
+    assert run_command(ask(data, data / "parts.parquet", "--memory-limit", "0.24")) == 4
+    assert "FL-G21" in capsys.readouterr().err  # a worker alone takes more
+    assert run_command(ask(data, data / "parts", "--memory-limit", "0.24", "--work", str(data / "work"))) == 2
+    assert "FL-C41" in capsys.readouterr().err
+    assert run_command(ask(data, data / "parts", "--memory-limit", "0.9", "--work", str(data / "work"))) == 0
+    said = capsys.readouterr()
+    assert "next: " in said.out
+    assert "workers at" in said.err
+    assert by_id(data / "parts") == by_id(data / "whole.parquet")
+    results = json.loads((data / "parts" / "_results.json").read_text())
+    assert results["num_rows"] == 9600
+    assert results["cluster"]["peak_mib"] > 50
+
+
+def test_a_killed_command_goes_on_when_it_is_given_again(data):
+    command = [sys.executable, "-m", "fewlabels", *ask(data, data / "parts", "--work", str(data / "work"))]
+    journals = data / "work" / "done"
+    process = subprocess.Popen([*command, "--memory-limit", "1"], stderr=subprocess.DEVNULL, start_new_session=True)
+    while not (journals / "collect.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    collected = (journals / "collect.jsonl").read_bytes()
+    assert not (journals / "label.jsonl").exists()
+    subprocess.run([*command, "--memory-limit", "1"], check=True, capture_output=True, timeout=200)
+    assert (journals / "collect.jsonl").read_bytes()[: len(collected)] == collected
+    assert run_command(ask(data, data / "whole.parquet", "--no-report", "--quiet")) == 0
+    assert by_id(data / "parts") == by_id(data / "whole.parquet")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--work", "w", "--mode", "auto"], "FL-C141 settings that the labels choose"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "FL-C141 a cluster without a folder"),
+        (["--work", "w", "--scheduler", "a", "--scheduler-file", "b"], "FL-C141 both"),
+    ],
+)
+def test_what_cannot_be_done_over_partitions_is_refused(data, capsys, more, said, monkeypatch):
+    monkeypatch.chdir(data)
+    assert run_command(ask(data, data / "parts", *more)) == 2
+    assert said in capsys.readouterr().err
+    assert not (data / "parts").exists()
