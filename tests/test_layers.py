@@ -81,8 +81,11 @@ MAY_IMPORT = {
         *("cluster", "describing", "numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/classify": SHARED | {*("choosing/abstain", "commands", "data", "nets", "runs", "storage"), "numpy"},
+    "commands/classify_rows": SHARED
+    | {*("choosing", "commands", "data", "graph", "review", "runs", "storage"), "numpy"},
     "commands/cross_validation": SHARED | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
     "commands/frozen": SHARED | {*("describing", "nets", "storage", "training"), *("numpy", "torch")},
+    "commands/thumbnails": SHARED | {"commands", "data", "insights"},
     "commands/review": SHARED | {"choosing/words", "data", "review", "runs", "storage"},
     "commands/export": SHARED | {"review", "runs", "storage"},
     "commands/label": SHARED

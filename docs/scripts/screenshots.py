@@ -1,8 +1,9 @@
-"""Takes the pictures of the review page for README and docs: docs/images/review-*.png.
+"""Takes the pictures of the review and the labelling page for README and docs: docs/images/review-*.png, label-*.png.
 
-python docs/scripts/screenshots.py runs/photos truth.csv
+python docs/scripts/photo_run.py && python docs/scripts/screenshots.py
 
-A copy of the run is reviewed, with answers from the table (id,label). Needs Playwright and Chromium.
+Run where photos/, runs/photos and truth.csv are to be. A copy of the run is reviewed, and the photos are labelled from
+none on, with answers from the table. Needs Playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -31,18 +32,15 @@ DECODED = """Promise.all([...document.images].filter(image => image.getBoundingC
 
 
 @contextmanager
-def reviewed(run: Path) -> Iterator[str]:
-    """The address of a review of a copy of the run; ends with the block."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / run.name
-        shutil.copytree(run, copy)
-        command = [sys.executable, "-m", "fewlabels", "review", str(copy), "--no-browser"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            yield next(line.strip() for line in process.stdout if "token=" in line).split()[-1]
-        finally:
-            process.terminate()
-            process.wait()
+def served(*words: str, folder: Path) -> Iterator[str]:
+    """The address of the page of a command that runs in the folder; ends with the block."""
+    command = [sys.executable, "-m", "fewlabels", *words, "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
+    try:
+        yield next(line.strip() for line in process.stdout if "token=" in line).split()[-1]
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def opened(browser: Browser, address: str, scheme: str, size: dict[str, int]) -> Page:
@@ -83,8 +81,8 @@ def save(page: Page, name: str) -> None:
     image = few_colours(Image.open(BytesIO(page.screenshot())).convert("RGB"))
     target = BytesIO()
     image.save(target, "PNG", optimize=True)
-    durable.write_bytes(IMAGES / f"review-{name}.png", target.getvalue())
-    print(IMAGES / f"review-{name}.png", f"{len(target.getvalue()) / 1000:.0f} kB")
+    durable.write_bytes(IMAGES / f"{name}.png", target.getvalue())
+    print(IMAGES / f"{name}.png", f"{len(target.getvalue()) / 1000:.0f} kB")
 
 
 def few_colours(image: Image.Image) -> Image.Image:
@@ -96,28 +94,64 @@ def few_colours(image: Image.Image) -> Image.Image:
     return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
-def main(run: Path, table: Path) -> None:
-    truth = {row["id"]: row["label"] for row in csv.DictReader(table.open(newline=""))}
-    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright, reviewed(run) as address:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        page = opened(browser, address, "light", WIDE)
-        answer(page, truth, 12)
-        page.keyboard.press("Shift+ArrowRight")
-        page.keyboard.press("w")
-        page.wait_for_selector("#why:not([hidden])")
+def name_classes(page: Page, truth: dict[str, str], count: int) -> None:
+    """Answer the next questions of a labelling: a class is typed where it is new, and has its key from then on."""
+    known: set[str] = set()
+    for _ in range(count):
+        focus = page.locator("#grid .tile[tabindex='0']")
+        row, name = focus.get_attribute("data-row"), truth[focus.locator(".id").get_attribute("title")]
+        if name in known:
+            page.locator("#palette button", has_text=name).first.click()
+        else:
+            page.keyboard.press("+")
+            page.keyboard.type(name)
+            page.keyboard.press("Enter")
+        known.add(name)
+        page.wait_for_selector(f"#grid .tile[data-row='{row}'] .badge.answered")
         page.wait_for_load_state("networkidle")
-        save(page, "light")
-        look_back(page)
-        save(page, "history")
-        page = opened(browser, address, "dark", WIDE)
-        answer(page, truth, 3)
-        save(page, "dark")
-        page = opened(browser, address, "light", PHONE)
-        page.locator("#grid .tile").nth(1).tap()
-        save(page, "phone")
+        page.locator("#grid .tile[tabindex='0']").focus()
+
+
+def take_review(browser: Browser, address: str, truth: dict[str, str]) -> None:
+    page = opened(browser, address, "light", WIDE)
+    answer(page, truth, 12)
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("w")
+    page.wait_for_selector("#why:not([hidden])")
+    page.wait_for_load_state("networkidle")
+    save(page, "review-light")
+    look_back(page)
+    save(page, "review-history")
+    page = opened(browser, address, "dark", WIDE)
+    answer(page, truth, 3)
+    save(page, "review-dark")
+    page = opened(browser, address, "light", PHONE)
+    page.locator("#grid .tile").nth(1).tap()
+    save(page, "review-phone")
+
+
+def take_labelling(browser: Browser, address: str, truth: dict[str, str]) -> None:
+    page = opened(browser, address, "light", WIDE)
+    name_classes(page, truth, 24)
+    page.keyboard.press("n")
+    page.wait_for_load_state("networkidle")
+    save(page, "label-light")
+
+
+def main() -> None:
+    with open("truth.csv", newline="") as table:
+        truth = {row["id"]: row["label"] for row in csv.DictReader(table)}
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        shutil.copytree("runs/photos", Path(folder, "runs/photos"))
+        with served("review", "runs/photos", folder=Path(folder)) as address:
+            take_review(browser, address, truth)
+        photos = str(Path("photos").absolute())
+        with served("label", photos, "--out", "runs/labels", folder=Path(folder)) as address:
+            take_labelling(browser, address, truth)
         browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()

@@ -53,13 +53,6 @@ def test_nothing_is_said_of_held_out_labels_that_the_trunk_has_seen(tuned):
     assert not fewlabels.load_model(tuned).predict("photos").calibrated
 
 
-def test_folds_are_fine_tuned_too_where_they_are_asked_for(place):  # noqa: F811
-    short = TUNED | {"epochs": 1}
-    run = fewlabels.train("photos", labels="few.csv", out="folds", folds=2, **short)
-    assert run.results["cross_validated"]["num_held_out"] == 18
-    assert fewlabels.load_model(run).predict("photos").calibrated
-
-
 def test_the_same_photos_and_seed_give_the_same_bytes(tuned):
     again = fewlabels.train("photos", labels="few.csv", test_labels="all.csv", out="tuned-again", **TUNED)
     assert (again.folder / "model.safetensors").read_bytes() == (tuned.folder / "model.safetensors").read_bytes()

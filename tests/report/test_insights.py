@@ -5,9 +5,11 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from fewlabels.data.images.pictures import thumbnail
 from fewlabels.report import gather, report_html
 from tests.data.image_files import png_claiming
 
@@ -149,3 +151,19 @@ def test_no_picture_of_a_run_is_decoded_for_its_report(make_run, insights, monke
     monkeypatch.setattr(Image, "open", lambda *given, **more: pytest.fail("an image is opened"))
     page = Page(report_html([make_run(insights=insights(image=bomb))]))
     assert "data:image/png;base64," + base64.b64encode(bomb).decode() in [one.get("src") for _, one in page.tags]
+
+
+def test_long_names_are_cut_in_the_middle_below_a_picture_and_whole_in_its_title(make_run, insights):
+    id = "holidays/2026/summer/at-the-lake/IMG_20260714_0012.jpg"
+    page = Page(report_html([make_run(insights=insights(ids=(id, "b.png", "c.png", "d.png")))]))
+    assert {"class": "id", "title": id} in [attributes for tag, attributes in page.tags if tag == "span"]
+    assert "holida…260714_0012.jpg" in page.text
+
+
+def test_only_small_pictures_are_shown_with_sharp_pixels(make_run, insights):
+    for side, kind in ((32, "coarse"), (96, None)):
+        image = thumbnail(np.zeros((side, side, 3), np.uint8), side)
+        page = Page(report_html([make_run(f"run-{side}", insights=insights(image=image))]))
+        shown = [attributes for tag, attributes in page.tags if tag == "img" and attributes["alt"] == ""]
+        assert shown
+        assert all(attributes.get("class") == kind for attributes in shown)

@@ -1,10 +1,21 @@
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 
+from fewlabels.insights.schema import MapPoints
 from fewlabels.report import error_figure, gather, png, pseudo_labels_figure, spreading_figure
-from fewlabels.report.pictures import BLUE, classes_figure, histogram_figure, loss_figure, schedule_figure, shorten
+from fewlabels.report.insights import MapOfRows
+from fewlabels.report.pictures import (
+    BLUE,
+    classes_figure,
+    histogram_figure,
+    loss_figure,
+    map_by_label,
+    schedule_figure,
+    shorten,
+)
 
 
 def texts(figure):
@@ -146,3 +157,24 @@ def test_a_picture_is_png_and_the_same_every_time(make_run):
     curves = gather([make_run()]).curves
     assert png(error_figure(curves)) == png(error_figure(curves))
     assert png(error_figure(curves)).startswith(b"\x89PNG")
+
+
+def test_names_on_the_map_do_not_lie_on_one_another():
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(2, 400)).astype(np.float32)
+    points = MapPoints(
+        row=np.arange(400),
+        x=x,
+        y=y,
+        label=np.arange(400) % 8,
+        certainty=np.ones(400, np.float32),
+        given=np.zeros(400, bool),
+    )
+    names = [f"class name {number}" for number in range(8)]
+    figure = map_by_label(MapOfRows("t-SNE", 400, points), names)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == names
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    panel = figure.bbox
+    assert all(panel.x0 <= box.x0 and box.x1 <= panel.x1 for box in boxes)

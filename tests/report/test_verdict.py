@@ -34,7 +34,7 @@ def test_rows_that_no_label_reaches_come_first_and_good_labels_are_taken(make_ru
     lost = gather([make_run("a", results | {"unreached": 7})]).verdict
     assert lost.step == "Label one of each group of the 7 rows that no label reaches"
     good = gather([make_run("b", results | {"lp_error": 1.0})]).verdict
-    assert good.command == "fewlabels review b --export labels.csv --all"
+    assert good.command == "fewlabels export b --all --out labels.csv"
 
 
 def test_contradicted_labels_are_looked_at_before_more_is_labelled(make_run, insights):

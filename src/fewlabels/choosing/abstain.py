@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from .scores import HELD_OUT, Interval, wilson
 if TYPE_CHECKING:
     from .combine import Measured
 
+MOST_POINTS = 200  # of a curve that is kept in a file
 DOUBTED = 40.0  # labels that the probabilities themselves count as, beside those that were held out
 
 
@@ -95,6 +97,20 @@ class Curve:
         return Curve(probability=self.probability[at], kept=self.kept[at], wrong=self.wrong[at])
 
 
+def describe_curve(curve: Curve) -> dict[str, list[float]]:
+    """The curve at up to 200 points as plain lists, which go into JSON and come back."""
+    thin = curve.thin(MOST_POINTS)
+    return {name: getattr(thin, name).tolist() for name in ("probability", "kept", "wrong")}
+
+
+def unpack_curve(found: Mapping[str, Any]) -> Curve:
+    """What `describe_curve` made. Raises ValueError for counts that contradict each other."""
+    kept, wrong = np.array(found["kept"], np.int64), np.array(found["wrong"], np.int64)
+    if (np.diff(kept, prepend=0) <= 0).any() or (np.diff(wrong, prepend=0) < 0).any() or (wrong > kept).any():
+        raise ValueError("held_out has counts that contradict each other")
+    return Curve(probability=np.array(found["probability"], np.float64), kept=kept, wrong=wrong)
+
+
 def measure_curve(logs: NDArray[np.float64], classes: NDArray[np.int64]) -> Curve:
     """The curve of held-out labels. logs: (h, c) log-probabilities of rows that were held out. classes: (h,) labels."""
     if not classes.size:
@@ -106,6 +122,11 @@ def measure_curve(logs: NDArray[np.float64], classes: NDArray[np.int64]) -> Curv
     falling = probability[order]
     last = np.flatnonzero(np.append(falling[1:] < falling[:-1], True))  # equal ones are kept or left together
     return Curve(probability=falling[last], kept=last + 1, wrong=wrong[last])
+
+
+def is_sure(probability: NDArray[np.float64], threshold: Threshold) -> NDArray[np.bool_]:
+    """Whether each largest probability is high enough; none is where the held-out labels cannot tell."""
+    return (probability >= threshold.probability) & threshold.supported
 
 
 def find_threshold(measured: Measured | None, wanted: float) -> Threshold:

@@ -17,7 +17,7 @@ from ..graph.pseudo_labels import pseudo_labels
 from ..graph.rows import densify, digest_rows, make_comparable, warn_of_rounding
 from ..graph.settings import GraphSettings
 from ..graph.system import Propagation, PropagationSystem, warn_of_contradictions, warn_of_unreached, warn_of_unsolved
-from ..graph.types import Comparable, Progress, no_progress
+from ..graph.types import Comparable, Graph, Progress, no_progress
 from .answer import BLOCK, Answer, Part, mix_parts
 from .candidates import Labelled, degree_weight, fit_head, settings_of
 from .choice import Member
@@ -221,14 +221,35 @@ def _spread(task: Task, auto: Auto, member: Member, lists: Lists) -> Propagation
     settings = settings_of(member, auto)
     graph = replace(lists.graph(settings), rows_digest=digest_rows(task.rows.values), settings=settings)
     system = PropagationSystem(graph, settings)
-    labels = task.labels
-    if member.by_degree:
-        given, weight = np.flatnonzero(labels.label != UNLABELED), np.zeros(labels.label.size)
-        weight[given] = degree_weight(graph, given, labels.label[given], task.weight[given])
-        labels = replace(labels, weight=weight)
+    labels = weigh_by_degree(graph, task.labels, task.weight) if member.by_degree else task.labels
     found, _ = system.spread_by(system.solve, labels)
     warn_of_unsolved(found.solution, settings)
     return found
+
+
+def weigh_by_degree(graph: Graph, labels: CheckedLabels, weight: NDArray[np.float64]) -> CheckedLabels:
+    """The same labels with the weights of `degree_weight`. weight: (n,) what the label of each row counts before."""
+    given, weighted = np.flatnonzero(labels.label != UNLABELED), np.zeros(labels.label.size)
+    weighted[given] = degree_weight(graph, given, labels.label[given], weight[given])
+    return replace(labels, weight=weighted)
+
+
+def solve_graphs(
+    descriptors: NDArray[np.generic], labels: NDArray[np.integer], members: Sequence[Member], base: GraphSettings
+) -> dict[int, Propagation]:
+    """The propagations of the graphs among `members`, by their places: those of an answer that was made before.
+
+    descriptors, labels: as of `propagate`, the same as then. base: the settings of one of its graphs.
+    Raises as `propagate` does.
+    """
+    graphs = {place: member for place, member in enumerate(members) if member.kind == "graph"}
+    if not graphs:
+        return {}
+    task = _check(descriptors, labels, Auto(base=base), None, None, None)
+    auto = Auto(base=base, refinement=base.refinement)
+    most = max(member.n_neighbors or 0 for member in graphs.values())
+    lists = search_lists(Comparable(task.rows.values, task.bad), base, most, no_progress)
+    return {place: _spread(task, auto, member, lists) for place, member in graphs.items()}
 
 
 def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], on_progress: Progress) -> Answer:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..graph.system import Propagation
+from .abstain import Curve, describe_curve
 from .answer import Mixture, Part
 from .choice import Member
 from .heads import Head, LinearHead, NearestHead
@@ -41,9 +43,15 @@ def unpack_head(arrays: Mapping[str, NDArray[Any]], place: int, num_classes: int
     return NearestHead(rows=rows, classes=classes, num_classes=num_classes, power=float(power))
 
 
-def describe_mixture(mixture: Mixture, class_names: Sequence[str]) -> dict[str, Any]:
-    """All of it but the arrays: plain values, which go into JSON and come back."""
+def describe_mixture(mixture: Mixture, class_names: Sequence[str], held_out: Curve | None = None) -> dict[str, Any]:
+    """All of it but the arrays: plain values, which go into JSON and come back.
+
+    held_out: what held-out labels say of it. Of a graph its rows are told by their SHA-256 (`rows_digest`).
+    """
+    graphs = [part.propagation.graph for part in mixture.parts if part.propagation is not None]
     return {
+        "rows_digest": graphs[0].rows_digest if graphs else None,
+        "held_out": describe_curve(held_out) if held_out is not None and held_out.num_held_out else None,
         "class_names": list(class_names),
         "members": [asdict(part.member) for part in mixture.parts],
         "needs_rows": mixture.needs_rows,
@@ -55,16 +63,30 @@ def describe_mixture(mixture: Mixture, class_names: Sequence[str]) -> dict[str, 
     }
 
 
-def unpack_mixture(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Mixture:
-    """What `describe_mixture` and `pack_heads` made, of an answer without a graph.
-
-    Raises KeyError and ValueError for anything else.
-    """
+def read_members(facts: Mapping[str, Any]) -> list[Member]:
+    """The members of an answer. Raises KeyError and TypeError for anything else."""
     known = {field.name for field in fields(Member)}
-    members = [Member(**{name: value for name, value in one.items() if name in known}) for one in facts["members"]]
-    size = len(facts["class_scale"])
+    return [Member(**{name: value for name, value in one.items() if name in known}) for one in facts["members"]]
+
+
+def unpack_mixture(
+    facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], graphs: Mapping[int, Propagation] | None = None
+) -> Mixture:
+    """What `describe_mixture` and `pack_heads` made.
+
+    graphs: the propagation of each graph, by the place of its part (`solve_graphs`); None: heads answer alone.
+    Raises KeyError and ValueError for anything else, and where there is no head then.
+    """
+    parts, size = [], len(facts["class_scale"])
+    for place, member in enumerate(read_members(facts)):
+        if member.kind != "graph":
+            parts.append(Part(member=member, head=unpack_head(arrays, place, size)))
+        elif graphs is not None:
+            parts.append(Part(member=member, propagation=graphs[place]))
+    if not parts:
+        raise ValueError("no head")
     return Mixture(
-        parts=tuple(Part(member=one, head=unpack_head(arrays, place, size)) for place, one in enumerate(members)),
+        parts=tuple(parts),
         temperature=facts["temperature"],
         class_scale=tuple(facts["class_scale"]),
         metric=facts["metric"],

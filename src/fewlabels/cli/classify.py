@@ -1,4 +1,4 @@
-"""`fewlabels classify`: labels of new photos by a trained model."""
+"""`fewlabels classify`: labels of new photos by a trained model, of new embeddings by a run of `propagate`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ EXAMPLES = """Example: fewlabels classify runs/photos new-photos/ --out classifi
 
 Example: fewlabels classify runs/photos new-photos/1.jpg new-photos/2.jpg --out two.parquet --wanted-error 0.02
 
-Example: fewlabels classify runs/photos new-photos/ --out classified.csv --sort-into sorted/ --links"""
+Example: fewlabels classify runs/photos new-photos/ --out classified.csv --sort-into sorted/ --links
+
+Example: fewlabels classify propagated-run new.parquet --out classified.csv"""
 
 
-@app.command(short_help="Label new photos by the model of a run, and say of which it is sure.", epilog=EXAMPLES)
+@app.command(short_help="Label new photos or embeddings by a run, and say of which it is sure.", epilog=EXAMPLES)
 def classify(
-    run: Annotated[Path, typer.Argument(help="Run folder with a model, or a folder of export-model.")],
-    photos: Annotated[list[Path], typer.Argument(help="Photos, folders of photos, or Parquet with image bytes.")],
+    run: Annotated[Path, typer.Argument(help="Run folder with a model or of propagate, or a folder of export-model.")],
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Photos, folders of photos, or Parquet with image bytes; embeddings for a run of propagate."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Table to write, .csv or .parquet: id, label, probability, sure.")],
     wanted_error: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of wrong labels among those that are sure.")
@@ -38,14 +45,17 @@ def classify(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Label new photos by the model of a run.
+    """Label new photos by the model of a run, or new embeddings by a run of propagate.
 
     Probabilities are calibrated, and a label is sure, by the labels that the run held out of its training; where it
     could hold none out, as with one label for each class, that is said, and nothing is called sure. Photos are read as
     in training, a few at a time; those that cannot be read are listed beside the table.
+
+    A run of propagate answers embeddings of the same model by what answered in it: a head by itself, a graph with the
+    embeddings of the run, which must be where they were.
     """
-    demand_packages("classifying photos needs", "torch", "safetensors", "PIL")
     from ..commands.classify import ClassifyOptions, run_classify
+    from ..commands.classify_rows import is_of_rows, run_classify_rows
     from ..commands.text import format_classification
 
     hush(quiet)
@@ -58,7 +68,11 @@ def classify(
         force=force,
         quiet=quiet,
     )
-    results = run_classify(run, photos, out, how)
+    if is_of_rows(run):
+        results = run_classify_rows(run, photos, out, how)
+    else:
+        demand_packages("classifying photos needs", "torch", "safetensors", "PIL")
+        results = run_classify(run, photos, out, how)
     if as_json:
         print_json(results)
     else:

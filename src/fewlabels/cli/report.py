@@ -27,7 +27,7 @@ def report(
     """
     from ..report import report_html
     from ..runs import refuse_existing
-    from ..runs.table import TABLE
+    from ..runs.record import TABLE
     from ..storage import durable
 
     demand_folders(runs)

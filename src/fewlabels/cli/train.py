@@ -56,7 +56,7 @@ def train(
         Path | None,
         typer.Option(
             help="Finished run whose network this one starts from, such as with reviewed labels, more photos or a new "
-            "class, for a third of the epochs. A head on a backbone does as well or better anew, in seconds."
+            "class, for a third of the epochs. A head on a backbone does better anew, in seconds (docs/log.md)."
         ),
     ] = None,
     image_size: Annotated[
@@ -150,8 +150,7 @@ def train(
 
     measured: dict[str, Any] = {"test": test, "holdout": holdout, "folds": folds}
     measured |= {"test_labels": _read_labels(test_labels, reading), "groups": _read_groups(labels, groups, reading)}
-    learnt: dict[str, Any] = {"seed": seed, "epochs": epochs, "flip": flip, "scale": scale}
-    trunk = {"mirror": mirror, "fine_tune": fine_tune}
+    learnt: dict[str, Any] = {"epochs": epochs, "flip": flip, "scale": scale, "mirror": mirror, "fine_tune": fine_tune}
     taken = {"resume": resume, "allow_inexact": allow_inexact, "on_collapse": on_collapse, "tensorboard": tensorboard}
     results = run_images(
         ImageSource(
@@ -168,7 +167,7 @@ def train(
             reading=reading,
             **measured,
         ),
-        ImageOptions(method, whole, backbone=start, graph=graph, learning_rate=learning_rate, **learnt, **trunk),
+        ImageOptions(method, whole, backbone=start, graph=graph, learning_rate=learning_rate, seed=seed, **learnt),
         place,
         options.run_options(device, save_every, speed=speed, quiet=quiet, **taken),
     )

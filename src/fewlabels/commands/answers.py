@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..choosing import Answer, Auto
+from ..choosing.abstain import measure_curve
 from ..choosing.cost import estimate_choice, find_widest
+from ..choosing.propagate import weigh_by_degree
 from ..choosing.saved import describe_mixture, pack_heads
 from ..conventions import UNLABELED
 from ..graph import Cost, GraphSettings, Propagation, estimate, explain_rows
+from ..graph.label_matrix import CheckedLabels
 from ..graph.rows import comparable_rows
 from ..runs import RunWriter
 from .text import Texts, describe_explanation
@@ -70,10 +73,10 @@ def find_graph_settings(answer: Answer, auto: Auto) -> GraphSettings:
 
 
 def keep_answer(writer: RunWriter, answer: Answer, class_names: Sequence[str]) -> None:
-    """Write the heads of an answer, where it has any, for rows that come later."""
-    arrays = pack_heads(answer.parts)
-    if arrays:
-        writer.answer(arrays, describe_mixture(answer.mixture, class_names))
+    """Write what rows that come later are answered by: heads, which graphs, and what held-out labels say of them."""
+    measured = answer.measured
+    curve = None if measured is None else measure_curve(measured.logs, measured.classes)
+    writer.answer(pack_heads(answer.parts), describe_mixture(answer.mixture, class_names, curve))
 
 
 def show_by_graph(answer: Propagation | Answer) -> Propagation | None:
@@ -109,11 +112,22 @@ def explain_answer(
         assert isinstance(answer, Answer)
         return _explain_by_labels(answer, given, rows, values, ids, class_names)
     own = find_base(settings) if isinstance(answer, Propagation) else shown.graph.settings
+    weight = find_label_weight(answer, given) if isinstance(answer, Answer) else None
     found = [
-        describe_explanation(why, ids, class_names) for why in explain_rows(shown, given, rows, own, descriptors=values)
+        describe_explanation(why, ids, class_names)
+        for why in explain_rows(shown, given, rows, own, descriptors=values, weight=weight)
     ]
     by = _name_graph(answer) if isinstance(answer, Answer) else None
     return [one | {"explained_by": by} for one in found] if by else found
+
+
+def find_label_weight(answer: Answer, given: np.ndarray) -> np.ndarray | None:
+    """(n,) what each label counts in the graph with the largest share; None where all count the same."""
+    part = max((one for one in answer.parts if one.propagation is not None), key=lambda one: one.member.share)
+    if not part.member.by_degree or part.propagation is None:
+        return None
+    labels = CheckedLabels(given, answer.pseudo_labels.distribution.shape[1])
+    return weigh_by_degree(part.propagation.graph, labels, np.ones(given.size)).weight
 
 
 def _name_graph(answer: Answer) -> str | None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..choosing.abstain import Threshold
+from ..choosing.abstain import Threshold, is_sure
 from ..data.images.sources import Source
 from ..data.images.squares import open_paths
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, shown, warn
-from ..nets.model import WANTED_ERROR, Answer, Model, is_export, is_sure, load_model
+from ..nets.model import WANTED_ERROR, Answer, Model, is_export, load_model
 from ..runs import read_facts, refuse_existing, refuse_in_run, refuse_inside
 from ..runs.predictions import PredictionWriter, write_predictions
 from ..runs.table import table_kind
@@ -70,8 +70,8 @@ def run_classify(
     C122, C130 and C131 for options; ImageError I35 where more than half of the photos cannot be read.
     """
     start = time.perf_counter()
-    _demand_options(options)
-    _demand_places(photos, out, options)
+    demand_options(options)
+    demand_places(photos, out, options)
     model = load_model(run, device=options.device)
     threshold = model.find_threshold(options.wanted_error)
     if options.only_sure and (threshold is None or not threshold.supported):
@@ -103,7 +103,7 @@ def run_classify(
         "class_counts": dict(zip(model.class_names, counts.classes.tolist(), strict=True)),
         "calibrated": model.temperature is not None,
         "trained_on": _has_trained_on(run, photos),
-        "sure": _describe_threshold(threshold, counts.sure, options.wanted_error),
+        "sure": describe_threshold(threshold, counts.sure, options.wanted_error),
         "sorted": None if options.sort_into is None else {"into": str(options.sort_into), "num_photos": num_sorted},
         "wall_seconds": time.perf_counter() - start,
         "peak_memory_mib": peak_memory_mib(),
@@ -120,7 +120,7 @@ def _has_trained_on(run: Path, photos: Sequence[Path]) -> bool:
     return any(photo.is_relative_to(own) or own.is_relative_to(photo) for photo in given)
 
 
-def _demand_options(options: ClassifyOptions) -> None:
+def demand_options(options: ClassifyOptions) -> None:
     asked = [name for name in ("links", "only_sure") if getattr(options, name)]
     if asked and options.sort_into is None:
         what = f"--{asked[0].replace('_', '-')} without --sort-into"
@@ -130,7 +130,7 @@ def _demand_options(options: ClassifyOptions) -> None:
         raise ConfigError("C122", what)
 
 
-def _demand_places(photos: Sequence[Path], out: Path, options: ClassifyOptions) -> None:
+def demand_places(photos: Sequence[Path], out: Path, options: ClassifyOptions) -> None:
     table_kind(out)
     refuse_existing(out, force=options.force)
     refuse_inside(out, photos)
@@ -190,7 +190,7 @@ def _demand_readable(rejected: list[tuple[str, str]], count: int) -> None:
         warn(InputWarning(f"FL-I1 {len(rejected)} of {count} images cannot be read and get no label: {first}"))
 
 
-def _describe_threshold(threshold: Threshold | None, num_sure: int, wanted_error: float) -> dict[str, Any] | None:
+def describe_threshold(threshold: Threshold | None, num_sure: int, wanted_error: float) -> dict[str, Any] | None:
     if threshold is None:
         return None
     error = threshold.error.value

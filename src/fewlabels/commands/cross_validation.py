@@ -7,7 +7,6 @@ some of the rows: seconds, as the descriptors are there. A whole network takes a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..choosing.abstain import measure_curve
+from ..choosing.abstain import describe_curve, measure_curve
 from ..choosing.folds import group_copies
 from ..choosing.heads import log_shares
 from ..choosing.scores import Interval, fit_temperature, temper, wilson
@@ -33,7 +32,6 @@ from ..training.targets import PartialLabels
 
 MOST_UNLABELED = 4000  # rows without a label that a fold trains on
 PROPAGATED_STEPS = 150  # of a phase with all rows, in a fold; whole epochs
-MOST_POINTS = 200  # of the curve that model.json keeps
 TENTH = 10  # nearest neighbour whose distance says what is near
 
 
@@ -97,12 +95,8 @@ class CrossValidated:
 
     def calibration(self) -> dict[str, Any]:
         """For model.json: the temperature, and how many held-out labels were wrong from each probability up."""
-        curve = measure_curve(temper(log_shares(self.logits), self.temperature), self.classes).thin(MOST_POINTS)
-        held_out = {"probability": curve.probability, "kept": curve.kept, "wrong": curve.wrong}
-        return {
-            "temperature": self.temperature,
-            "held_out": {name: values.tolist() for name, values in held_out.items()},
-        }
+        curve = measure_curve(temper(log_shares(self.logits), self.temperature), self.classes)
+        return {"temperature": self.temperature, "held_out": describe_curve(curve)}
 
     def confusion(self) -> dict[str, Any] | None:
         """As insights.json has it."""
@@ -165,7 +159,7 @@ def _usual_distance(own: NDArray[np.float32], rows: NDArray[np.float32]) -> floa
 
 def cross_validate(
     build: Build,
-    images: Sequence[torch.Tensor],
+    images: torch.Tensor,
     labels: PartialLabels,
     settings: TrainSettings,
     execution: Execution,
@@ -174,12 +168,12 @@ def cross_validate(
 ) -> CrossValidated | None:
     """Train a network for each fold and ask it about the labels that were left out. None where none can be left out.
 
-    images: of each phase, as loop.train takes them. build: as in loop.train. callbacks: of each training; its
-    `request` may raise Stopped by asking to stop, and nothing is saved.
+    images: as loop.train takes them. build: as in loop.train. callbacks: of each training; its `request` may raise
+    Stopped by asking to stop, and nothing is saved.
     """
     fold = deal_folds(labels.label, how)
     used, settings = plan_fold(labels.label, settings, how)
-    seen, fold, own = [_pick(part, used) for part in images], fold[used], labels.label[used]
+    seen, fold, own = images[torch.from_numpy(used).to(images.device)], fold[used], labels.label[used]
     logits = np.empty((len(used), len(labels.class_names)))
     numbers = [number for number in range(how.num_folds) if (fold == number).any()]
     for number in numbers:
@@ -187,7 +181,7 @@ def cross_validate(
         trained = train(build, seen, kept, settings, execution, callbacks)
         network: nn.Module = trained.network if trained.teacher is None else trained.teacher
         held = np.flatnonzero(fold == number)
-        logits[held] = evaluate(network, _pick(seen[-1], held), execution).logits.cpu().numpy()
+        logits[held] = evaluate(network, seen[torch.from_numpy(held).to(seen.device)], execution).logits.cpu().numpy()
     held = np.flatnonzero(fold >= 0)
     if not held.size:
         return None
@@ -198,10 +192,6 @@ def cross_validate(
         num_labeled=int((labels.label != UNLABELED).sum()),
         num_folds=len(numbers),
     )
-
-
-def _pick(images: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
-    return images[torch.from_numpy(rows).to(images.device)]
 
 
 def plan_fold(

@@ -6,6 +6,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -209,10 +210,14 @@ def _finish(
     keep_answer(writer, found, names)
     writer.pseudo_labels(table)
     writer.results(results)
-    writer.insights(
-        compute_insights(found, items.descriptors, given, items.settings, lambda row: (items.ids[row], None))
-    )
     from ..report import report_html
+    from .thumbnails import shrink_photo
+
+    def describe(row: int) -> tuple[str, bytes | None]:
+        return items.ids[row], shrink_photo(items.pictures, row)
+
+    with nullcontext() if items.pictures is None else closing(items.pictures):
+        writer.insights(compute_insights(found, items.descriptors, given, items.settings, describe))
 
     writer.report(report_html([folder]))
     writer.finish()

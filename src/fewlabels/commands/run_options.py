@@ -1,4 +1,4 @@
-"""How a run is run, whatever is run: device, speed, checkpoints, what is said."""
+"""How a training is run, whatever is trained."""
 
 from __future__ import annotations
 

@@ -69,18 +69,18 @@ class Task:
     def num_test(self) -> int:
         return 0 if self.test_truth is None else len(self.test_truth)
 
-    def tested_pixels(self) -> np.ndarray:
-        """(t, h, w, c) uint8 of the test images, which are there."""
-        found = self.pixels[self.test_rows] if self.test_rows is not None else self.test_pixels
-        assert found is not None
-        return found
-
     @property
     def folds(self) -> int:
         """Of the cross-validation, 0 for none."""
         if self.num_folds is not None:
             return self.num_folds
         return 0 if self.backbone is None else USUAL_FOLDS
+
+    def tested_pixels(self) -> np.ndarray:
+        """(t, h, w, c) uint8 of the test images, which are there."""
+        found = self.pixels[self.test_rows] if self.test_rows is not None else self.test_pixels
+        assert found is not None
+        return found
 
     def image_input(self) -> ImageInput:
         """What the network takes. Pixel mean and deviation are the backbone's; without one those of all images,

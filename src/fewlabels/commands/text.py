@@ -84,22 +84,30 @@ def format_classification(results: dict[str, Any]) -> str:
     rows, seconds, sure = results["num_rows"], results["wall_seconds"], results["sure"]
     counts = sorted(results["class_counts"].items(), key=lambda one: -one[1])
     most = ", ".join(f"{count:,} {name}" for name, count in counts[:CLASSES] if count)
-    lines = [f"{rows:,} photos classified: {most}{', ...' if len(counts) > CLASSES else ''}"]
+    is_rows = "by" in results  # embeddings, by a run of propagate
+    unit = "rows" if is_rows else "photos"
+    lines = [f"{rows:,} {unit} classified: {most}{', ...' if len(counts) > CLASSES else ''}"]
+    if is_rows:
+        lines.append(f"answered by {results['by']}")
     if results["num_rejected"]:
-        lines.append(f"{results['num_rejected']:,} cannot be used: {results['rejected']}")
+        why = "are answered by nothing and left out" if is_rows else f"cannot be used: {results['rejected']}"
+        lines.append(f"{results['num_rejected']:,} {why}")
     if not results["calibrated"]:
-        lines.append("Probabilities are not calibrated: no label could be held out. They are far too sure as a rule.")
+        why = "nothing is known of its error" if is_rows else "no label could be held out"
+        more = "" if is_rows else " They are far too sure as a rule."
+        lines.append(f"Probabilities are not calibrated: {why}.{more}")
     if sure is not None:
-        lines.append(_describe_sure(sure, rows))
+        lines.append(_describe_sure(sure, rows, unit))
     if results["trained_on"]:
         what = "Some of these photos are the run's own, which it was trained on: it knows given labels by heart"
         lines.append(f"{what}, and of the others more may be wrong than that says.")
-    pace = f", {rows / seconds:,.0f} photos a second" if seconds > 0 else ""
+    pace = f", {rows / seconds:,.0f} {unit} a second" if seconds > 0 else ""
     lines.append(f"wall time {seconds:.1f} s{pace}; peak memory {results['peak_memory_mib']:.0f} MiB")
     lines += ["", f"labels  {results['out']}"]
     if results["sorted"]:
         lines.append(f"sorted  {results['sorted']['into']}: {results['sorted']['num_photos']:,} photos")
-    lines.append(f"next    fewlabels export-model {results['run']} --onnx model.onnx")
+    to_go_on = f"review {results['run']}" if is_rows else f"export-model {results['run']} --onnx model.onnx"
+    lines.append(f"next    fewlabels {to_go_on}")
     return "\n".join(lines)
 
 
@@ -123,15 +131,15 @@ def format_export(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _describe_sure(sure: dict[str, Any], rows: int) -> str:
+def _describe_sure(sure: dict[str, Any], rows: int, unit: str) -> str:
     wanted = f"{100 * sure['wanted_error']:g} %"
     if sure["from_probability"] is None:
-        return f"None is called sure: {sure['reason']}. Ask for less by --wanted-error, or label more photos."
+        return f"None is called sure: {sure['reason']}. Ask for less by --wanted-error, or label more {unit}."
     share = 100 * sure["num_sure"] / max(1, rows)
     return (
         f"{sure['num_sure']:,} ({share:.0f} %) are sure, with a probability of {sure['from_probability']:.3f} and "
         f"more: at most {wanted} of them wrong, as far as the held-out labels tell ({sure['held_out_error']:.1f} %) "
-        "of photos that the model has not seen."
+        f"of {unit} that the model has not seen."
     )
 
 

@@ -161,8 +161,7 @@ def run_images(
     task = _with_test(task, source, quiet=quiet)
     warn_of_copies(task)
     task = _hold_out(task, source, options.seed)
-    folds = 0 if source.folds is None and options.fine_tune else source.folds  # each would take as long as the run
-    task = replace(task, num_folds=folds, groups=_find_groups(task, source))
+    task = replace(task, num_folds=source.folds, groups=_find_groups(task, source))
     settings = _make_settings(task, options, how.device)
     if start is not None:
         task, settings = continue_from(task, settings, start, options.epochs)
@@ -345,6 +344,9 @@ def _demand_folds(source: ImageSource, options: ImageOptions) -> None:
         raise ConfigError("C135", f"folds is {folds!r}: there is nothing to leave out in turn", do=do)
     if source.groups is not None and folds == 0:
         raise ConfigError("C135", "groups without folds, which alone use them", do="leave one of them out")
+    if folds and options.fine_tune:
+        what = "folds of a backbone that is trained too: it would be trained once more for each"
+        raise ConfigError("C135", what, do="measure by --holdout, --test or --test-labels, or leave out --fine-tune")
     if folds and options.backbone == NO_BACKBONE and source.continue_from is not None:
         what = "folds of a whole network that is continued: it knows by heart what a fold leaves out"
         raise ConfigError("C135", what, do="measure by --holdout, --test or --test-labels")

@@ -58,6 +58,7 @@ from .resuming import (
 )
 from .run_options import RunOptions
 from .task import Task, put_on_device
+from .thumbnails import open_thumbnails
 from .watching import Board, CheckpointPolicy, Log, Watcher, count_images, count_images_before, demand_tensorboard
 
 __all__ = ["RunOptions", "has_run", "run_training"]
@@ -166,16 +167,16 @@ class _Run:
             tests = self._of_phases(test, self.task.tested_pixels())
         trained = self._train(each, tests, policy, start)
         descriptors = self._describe(trained.network, each[-1])
-        checked = self._cross_validate(each, images, descriptors, stop)
+        checked = self._cross_validate(images, descriptors, stop)
         group = self.execution.group
         labels = group.run_in_leader(lambda: self._propagate(descriptors, stop), self.execution.device)
         first = None
         if self.task.backbone is not None:
-            first = self._describe(self._draw_fresh("weights"), images)
+            first = self._describe(self._draw_fresh("weights"), each[0])
             said = self._ask(trained, each[-1], checked)
             labels = None if labels is None else replace(labels, pseudo_labels=said)
-        tested = self._test(trained, None if tests is None else tests[-1])
-        return _Ended(trained, labels, descriptors, first, checked, tested)
+        measured = self._test(trained, None if tests is None else tests[-1])
+        return _Ended(trained, labels, descriptors, first, checked, measured)
 
     def _of_phases(self, images: torch.Tensor, pixels: np.ndarray) -> list[torch.Tensor]:
         """What each phase sees: descriptors while the trunk is frozen, pixels where blocks of it are trained."""
@@ -384,18 +385,16 @@ class _Run:
         return pseudo_labels(np.exp(logs), self.task.labels, self.settings.graph.rules)
 
     def _cross_validate(
-        self, images: Sequence[torch.Tensor], seen: torch.Tensor, descriptors: np.ndarray, stop: StopRequested
+        self, images: torch.Tensor, descriptors: np.ndarray, stop: StopRequested
     ) -> CrossValidated | None:
         """What networks that have not seen them say of the given labels; None where that was not asked for.
 
-        images: of each phase, as they are trained on. Near-copies are found by the trunk's descriptors, which are what
-        is `seen` first, or without a trunk by the trained network's.
+        images: as they are trained on. descriptors: that near-copies are found by.
         """
         is_frozen, labels = self.task.backbone is not None, self.task.labels
-        rows = seen.mean(dim=1).float().cpu().numpy() if is_frozen else descriptors
-        shorten = is_frozen and not self.settings.fine_tunes
-        how = Validation(rows=rows, num_folds=self.task.folds, groups=self.task.groups, shorten=shorten)
-        if not how.num_folds:
+        rows = images.mean(dim=1).float().cpu().numpy() if is_frozen else descriptors
+        how = Validation(rows=rows, num_folds=self.task.folds, groups=self.task.groups, shorten=is_frozen)
+        if not how.num_folds or self.settings.fine_tunes:
             return None
         used, settings = plan_fold(labels, self.settings, how)
         quiet = self.options.quiet or not self.execution.group.leads
@@ -454,22 +453,19 @@ class _Run:
         return results
 
     def _make_insights(self, ended: _Ended, labels: Propagation) -> Insights:
-        task = self.task
+        task, graph, truth = self.task, self.settings.graph, self.task.truth
+        with open_thumbnails(task) as describe:
+            found = compute_insights(labels, ended.descriptors, task.labels, graph, describe, truth=truth)
+            if ended.tested is not None:
 
-        def describe(row: int) -> tuple[str, bytes]:
-            return task.ids[row], thumbnail(task.pixels[row])
+                def describe_test(at: int) -> tuple[str, bytes | None]:
+                    if task.test_pixels is not None:
+                        return f"test image {at + 1}", thumbnail(task.test_pixels[at])
+                    assert task.test_rows is not None
+                    return describe(int(task.test_rows[at]))
 
-        def describe_test(at: int) -> tuple[str, bytes]:
-            if task.test_pixels is not None:
-                return f"test image {at + 1}", thumbnail(task.test_pixels[at])
-            assert task.test_rows is not None
-            return describe(int(task.test_rows[at]))
-
-        graph, truth = self.settings.graph, task.truth
-        found = compute_insights(labels, ended.descriptors, task.labels, graph, describe, truth=truth)
-        if ended.tested is not None:
-            found = add_tested(found, ended.tested, describe_test)
-        return found if ended.checked is None else add_held_out(found, ended.checked.contradictions(), describe)
+                found = add_tested(found, ended.tested, describe_test)
+            return found if ended.checked is None else add_held_out(found, ended.checked.contradictions(), describe)
 
     def _write_networks(self, writer: RunWriter, ended: _Ended) -> None:
         trained = ended.trained

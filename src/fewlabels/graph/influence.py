@@ -104,11 +104,13 @@ def explain_rows(
     *,
     descriptors: NDArray[np.generic] | None = None,
     system: PropagationSystem | None = None,
+    weight: Float | None = None,
 ) -> list[Explanation]:
     """Why each of `rows` got its label; the rows share each product with W, so several cost little more than one.
 
     propagation, labels, settings: of one call of `propagate`. descriptors: (n, d) as it got them, for similarities.
-    system: of the same graph and settings, where there is one already.
+    system: of the same graph and settings, where there is one already. weight: (n,) what the label of each row counted
+        in the propagation; None: as the settings say.
 
     Z = (I - alpha W)^-1 Y: entry l of row i of the inverse times label l is what labelled row l contributed to row i
     (PropagationSystem.inverse_rows, also for how exact it is). Refinements do not count.
@@ -120,8 +122,11 @@ def explain_rows(
             raise ConfigError("C42", f"row {row} is to be explained, and there are rows 0 to {graph.node.size - 1}")
     labelled, asked = np.flatnonzero(given != UNLABELED), np.asarray(rows, np.int64)
     system = system or PropagationSystem(graph, settings)
+    scale = None if weight is None else weight[labelled]
     return [
-        _explain_row(propagation, given, int(row), arriving, settings, descriptors)
+        _explain_row(
+            propagation, given, int(row), _shares(arriving, given[labelled], settings, scale), settings, descriptors
+        )
         for row, arriving in zip(asked, system.inverse_rows(asked, labelled), strict=True)
     ]
 
@@ -130,16 +135,15 @@ def _explain_row(
     propagation: Propagation,
     given: NDArray[np.integer],
     row: int,
-    arriving: Float,
+    contributed: Float,
     settings: GraphSettings,
     descriptors: NDArray[np.generic] | None,
 ) -> Explanation:
-    """arriving: what a label of weight 1 at each labelled row, in order, brings to the row."""
+    """contributed: the share of each labelled row, in order, in what arrives at the row."""
     found, graph = propagation.pseudo_labels, propagation.graph
     node = graph.node[row]
     copies, labelled = np.bincount(graph.node), np.flatnonzero(given != UNLABELED)
     together = graph.component[graph.node] == graph.component[node]
-    contributed = _shares(arriving, given[labelled], settings)
     return Explanation(
         row=row,
         label=int(found.label[row]),
@@ -156,10 +160,15 @@ def _explain_row(
     )
 
 
-def _shares(arriving: Float, classes: NDArray[np.integer], settings: GraphSettings) -> Float:
-    """The share of each labelled row, summing to 1; zeros where nothing arrives."""
+def _shares(arriving: Float, classes: NDArray[np.integer], settings: GraphSettings, weight: Float | None) -> Float:
+    """The share of each labelled row, summing to 1; zeros where nothing arrives.
+
+    arriving: what a label of weight 1 at each brings. weight: of each; None: as the settings say.
+    """
     mass = np.maximum(arriving, 0)  # below 0 is the error of the solver, or a negative edge
-    if settings.rules.divide_by_class_size:
+    if weight is not None:
+        mass = mass * weight
+    elif settings.rules.divide_by_class_size:
         mass = mass / np.bincount(classes)[classes]
     return mass / mass.sum() if mass.any() else mass
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..choosing.abstain import Curve, Threshold
+from ..choosing.abstain import Curve, Threshold, is_sure, unpack_curve
 from ..errors import (
     SHOWN_ROWS,
     ConfigError,
@@ -175,11 +175,11 @@ def _read_curve(stored: StoredModel) -> Curve | None:
     found = stored.config.get("held_out")
     if found is None:
         return None
-    kept, wrong = np.array(found["kept"], np.int64), np.array(found["wrong"], np.int64)
-    if (np.diff(kept, prepend=0) <= 0).any() or (np.diff(wrong, prepend=0) < 0).any() or (wrong > kept).any():
-        what = "not what a run has there: held_out has counts that contradict each other"
-        raise RunError("K16", what, where=stored.folder / CONFIG, do=checks.FOREIGN)
-    return Curve(probability=np.array(found["probability"], np.float64), kept=kept, wrong=wrong)
+    try:
+        return unpack_curve(found)
+    except ValueError as problem:
+        what = f"not what a run has there: {problem}"
+        raise RunError("K16", what, where=stored.folder / CONFIG, do=checks.FOREIGN) from problem
 
 
 def _build(stored: StoredModel) -> torch.nn.Module:
@@ -464,11 +464,6 @@ class Model:
         if bad.size:
             what = f"the network answers {bad.size} of {len(ids)} images by NaN or infinity"
             raise NumericsError("P22", what, rows=[ids[row] for row in bad], do="look at these images, or train again")
-
-
-def is_sure(probability: NDArray[np.float64], threshold: Threshold) -> NDArray[np.bool_]:
-    """Whether each largest probability is high enough; none is where the held-out labels cannot tell."""
-    return (probability >= threshold.probability) & threshold.supported
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -109,22 +109,17 @@ def _list_changes(runs: Sequence[Run]) -> list[list[str]]:
     return [] if found is None else found.rows()
 
 
-def _read_runs(folders: Sequence[str | Path]) -> list[Run]:
-    if not folders:
-        raise ConfigError("C25", "no run to report on", do="name one run folder or more")
-    return [read_run(folder) for folder in folders]
-
-
 def gather(folders: Sequence[str | Path]) -> Report:
     """One report of one or several runs, finished or not.
 
     A folder of kind "seeds" stands for the runs inside it. Raises RunError for what is no run folder or a damaged one,
     ConfigError (C25) for no folder at all.
     """
-    given = _read_runs(folders)
+    if not folders:
+        raise ConfigError("C25", "no run to report on", do="name one run folder or more")
+    given = [read_run(folder) for folder in folders]
     runs = [run for one in given for run in _expand_seeds(one)]
-    alone = runs[0] if len(runs) == 1 else None
-    given_names, names = _name_runs(given), _name_runs(runs)
+    alone, (given_names, names) = runs[0] if len(runs) == 1 else None, (_name_runs(given), _name_runs(runs))
     classes = [shown(name) for name in runs[0].facts.get("class_names", [])]
     repeats = are_repeats(runs)
     curves = [curve for run, name in zip(runs, names, strict=True) if (curve := read_curve(run, name)).phase]

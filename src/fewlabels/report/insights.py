@@ -13,7 +13,8 @@ from ..runs import Run
 MOST_PAIRS = 12
 OPEN_CLASSES = 10  # more are folded
 OPEN_ROWS = 12  # of rows without pictures
-LONGEST_ID = 40
+LONGEST_ID, LONGEST_BELOW = 40, 22  # letters of an id: in a table, below a picture
+COARSE = 48  # pixels: smaller pictures are shown with sharp edges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +155,7 @@ class TileText:
     """A tile in words. uri: its picture as a data: URI, empty for none. label: of the pseudo-label or the given label.
 
     note: what else there is to say: the true class where the label is wrong, what the other labels say.
+    is_coarse: the picture is small, and made larger its pixels are to be seen.
     """
 
     id: str
@@ -162,10 +164,23 @@ class TileText:
     certainty: str
     note: str
 
+    is_coarse: bool = False
+
     @property
     def short_id(self) -> str:
-        """The id, its middle left out where it is long: the end of a path tells more than its beginning."""
-        return self.id if len(self.id) <= LONGEST_ID else f"{self.id[:12]}…{self.id[-(LONGEST_ID - 13) :]}"
+        """The id as a table has it."""
+        return cut_middle(self.id, LONGEST_ID)
+
+    @property
+    def caption(self) -> str:
+        """The id as it stands below a picture."""
+        return cut_middle(self.id, LONGEST_BELOW)
+
+
+def cut_middle(text: str, longest: int) -> str:
+    """The text, its middle left out where it is longer: the end of a path tells more than its beginning."""
+    begin = longest * 3 // 10
+    return text if len(text) <= longest else f"{text[:begin]}…{text[-(longest - begin - 1) :]}"
 
 
 @dataclass(frozen=True)
@@ -225,9 +240,14 @@ def _describe(tile: Tile, names: Sequence[str]) -> TileText:
     given = names[tile.class_number]
     truth = f"truly {names[tile.truth]}" if tile.truth >= 0 and tile.truth != tile.class_number else ""
     notes = [f"the others say {names[tile.label]}"] if tile.group == SUSPICIOUS else []
-    return TileText(
-        tile.id, uri, given, f"{100 * tile.certainty:.0f} %", ", ".join([*notes, *([truth] if truth else [])])
-    )
+    note = ", ".join([*notes, *([truth] if truth else [])])
+    is_coarse = tile.image is not None and _is_coarse(tile.image)
+    return TileText(tile.id, uri, given, f"{100 * tile.certainty:.0f} %", note, is_coarse)
+
+
+def _is_coarse(png: bytes) -> bool:
+    """Whether neither side of a PNG, as its header tells them, has COARSE pixels."""
+    return max(int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) < COARSE
 
 
 def to_uri(png: bytes) -> str:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, Normalize, PowerNorm, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.transforms import Bbox
 
 from ..training.method_table import BY_NAME
 from .curves import Curve, is_known
@@ -318,6 +319,7 @@ def spreading_figure(points: np.ndarray, given: np.ndarray, label: np.ndarray, c
 
 
 NAMED_CLASSES = 20  # more are not named on the map
+GAP = 4  # pixels around a name
 NUMBERED_CLASSES = 12  # more have no numbers in the cells of the confusion matrix
 LARGE, LARGEST = 20, 50  # classes: more have a matrix as wide as the page; more are not named beside it
 
@@ -386,24 +388,55 @@ def _name_classes(axes: Axes, names: Sequence[str], num_classes: int) -> None:
 
 
 def map_by_label(found: MapOfRows, class_names: Sequence[str]) -> Figure:
-    """The rows coloured by label, labelled ones as stars, up to 20 classes named where their rows are densest."""
+    """The rows coloured by label, labelled ones as stars, up to 20 classes named where their rows are densest.
+
+    A name that would lie on another, or leave the picture, goes to the densest place of its class where it does not.
+    """
     figure, axes = _make_plane("Coloured by label")
     points = found.points
     _scatter(axes, found, colour_labels(points.label))
     if len(class_names) <= NAMED_CLASSES:
-        for number in np.unique(points.label[points.label >= 0]).tolist():
-            own = points.label == number
-            x, y = _find_densest(points.x[own], points.y[own])
-            name = shorten(class_names[number])
-            axes.text(x, y, name, ha="center", va="center", fontsize=9, weight="bold", bbox=BACKING, zorder=4)
+        count = np.bincount(points.label[points.label >= 0], minlength=len(class_names))
+        figure.draw_without_rendering()  # which gives the axes their place
+        taken: list[Bbox] = []
+        for number in np.argsort(-count, kind="stable").tolist():
+            if count[number]:
+                own = points.label == number
+                places = _list_dense(points.x[own], points.y[own])
+                taken.append(_write_name(axes, shorten(class_names[number]), number, places, taken))
     return figure
 
 
-def _find_densest(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """The one of these points that has most others near it: within a tenth of their extent."""
+def _list_dense(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(m, 2) these points, those with most others near them, within a tenth of their extent, first."""
     distance = np.hypot(x[:, None] - x, y[:, None] - y)
-    at = int((distance <= 0.1 * distance.max()).sum(axis=1).argmax())
-    return float(x[at]), float(y[at])
+    near = (distance <= 0.1 * distance.max()).sum(axis=1)
+    return np.column_stack([x, y])[np.argsort(-near, kind="stable")]
+
+
+def _write_name(axes: Axes, name: str, number: int, places: np.ndarray, taken: Sequence[Bbox]) -> Bbox:
+    """Write the name at the first of the places with room, or the one that covers least; returns what it covers."""
+    backing = {**BACKING, "alpha": 0.9, "edgecolor": PALETTE[number % len(PALETTE)], "linewidth": 1.2}
+    x, y = places[0].tolist()
+    text = axes.text(x, y, name, ha="center", va="center", fontsize=9, weight="bold", bbox=backing, zorder=4)
+    box, panel = text.get_window_extent().padded(GAP), axes.get_window_extent()
+    shifts = axes.transData.transform(places) - axes.transData.transform(places[:1])
+    best = int(np.argmin([_measure_cover(_move(box, shift), panel, taken) for shift in shifts]))
+    text.set_position(places[best])
+    return _move(box, shifts[best])
+
+
+def _move(box: Bbox, by: np.ndarray) -> Bbox:
+    return Bbox(box.get_points() + by)
+
+
+def _measure_cover(box: Bbox, panel: Bbox, taken: Sequence[Bbox]) -> float:
+    """The area of a box that lies on others or outside the panel."""
+    inside = Bbox.intersection(box, panel)
+    shared = [Bbox.intersection(box, other) for other in taken]
+    area = box.width * box.height
+    outside = area - (inside.width * inside.height if inside else 0)
+    return round(outside + sum(one.width * one.height for one in shared if one), 6)
 
 
 def map_by_certainty(found: MapOfRows) -> Figure:

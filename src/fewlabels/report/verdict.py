@@ -66,4 +66,4 @@ def _choose_step(run: Run, wrong: float | None, suspicious: Mapping[str, Any] | 
         return f"Look at the {labels} that the others contradict (order: suspicious given labels)", "review {name}"
     if wrong is None or wrong > GOOD:
         return "Answer what is asked first: those answers move most other labels", "review {name}"
-    return "Take all labels, with their certainty", "review {name} --export labels.csv --all"
+    return "Take all labels, with their certainty", "export {name} --all --out labels.csv"

@@ -22,9 +22,9 @@ from ..data.tables.files import Table, plain, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError, shown
 from ..graph import GraphSettings
 from ..graph.settings import restore_settings
-from ..runs import Run, checks, demand_whole, is_finished, read_run, schema
-from ..runs.record import DESCRIPTORS, FIRST_DESCRIPTORS
-from ..runs.table import GIVEN, TABLE
+from ..runs import Run, checks, demand_whole, is_finished, kinds, read_run, schema
+from ..runs.record import DESCRIPTORS, FIRST_DESCRIPTORS, TABLE
+from ..runs.table import GIVEN
 
 if TYPE_CHECKING:
     from ..data.images.pictures import Pictures
@@ -51,6 +51,7 @@ class Items:
     kind: "images", which have pictures, or "rows", which have texts: column name -> n texts, "" where there is none.
     pictures: of the images, to be closed; None for rows.
     said: what the run says of them; None: what the graph says.
+    by_degree: whether labels count in the run's graph as choosing.choice.Member says, by the degrees of their rows.
     """
 
     ids: Sequence[str]
@@ -63,6 +64,7 @@ class Items:
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     pictures: Pictures | None = None
     said: Said | None = None
+    by_degree: bool = False
 
 
 def open_items(folder: str | Path) -> Items:
@@ -87,6 +89,7 @@ def open_items(folder: str | Path) -> Items:
     settings = _read_settings(run, root / "run.json")
     _demand_source(inputs, root / "run.json")
     known = partial(Items, ids=ids, class_names=names, given=given, settings=settings, said=said)
+    known = partial(known, by_degree=_counts_by_degree(run))
     if inputs["kind"] == "embeddings":
         opened = _open_embeddings(inputs, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)
@@ -136,6 +139,13 @@ def _read_settings(run: Run, path: Path) -> GraphSettings:
         raise RunError("K16", what, where=path, do=checks.FOREIGN) from problem
 
 
+def _counts_by_degree(run: Run) -> bool:
+    """Of the graph with the largest share in the run's answer."""
+    members = (run.settings.get("answer") or {}).get("members") or []
+    graphs = [member for member in members if member["kind"] == "graph"]
+    return bool(graphs and max(graphs, key=lambda member: member.get("share", 1.0)).get("by_degree"))
+
+
 def _demand_source(inputs: Mapping[str, Any], path: Path) -> None:
     """Raise RunError: K6 for a kind of source that this version does not know, K16 for one that cannot be opened."""
     checks.demand({"source": inputs}, checks.Record({"source": checks.Record(needed=["kind"])}), path)
@@ -148,7 +158,7 @@ def _demand_source(inputs: Mapping[str, Any], path: Path) -> None:
 
 def read_columns(values: Mapping[str, Any], path: Path) -> Columns:
     """Names of columns as run.json holds them. Raises RunError (K6) for one that this version does not know."""
-    known = checks.Record(dict.fromkeys((one.name for one in fields(Columns)), schema.TEXT))
+    known = checks.Record(dict.fromkeys((one.name for one in fields(Columns)), kinds.TEXT))
     checks.demand_known(values, known, "source.columns", path)
     return Columns.of_run(values)
 

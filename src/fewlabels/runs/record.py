@@ -41,11 +41,11 @@ from ..notebook import count_text, html_table
 from ..storage import durable
 from ..storage.arrays import write_arrays
 from ..storage.file_systems import warn_of_network
-from . import checks, schema
+from . import checks, kinds, schema
 from .foreign import describe_folder
 from .origin import versions
 from .schema import FORMAT
-from .table import FORMULA, TABLE, PseudoLabelTable
+from .table import FORMULA, PseudoLabelTable
 
 __all__ = [
     "PseudoLabelTable",
@@ -59,6 +59,7 @@ __all__ = [
 
 EVENTS = "events.jsonl"
 RESUMED = "resumed.jsonl"
+TABLE = "pseudo_labels.parquet"
 DESCRIPTORS, FIRST_DESCRIPTORS = "descriptors.npy", "first_descriptors.npy"
 ANSWER_ARRAYS, ANSWER_FACTS = "answer.npz", "answer.json"
 READ_BACK = ("run.json", EVENTS, "results.json", RESUMED, INSIGHTS)  # by read_run
@@ -364,7 +365,7 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or "format" not in facts:
         what = f"not a run of fewlabels: run.json has {_name_keys(facts)}{describe_folder(root)}"
         raise RunError("K4", what, where=folder, do="give a folder that a run made")
-    checks.demand(facts, checks.Record({"format": schema.POSITIVE}), path)
+    checks.demand(facts, checks.Record({"format": kinds.POSITIVE}), path)
     if facts["format"] != FORMAT:
         what = f"run of format {facts['format']}, this version reads {FORMAT}"
         raise RunError("K6", what, where=folder, do=_upgrade(facts))

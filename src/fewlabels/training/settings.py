@@ -236,11 +236,11 @@ class TrainSettings:
         values = asdict(self)
         if self.network.mirror is None:
             del values["network"]["mirror"]
+        if not any(BY_NAME[phase.method].matches for phase in self.phases):
+            del values["matching"]
         for phase in values["phases"]:
             if not phase["unfrozen"]:
                 del phase["unfrozen"]
-        if not any(BY_NAME[phase.method].matches for phase in self.phases):
-            del values["matching"]
         return values
 
     @property

@@ -169,7 +169,16 @@ def thumbnail(pixels: np.ndarray, longest: int = LONGEST_THUMBNAIL) -> bytes:
     grey = pixels.shape[2] == 1
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
     image.thumbnail((longest, longest), Image.Resampling.BOX)
-    kept = image if grey else image.quantize(COLOURS)
+    return _write_small(image)
+
+
+def reduce_colours(png: bytes) -> bytes:
+    """The PNG with COLOURS colours, which is half as large; a grey one stays as it is."""
+    return _write_small(Image.open(io.BytesIO(png)))
+
+
+def _write_small(image: Image.Image) -> bytes:
+    kept = image if image.mode == "L" else image.quantize(COLOURS)
     file = io.BytesIO()
     kept.save(file, "PNG", optimize=True)
     return file.getvalue()

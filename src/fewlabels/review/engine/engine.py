@@ -61,7 +61,10 @@ class Engine:
             self._spreading = Spreading(live.graph(), live.settings, len(self.classes), balance=live.balance)
         else:
             graph = build_graph(items.descriptors, items.settings) if graph is None else graph
-            self._spreading = Spreading(graph, items.settings, len(self.classes))
+            balance = 1.0 if items.by_degree else 0.0
+            self._spreading = Spreading(
+                graph, items.settings, len(self.classes), balance=balance, by_degree=items.by_degree
+            )
         self._answers: NDArray[np.int64] = np.full(len(items.ids), UNLABELED)
         self._order = draw_order(items.given, items.settings.seed)
         self._texts, self._passed = Texts(items), frozenset[int]()
@@ -164,7 +167,14 @@ class Engine:
         if self.propagation is None:
             raise ConfigError("C87", "nothing is spread yet: two classes need a label first")
         spreading = self._spreading
-        return explain_rows(self.propagation, spreading.label, [row], spreading.settings, system=spreading.system)[0]
+        return explain_rows(
+            self.propagation,
+            spreading.label,
+            [row],
+            spreading.settings,
+            system=spreading.system,
+            weight=spreading.weight,
+        )[0]
 
     def estimate(self) -> Estimate:
         """How many pseudo-labels are right, by the sampled answers; a row of no class at all was wrong."""

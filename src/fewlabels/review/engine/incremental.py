@@ -129,6 +129,11 @@ class Spreading:
         masses[at] = (masses[at] - own * count**-self._balance) * (count / others) ** self._balance
         return np.asarray(np.where(masses > LEAST_ARRIVING, masses, 0))
 
+    @property
+    def weight(self) -> NDArray[np.float64] | None:
+        """(n,) what the label of each row counts by now; None where the settings say it."""
+        return self._weigh(self.label)
+
     def _weigh(self, label: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """(n,) what the label of each row counts; None where each counts 1."""
         if self.settings.rules.divide_by_class_size or (not self._balance and self._row_weight is None):

@@ -22,7 +22,7 @@ export function told({ count }) {
 
 /** Show it. page: {kind, number(class name) -> class number, open(row)}. */
 export function showMoved(reply, page) {
-  const time = make("span", { class: "muted", text: ` in ${reply.seconds.toFixed(2)} s` });
+  const time = make("span", { class: "muted", text: ` in ${Math.max(reply.seconds, 0.01).toFixed(2)} s` });
   const heading = make("h2", { text: told(reply) }, time);
   const list = make("ul", {}, ...reply.moved.slice(0, MOST).map((one) => change(one, page)));
   fill(at("moved"), heading, reply.count ? list : null);
