@@ -1,9 +1,9 @@
 """Training on a pretrained start, against peers on the same descriptors: accuracy by labels per class.
 
-    python -m benchmarks.accuracy.photos --descriptors build/descriptors/cifar10_lite0.npz --name cifar10
+    python -m benchmarks.accuracy.photos --descriptors build/descriptors/cifar10-lite0-160.npz --name cifar10
 
-The file holds x (12000, d) float32 and y (12000,) int64: 10,000 photos with few labels, 2,000 others to test on. Each
-cell, one draw of labels by one method, is a line of benchmarks/results/photos.jsonl with seed, commit and hardware;
+The file is one of `make descriptors`: 10,000 photos with few labels, 2,000 others to test on (cifar10-mirror: made with
+--mirror, so that a descriptor is the mean of those of the photo and of its mirror image). Each cell, one draw of labels by one method, is a line of benchmarks/results/photos.jsonl with seed, commit and hardware;
 cells that are there are not measured again. --table prints the table. Draws 0 to 4 are reported; settings were chosen
 on draws from 1000 up.
 """
@@ -36,7 +36,12 @@ from fewlabels.training.targets import PartialLabels
 
 RESULTS = Path(__file__).parents[1] / "results" / "photos.jsonl"
 NUM_TRAINED = 10_000
-PER_CLASS = {"cifar10": (2, 5, 15, 50), "cifar100": (2, 5, 20), "cifar10-unbalanced": (15,)}
+PER_CLASS = {
+    "cifar10": (2, 5, 15, 50),
+    "cifar10-mirror": (2, 5, 15, 50),
+    "cifar100": (2, 5, 20),
+    "cifar10-unbalanced": (15,),
+}
 RATIO = 10  # of the largest class to the smallest, where they are unbalanced
 
 # (rows of all, labels of the first n, seed) -> labels of all
@@ -112,7 +117,7 @@ METHODS: dict[str, Method] = {
 
 def measure(name: str, path: Path, methods: list[str], seeds: int) -> None:
     data = np.load(path)
-    rows, truth = data["x"].astype(np.float32), data["y"].astype(np.int64)
+    rows, truth = (np.concatenate([data["train" + end], data["test" + end]]) for end in ("", "_labels"))
     seen, test = np.arange(NUM_TRAINED), np.arange(NUM_TRAINED, len(truth))
     if name.endswith("unbalanced"):
         seen = unbalance(truth[:NUM_TRAINED])
