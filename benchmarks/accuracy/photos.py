@@ -3,9 +3,9 @@
     python -m benchmarks.accuracy.photos --descriptors build/descriptors/cifar10-lite0-160.npz --name cifar10
 
 The file is one of `make descriptors`: 10,000 photos with few labels, 2,000 others to test on (cifar10-mirror: made with
---mirror, so that a descriptor is the mean of those of the photo and of its mirror image). Each cell, one draw of labels by one method, is a line of benchmarks/results/photos.jsonl with seed, commit and hardware;
-cells that are there are not measured again. --table prints the table. Draws 0 to 4 are reported; settings were chosen
-on draws from 1000 up.
+--mirror, so that a descriptor is the mean of those of the photo and of its mirror image). Each cell, one draw of labels
+by one method, is a line of benchmarks/results/photos.jsonl with seed, commit and hardware; cells that are there are not
+measured again. --table prints the table. Draws 0 to 4 are reported; settings were chosen on draws from 1000 up.
 """
 
 from __future__ import annotations
