@@ -82,6 +82,7 @@ def test_a_killed_command_goes_on_when_it_is_given_again(data):
         (["--work", "w", "--mode", "auto"], "FL-C141 settings that the labels choose"),
         (["--scheduler", "tcp://127.0.0.1:1"], "FL-C141 a cluster without a folder"),
         (["--work", "w", "--scheduler", "a", "--scheduler-file", "b"], "FL-C141 both"),
+        (["--work", "w", "--mode", "paper", "--explain", "1"], "FL-C141 1 rows to explain"),
     ],
 )
 def test_what_cannot_be_done_over_partitions_is_refused(data, capsys, more, said, monkeypatch):

@@ -220,7 +220,7 @@ def run_propagation(
     source = open_embeddings(asked.embeddings, asked.columns)
     before = file_states(source.path)
     given, groups = _given(source, asked), _read_groups(source, asked.groups)
-    if resources.are_parts or _goes_out_of_core(source, given, settings, resources.memory_limit, out):
+    if _goes_over_parts(source, given, settings, resources, out, asked.explain):
         return run_parts(source, given, settings, resources, out, quiet=quiet)
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
@@ -431,6 +431,24 @@ def _fitting_cost(
         most = estimate_cost(source.shape, *counts, with_exact_search(settings), 0, num_threads()).seconds
         print(forecast(source.shape, counts[0], cost, room, more, most), file=sys.stderr, flush=True)
     return cost
+
+
+def _goes_over_parts(
+    source: EmbeddingSource,
+    given: Labels,
+    settings: Settings,
+    resources: Resources,
+    out: Path,
+    explain: tuple[str, ...],
+) -> bool:
+    """Whether it is done over partitions, as asked or for lack of memory. Raises ConfigError (C141) for explanations
+    then: no report is written there.
+    """
+    parts = resources.are_parts or _goes_out_of_core(source, given, settings, resources.memory_limit, out)
+    if parts and explain:
+        do = "leave out --explain, or give the memory that one machine needs"
+        raise ConfigError("C141", f"{len(explain)} rows to explain, over partitions", do=do)
+    return parts
 
 
 def _goes_out_of_core(
