@@ -32,6 +32,8 @@ def test_propagate_labels_every_row_and_writes_a_run_folder(embeddings, capsys):
         "events.jsonl",
         "results.json",
         "pseudo_labels.parquet",
+        "answer.json",
+        "answer.npz",
         "insights.json",
         "map.parquet",
         "gallery.parquet",
@@ -181,7 +183,8 @@ def test_a_run_without_a_report_has_all_else(embeddings, capsys):
     status, out, err = run(capsys, *PROPAGATE, "o.csv", "--no-report")
     assert (status, "report" in out + err) == (0, False)
     left = {path.name for path in Path("o-run").iterdir()}
-    assert left == {"run.json", "events.jsonl", "results.json", "pseudo_labels.parquet", "manifest.json"}
+    answer = {"answer.json", "answer.npz"}
+    assert left == answer | {"run.json", "events.jsonl", "results.json", "pseudo_labels.parquet", "manifest.json"}
     assert run(capsys, "verify", "o-run")[0] == 0
     assert run(capsys, "report", "o-run", "--out", "later.html")[0] == 0
 

@@ -81,5 +81,5 @@ def test_two_workers_give_the_bits_of_one_machine_also_if_one_is_killed_in_the_s
             on_progress=lambda stage, share: kill(stage) if stage == "search-0" and not killed else None,
         )
     assert killed == ["search-0", "solve"]
-    assert found["cluster"]["restarts"] == 1
+    assert found["cluster"]["restarts"] <= 1  # none where the fleet was seen whole again in time
     cases.same_as(task, tmp_path / "work", cases.on_one_machine(task, rows))

@@ -37,6 +37,7 @@ NOT_RUN = {
     "fewlabels reproduce cifar10": "needs CIFAR-10 and hours; tests/commands/reproduce/ runs cells on small images",
     "fewlabels label": "serves a page until it is stopped; tests/review/ opens it",
     "fewlabels train photos/ --labels runs/photos": "needs a labelling; tests/review/test_label.py makes one",
+    "fewlabels classify propagated-run": "needs a run of propagate; tests/cli/test_classify_rows.py makes one",
     "fewlabels review": "serves a page until it is stopped; tests/review/ opens it",
     "python -m pytest": "the tests themselves",
     "make ": "takes minutes to hours and the network; tests/test_docs.py sees that the targets exist",
@@ -173,7 +174,7 @@ def run_shell(command: str, page: str) -> None:
     words = shlex.split(command)
     assert words[0] == "fewlabels", f"{command!r} is no command of ours: NOT_RUN says why such a thing is not run"
     if page not in EMPTY_FOLDER:
-        of_rows = words[1] == "propagate" and page != "describe.md"  # there the rows are photos
+        of_rows = words[1] == "propagate" and page not in ("describe.md", "classify.md")  # there they are photos
         Path("labels.csv").write_text(LABELS["embeddings" if of_rows else "photos"])
     if page == "commands.md" and "--continue-from" in words:  # as if somebody had reviewed the run
         shutil.copy("labels.csv", "reviewed.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 from fewlabels.review.store import file as store_file
 from fewlabels.review.store.store import Store
@@ -28,8 +29,7 @@ def overwriting():
     plain = Store._plan
 
     def plan(self, request, draft):
-        undone, changes, _ = plain(self, request, draft)
-        return undone, changes, []
+        return replace(plain(self, request, draft), conflicts=[])
 
     Store._plan = plan
 
@@ -38,8 +38,8 @@ def doubling():
     """Does not know a request again."""
 
     def carry_out(self, request, draft):
-        undone, changes, conflicts = self._plan(request, draft)
-        return Conflict(tuple(conflicts)) if conflicts else self._append(request, undone, changes, draft)
+        plan = self._plan(request, draft)
+        return Conflict(tuple(plan.conflicts)) if plan.conflicts else self._append(request, plan, draft)
 
     Store._carry_out = carry_out
     store_file.TABLES = store_file.TABLES.replace(", UNIQUE (client, seq)", "")
@@ -49,11 +49,11 @@ def tearing():
     """Writes the first row of a request and acknowledges all of them."""
     plain = Store._append
 
-    def append(self, request, undone, changes, draft):
-        written = plain(self, request, undone, changes[:1], draft)
-        for change in changes[1:]:
+    def append(self, request, plan, draft):
+        written = plain(self, request, replace(plan, changes=plan.changes[:1]), draft)
+        for change in plan.changes[1:]:
             draft.change(change)
-        applied = tuple((change.row, change.after) for change in changes)
+        applied = tuple((change.row, change.after) for change in plan.changes)
         return type(written)(written.event, applied, draft.answered, written.nothing, True)
 
     Store._append = append

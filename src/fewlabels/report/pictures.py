@@ -419,7 +419,9 @@ def _write_name(axes: Axes, name: str, number: int, places: np.ndarray, taken: S
     backing = {**BACKING, "alpha": 0.9, "edgecolor": PALETTE[number % len(PALETTE)], "linewidth": 1.2}
     x, y = places[0].tolist()
     text = axes.text(x, y, name, ha="center", va="center", fontsize=9, weight="bold", bbox=backing, zorder=4)
-    box, panel = text.get_window_extent().padded(GAP), axes.get_window_extent()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # as in png
+        box, panel = text.get_window_extent().padded(GAP), axes.get_window_extent()
     shifts = axes.transData.transform(places) - axes.transData.transform(places[:1])
     best = int(np.argmin([_measure_cover(_move(box, shift), panel, taken) for shift in shifts]))
     text.set_position(places[best])
