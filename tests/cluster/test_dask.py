@@ -54,6 +54,13 @@ def test_an_error_of_a_task_comes_back_whole(small, tmp_path):
         propagate_parts(task, InProcess(), tmp_path / "work", partitions=4)
 
 
+def test_workers_of_this_machine_leave_its_environment_as_it_was(tmp_path):
+    before = dict(os.environ)
+    with local_engine(tmp_path, 1, 1 << 30):
+        pass
+    assert dict(os.environ) == before
+
+
 def test_two_workers_give_the_bits_of_one_machine_also_if_one_is_killed_in_the_search_and_one_in_the_solve(
     small, tmp_path, monkeypatch
 ):

@@ -5,6 +5,7 @@ Workers are asked for by client.nthreads(): what scheduler_info() answers may la
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -60,7 +61,11 @@ def tell_peak() -> float:
 
 @contextmanager
 def local_engine(scratch: Path, num_workers: int, worker_bytes: int) -> Iterator[DaskEngine]:
-    """Workers of this machine, one thread each. scratch: a folder for what Dask keeps there."""
+    """Workers of this machine, one thread each. scratch: a folder for what Dask keeps there.
+
+    Variables that Dask sets for its workers (MALLOC_TRIM_THRESHOLD_) are taken out of this process's environment again.
+    """
+    before = set(os.environ)
     cluster = LocalCluster(
         n_workers=num_workers,
         threads_per_worker=1,
@@ -70,8 +75,12 @@ def local_engine(scratch: Path, num_workers: int, worker_bytes: int) -> Iterator
         local_directory=str(scratch),
         silence_logs=50,
     )
-    with cluster, Client(cluster, set_as_default=False) as client, client.as_current():
-        yield DaskEngine(client)
+    try:
+        with cluster, Client(cluster, set_as_default=False) as client, client.as_current():
+            yield DaskEngine(client)
+    finally:
+        for name in set(os.environ) - before:
+            del os.environ[name]
 
 
 @contextmanager
