@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks.common.records import RESULTS, Record, machine, read
+from benchmarks.training.evidence import shown
 from benchmarks.training.evidence_runs import task
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.conventions import UNLABELED
@@ -181,13 +181,6 @@ def table(lines: Sequence[Record]) -> str:
         ]
         rows.append(f"| the last less {BY_WORD[other].title} | " + " | ".join(map(shown, pairs)) + " |")
     return "\n".join(rows)
-
-
-def shown(errors: Sequence[float]) -> str:
-    if not errors:
-        return "-"
-    spread = f" +- {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
-    return f"{statistics.mean(errors):.2f}{spread} ({len(errors)})"
 
 
 def main() -> None:
