@@ -82,8 +82,10 @@ MAY_IMPORT = {
         *("cluster", "describing", "numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/classify": SHARED | {*("choosing/abstain", "commands", "data", "nets", "runs", "storage"), "numpy"},
-    "commands/classify_rows": SHARED
-    | {*("choosing", "commands", "data", "graph", "review", "runs", "storage"), "numpy"},
+    "commands/classify_rows": SHARED | {*("choosing/abstain", "commands", "runs", "storage"), "numpy"},
+    "commands/new_rows": SHARED | {*("commands", "data", "describing", "runs"), *("numpy", "pyarrow")},
+    "commands/rows_model": SHARED
+    | {*("choosing", "commands", "graph", "nets/model", "review", "runs", "storage"), "numpy"},
     "commands/cross_validation": SHARED | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
     "commands/frozen": SHARED | {*("describing", "nets", "storage", "training"), *("numpy", "torch")},
     "commands/thumbnails": SHARED | {"commands", "data", "insights"},

@@ -2,15 +2,16 @@
 
     python -m benchmarks.choosing.cost --resume --rows 10000 50000 200000 --widths 64 128
 
-Blobs of 40 hidden dimensions; 10 labels of each class of 10, 5 of each of 100. Every cell is measured in a process of its
-own, after a call on the first rows that loads what is needed. Peak memory is that of the process, with the interpreter
-and the input. Beyond: what `auto` takes more than the one propagation. Descriptors over --most-gib are left out. The
-table at the end has the last measurement of each cell in the results file; --table prints it alone.
+Blobs of 40 hidden dimensions; 10 labels of each class of 10, 5 of each of 100. Every cell is measured in a process of
+its own, after a call on the first rows that loads what is needed. Peak memory is that of the process, with the
+interpreter and the input. Beyond: what `auto` takes more than the one propagation. Descriptors over --most-gib are left
+out. The table at the end has the last measurement of each cell in the results file; --table prints it alone.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,9 @@ def main() -> None:
     parser = cells.parser(__doc__, rows=[10_000, 50_000, 200_000, 1_000_000], classes=[10, 100])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 1280], help="numbers a row")
     parser.add_argument("--most-gib", type=float, default=1.0, help="descriptors that are more are left out")
-    parser.add_argument("--table", action="store_true", help="print the table of what was measured, and measure nothing")
+    parser.add_argument(
+        "--table", action="store_true", help="print the table of what was measured, and measure nothing"
+    )
     parser.set_defaults(data="hidden40", repeat=0)
     options = parser.parse_args()
     if options.one:
@@ -40,13 +43,21 @@ def main() -> None:
         return
     ledger = Ledger("choosing_cost", options)
     print_head(ledger, options.threads)
-    for options.dimensions in () if options.table else options.widths:
-        for case in (cells.case_of(options, rows, classes) for rows in options.rows for classes in options.classes):
-            if 4 * case.rows * case.dimensions <= options.most_gib * 2**30:
-                data.prepare(case, options.cache)
-                for method in METHODS:
-                    cells.cell(ledger, __spec__.name, case, method, options)
+    for case in () if options.table else list_cases(options):
+        data.prepare(case, options.cache)
+        for method in METHODS:
+            cells.cell(ledger, __spec__.name, case, method, options)
     print_table(HEAD, [line(*pair) for pair in pair_cells(read(ledger.path))])
+
+
+def list_cases(options: argparse.Namespace) -> list[data.Case]:
+    """All sizes but those that are too large, the smaller first."""
+    sizes = sorted(product(options.rows, options.widths, options.classes))
+    return [
+        data.Case(rows=rows, classes=classes, dimensions=width, kind=options.data)
+        for rows, width, classes in sizes
+        if 4 * rows * width <= options.most_gib * 2**30
+    ]
 
 
 def measure(method: str, case: data.Case, options: argparse.Namespace) -> None:
@@ -86,9 +97,7 @@ def forecast(method: str, case: data.Case, num_labels: int, threads: int) -> Rec
 
     held = 4 * case.rows * case.dimensions
     if method == "paper":
-        cost = estimate(
-            case.rows, case.dimensions, case.classes, GraphSettings(), held_bytes=held, threads=threads
-        )
+        cost = estimate(case.rows, case.dimensions, case.classes, GraphSettings(), held_bytes=held, threads=threads)
     else:
         shape = (case.rows, case.dimensions)
         cost = estimate_choice(shape, case.classes, num_labels, Auto(), held_bytes=held, threads=threads)

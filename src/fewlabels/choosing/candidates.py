@@ -151,9 +151,7 @@ def _try_graph(
     weight = labelled.weight
     if member.by_degree:
         weight = degree_weight(system.graph, labelled.row, labelled.classes, weight)
-    mass = solve_columns(
-        system, labelled.row, weight, labelled.columns, labelled.row if sample is None else sample
-    )
+    mass = solve_columns(system, labelled.row, weight, labelled.columns, labelled.row if sample is None else sample)
     at_labels = mass if sample is None else mass[np.searchsorted(sample, labelled.row)]
     found = held_out_mass(at_labels, labelled.fold, labelled.columns, labelled.num_classes)
     held_out = logs_of_shares(found * _restore_classes(labelled))

@@ -153,7 +153,7 @@ def fit_logistic(
 
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropy:
-    """The loss of `fit_logistic` at a point, and its gradient: parts of the rows on the team's threads, summed in order.
+    """The loss of `fit_logistic` at a point and its gradient: parts of the rows on the team's threads, summed in order.
 
     rows: (n, d). wanted: (n, c) targets times what each row counts. mass: (n,) their sums.
     """
