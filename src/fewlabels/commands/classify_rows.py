@@ -18,7 +18,7 @@ from ..storage import durable
 from .classify import ClassifyOptions, demand_options, demand_places, describe_threshold
 from .described import write_rejected
 from .memory import peak_memory_mib
-from .new_rows import NewRows, find_described, find_made_by, open_new_rows
+from .new_rows import NewRows, find_described, find_made_by, open_new_rows, to_texts
 from .rows_model import RowModel, load_rows_model
 from .sorting import sort_photos
 
@@ -105,17 +105,21 @@ def _label(
         try:
             shares = model.answer(values)
         except EmbeddingError as problem:
-            raise _name_rows(problem, ids, new) from problem
+            raise _name_rows(problem, to_texts(ids), new) from problem
         best, number = shares.max(axis=1), shares.argmax(axis=1)
         sure = None if threshold is None else is_sure(best, threshold)
-        for at in np.flatnonzero(best > 0).tolist():
-            is_certain = None if sure is None else bool(sure[at])
-            table.add(ids[at], model.class_names[number[at]], float(best[at]), is_certain)
-            if options.sort_into is not None and (is_certain or not options.only_sure):
-                counts.chosen[ids[at]] = int(number[at])
-        counts.classes += np.bincount(number[best > 0], minlength=counts.classes.size)
-        counts.sure += 0 if sure is None else int((sure & (best > 0)).sum())
-        counts.missed += int((best == 0).sum())
+        answered = best > 0
+        if not answered.all():
+            ids = [id for id, is_answered in zip(to_texts(ids), answered, strict=True) if is_answered]
+            best, number, sure = best[answered], number[answered], None if sure is None else sure[answered]
+        table.add_many(ids, number, model.class_names, best, sure)
+        if options.sort_into is not None:
+            kept = np.ones(best.size, bool) if sure is None or not options.only_sure else sure
+            pairs = zip(to_texts(ids), number.tolist(), kept, strict=True)
+            counts.chosen |= {id: number for id, number, is_kept in pairs if is_kept}
+        counts.classes += np.bincount(number, minlength=counts.classes.size)
+        counts.sure += 0 if sure is None else int(sure.sum())
+        counts.missed += int((~answered).sum())
 
 
 def _name_rows(problem: EmbeddingError, ids: Sequence[str], new: NewRows) -> EmbeddingError:

@@ -24,13 +24,19 @@ from .progress import Progress
 if TYPE_CHECKING:
     from .describe import Opened
 
-BATCH_BYTES = 16 << 20  # of new rows that are in memory at a time, as float32
+BATCH_BYTES = 32 << 20  # of new rows that are in memory at a time, as float32
 MOST_ROWS = 16384  # of a batch
 PHOTOS = 256  # described photos in a batch
 MADE = "made by fewlabels describe"
 KEPT = ("kind", "model", "weights", "preprocessing", "mirror", "precision", "decoding", "photos")
 
-Batch = tuple[Sequence[str], NDArray[np.generic]]  # ids, and (b, d) rows
+Ids = Any  # texts: a list, or pa.ChunkedArray
+Batch = tuple[Ids, NDArray[np.generic]]  # ids, and (b, d) rows
+
+
+def to_texts(ids: Ids) -> list[str]:
+    """Ids as Python's texts, which a table of a million rows does without."""
+    return list(ids) if isinstance(ids, list) else list(ids.to_pylist())
 
 
 @dataclass(kw_only=True)
@@ -141,7 +147,7 @@ def _read_table(source: EmbeddingSource, quiet: bool) -> Iterator[Batch]:
     try:
         for unit in cut_units(source, 4 * source.shape[1] * _rows_of_batch(source.shape[1])):
             for _, values in unit.read():
-                yield source.ids.slice(first, len(values)).to_pylist(), values
+                yield source.ids.slice(first, len(values)), values
                 first += len(values)
                 bar.step("", len(values))
     finally:

@@ -24,7 +24,7 @@ from ..review.items import Items, open_items
 from ..runs import checks, demand_whole, is_begun, is_finished, read_facts, read_run
 from ..runs.record import ANSWER_ARRAYS, ANSWER_FACTS
 from ..storage.arrays import read_arrays
-from .new_rows import find_described, find_made_by, open_new_rows
+from .new_rows import find_described, find_made_by, open_new_rows, to_texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class RowModel:
         opened = open_new_rows(new_rows, self.described, self.made_by, device=self.device, quiet=True)
         ids, found = list[str](), list[NDArray[np.float64]]()
         for some, values in opened.batches:
-            ids += some
+            ids += to_texts(some)
             found.append(self.answer(values))
         probability = np.concatenate(found) if found else np.empty((0, len(self.class_names)))
         reached = probability.any(axis=1)
