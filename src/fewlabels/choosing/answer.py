@@ -206,6 +206,19 @@ class Answer:
             unit=self.unit,
         )
 
+    def judge_mass(self, mass: NDArray[np.floating]) -> Float:
+        """(q, c) what the answer says where its only graph has this mass, (q, c); zeros where it has none.
+
+        Raises ConfigError (C121) for an answer of several parts, or of a head.
+        """
+        if len(self.parts) > 1 or self.propagation is None:
+            raise ConfigError("C121", "mass of a graph for an answer that has other parts")
+        reached = np.asarray(mass.any(axis=1))
+        logs = temper(logs_of_shares(mass), self.parts[0].member.temperature)
+        mixture = self.mixture
+        found, _ = mix([(logs, reached)], [1.0], mixture.temperature, np.array(mixture.class_scale))
+        return np.where(reached[:, None], found, 0)
+
     def far_rows(self, share: float = 0.05) -> NDArray[np.int64]:
         """Numbers of the unlabelled rows that are farthest from every labelled region, farthest first.
 
