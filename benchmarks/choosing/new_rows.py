@@ -5,7 +5,8 @@
 Rows of 384 numbers and 100 classes by default, float32, in a .npy file and in Parquet as `fewlabels describe` writes
 it. A run of `propagate` on 20,000 rows whose answer is a linear head classifies them; each cell is measured in a
 process of its own. Reading goes through the file by the same reader, a few rows at a time, and adds all numbers up.
-The table at the end has the last measurement of each cell in the results file; --table prints it alone.
+The table at the end has the last measurement of each cell in the results file; --table prints it alone, and --markdown
+its rows for docs/classify.md.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ HEAD = ("rows x numbers, classes, file", "reading, s", "classify, s", "times", "
 def main() -> None:
     parser = cells.parser(__doc__, rows=[200_000, 1_000_000], classes=[100])
     parser.add_argument("--table", action="store_true", help="print the table of what is there, measure nothing")
+    parser.add_argument("--markdown", action="store_true", help="print the rows for the page, measure nothing")
     parser.set_defaults(data="hidden40", repeat=0, dimensions=384)
     options = parser.parse_args()
     if options.one:
@@ -37,6 +39,9 @@ def main() -> None:
         measure(method, kind, cells.case_of(options), options)
         return
     ledger = Ledger("new_rows", options)
+    if options.markdown:
+        print("\n".join(markdown(read(ledger.path))))
+        return
     print_head(ledger, options.threads)
     for rows, classes in () if options.table else product(sorted(options.rows), options.classes):
         case = cells.case_of(options, rows, classes)
@@ -129,6 +134,11 @@ def list_lines(records: list[Record]) -> list[tuple[str, ...]]:
         if reading is not None and whole is not None:
             found.append(line(key, kind, reading, whole))
     return found
+
+
+def markdown(records: list[Record]) -> list[str]:
+    """The rows of the table of docs/classify.md."""
+    return [f"| {' | '.join(row)} |" for row in list_lines(records)]
 
 
 def key_of(record: Record) -> tuple[int, int, int]:

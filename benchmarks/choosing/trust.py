@@ -48,6 +48,7 @@ def main() -> None:
         figure.savefig(options.output / "reliability.svg", metadata={"Date": None})
         figure.savefig(options.output / "reliability.png", dpi=200, metadata={"Software": None})
     print_table(HEAD, [line(name, found) for name in list_sets(found)])
+    print("\n".join(markdown(found)))
 
 
 def measure_missing(results: Path) -> None:
@@ -163,7 +164,7 @@ def draw(records: list[Record]) -> Figure:
             )
         axes.set_title(f"{name}, {some[0]['per_class']} labels per class, {len(some)} draws", loc="left", fontsize=10)
         axes.set_xlabel("mean of the largest probability", loc="left")
-        axes.legend(frameon=False, fontsize=7, loc="upper left")
+        axes.legend(frameon=False, fontsize=7, loc="lower right")
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("share of right labels")
     return figure
@@ -190,6 +191,11 @@ def line(name: str, records: list[Record]) -> tuple[str, ...]:
     shares = [f"{100 * calibration_error(pool(some, of)):.1f}" for of in ("before", "after", "unlabelled")]
     row = f"{name}, {some[0]['per_class']}", str(len(some)), f"{auto.mean():.3f}", f"{paper.mean():.3f}"
     return (*row, f"{gap.mean():+.3f}{error}", *shares)
+
+
+def markdown(records: list[Record]) -> list[str]:
+    """The rows of the table of docs/choosing.md."""
+    return [f"| {' | '.join(line(name, records))} |" for name in list_sets(records)]
 
 
 if __name__ == "__main__":
