@@ -117,7 +117,7 @@ def go_through(run: Path, place: Path) -> float:
 
 def classify(run: Path, place: Path) -> int:
     """The whole command, with its table."""
-    from fewlabels.commands.classify import ClassifyOptions
+    from fewlabels.commands.classify_options import ClassifyOptions
     from fewlabels.commands.classify_rows import run_classify_rows
 
     with tempfile.TemporaryDirectory() as folder:

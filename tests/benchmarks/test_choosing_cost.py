@@ -36,7 +36,7 @@ def record(method, seconds, peak):
         "seconds": seconds,
         "cpu_seconds": 2 * seconds,
         "peak_mib": peak,
-    } | more
+    }
 
 
 def test_the_last_measurement_of_a_cell_counts_and_one_without_its_pair_does_not():

@@ -54,7 +54,7 @@ def classify(
     A run of propagate answers embeddings of the same model by what answered in it: a head by itself, a graph with the
     embeddings of the run, which must be where they were.
     """
-    from ..commands.classify import ClassifyOptions, run_classify
+    from ..commands.classify_options import ClassifyOptions
     from ..commands.classify_rows import run_classify_rows
     from ..commands.rows_model import is_of_rows
     from ..commands.text import format_classification
@@ -73,6 +73,8 @@ def classify(
         results = run_classify_rows(run, photos, out, how)
     else:
         demand_packages("classifying photos needs", "torch", "safetensors", "PIL")
+        from ..commands.classify import run_classify
+
         results = run_classify(run, photos, out, how)
     if as_json:
         print_json(results)

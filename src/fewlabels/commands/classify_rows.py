@@ -15,12 +15,11 @@ from ..errors import ConfigError, EmbeddingError, UnreachedWarning, warn
 from ..runs import read_run
 from ..runs.predictions import PredictionWriter, write_predictions
 from ..storage import durable
-from .classify import ClassifyOptions, demand_options, demand_places, describe_threshold
+from .classify_options import ClassifyOptions, demand_options, demand_places, describe_threshold
 from .described import write_rejected
 from .memory import peak_memory_mib
 from .new_rows import NewRows, find_described, find_made_by, open_new_rows, to_texts
 from .rows_model import RowModel, load_rows_model
-from .sorting import sort_photos
 
 
 @dataclass
@@ -134,6 +133,8 @@ def _name_rows(problem: EmbeddingError, ids: Sequence[str], new: NewRows) -> Emb
 def _sort(new: NewRows, counts: _Counts, model: RowModel, options: ClassifyOptions) -> dict[str, Any] | None:
     if options.sort_into is None or new.source is None:
         return None
+    from .sorting import sort_photos
+
     durable.make_folder(options.sort_into.parent)
     chosen = [counts.chosen.get(id, -1) for id in new.source.ids]
     number = sort_photos(new.source, chosen, model.class_names, options.sort_into, links=options.links)

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..data.images.kinds import ENDINGS
-from ..data.images.sources import Source
 from ..data.tables.embeddings import EmbeddingSource, open_embeddings
 from ..data.tables.files import describe_made
 from ..data.tables.units import cut_units
@@ -22,6 +21,7 @@ from ..runs import Run
 from .progress import Progress
 
 if TYPE_CHECKING:
+    from ..data.images.sources import Source
     from .describe import Opened
 
 BATCH_BYTES = 32 << 20  # of new rows that are in memory at a time, as float32
@@ -167,6 +167,7 @@ def _open_photos(given: Any, described: Mapping[str, Any], *, device: str, quiet
         words = f"`fewlabels describe {name} --out new.parquet`"
         raise ConfigError("C124", "photos for a run of embeddings", do=f"{do}: {words}")
     demand_packages("describing photos needs", "torch", "safetensors", "PIL")
+    from ..data.images.sources import Source
     from ..data.images.squares import open_paths
 
     opened = _open_backbone(given if paths is None else open_paths(paths), described, device)
