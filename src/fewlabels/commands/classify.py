@@ -18,7 +18,7 @@ from ..nets.model import Answer, Model, is_export, load_model
 from ..runs import read_facts
 from ..runs.predictions import PredictionWriter, write_predictions
 from ..storage import durable
-from .classify_options import ClassifyOptions, demand_options, demand_places, describe_threshold
+from .classify_options import ClassifyOptions, are_below, demand_options, demand_places, describe_threshold
 from .described import write_rejected
 from .frozen import FollowPhotos
 from .memory import peak_memory_mib
@@ -97,9 +97,7 @@ def _has_trained_on(run: Path, photos: Sequence[Path]) -> bool:
     source = {} if is_export(run) else read_facts(run).get("source") or {}
     if source.get("kind") != "images":
         return False
-    own = Path(source["path"]).resolve()
-    given = [photo.resolve() for photo in photos]
-    return any(photo.is_relative_to(own) or own.is_relative_to(photo) for photo in given)
+    return are_below(Path(source["path"]), photos)
 
 
 def _follow(model: Model, source: Source, quiet: bool) -> Iterator[Answer]:

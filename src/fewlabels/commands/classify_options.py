@@ -71,3 +71,9 @@ def describe_threshold(threshold: Threshold | None, num_sure: int, wanted_error:
         "held_out_kept": 100 * threshold.kept,
         "reason": threshold.reason,
     }
+
+
+def are_below(own: Path, photos: Sequence[Path]) -> bool:
+    """Whether some of the photos are in the folder or table `own`, or that in one of them."""
+    own, given = own.resolve(), [photo.resolve() for photo in photos]
+    return any(photo.is_relative_to(own) or own.is_relative_to(photo) for photo in given)

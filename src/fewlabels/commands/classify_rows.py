@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..errors import ConfigError, EmbeddingError, UnreachedWarning, warn
 from ..runs import read_run
 from ..runs.predictions import PredictionWriter, write_predictions
 from ..storage import durable
-from .classify_options import ClassifyOptions, demand_options, demand_places, describe_threshold
+from .classify_options import ClassifyOptions, are_below, demand_options, demand_places, describe_threshold
 from .described import write_rejected
 from .memory import peak_memory_mib
 from .new_rows import NewRows, find_described, find_made_by, open_new_rows, to_texts
@@ -72,12 +72,17 @@ def run_classify_rows(run: Path, inputs: Sequence[Path], out: Path, options: Cla
         "rejected": None if listing is None else str(listing),
         "class_counts": dict(zip(model.class_names, counts.classes.tolist(), strict=True)),
         "calibrated": model.held_out is not None,
-        "trained_on": False,
+        "trained_on": new.unit == "photo" and _are_own(described, inputs),
         "sure": describe_threshold(threshold, counts.sure, options.wanted_error),
         "sorted": _sort(new, counts, model, options),
         "wall_seconds": time.perf_counter() - start,
         "peak_memory_mib": peak_memory_mib(),
     }
+
+
+def _are_own(described: Mapping[str, Any], inputs: Sequence[Path]) -> bool:
+    own = described.get("photos")
+    return isinstance(own, str) and are_below(Path(own), inputs)
 
 
 def _demand_photos(new: NewRows, options: ClassifyOptions) -> None:
