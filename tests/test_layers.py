@@ -109,6 +109,7 @@ MAY_IMPORT = {
         "nets/model",
         "runs",
         "commands/from_python",
+        "commands/rows_model",
         "describing/settings",
     },
 }
