@@ -31,7 +31,8 @@ from .new_rows import find_described, find_made_by, open_new_rows, to_texts
 class RowModel:
     """What a run of `propagate` answers new rows by.
 
-    mixture: heads and graphs. rows: (n, d) of the run, where a graph has a part; None otherwise.
+    mixture: heads and graphs. class_names: c, in the order of its columns. rows: (n, d) of the run, where a graph has a
+    part; None otherwise.
     held_out: what held-out labels say of its probabilities; None where nothing is known. by: what answers, in words.
     described: how photos became the rows of the run, where `fewlabels describe` made them; made_by: that in words.
     device: that new photos are described on.
