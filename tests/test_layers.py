@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "storage/arrays": {"errors", "storage", "numpy", "zipfile"},
     "storage/lock": {"errors", "fcntl", "msvcrt", "socket"},
     "graph": SHARED | {"numpy", "scipy"},
-    "graph/blas": {"ctypes", "scipy"},
+    "graph/blas": {"scipy", "threadpoolctl"},
     "choosing": SHARED | {"graph", "numpy", "scipy"},
     "choosing/settings": {"errors", "graph/settings"},
     "graph/cuda": SHARED | {"numpy", "scipy", "torch"},
