@@ -14,11 +14,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..recall import Goal, Share, choose_num_probes, measure_recall
 from ..settings import EXACT_UP_TO
 from ..threads import PARTS, Range, Team, even_ranges, weighted_ranges
 from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, no_stage_progress
 from . import _kernels
-from .recall import TRUTH_BLOCK, Goal, Share, choose_num_probes, find_true, measure_recall
+from .recall import TRUTH_BLOCK, find_true
 from .search import (
     SPARE,
     Lists,
