@@ -35,6 +35,7 @@ from .recall import TRUTH_BLOCK, find_true
 from .search import Lists, Panels, Points, pack, symmetrize
 
 TRIES = 3  # with more probes and candidates each time
+MOST_REUSED = 50  # clusters of a previous graph that a row probes: wide rows have their neighbours in many
 
 # What a plan costs, in the time of one product of two numbers of codes (about 6 ps on a core with VNNI)
 COST_OF_COMPARISON = 100  # beside the products: of keeping the best
@@ -141,7 +142,7 @@ def _search_as_before(
     on_progress: StageProgress,
 ) -> ClusteredNeighbors | None:
     """Probe the clusters of the previous graph that each point's neighbours are in; None where that is not enough."""
-    probes = reuse_probes(previous, clusters.points, clusters.home, team)
+    probes = reuse_probes(previous, clusters.points, clusters.home, team, MOST_REUSED)
     probed = (clusters.home[truth][:, :, None] == probes[goal.sample][:, None, :]).any(axis=2)
     many = clusters.start.size
     rank = np.where(probed, 0, many)
