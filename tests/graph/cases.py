@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fewlabels.graph import comparable_rows
+
 
 def clusters(n=90, classes=3, dimensions=6, labels_per_class=3, spread=0.35, seed=0):
     rng = np.random.default_rng(seed)
@@ -24,6 +26,13 @@ def path(length):
     """Points along an arc: each row's two nearest are its two sides, so that the graph is a path."""
     angle = np.linspace(0, np.pi / 2, length)
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def wide(n, d=300, hidden=40, seed=0):
+    """Rows like a network's: many hidden dimensions, numbers from 0 up, a large mean."""
+    rng = np.random.default_rng(seed)
+    hidden_rows = rng.normal(size=(20, hidden))[rng.integers(20, size=n)] + 0.7 * rng.normal(size=(n, hidden))
+    return comparable_rows(np.maximum(hidden_rows @ rng.normal(size=(hidden, d)), 0) + 0.3 * rng.random((n, d)))
 
 
 ROWS, LABELS = clusters()

@@ -32,9 +32,10 @@ def test_no_module_imports_one_that_imports_it_even_within_a_function():
 def test_the_compiled_search_knows_values_and_nobody_who_calls_it():
     search = {f"compiled/{name}" for name in ("__init__", "search", "recall", "clusters", "codes", "coded")}
     for module in (*(search - {"compiled/__init__"}), "compiled/nearest", "compiled/rows"):
-        assert imported(module) <= {"types", "settings", "threads", *search}
+        assert imported(module) <= {"types", "settings", "threads", "codes", "recall", *search}
 
 
 def test_values_and_settings_import_no_algorithm():
+    assert not imported("codes") | imported("recall")
     assert imported("types") <= {"settings"}
     assert not imported("settings")

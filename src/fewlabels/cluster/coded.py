@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..graph.codes import count_candidates, draw_for_basis
 from ..graph.compiled import _kernels
 from ..graph.compiled.clusters import draw_for_centres
-from ..graph.compiled.coded import HeldCodes, Plan, count_candidates, find_centres, search_coded_probes
-from ..graph.compiled.codes import Basis, CodePoints, Codes, as_points, draw_for_basis, encode, search_codes
+from ..graph.compiled.coded import HeldCodes, Plan, find_centres, search_coded_probes
+from ..graph.compiled.codes import Basis, CodePoints, Codes, as_points, encode, search_codes
 from ..graph.compiled.codes import make_basis as make_basis_of
-from ..graph.compiled.recall import TRUTH_BLOCK, Goal, find_true_in, join_true
+from ..graph.compiled.recall import TRUTH_BLOCK, find_true_in, join_true
 from ..graph.compiled.search import Lists, Points, pack
+from ..graph.recall import Goal
 from ..graph.threads import Range, Team
 from .layout import Layout, read_layout
 from .store import Store

@@ -22,16 +22,17 @@ from ..data.tables.embeddings import EmbeddingSource
 from ..data.tables.units import Unit, cut_units, shard_bounds
 from ..graph.affinity import negative_degree, warn_of_lost_rows
 from ..graph.build import refuse_many_zeros
+from ..graph.codes import draw_for_basis, find_among
 from ..graph.compiled.affinity import Power
 from ..graph.compiled.clusters import draw_for_centres, rank_clusters
-from ..graph.compiled.coded import TRIES, Shape, choose_plan, find_among, rank_truth
-from ..graph.compiled.codes import draw_for_basis, encode
-from ..graph.compiled.nearest import SAMPLE
-from ..graph.compiled.recall import Goal, Share, choose_num_probes, draw_sample, join_true, summarize
+from ..graph.compiled.coded import TRIES, Shape, choose_plan, rank_truth
+from ..graph.compiled.codes import encode
+from ..graph.compiled.recall import join_true
 from ..graph.compiled.search import Points
 from ..graph.compiled.solver import Health
 from ..graph.label_matrix import CheckedLabels, build_label_matrix, check_labels, drop_labels
 from ..graph.neighbors import count_neighbors
+from ..graph.recall import Goal, Share, choose_num_probes, draw_sample, summarize
 from ..graph.rows import check_bad
 from ..graph.settings import CODES_FROM, GraphSettings
 from ..graph.solver import Solution
@@ -212,7 +213,7 @@ def _ask_by_number(run: Run, task: Task, points: list[int]) -> None:
     store.put("k", np.array([k]))
     if not store.path("asked").exists():
         store.put("drawn", draw_for_basis(size, seed)[0])
-        store.put("asked", draw_sample(size, seed, SAMPLE))
+        store.put("asked", draw_sample(size, seed))
     for name in ("drawn", "asked"):
         run.each(f"take-{name}", coded.take_rows, [(store, shard, first[shard], name) for shard in shards])
 
@@ -305,7 +306,7 @@ def _search(run: Run, task: Task, layout: Layout, sizes: Sizes) -> affinity.Powe
     assert recall != "exact"  # as demand_known has seen
 
     def ask() -> int:
-        sample = draw_sample(layout.size, task.settings.seed, SAMPLE)
+        sample = draw_sample(layout.size, task.settings.seed)
         store.put("sample", sample)
         store.put("queries", rows.read_rows_at(store, layout, sample))
         return int(sample.size)

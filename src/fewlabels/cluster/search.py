@@ -9,8 +9,9 @@ import numpy as np
 
 from ..graph.compiled.clusters import NO_CLUSTER, Held, nearest_clusters, search_probes
 from ..graph.compiled.coded import Plan
-from ..graph.compiled.recall import TRUTH_BLOCK, Goal, find_true_in, found_shares, join_true
+from ..graph.compiled.recall import TRUTH_BLOCK, find_true_in, join_true
 from ..graph.compiled.search import Lists, Panels, Points, merge_offers, pack, reverse_lists
+from ..graph.recall import Goal, found_shares
 from ..graph.threads import Range, Team
 from ..graph.types import MISSING
 from . import coded

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import GraphError
+from .codes import ITERATIONS as BASIS_ITERATIONS
+from .codes import SAMPLE as BASIS_SAMPLE
+from .codes import WIDTH
 from .compiled import instructions
+from .recall import SAMPLE
 from .settings import CODES_FROM, EXACT_UP_TO, GraphSettings
 
 # Memory. Counts of entries are exact but for ENTRIES_PER_NEIGHBOR; what Python and its packages hold is BASE_BYTES.
@@ -23,8 +27,7 @@ SECONDS_PER_MULTIPLICATION = 2.7e-11  # of a large float32 matrix product, an ad
 CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: what `compiled.nearest` reports
 COMPARED_SHARE = 14  # times sqrt(n): the rows and centres that one row is compared with, if searched by clusters
 SECONDS_PER_COMPARISON = 6e-10  # of keeping the best k of the rows compared
-# The search in two stages. How it works is told in `compiled.coded` and `compiled.codes`, whose constants these are.
-SAMPLE, BASIS_SAMPLE, CODE_WIDTH, BASIS_ITERATIONS = 400, 8192, 256, 3
+# The search in two stages. How it works is told in `compiled.coded` and `compiled.clusters`, whose constants these are.
 CLUSTERS_PER_ROOT, ROWS_PER_CLUSTER, CLUSTER_ITERATIONS = 1.4, 40, 6
 # What it finds out from the rows: as for photos through EfficientNet-Lite0, 12,000 (44 % of the rows compared) and
 # mixtures of them, 50,000 (19 %); blobs far apart take a seventh.
@@ -134,7 +137,7 @@ class Operations:
 
 def count_operations(n: int, d: int, k: int) -> Operations:
     """Of a search in two stages for k neighbours of each of (n, d) rows."""
-    width = min(CODE_WIDTH, d)
+    width = min(WIDTH, d)
     clusters = CLUSTERS_PER_ROOT * math.sqrt(n)
     drawn = min(n, ROWS_PER_CLUSTER * clusters)  # for the clusters
     compared = min(n, COMPARED_BY_CODES * math.sqrt(n))

@@ -10,8 +10,9 @@ if instructions() is None:
     pytest.skip("the compiled kernels are not installed", allow_module_level=True)
 
 from fewlabels.graph.compiled import _kernels, coded, codes, nearest
-from fewlabels.graph.compiled.recall import Goal
 from fewlabels.graph.compiled.search import Points
+from fewlabels.graph.recall import Goal
+from tests.graph.cases import wide
 from tests.graph.compiled.test_search import available
 
 K = 20
@@ -21,13 +22,6 @@ K = 20
 def isa(request, monkeypatch):
     monkeypatch.setenv(SWITCH, request.param)
     return instructions()
-
-
-def wide(n, d=300, hidden=40, seed=0):
-    """Rows like a network's: many hidden dimensions, numbers from 0 up, a large mean."""
-    rng = np.random.default_rng(seed)
-    hidden_rows = rng.normal(size=(20, hidden))[rng.integers(20, size=n)] + 0.7 * rng.normal(size=(n, hidden))
-    return comparable_rows(np.maximum(hidden_rows @ rng.normal(size=(hidden, d)), 0) + 0.3 * rng.random((n, d)))
 
 
 def goal_of(n, recall=0.98, k=K):

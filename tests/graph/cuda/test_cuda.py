@@ -27,19 +27,14 @@ from tests.graph.cases import CASES, LABELS, ROWS, clusters, island, path
 
 torch = pytest.importorskip("torch")
 from fewlabels.graph import cuda  # noqa: E402
+from fewlabels.graph.cuda import candidates as cuda_candidates  # noqa: E402
 from fewlabels.graph.cuda import graph as cuda_graph  # noqa: E402
 from fewlabels.graph.cuda import neighbors as cuda_neighbors  # noqa: E402
 from fewlabels.graph.cuda import rows as cuda_rows  # noqa: E402
 from fewlabels.graph.cuda import solver as cuda_solver  # noqa: E402
 
-no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
 EXACT = {"precision": "double", "recall": "exact"}
 ENOUGH = [name for name, (rows, *_, k) in CASES.items() if len(rows) > k and (rows != 0).any(axis=1).all()]
-
-
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=no_gpu)])
-def device(request):
-    return request.param
 
 
 def quiet(function, *arguments, **more):
@@ -100,7 +95,8 @@ def test_long_input_goes_in_blocks_and_by_groups_of_columns(device, monkeypatch)
     for name in (cuda_rows, cuda_neighbors):
         monkeypatch.setattr(name, "block_bytes", lambda device: 2_000_000)
     blocked = cuda.nearest_neighbors(rows, 5, device=device)
-    monkeypatch.setattr(cuda_neighbors, "GROUP", 1)
+    for name in (cuda_candidates, cuda_neighbors):
+        monkeypatch.setattr(name, "GROUP", 1)
     plain = cuda.nearest_neighbors(rows, 5, device=device)
     for found in (blocked, plain):
         assert (found.index == whole.index).all()

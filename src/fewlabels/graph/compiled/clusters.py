@@ -14,11 +14,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..recall import Goal, Share, choose_num_probes, measure_recall
 from ..settings import EXACT_UP_TO
 from ..threads import PARTS, Range, Team, even_ranges, weighted_ranges
 from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, no_stage_progress
 from . import _kernels
-from .recall import TRUTH_BLOCK, Goal, Share, choose_num_probes, find_true, measure_recall
+from .recall import TRUTH_BLOCK, find_true
 from .search import (
     SPARE,
     Lists,
@@ -322,8 +323,10 @@ def reuse_clusters(previous: Graph, points: Points) -> tuple[NDArray[np.int64], 
     return order, np.searchsorted(node[order], previous.groups)
 
 
-def reuse_probes(previous: Graph, points: Points, home: NDArray[np.int32], team: Team) -> NDArray[np.int32]:
-    """(n, p) int32: the cluster of each point, those of the neighbours that it had, and NO_CLUSTER.
+def reuse_probes(
+    previous: Graph, points: Points, home: NDArray[np.int32], team: Team, most: int = MOST_PROBES
+) -> NDArray[np.int32]:
+    """(n, most) int32: the cluster of each point, those of the neighbours that it had, and NO_CLUSTER.
 
     Points whose neighbours are in more clusters than those of most others have more of the missing ones: they get some
     clusters of their neighbours' neighbours too. points: in the order of the clusters. home: (n,) the cluster of each.
@@ -332,12 +335,12 @@ def reuse_probes(previous: Graph, points: Points, home: NDArray[np.int32], team:
     node = previous.node[points.members].astype(np.int32)
     cluster = np.full(edges.shape[0], NO_CLUSTER, np.int32)
     cluster[node] = home
-    probes = np.empty((points.size, MOST_PROBES), np.int32)
+    probes = np.empty((points.size, most), np.int32)
     given = (edges.indptr, edges.indices, edges.shape[0], node, points.size, cluster, num_clusters)
 
     def fill(spread: int) -> None:
         def work(first: int, last: int) -> None:
-            _kernels.probe_previous(*given, spread, FURTHER, first, last, MOST_PROBES, probes)
+            _kernels.probe_previous(*given, spread, FURTHER, first, last, most, probes)
 
         team.each(work, even_ranges(points.size, PARTS * team.size))
 

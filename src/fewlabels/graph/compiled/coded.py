@@ -14,6 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..codes import CANDIDATES, DEVIATIONS, LARGEST, count_candidates, find_among
+from ..recall import Goal, choose_num_probes, measure_recall
 from ..threads import PARTS, Range, Team, weighted_ranges
 from ..types import MISSING, ClusteredNeighbors, Graph, StageProgress, no_stage_progress
 from . import _kernels
@@ -28,12 +30,12 @@ from .clusters import (
     reuse_clusters,
     reuse_probes,
 )
-from .codes import DEVIATIONS, LARGEST, CodePoints, Codes, as_points, encode, fit_basis, pack_codes, search_codes
-from .recall import TRUTH_BLOCK, Goal, choose_num_probes, find_true, measure_recall
+from .codes import CodePoints, Codes, as_points, encode, fit_basis, pack_codes, search_codes
+from .recall import TRUTH_BLOCK, find_true
 from .search import Lists, Panels, Points, pack, symmetrize
 
-CANDIDATES = (1.2, 1.5, 2.0, 2.5, 3.0, 4.0)  # for each neighbour asked for
 TRIES = 3  # with more probes and candidates each time
+MOST_REUSED = 50  # clusters of a previous graph that a row probes: wide rows have their neighbours in many
 
 # What a plan costs, in the time of one product of two numbers of codes (about 6 ps on a core with VNNI)
 COST_OF_COMPARISON = 100  # beside the products: of keeping the best
@@ -140,7 +142,7 @@ def _search_as_before(
     on_progress: StageProgress,
 ) -> ClusteredNeighbors | None:
     """Probe the clusters of the previous graph that each point's neighbours are in; None where that is not enough."""
-    probes = reuse_probes(previous, clusters.points, clusters.home, team)
+    probes = reuse_probes(previous, clusters.points, clusters.home, team, MOST_REUSED)
     probed = (clusters.home[truth][:, :, None] == probes[goal.sample][:, None, :]).any(axis=2)
     many = clusters.start.size
     rank = np.where(probed, 0, many)
@@ -224,22 +226,6 @@ def find_positions(clusters: CodedClusters, goal: Goal, truth: NDArray[np.int64]
     most = count_candidates(goal.k, n)
     found = search_codes(clusters.codes.queries[goal.sample], clusters.targets, most, team, goal.sample)
     return find_among(found, truth, n)
-
-
-def count_candidates(k: int, num_points: int) -> int:
-    """As many as are ever ranked."""
-    return min(int(max(CANDIDATES) * k), num_points - 1)
-
-
-def find_among(found: NDArray[np.integer], truth: NDArray[np.int64], missing: int) -> NDArray[np.int64]:
-    """(q, k) where each entry of truth stands in its row of found, (q, most); `missing` where it does not."""
-    most = found.shape[1]
-    position = np.full(truth.shape, missing)
-    for row, (wanted, numbers) in enumerate(zip(truth, found, strict=True)):
-        ranks = np.argsort(numbers, kind="stable")
-        at = ranks[np.minimum(np.searchsorted(numbers[ranks], wanted), most - 1)]
-        position[row] = np.where(numbers[at] == wanted, at, missing)
-    return position
 
 
 def choose_plan(rank: NDArray[np.int64], position: NDArray[np.int64], goal: Goal, shape: Shape) -> Plan | None:

@@ -12,16 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..codes import DEVIATIONS, ITERATIONS, LARGEST, MEASURED, count_width, draw_for_basis
 from ..threads import PARTS, Team, even_ranges
 from . import _kernels
 from .search import PANEL, Points
 
-WIDTH = 256  # numbers of a code, where rows are wider
-SAMPLE = 8192  # rows that the basis is made of
-ITERATIONS = 3  # of the subspace: the recall of a fourth is the same
-MEASURED = 512  # rows whose codes set the scale
-DEVIATIONS = 4  # that the largest code stands for
-LARGEST = 127
 QUERY_BLOCK = 480
 
 
@@ -70,17 +65,11 @@ def fit_basis(points: Points, seed: int, team: Team) -> Basis:
     return make_basis(points.at(chosen), rng, team)
 
 
-def draw_for_basis(size: int, seed: int) -> tuple[NDArray[np.int64], np.random.Generator]:
-    """The points, ascending, of `size` that the basis is made of, and the draws that `make_basis` goes on with."""
-    rng = np.random.default_rng([seed, size, 2])
-    return np.sort(rng.permutation(size)[:SAMPLE]), rng
-
-
 def make_basis(rows: NDArray[np.float32], rng: np.random.Generator, team: Team) -> Basis:
     """fit_basis of the sample that was drawn."""
     d = rows.shape[1]
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    width = min(WIDTH, -(-d // 4) * 4)
+    width = count_width(d)
     columns = orthonormalize(rng.standard_normal((width, width), np.float32), team)
     if d > width:
         leading = find_subspace(multiply_columns(round_rows(rows, mean, team), team), width, rng, team)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..recall import Goal, draw_sample
 from ..settings import CODES_FROM, EXACT_UP_TO
 from ..threads import Team
 from ..types import ClusteredNeighbors, Graph, StageProgress, even_groups, no_stage_progress
@@ -19,10 +20,8 @@ from .clusters import (
     search_nearest_clusters,
 )
 from .coded import search_coded
-from .recall import Goal, draw_sample
 from .search import Points, pack
 
-SAMPLE = 400  # rows whose true neighbours are found, to choose the number of probes and to state the recall
 CLUSTERS_SHARE = 0.2  # of the time of the search, that making clusters takes: for the progress bar
 
 
@@ -57,7 +56,7 @@ def search_points(
             clusters = make_clusters(points, make_centres(points, seed, team), 1, team, on_clusters)
             points = points.reorder(clusters.order)
             return search_all_pairs(points, pack(points, team), clusters.order, clusters.start, k, team, on_rest)
-        goal = Goal(k, recall, draw_sample(points.size, seed, SAMPLE))
+        goal = Goal(k, recall, draw_sample(points.size, seed))
         if points.rows.shape[1] >= CODES_FROM:
             coded = search_coded(points, goal, seed, previous, team, on_progress)
             if coded is not None:

@@ -4,14 +4,17 @@
     result = cuda.propagate(descriptors, labels, GraphSettings(), device="cuda")
 
 Descriptors may be a tensor on the device: they do not leave it. Results hold NumPy arrays, like those of the CPU.
-Neighbours are exact, whatever settings.recall asks for, and are those of recall="exact" on the CPU; labels,
-distributions and certainties agree to 1e-5 where both sides compute in float64 (precision="double").
+Neighbours are those of recall="exact" on the CPU, whatever settings.recall asks for. Only more than 8,192 rows of more
+than 256 numbers (wider than a code) are searched in two stages, as on the CPU, to the recall asked for.
+With exact neighbours labels, distributions and certainties agree to 1e-5 where both sides compute in float64
+(precision="double").
 Not imported by fewlabels.graph: only who imports this module needs torch. device="cpu" runs the same code there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,13 +37,20 @@ Labels = NDArray[np.integer] | Tensor
 Device = str | torch.device | None  # None: where the tensor given is; for arrays, the first GPU
 
 
-def nearest_neighbors(rows: NDArray[np.float32] | Tensor, n_neighbors: int, *, device: Device = None) -> Neighbors:
+def nearest_neighbors(
+    rows: NDArray[np.float32] | Tensor,
+    n_neighbors: int,
+    *,
+    recall: float | Literal["exact"] = "exact",
+    seed: int = 0,
+    device: Device = None,
+) -> Neighbors:
     """graph.nearest_neighbors on a device. rows: (n, d) float32 from graph.comparable_rows, array or tensor."""
     where = choose_device(device, rows)
     there = rows.to(where) if isinstance(rows, Tensor) else torch.tensor(rows, device=where)
     with full_precision(where):
-        index, similarity = search(there, n_neighbors)
-    return Neighbors(index.cpu().numpy(), similarity.cpu().numpy())
+        found = search(there, n_neighbors, recall=recall, seed=seed)
+    return Neighbors(found.index.cpu().numpy(), found.similarity.cpu().numpy(), found.recall)
 
 
 def build_graph(

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..affinity import negative_degree, warn_of_lost_rows
 from ..build import refuse_many_zeros
 from ..settings import GraphSettings
-from ..types import MISSING, Graph, Progress, no_progress
+from ..types import MISSING, Graph, Progress, Search, no_progress
 from .neighbors import search
 from .rows import find_distinct
 
@@ -23,11 +23,15 @@ FAINTEST = 1e-30  # of an edge in float32: products with smaller ones would vani
 
 @dataclass(frozen=True)
 class DeviceGraph:
-    """graph.Graph as tensors. node: (n,) int64. affinity: (m, m) sparse CSR. component: (m,) int64."""
+    """graph.Graph as tensors. node: (n,) int64. affinity: (m, m) sparse CSR. component: (m,) int64.
+
+    search: as there.
+    """
 
     node: Tensor
     affinity: Tensor
     component: Tensor
+    search: Search | None
 
     def to_host(self) -> Graph:
         w = self.affinity
@@ -36,6 +40,7 @@ class DeviceGraph:
             node=self.node.cpu().numpy(),
             affinity=sp.csr_array(parts, shape=tuple(w.shape)),
             component=self.component.cpu().numpy(),
+            search=self.search,
         )
 
 
@@ -44,7 +49,8 @@ def to_device(graph: Graph, device: torch.device, dtype: torch.dtype) -> DeviceG
     w = graph.affinity
     row_ends, columns = torch.tensor(w.indptr, device=device), torch.tensor(w.indices, device=device)
     affinity = _csr(row_ends, columns, torch.tensor(w.data, dtype=dtype, device=device))
-    return DeviceGraph(torch.tensor(graph.node, device=device), affinity, torch.tensor(graph.component, device=device))
+    node, component = (torch.tensor(part, device=device) for part in (graph.node, graph.component))
+    return DeviceGraph(node, affinity, component, graph.search)
 
 
 def graph_of_rows(rows: Tensor, settings: GraphSettings, *, on_progress: Progress = no_progress) -> DeviceGraph:
@@ -58,11 +64,13 @@ def graph_of_rows(rows: Tensor, settings: GraphSettings, *, on_progress: Progres
             rows = rows[first]
     else:
         node = torch.arange(rows.shape[0], device=rows.device)
-    index, similarity = search(rows, settings.n_neighbors)
+    found = search(rows, settings.n_neighbors, recall=settings.search_recall, seed=settings.seed)
     on_progress("affinity", 0.0)
-    row, column, weight = affinity(index, similarity, settings.gamma, clip_negative=settings.rules.clip_negative)
+    clip = settings.rules.clip_negative
+    row, column, weight = affinity(found.index, found.similarity, settings.gamma, clip_negative=clip)
     w = normalize(row, column, weight, rows.shape[0], DTYPES[settings.dtype(rows.shape[0])])
-    return DeviceGraph(node, w, find_components(row, column, rows.shape[0]))
+    how = Search(n_neighbors=found.index.shape[1], recall=found.recall, num_probes=0, num_clusters=0)
+    return DeviceGraph(node, w, find_components(row, column, rows.shape[0]), how)
 
 
 def affinity(index: Tensor, similarity: Tensor, gamma: float, *, clip_negative: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,27 +1,43 @@
-"""Comparable rows on a device -> the nearest neighbours of every row, exactly, in the order of neighbors.py.
+"""Comparable rows on a device -> the nearest neighbours of every row, in the order of neighbors.py.
 
-A float32 product finds somewhat more candidates than asked for; these are multiplied again in float64 and put into
-order. A row whose k-th neighbour does not stand clear of all that was not fetched is searched in float64 throughout.
+Wide rows are searched in two stages (coded.py) where not all neighbours are asked for. Else a float32 product finds
+somewhat more candidates than asked for; these are multiplied again in float64 and put into order. A row whose k-th
+neighbour does not stand clear of all that was not fetched is searched in float64 throughout.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ..codes import WIDTH
 from ..neighbors import GRID, count_neighbors
+from ..recall import Goal, draw_sample
+from ..settings import EXACT_UP_TO
 from ..types import MISSING
+from .candidates import GROUP, find_candidates
+from .coded import search_coded
 from .rows import block_bytes
 
 SPARE = 8  # neighbours fetched beyond k, to see whether the k-th is tied
-GROUP = 32  # columns of which only the largest entry is looked at first
 EPS = 2.0**-23
 
 
-def search(rows: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
-    """neighbors.nearest_neighbors on the device: index (n, k) int64, -1 where there is none, and similarity, float32.
+@dataclass(frozen=True)
+class Found:
+    """types.Neighbors on a device. index: (n, k) int64, -1 where there is none. similarity: (n, k) float32."""
+
+    index: Tensor
+    similarity: Tensor
+    recall: float
+
+
+def search(rows: Tensor, n_neighbors: int, *, recall: float | Literal["exact"] = "exact", seed: int = 0) -> Found:
+    """neighbors.nearest_neighbors on the device.
 
     rows: (n, d) float32. Memory: blocks of 1 GiB (on the CPU 128 MiB) beside the input and the result.
     """
@@ -29,13 +45,24 @@ def search(rows: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
     n = alive.numel()
     k = count_neighbors(n_neighbors, n)
     if n == rows.shape[0] and k > 0:
-        return _search(rows, k)
+        return _search_nonzero(rows, k, recall, seed)
     index = torch.full((rows.shape[0], k), MISSING, device=rows.device)
     similarity = torch.zeros((rows.shape[0], k), dtype=torch.float32, device=rows.device)
-    if k > 0:
-        found, near = _search(rows[alive], k)
-        index[alive], similarity[alive] = alive[found], near
-    return index, similarity
+    if k == 0:
+        return Found(index, similarity, 1.0)
+    found = _search_nonzero(rows[alive], k, recall, seed)
+    index[alive], similarity[alive] = alive[found.index], found.similarity
+    return Found(index, similarity, found.recall)
+
+
+def _search_nonzero(rows: Tensor, k: int, recall: float | Literal["exact"], seed: int) -> Found:
+    """In two stages where rows are many and wider than a code, unless all neighbours are asked for; else exactly."""
+    n, d = rows.shape
+    if recall != "exact" and d > WIDTH and n > max(EXACT_UP_TO, k + 1):
+        found = search_coded(rows, Goal(k, recall, draw_sample(n, seed)), seed)
+        if found is not None:
+            return Found(*found)
+    return Found(*_search(rows, k), 1.0)
 
 
 def _search(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -53,36 +80,18 @@ def _search(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
         near = rows[part] @ padded.T
         near[:, n:] = -math.inf
         near.diagonal(start).fill_(-math.inf)  # self, by number
-        ids, least = _find_candidates(near, fetched)
+        ids, top = find_candidates(near, fetched)
         del near
         values = _multiply_exactly(rows[part], rows, ids)
         order = values.sort(dim=1, descending=True, stable=True).indices[:, :k]
         index[part], values = ids.gather(1, order), values.gather(1, order)
         similarity[part] = values
         if fetched < n - 1:
-            settled[part] = values[:, -1] > least + error[part]
+            settled[part] = values[:, -1] > top.amin(1).double() + error[part]
     unsettled = (~settled).nonzero()[:, 0]
     if unsettled.numel():
         index[unsettled], similarity[unsettled] = _search_by_product(rows, unsettled, k)
     return index, similarity
-
-
-def _find_candidates(near: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Columns of the `count` largest entries of each row of near, (q, n), ascending, and the smallest of these entries.
-
-    They lie in the `count` groups of columns with the largest maxima, so that long rows are read once, by a maximum.
-    n is a multiple of GROUP; group g has the columns g, g + n / GROUP, g + 2 n / GROUP, ...
-    """
-    q, n = near.shape
-    groups = n // GROUP
-    if 2 * (groups + GROUP * count) > n:
-        top = near.topk(count, dim=1, sorted=False)
-        return top.indices.sort(1).values, top.values.amin(1).double()
-    best = near.view(q, GROUP, groups).amax(1).topk(count, dim=1, sorted=False).indices
-    within = torch.arange(0, n, groups, device=near.device)
-    columns = (best[:, :, None] + within).view(q, -1)
-    top = near.gather(1, columns).topk(count, dim=1, sorted=False)
-    return columns.gather(1, top.indices).sort(1).values, top.values.amin(1).double()
 
 
 def _multiply_exactly(queries: Tensor, rows: Tensor, ids: Tensor) -> Tensor:

@@ -41,14 +41,20 @@ def choose_device(device: str | torch.device | None, *values: object) -> torch.d
 def full_precision(device: torch.device) -> Iterator[None]:
     """Inside, products of float32 are those of float32: no TF32, no bfloat16, no autocast; and no autograd.
 
+    Those of float16 are summed in float32, no less.
     The switches are the process's: they are put back at the end, and other threads see them until then.
     Raises StorageError (G21) where the device runs out of memory.
     """
-    switches: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
-    before = [switch.fp32_precision for switch in switches]
+    cuda, cpu = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    switches: tuple[tuple[Any, str, object], ...] = (
+        (cuda, "fp32_precision", "ieee"),
+        (cpu, "fp32_precision", "ieee"),
+        (cuda, "allow_fp16_reduced_precision_reduction", False),
+    )
+    before = [getattr(owner, name) for owner, name, _ in switches]
     try:
-        for switch in switches:
-            switch.fp32_precision = "ieee"
+        for owner, name, value in switches:
+            setattr(owner, name, value)
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             yield
     except torch.OutOfMemoryError as error:
@@ -56,8 +62,8 @@ def full_precision(device: torch.device) -> Iterator[None]:
             "G21", f"out of memory on {device}", do="use fewer rows or classes, or the CPU (fewlabels.propagate)"
         ) from error
     finally:
-        for switch, value in zip(switches, before, strict=True):
-            switch.fp32_precision = value
+        for (owner, name, _), value in zip(switches, before, strict=True):
+            setattr(owner, name, value)
 
 
 def block_bytes(device: torch.device) -> int:
@@ -92,13 +98,13 @@ def comparable_rows(descriptors: NDArray[np.generic] | Tensor, metric: Metric, d
     for part in blocks(table, 24):
         wide = table[part].double() / scale[part, None]
         if metric == "cosine":
-            length = _row_sums(wide * wide).sqrt()
+            length = sum_rows(wide * wide).sqrt()
             wide /= torch.where(length > 0, length, 1)[:, None]
         rows[part] = wide
     return rows
 
 
-def _row_sums(numbers: Tensor) -> Tensor:
+def sum_rows(numbers: Tensor) -> Tensor:
     """(q,) sums of the rows of (q, d), which is used up, by halves: equal rows of different blocks have equal sums.
 
     The order in which `sum` adds may depend on the shape of the block.
