@@ -95,7 +95,7 @@ audit: $(AUDIT_VENV)/.audit
 
 wheels: $(AUDIT_VENV)/.audit
 	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "cibuildwheel>=3,<4"
-	$(AUDIT_VENV)/bin/python -m cibuildwheel --output-dir build/wheels --archs auto
+	$(AUDIT_VENV)/bin/python -m cibuildwheel --output-dir build/wheels --archs native
 
 # Tools of this machine, beside the wheels of `make wheels`: a wheel that pip would take here.
 test-wheel: $(AUDIT_VENV)/.audit

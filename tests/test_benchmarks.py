@@ -23,7 +23,7 @@ METHODS = (
     "scikit-learn knn",
     "scikit-learn rbf",
 )
-SEARCHES = ("fewlabels", "faiss flat", "faiss IVF-flat", "faiss HNSW", "hnswlib")
+SEARCHES = ("fewlabels", "faiss flat", "faiss IVF-flat", "faiss HNSW", "hnswlib", "usearch")
 
 
 def run(script, folder, *more):

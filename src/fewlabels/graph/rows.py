@@ -223,12 +223,9 @@ def _compare_pairs(rows: NDArray[np.float32], left: NDArray[np.int64], right: ND
 def hash_rows(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
     """(n,) equal for equal rows, -0 counting as 0; different ones may share one."""
     if instructions() is not None:
-        from .compiled import _kernels
+        from .compiled.rows import hash_rows as hash_by_kernels
 
-        hashes = np.empty(rows.shape[0], np.uint64)
-        n, d = rows.shape
-        _kernels.hash_rows(np.ascontiguousarray(rows), n, d, 0, n, hashes)
-        return hashes
+        return hash_by_kernels(np.ascontiguousarray(rows))
     factors = np.random.default_rng(0).integers(0, 2**63, rows.shape[1], np.uint64) * np.uint64(2) + np.uint64(1)
     total = np.empty(rows.shape[0], np.uint64)
     for part in blocks(rows):

@@ -1,4 +1,4 @@
-"""Rows of float32 scaled by the compiled kernels, on all cores."""
+"""Rows of float32 scaled and hashed by the compiled kernels, on all cores."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ def scale_rows(rows: NDArray[Any], scale: NDArray[np.float64], unit: bool) -> ND
             even_ranges(n, PARTS * team.size),
         )
     return out
+
+
+def hash_rows(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """(n,) a hash of each row of (n, d), the same for 0 and -0."""
+    n, d = rows.shape
+    hashes = np.empty(n, np.uint64)
+    with Team() as team:
+        team.each(
+            lambda first, last: _kernels.hash_rows(rows, n, d, first, last, hashes), even_ranges(n, PARTS * team.size)
+        )
+    return hashes
