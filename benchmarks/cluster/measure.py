@@ -90,7 +90,7 @@ def over_partitions(folder: Path, asked: argparse.Namespace) -> dict[str, object
         "rows_read": found["cluster"]["rows_read"],
         "cpu": found["cluster"]["cpu_seconds"],
         "restarts": found["cluster"]["restarts"],
-        "recall": found["graph"]["recall"],
+        "recall": found["search"]["recall"],
         "stages": dict(zip(stages, spans, strict=True)),
         "killed": killed,
     }

@@ -47,6 +47,7 @@ def save(folder, rows, labels, **settings):
         class_names=[f"class {number}" for number in range(labels.max() + 1)],
         settings=settings.get("settings", SETTINGS),
         out=folder / settings.get("out", "out"),
+        auto=settings.get("auto"),
         keep=True,
     )
 

@@ -57,7 +57,9 @@ def _prepare(store: Store, layout: Layout, p: int, powered: Powered) -> tuple[Ro
 
 
 def measure(store: Store, p: int, powered: Powered) -> dict[str, object]:
-    """Degrees of the nodes of a partition. Returns its entries, how many rows lost all of theirs, and those below 0."""
+    """Degrees of the nodes of a partition. Returns its entries, how many rows lost all of theirs, those below 0,
+    and how many nodes have how many neighbours.
+    """
     layout = read_layout(store)
     first, end = layout.nodes(p)
     rows, _, _ = _prepare(store, layout, p, powered)
@@ -72,7 +74,9 @@ def measure(store: Store, p: int, powered: Powered) -> dict[str, object]:
         groups = layout.groups[layout.group_cuts[p] : layout.group_cuts[p + 1] + 1]
         group_of = np.repeat(np.arange(groups.size - 1, dtype=np.int32), np.diff(groups))
         store.put(f"length-{p}", measure_groups(np.sqrt(degree), group_of, groups.size - 1))
-    return {"entries": int(entries.sum()), "lost": lost, "negative": negative}
+    number, count = np.unique(np.concatenate([entries, np.zeros(lone, entries.dtype)]), return_counts=True)
+    degrees = [number.tolist(), count.tolist()]
+    return {"entries": int(entries.sum()), "lost": lost, "negative": negative, "degrees": degrees}
 
 
 def weigh(store: Store, p: int, powered: Powered) -> dict[str, int]:

@@ -80,7 +80,7 @@ def search(store: Store, p: int, probing: Probing) -> int:
                 held_rows += _search_batch(store, layout, (homes, held), (probes, lists), probing, team)
         else:
             held_rows = _search_in_waves(store, layout, p, (probes, lists), probing, team)
-        _write_lists(store, f"near{probing.round}", p, lists)
+        write_lists(store, f"near{probing.round}", p, lists)
         for q in range(layout.num_partitions):
             offers = reverse_lists(lists, team, missing=True, base=first, targets=layout.range(q))
             write_offers(store, f"offers{probing.round}", p, q, offers)
@@ -111,7 +111,7 @@ def read_lists(store: Store, name: str, p: int) -> Lists:
     return store.get(f"{name}-number-{p}"), store.get(f"{name}-similarity-{p}")
 
 
-def _write_lists(store: Store, name: str, p: int, lists: Lists) -> None:
+def write_lists(store: Store, name: str, p: int, lists: Lists) -> None:
     store.put(f"{name}-number-{p}", lists[0])
     store.put(f"{name}-similarity-{p}", lists[1])
 
@@ -234,7 +234,7 @@ def exchange(store: Store, p: int, probing: Probing) -> dict[str, object]:
     with Team() as team:
         offers = take_offers(store, f"offers{probing.round}", layout.num_partitions, p, last - first)
         merge_offers(lists, offers, team, first)
-    _write_lists(store, f"lists{probing.round}", p, lists)
+    write_lists(store, f"lists{probing.round}", p, lists)
     sample = store.get("sample")
     here = (sample >= first) & (sample < last)
     shares = found_shares(lists[0][sample[here] - first], store.get("truth")[here])

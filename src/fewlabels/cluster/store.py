@@ -24,12 +24,27 @@ JOURNALS = "done"
 
 @dataclass(frozen=True)
 class Store:
-    """The arrays of one propagation. folder: on a disk that all workers share."""
+    """The arrays of one propagation. folder: on a disk that all workers share.
+
+    base: a store whose arrays are read where this one has none of that name, but never written or removed here: the
+    graphs of several settings share their rows and lists.
+    """
 
     folder: str
+    base: Store | None = None
 
     def path(self, name: str) -> Path:
         return Path(self.folder) / f"{name}.npy"
+
+    def find(self, name: str) -> Path:
+        """Where an array is read from."""
+        path = self.path(name)
+        return path if self.base is None or path.exists() else self.base.find(name)
+
+    def inside(self, name: str) -> Store:
+        """A store within this one, which reads what is here."""
+        durable.make_folder(Path(self.folder) / name)
+        return Store(str(Path(self.folder) / name), self)
 
     def put(self, name: str, array: np.ndarray) -> None:
         """Write the array, all or nothing. Raises StorageError (D1) where there is no room."""
@@ -38,7 +53,7 @@ class Store:
 
     def get(self, name: str, first: int = 0, last: int | None = None) -> np.ndarray:
         """The rows first to last (exclusive) of an array. Raises StorageError (D1) where the file is gone."""
-        path = self.path(name)
+        path = self.find(name)
         try:
             with path.open("rb") as file:
                 shape, dtype = _read_header(file)
@@ -53,7 +68,7 @@ class Store:
 
     def size(self, name: str) -> int:
         """How many rows an array has."""
-        with self.path(name).open("rb") as file:
+        with self.find(name).open("rb") as file:
             return int(_read_header(file)[0][0])
 
     def remove(self, pattern: str) -> None:
