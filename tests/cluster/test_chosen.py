@@ -82,3 +82,8 @@ def same_as(task, found, single):
 def test_the_labels_choose_the_same_and_the_answer_has_the_same_bits(sampled, tmp_path, per_class, odd, asked):
     rows, labels = labelled_blobs(per_class, odd)
     same_as(*both(tmp_path, rows, labels, Auto(base=BASE, **asked)))
+
+
+def test_where_all_rows_are_chosen_on_the_lists_are_those_of_the_choice(small, tmp_path):
+    rows, labels = labelled_blobs(10)
+    same_as(*both(tmp_path, rows, labels, Auto(base=BASE)))

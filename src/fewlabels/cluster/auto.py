@@ -15,6 +15,7 @@ from ..choosing.candidates import divide_by_degree, settings_of
 from ..choosing.choice import Choice, Member
 from ..choosing.choose import Chosen
 from ..choosing.combine import Measured
+from ..choosing.cost import find_widest
 from ..choosing.propagate import PRIOR_ROWS, Given, choose_on, find_head, settle
 from ..choosing.rows import LENGTHS, SAME_LENGTH, Rows, mix_hashes
 from ..choosing.saved import pack_heads
@@ -106,9 +107,11 @@ def choose_settings(run: Run, task: Task, auto: Auto, checked: CheckedLabels) ->
     return Kept(chosen=Chosen(choice=Choice.from_json(found["choice"]), measured=measured), digest=found["digest"])
 
 
-def with_longest_lists(settings: GraphSettings, kept: Kept) -> GraphSettings:
-    """The settings of the one search that all chosen graphs are made from."""
+def with_longest_lists(settings: GraphSettings, kept: Kept, num_rows: int, auto: Auto) -> GraphSettings:
+    """The settings of the one search that all chosen graphs are made from: where all rows were chosen on, the same."""
     most = [member.n_neighbors or 1 for member in kept.graphs]
+    if most and num_rows <= CHOICE_ROWS:
+        return replace(settings, n_neighbors=find_widest(num_rows, auto).n_neighbors)
     return replace(settings, n_neighbors=max(most)) if most else settings
 
 

@@ -53,6 +53,7 @@ from .results import describe_health, describe_labels, describe_work
 from .run import IDS, Run, find_results, finish, open_run
 from .small import propagate_small
 from .spread import find_nodes, label_matrix_of, spread
+from .tables import TABLE, join_tables
 
 HASHES_AT_A_TIME = 20_000_000
 STAGES = ("read", "repeats", "centres", "assign", "collect", "search", "affinity", "solve", "label")
@@ -108,9 +109,10 @@ def propagate_parts(
     checked = drop_labels(checked, _bad_rows(run, task, counts), settings, task.class_names)
     points = _find_points(run, task, counts)
     if is_small(sum(points), settings):
-        return finish(run, propagate_small(task, checked), keep=task.keep)
+        return finish(run, propagate_small(task, checked, work), keep=task.keep)
     if task.auto is not None:
-        return finish(run, _answer_chosen(run, task, task.auto, checked, points, sizes), keep=task.keep)
+        results = _answer_chosen(run, task, task.auto, checked, points, sizes)
+        return finish(run, results, keep=task.keep)
     layout = _arrange(run, task, points, sizes)
     powered = find_neighbors(run, settings, layout, sizes, d)
     run.store.remove("rows-*")
@@ -119,6 +121,7 @@ def propagate_parts(
     found = _label(run, task, layout, checked)
     warn_of_unsolved(Solution(np.empty((0, 0)), *health, np.empty(0)), settings)
     results = describe_labels(task, checked, found) | describe_health(run.facts, layout, health)
+    _join(run, task, layout)
     return finish(run, results | describe_work(run, layout), keep=task.keep)
 
 
@@ -127,12 +130,13 @@ def _answer_chosen(
 ) -> dict[str, Any]:
     """The same with settings that the labels choose, on a sample, before rows are arranged for the search."""
     kept = choose_settings(run, task, auto, checked)
-    task = replace(task, settings=with_longest_lists(task.settings, kept))
+    task = replace(task, settings=with_longest_lists(task.settings, kept, task.source.shape[0], auto))
     layout = _arrange(run, task, points, sizes)
     found = answer(run, task, layout, sizes, checked, kept, _ask(run, task, checked))
     results = describe_labels(task, checked, found.parts) | found.results
     if found.health is not None:
         results |= describe_health(found.facts, layout, found.health)
+    _join(run, task, layout)
     return results | describe_work(replace(run, facts=found.facts), layout)
 
 
@@ -279,3 +283,9 @@ def _label(run: Run, task: Task, layout: Layout, checked: CheckedLabels) -> list
     found = run.each("label", labels.write_labels, [(run.store, p, asked) for p in every])
     warn_of_missed(labels.join_missed(run.store, layout), task.source.shape[0])
     return found
+
+
+def _join(run: Run, task: Task, layout: Layout) -> None:
+    """All tables in one, in the order of the rows."""
+    parts = [task.out / f"part-{p:05d}.parquet" for p in range(layout.num_partitions)]
+    run.once("join", lambda: join_tables(run.store, parts, Path(run.store.folder) / TABLE, run.on_progress))

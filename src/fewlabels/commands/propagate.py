@@ -28,6 +28,7 @@ from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarni
 from ..graph import Cost, GraphSettings, Propagation
 from ..graph.cost import CLUSTERS_SHARE, demand_countable
 from ..graph.label_matrix import check_labels
+from ..graph.settings import EXACT_UP_TO
 from ..graph.threads import num_threads
 from ..insights.compute import CHECK, MAP, compute_insights
 from ..insights.map import MOST_ROWS
@@ -50,7 +51,7 @@ from .answers import (
 )
 from .memory import GIB, available_bytes, demand_room, forecast, peak_memory_mib
 from .progress import Pace, StageProgress, time_words
-from .propagate_parts import LEAST_BYTES, Resources, can_split, run_parts
+from .propagate_parts import LEAST_BYTES, Asked, Resources, can_split, run_parts
 from .results import make_table, propagation_results
 
 SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
@@ -206,8 +207,8 @@ def run_propagation(
     """Read, propagate, write the table to `out` and a run folder beside it. Returns the results.
 
     settings: Auto for settings that the labels choose; GraphSettings to take these.
-    resources: None: this machine, and the memory that is available. Over partitions `out` is a folder of tables, and
-        there is no run folder; so it is too where given settings do not fit into the memory limit.
+    resources: None: this machine, and the memory that is available. Over partitions `out` is a folder of tables; so it
+        is too where given settings do not fit into the memory limit.
     excel_safe: see PseudoLabelTable.write.
     Whatever is wrong with the input is said before anything is written. `out` is written last and at once: it is there
     whole or not at all.
@@ -221,7 +222,11 @@ def run_propagation(
     before = file_states(source.path)
     given, groups = _given(source, asked), _read_groups(source, asked.groups)
     if _goes_over_parts(source, given, settings, resources, out, asked.explain):
-        return run_parts(source, given, settings, resources, out, quiet=quiet)
+        if source.shape[0] > EXACT_UP_TO:
+            parts = Asked(source, given, settings, asked.facts(), asked.groups, groups)
+            return run_parts(parts, resources, out, folder, quiet=quiet)
+        durable.make_folder(out)
+        out = out / "part-00000.parquet"  # so few are done here, as without partitions
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
     cost = _fitting_cost(source, given, settings, resources.memory_limit, quiet, sum(extra.values()))
