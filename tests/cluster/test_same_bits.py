@@ -118,3 +118,16 @@ def test_parquet_parts_with_ids_and_bad_rows(small, tmp_path):
         name: task.class_names[code] if code >= 0 else None
         for name, code in zip(ids, single.pseudo_labels.label.tolist(), strict=True)
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [cases.blobs, cases.odd_blobs], ids=["plain", "odd"])
+@pytest.mark.parametrize(("blocks", "partitions"), [(4, 4), (2, 7), (3, 6)])
+def test_twenty_thousand_rows_have_the_bits_of_one_machine(tmp_path, make, blocks, partitions):
+    rows, labels = make(n=20_000)
+    task = cases.save(tmp_path, rows, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreachedWarning)
+        propagate_parts(task, InProcess(blocks), tmp_path / "work", partitions=partitions)
+        single = cases.on_one_machine(task, rows)
+    cases.same_as(task, tmp_path / "work", single)

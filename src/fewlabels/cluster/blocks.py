@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from ..errors import GraphError
 from ..graph.compiled.solver import RowBlock, Vectors
+from ..graph.cost import MOST_ENTRIES
 from ..graph.threads import Team
 from .affinity import read_w
 from .layout import Layout, read_layout
@@ -66,6 +68,9 @@ class Block:
         pointers = [np.zeros(1, np.int64)]
         for w in matrices:
             pointers.append(w.indptr[1:].astype(np.int64) + pointers[-1][-1])
+        if pointers[-1][-1] > MOST_ENTRIES:
+            what = f"{pointers[-1][-1]:,} entries of W in one worker; its kernels count {MOST_ENTRIES:,}"
+            raise GraphError("G30", what, do="use more workers, or a smaller --n-neighbors")
         whole = np.concatenate([w.data for w in matrices]), np.concatenate(columns), np.concatenate(pointers)
         whole = (whole[0], whole[1], whole[2].astype(np.int32))
         return sp.csr_array(whole, (self.last - self.first, self.near.size))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import GraphError, StorageError
 from ..graph.compiled import instructions
-from ..graph.cost import ENTRIES_PER_NEIGHBOR
+from ..graph.cost import ENTRIES_PER_NEIGHBOR, MOST_ENTRIES
 from ..graph.settings import EXACT_UP_TO, GraphSettings, Refinement
 from .engine import Engine
 from .layout import MOST_ROWS, Layout
@@ -102,6 +102,15 @@ def plan_sizes(
         solve_bytes=solve_bytes,
         worker_bytes=most,
     )
+
+
+def demand_countable(num_rows: int, settings: GraphSettings, engine: Engine) -> None:
+    """Raise GraphError (G30) where a worker would hold more entries of W than its kernels count."""
+    entries = ENTRIES_PER_NEIGHBOR * settings.n_neighbors * num_rows
+    if entries > MOST_ENTRIES * engine.num_blocks:
+        what = f"about {entries:,.0f} entries of W for {engine.num_blocks} workers, which count {MOST_ENTRIES:,} each"
+        workers = math.ceil(entries / MOST_ENTRIES)
+        raise GraphError("G30", what, do=f"use {workers} workers or more, or a smaller --n-neighbors")
 
 
 def demand_room(sizes: Sizes, engine: Engine) -> None:

@@ -40,6 +40,7 @@ from . import coded, labels, rows
 from .auto import answer, choose_settings, with_longest_lists
 from .demands import (
     Sizes,
+    demand_countable,
     demand_known,
     demand_room,
     is_small,
@@ -99,6 +100,7 @@ def propagate_parts(
     checked = check_labels(task.codes, n, settings, task.class_names)
     sizes = plan_sizes((n, d), checked.num_classes, settings, engine, partitions, worker_bytes)
     if not is_small(n, settings):
+        demand_countable(n, settings, engine)
         demand_room(sizes, engine)
     run = open_run(engine, work, _identity(task, partitions), on_progress)
     if (before := find_results(run, task.out)) is not None:
