@@ -34,9 +34,10 @@ from .demands import Sizes
 from .labels import Answering
 from .layout import Layout
 from .neighbors import find_neighbors, shorten
+from .refined import solve_and_refine
 from .rows import BAD, USABLE
 from .run import Run
-from .spread import find_nodes, label_matrix_of, solve_and_fill, weigh
+from .spread import find_nodes, label_matrix_of, weigh
 from .store import Store
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def _solve_graphs(
             settings, solved[place] = settings_of(member, auto), own.within(str(place))
             weight = _weigh_labels(own.store, layout, checked, pairs) if member.by_degree else np.ones(len(pairs))
             y = label_matrix_of(layout, checked, pairs, settings, weight)
-            health[place] = solve_and_fill(solved[place], settings, layout, y)
+            health[place] = solve_and_refine(solved[place], settings, layout, y, checked.name_class)
             warn_of_unsolved(Solution(np.empty((0, 0)), *health[place], np.empty(0)), settings)
         for name in ("w-*", "lists*", "coarse-*", "shape-*"):
             own.store.remove(name)

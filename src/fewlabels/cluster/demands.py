@@ -20,6 +20,8 @@ TASK_SHARE = 0.45  # of the rest, for the arrays of one task
 HELD_SHARE = 0.2  # for the rows that are searched among at a time, and their panels
 LEAST_HELD = 4096  # rows
 SHARD_SHARE = 0.06
+REFINED_BYTES = 40  # of a node and class: distributions in float64, and copies
+MOST_REFINED = 4 * 2**30
 COLUMNS = 32  # classes that are solved at a time
 
 
@@ -49,8 +51,14 @@ def demand_known(settings: GraphSettings, shape: tuple[int, int]) -> None:
     if settings.dtype(MOST_ROWS) != np.float32:
         what = f"precision {settings.precision!r} with alpha {settings.alpha:g} is float64: {rest}"
         raise GraphError("G30", what, do="use precision='single' or 'auto', and alpha up to 0.99999")
-    if settings.refinement != Refinement():
-        raise GraphError("G30", f"{settings.refinement!r}: {rest}", do="leave the refinement out")
+
+
+def demand_refinable(shape: tuple[int, int], settings: GraphSettings) -> None:
+    """Raise StorageError (G21) where a refinement needs more than the process that leads may take. shape: (n, c)."""
+    needed = REFINED_BYTES * shape[0] * shape[1]
+    if settings.refinement != Refinement() and needed > MOST_REFINED:
+        what = f"a refinement of {shape[0]:,} rows and {shape[1]} classes takes {needed / 2**30:.1f} GiB in one process"
+        raise StorageError("G21", what, do="leave the refinement out")
 
 
 def demand_clusters(enough: int, layout: Layout) -> None:

@@ -190,14 +190,20 @@ def rows_of(store: Store, layout: Layout, p: int) -> tuple[np.ndarray, np.ndarra
 
 def read_answers(store: Store, p: int, asked: Answering) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(m, c) what each node of a partition has got in the end, and the row numbers and nodes of its rows."""
-    layout = read_layout(store)
-    first, last = layout.nodes(p)
-    z, _ = _solution(store, p, asked.num_classes)
+    refined = store.find(f"refined-{p}").exists()
+    z = store.get(f"refined-{p}") if refined else read_nodes(store, p, asked.num_classes)
+    return z, *rows_of(store, read_layout(store), p)
+
+
+def read_nodes(store: Store, p: int, num_classes: int) -> np.ndarray:
+    """(m, c) float32 Z of the nodes of a partition, unresolved ones filled."""
+    first, last = read_layout(store).nodes(p)
+    z, _ = _solution(store, p, num_classes)
     z[store.get(f"state-{p}") != 0] = 0
     nodes = store.get("filled-nodes")
     own = (nodes >= first) & (nodes < last)
     z[nodes[own] - first] = store.get("filled-values")[own]
-    return z, *rows_of(store, layout, p)
+    return z
 
 
 def find_largest_certainty(store: Store, p: int, asked: Answering) -> float:

@@ -42,6 +42,7 @@ from .demands import (
     Sizes,
     demand_countable,
     demand_known,
+    demand_refinable,
     demand_room,
     is_small,
     plan_sizes,
@@ -50,10 +51,11 @@ from .engine import Engine
 from .labels import Answering
 from .layout import Layout, read_layout, share_out
 from .neighbors import find_neighbors
+from .refined import solve_and_refine
 from .results import describe_health, describe_labels, describe_work
 from .run import IDS, Run, find_results, finish, open_run
 from .small import propagate_small
-from .spread import find_nodes, label_matrix_of, spread
+from .spread import find_nodes, label_matrix_of, weigh
 from .tables import TABLE, join_tables
 
 HASHES_AT_A_TIME = 20_000_000
@@ -98,6 +100,7 @@ def propagate_parts(
     settings, (n, d) = task.settings, task.source.shape
     demand_known(task.settings, (n, d))
     checked = check_labels(task.codes, n, settings, task.class_names)
+    demand_refinable((n, checked.num_classes), settings)
     sizes = plan_sizes((n, d), checked.num_classes, settings, engine, partitions, worker_bytes)
     if not is_small(n, settings):
         demand_countable(n, settings, engine)
@@ -119,7 +122,9 @@ def propagate_parts(
     powered = find_neighbors(run, settings, layout, sizes, d)
     run.store.remove("rows-*")
     pairs = find_nodes(run, layout, checked)
-    health = spread(run, settings, layout, powered, label_matrix_of(layout, checked, pairs, settings))
+    weigh(run, settings, layout, powered)
+    y = label_matrix_of(layout, checked, pairs, settings)
+    health = solve_and_refine(run, settings, layout, y, checked.name_class)
     found = _label(run, task, layout, checked)
     warn_of_unsolved(Solution(np.empty((0, 0)), *health, np.empty(0)), settings)
     results = describe_labels(task, checked, found) | describe_health(run.facts, layout, health)

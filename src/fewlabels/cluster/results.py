@@ -68,6 +68,7 @@ def describe_health(facts: Mapping[str, Any], layout: Layout, health: Health) ->
         },
         "search": {**search, "num_cells": clusters},
         "recall": 100 * facts["recall"],
+        "refined": facts.get("refined"),
     }
 
 

@@ -42,16 +42,8 @@ def label_matrix_of(
     return build_label_matrix(known, pairs[:, 1], layout.num_nodes, settings.rules)
 
 
-def spread(
-    run: Run, settings: GraphSettings, layout: Layout, powered: affinity.Powered, label_matrix: sp.csc_array
-) -> Health:
-    """W, Z and the unresolved nodes filled: all in the files of the run. Raises and warns as one machine does."""
-    weigh(run, settings, layout, powered)
-    return solve_and_fill(run, settings, layout, label_matrix)
-
-
 def solve_and_fill(run: Run, settings: GraphSettings, layout: Layout, label_matrix: sp.csc_array) -> Health:
-    """The same of a graph whose W is there."""
+    """Z of a graph whose W is there, and the unresolved nodes filled: all in files of the run."""
     health = _solve(run, settings, layout, label_matrix)
     _fill(run, settings, layout, label_matrix)
     return health

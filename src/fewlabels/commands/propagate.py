@@ -225,8 +225,7 @@ def run_propagation(
         if source.shape[0] > EXACT_UP_TO:
             parts = Asked(source, given, settings, asked.facts(), asked.groups, groups)
             return run_parts(parts, resources, out, folder, quiet=quiet)
-        durable.make_folder(out)
-        out = out / "part-00000.parquet"  # so few are done here, as without partitions
+        out = durable.make_folder(out) / "part-00000.parquet"  # so few are done here, as without partitions
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
     cost = _fitting_cost(source, given, settings, resources.memory_limit, quiet, sum(extra.values()))
@@ -245,15 +244,12 @@ def run_propagation(
     shown = _insights(found, source, given, values, base, stages) if asked.report else None
     demand_unchanged(before)
     stages.start("write")
-    results = _results(found, given, cost) | {
-        "read": {"said": said, **source.facts()},
-        "wall_seconds": time.perf_counter() - start,
-        "peak_memory_mib": peak_memory_mib(),
-    }
+    results = _results(found, given, cost) | {"read": {"said": said, **source.facts()}}
+    results |= {"wall_seconds": time.perf_counter() - start, "peak_memory_mib": peak_memory_mib()}
     results |= {"explanations": why} if why else {}
     results |= {} if shown is None else {"leave_one_out": shown.values["suspicious"]}
-    is_calibrated = isinstance(found, Answer) and found.measured is not None and found.measured.classes.size > 0
-    table = make_table(found, given.codes, source.ids, given.class_names, is_calibrated=is_calibrated)
+    names, calibrated = given.class_names, _is_calibrated(found)
+    table = make_table(found, given.codes, source.ids, names, is_calibrated=calibrated)
     _keep_choice(writer, found, settings, given)
     _write(writer, table, results, shown, stages)
     table.write(out, excel_safe=excel_safe)
@@ -276,6 +272,11 @@ def _propagate(
     if isinstance(settings, GraphSettings):
         return propagate(values, given.codes, settings, class_names=names, on_progress=stages.advance)
     return propagate(values, given.codes, settings, class_names=names, groups=groups, on_progress=stages.advance)
+
+
+def _is_calibrated(found: Propagation | Answer) -> bool:
+    """Whether labels were held out, so that its distributions are probabilities."""
+    return isinstance(found, Answer) and found.measured is not None and found.measured.classes.size > 0
 
 
 def _keep_choice(writer: RunWriter, found: Propagation | Answer, settings: Settings, given: Labels) -> None:
