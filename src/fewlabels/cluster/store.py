@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -53,18 +55,31 @@ class Store:
 
     def get(self, name: str, first: int = 0, last: int | None = None) -> np.ndarray:
         """The rows first to last (exclusive) of an array. Raises StorageError (D1) where the file is gone."""
+        with self._open(name) as file:
+            shape, dtype = _read_header(file)
+            last = shape[0] if last is None else last
+            width = int(np.prod(shape[1:], dtype=np.int64))
+            file.seek(first * width * dtype.itemsize, os.SEEK_CUR)
+            flat = np.fromfile(file, dtype, (last - first) * width)
+        return flat.reshape(last - first, *shape[1:])
+
+    def fill(self, target: np.ndarray, name: str, first: int) -> None:
+        """Read as many rows from `first` on as `target` has, into it. target: C-contiguous, of the array's type."""
+        with self._open(name) as file:
+            _read_header(file)
+            file.seek(first * target[:1].nbytes, os.SEEK_CUR)
+            if file.readinto(target.data.cast("B")) != target.nbytes:  # type: ignore[attr-defined]
+                raise StorageError("D1", "cannot read: the file is too short", where=self.find(name))
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[BinaryIO]:
         path = self.find(name)
         try:
             with path.open("rb") as file:
-                shape, dtype = _read_header(file)
-                last = shape[0] if last is None else last
-                width = int(np.prod(shape[1:], dtype=np.int64))
-                file.seek(first * width * dtype.itemsize, os.SEEK_CUR)
-                flat = np.fromfile(file, dtype, (last - first) * width)
+                yield file
         except OSError as problem:
             do = "the folder of --work must be the same on all workers, and nobody else may remove files there"
             raise StorageError("D1", f"cannot read: {problem.strerror or problem}", where=path, do=do) from problem
-        return flat.reshape(last - first, *shape[1:])
 
     def size(self, name: str) -> int:
         """How many rows an array has."""
