@@ -66,7 +66,8 @@ class Store:
     def fill(self, target: np.ndarray, name: str, first: int) -> None:
         """Read as many rows from `first` on as `target` has, into it. target: C-contiguous, of the array's type."""
         with self._open(name) as file:
-            _read_header(file)
+            _, dtype = _read_header(file)
+            assert dtype == target.dtype, name
             file.seek(first * target[:1].nbytes, os.SEEK_CUR)
             if file.readinto(target.data.cast("B")) != target.nbytes:  # type: ignore[attr-defined]
                 raise StorageError("D1", "cannot read: the file is too short", where=self.find(name))
