@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "storage/arrays": {"errors", "storage", "numpy", "zipfile"},
     "storage/lock": {"errors", "fcntl", "msvcrt", "socket"},
     "graph": SHARED | {"numpy", "scipy"},
+    "graph/blas": {"ctypes", "scipy"},
     "choosing": SHARED | {"graph", "numpy", "scipy"},
     "choosing/settings": {"errors", "graph/settings"},
     "graph/cuda": SHARED | {"numpy", "scipy", "torch"},
@@ -82,8 +83,11 @@ MAY_IMPORT = {
         *("cluster", "describing", "numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/classify": SHARED | {*("choosing/abstain", "commands", "data", "nets", "runs", "storage"), "numpy"},
-    "commands/classify_rows": SHARED
-    | {*("choosing", "commands", "data", "graph", "review", "runs", "storage"), "numpy"},
+    "commands/classify_options": SHARED | {"choosing/abstain", "nets/model", "runs", "storage"},
+    "commands/classify_rows": SHARED | {*("choosing/abstain", "commands", "runs", "storage"), "numpy"},
+    "commands/new_rows": SHARED | {*("commands", "data", "describing", "runs"), *("numpy", "pyarrow")},
+    "commands/rows_model": SHARED
+    | {*("choosing", "commands", "graph", "nets/model", "review", "runs", "storage"), "numpy"},
     "commands/cross_validation": SHARED | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
     "commands/frozen": SHARED | {*("describing", "nets", "storage", "training"), *("numpy", "torch")},
     "commands/thumbnails": SHARED | {"commands", "data", "insights"},
@@ -106,6 +110,7 @@ MAY_IMPORT = {
         "nets/model",
         "runs",
         "commands/from_python",
+        "commands/rows_model",
         "describing/settings",
     },
 }

@@ -90,7 +90,8 @@ def _read_pages(
     pages = demand_pages(path, columns, error)
     largest = max((one.largest for one in pages.values() if one.is_delta), default=0)
     size = min(size, max(1, most_bytes([path]) // max(1, largest)))  # each of those texts may be as long as its page
-    options: dict[str, Any] = {"buffer_size": 1 << 20, "page_checksum_verification": True}
+    # Without pre_buffer=False all that was read stays in memory until the end (pyarrow 26).
+    options: dict[str, Any] = {"buffer_size": 1 << 20, "page_checksum_verification": True, "pre_buffer": False}
     first = True
     try:
         with pq.ParquetFile(path, read_dictionary=[] if largest else list(packed), **options) as part:
@@ -155,6 +156,18 @@ def _main_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def describe_made(facts: Mapping[str, Any]) -> str:
+    """How `fewlabels describe` made rows, in a few words; "" for facts that are not its."""
+    try:
+        size = facts.get("preprocessing", {}).get("size")
+        model, weights = str(facts["model"]), str(facts["weights"])[:8]
+    except (KeyError, TypeError, AttributeError):
+        return ""
+    pixels = f", {size} pixels" if isinstance(size, int) else ""
+    mirror = ", with mirror images" if facts.get("mirror") is True else ""
+    return shown(f"made by fewlabels describe: {model}{pixels}{mirror}, weights {weights}")
+
+
 LARGEST_WHOLE_FLOAT = 2.0**53  # beyond it neighbouring whole numbers are the same float
 
 
@@ -172,18 +185,18 @@ class Table:
     def names(self) -> list[str]:
         return list(self.schema.names)
 
-    def origin(self) -> str:
-        """How `fewlabels describe` made the rows, in a few words; "" where it did not."""
+    def made(self) -> dict[str, Any]:
+        """How `fewlabels describe` made the rows, as it wrote it; empty where it did not."""
         kept, _ = self.parts[0] if self.parts else ({}, 0)
         try:
             facts = json.loads(kept.get(ORIGIN, b"{}"))
-            size = facts.get("preprocessing", {}).get("size")
-            model, weights = str(facts["model"]), str(facts["weights"])[:8]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return ""
-        pixels = f", {size} pixels" if isinstance(size, int) else ""
-        mirror = ", with mirror images" if facts.get("mirror") is True else ""
-        return shown(f"made by fewlabels describe: {model}{pixels}{mirror}, weights {weights}")
+        except (ValueError, RecursionError):
+            return {}
+        return facts if isinstance(facts, dict) and describe_made(facts) else {}
+
+    def origin(self) -> str:
+        """`made` in a few words; "" where `fewlabels describe` did not make the rows."""
+        return describe_made(self.made())
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of all parts, without its extension type or dictionary."""
