@@ -73,7 +73,8 @@ MAY_IMPORT = {
     "review/web/process": SHARED | {"review", "h11", "socket", "uvicorn"},
     "report": SHARED
     | {"runs", "choosing/words", "insights/schema", "training/method_table", "numpy", "matplotlib", "jinja2"},
-    "cluster": SHARED | {"graph", "data/tables", "data/paths", "runs/table", "storage", "numpy", "scipy", "pyarrow"},
+    "cluster": SHARED
+    | {"choosing", "graph", "data/tables", "data/paths", "runs/table", "storage", "numpy", "scipy", "pyarrow"},
     "cluster/dask_engine": {"errors", "graph", "numpy", "scipy", "distributed"},
     "cluster/dask_blocks": {"errors", "graph", "numpy", "scipy", "distributed"},
     "commands": SHARED

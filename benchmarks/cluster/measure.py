@@ -19,7 +19,9 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +60,7 @@ def single(folder: Path, neighbors: int) -> None:
 def over_partitions(folder: Path, asked: argparse.Namespace) -> dict[str, object]:
     """The same by the workers of a LocalCluster, of which --kill kills one in each of these stages."""
     from fewlabels.cluster.dask_engine import local_engine
+    from fewlabels.cluster.engine import InProcess
     from fewlabels.cluster.propagate import Task, propagate_parts
 
     labels, killed = np.load(folder / "labels.npy"), []
@@ -70,7 +73,10 @@ def over_partitions(folder: Path, asked: argparse.Namespace) -> dict[str, object
         keep=True,
     )
     stages: dict[str, float] = {}
-    with local_engine(folder, asked.workers, asked.memory << 20) as engine:
+    opened: Any = local_engine(folder, asked.workers, asked.memory << 20)
+    if not asked.workers:
+        opened = nullcontext(InProcess())
+    with opened as engine:
 
         def on_progress(stage: str, share: float) -> None:
             stages.setdefault(stage, time.perf_counter())
@@ -79,18 +85,22 @@ def over_partitions(folder: Path, asked: argparse.Namespace) -> dict[str, object
                 process = sorted(engine.client.run(os.getpid).values())[-1]
                 threading.Timer(1.5, os.kill, (process, signal.SIGKILL)).start()  # in the midst of it
 
-        clock = time.perf_counter()
-        found = propagate_parts(task, engine, folder / "work", partitions=asked.partitions, on_progress=on_progress)
-        seconds = time.perf_counter() - clock
+        clock, begun = time.perf_counter(), time.process_time()
+        limit = asked.memory << 20
+        found = propagate_parts(
+            task, engine, folder / "work", partitions=asked.partitions, worker_bytes=limit, on_progress=on_progress
+        )
+        seconds, cpu = time.perf_counter() - clock, time.process_time() - begun
     spans = np.diff([*stages.values(), clock + seconds]).round(1).tolist()
     return {
         "seconds": round(seconds, 1),
         "worst_worker_mib": round(found["cluster"]["peak_mib"]),
         "partitions": found["cluster"]["partitions"],
         "rows_read": found["cluster"]["rows_read"],
+        "cpu_of_this_process": round(cpu, 1),
         "cpu": found["cluster"]["cpu_seconds"],
         "restarts": found["cluster"]["restarts"],
-        "recall": found["graph"]["recall"],
+        "recall": found["search"]["recall"],
         "stages": dict(zip(stages, spans, strict=True)),
         "killed": killed,
     }
@@ -117,7 +127,7 @@ def main() -> None:
     parser.add_argument("rows", type=int)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--neighbors", type=int, default=50)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="0: none, all in this process")
     parser.add_argument("--memory", type=int, default=1000, help="MiB a worker")
     parser.add_argument("--partitions", type=int)
     parser.add_argument("--kill", nargs="*", default=[], help="stages, such as search-0 and solve")
@@ -130,7 +140,7 @@ def main() -> None:
     folder = asked.folder or Path(tempfile.mkdtemp())
     np.save(folder / "labels.npy", make_rows(folder / "rows.npy", asked.rows, asked.width))
     again = [sys.executable, "-m", "benchmarks.cluster.measure", str(asked.rows), "--single", str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(asked.workers)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(asked.workers or 1)}
     more = ["--neighbors", str(asked.neighbors)]
     said = subprocess.run([*again, *more], env=environment, check=True, capture_output=True, text=True).stdout
     print(f"{asked.rows} x {asked.width}, one machine: {said.strip()}", flush=True)

@@ -25,12 +25,12 @@ def blobs(n=2600, d=12, classes=4, seed=0):
     return rows, labels
 
 
-def odd_blobs():
+def odd_blobs(n=2600):
     """With 2 % equal rows, rows of zeros (one of them labelled), and an island."""
-    rows, labels = blobs()
+    rows, labels = blobs(n)
     rng = np.random.default_rng(1)
-    again = rng.choice(len(rows), 60, replace=False)
-    rows[again] = rows[rng.choice(len(rows), 60)]
+    again = rng.choice(n, n * 60 // 2600, replace=False)
+    rows[again] = rows[rng.choice(n, again.size)]
     rows[[17, 1000, 2500]] = 0
     labels[1000] = 2
     rows = np.hstack([rows, np.zeros((len(rows), 1), np.float32)])
@@ -47,6 +47,7 @@ def save(folder, rows, labels, **settings):
         class_names=[f"class {number}" for number in range(labels.max() + 1)],
         settings=settings.get("settings", SETTINGS),
         out=folder / settings.get("out", "out"),
+        auto=settings.get("auto"),
         keep=True,
     )
 

@@ -59,6 +59,34 @@ def test_too_small_a_memory_limit_is_kept_by_working_out_of_core(data, capsys):
     assert results["cluster"]["peak_mib"] > 50
 
 
+def test_the_run_folder_is_like_any_other(data, capsys):
+    ask_parts = [*ask(data, data / "parts", "--memory-limit", "1", "--work", str(data / "work"))]
+    place = [ask_parts.index("--mode") + 1]
+    ask_parts[place[0]] = "auto"
+    ask_parts = [word for word in ask_parts if word not in ("--n-neighbors", "10")]
+    assert run_command(ask_parts) == 0
+    assert "next: fewlabels verify" in capsys.readouterr().out
+    run = data / "parts-run"
+    assert run_command(["verify", str(run)]) == 0
+    assert run_command(["report", str(run), "--out", str(data / "report.html")]) == 0
+    assert run_command(["export", str(run), "--out", str(data / "all.csv")]) == 0
+    table = pq.read_table(run / "pseudo_labels.parquet")
+    assert table["id"].to_pylist() == [str(row) for row in range(9600)]
+    assert by_id(run / "pseudo_labels.parquet") == by_id(data / "parts")
+    np.save(data / "new.npy", np.load(data / "rows.npy")[:50])
+    assert run_command(["classify", str(run), str(data / "new.npy"), "--out", str(data / "new.csv")]) == 0
+    whole = [*ask_parts[: ask_parts.index("--memory-limit")], "--no-report", "--quiet"]
+    whole[whole.index(str(data / "parts"))] = str(data / "whole.parquet")
+    assert run_command(whole) == 0
+    assert by_id(data / "parts") == by_id(data / "whole.parquet")
+    single, found = (json.loads((data / name / "results.json").read_text()) for name in ("whole-run", "parts-run"))
+    assert found["solver"].pop("unresolved") == 0
+    for name in ("choice", "abstain", "class_counts", "certainty_histogram", "unreached", "tied", "graph", "solver"):
+        assert found[name] == single[name], name
+    facts = [json.loads((data / name / "run.json").read_text())["settings"] for name in ("whole-run", "parts-run")]
+    assert facts[0] == facts[1]
+
+
 def test_a_killed_command_goes_on_when_it_is_given_again(data):
     command = [sys.executable, "-m", "fewlabels", *ask(data, data / "parts", "--work", str(data / "work"))]
     journals = data / "work" / "done"
@@ -79,7 +107,6 @@ def test_a_killed_command_goes_on_when_it_is_given_again(data):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--work", "w", "--mode", "auto"], "FL-C141 settings that the labels choose"),
         (["--scheduler", "tcp://127.0.0.1:1"], "FL-C141 a cluster without a folder"),
         (["--work", "w", "--scheduler", "a", "--scheduler-file", "b"], "FL-C141 both"),
         (["--work", "w", "--mode", "paper", "--explain", "1"], "FL-C141 1 rows to explain"),

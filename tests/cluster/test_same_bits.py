@@ -34,7 +34,7 @@ def test_the_bits_do_not_depend_on_how_the_rows_are_shared_out(small, tmp_path, 
     assert found["solver"]["residual"] == single.solution.residual.tolist()
     assert found["graph"]["num_edges"] == single.graph.affinity.nnz // 2
     assert found["graph"]["num_components"] == single.graph.num_components
-    assert found["graph"]["recall"] == single.graph.search.recall
+    assert found["search"]["recall"] == single.graph.search.recall
 
 
 def test_equal_rows_rows_of_zeros_and_an_island_are_as_on_one_machine(small, tmp_path):
@@ -81,8 +81,8 @@ def test_wide_rows_whose_candidates_are_chosen_by_codes_do_so_too(small, tmp_pat
         found = propagate_parts(task, InProcess(2), tmp_path / "work", partitions=4)
         single = cases.on_one_machine(task, rows)
     cases.same_as(task, tmp_path / "work", single)
-    assert found["graph"]["recall"] == single.graph.search.recall
-    assert found["graph"]["num_probes"] == single.graph.search.num_probes
+    assert found["search"]["recall"] == single.graph.search.recall
+    assert found["search"]["num_probes"] == single.graph.search.num_probes
 
 
 def test_rows_that_are_far_from_every_label_are_filled_ring_by_ring_over_partitions(small, tmp_path):
@@ -118,3 +118,16 @@ def test_parquet_parts_with_ids_and_bad_rows(small, tmp_path):
         name: task.class_names[code] if code >= 0 else None
         for name, code in zip(ids, single.pseudo_labels.label.tolist(), strict=True)
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [cases.blobs, cases.odd_blobs], ids=["plain", "odd"])
+@pytest.mark.parametrize(("blocks", "partitions"), [(4, 4), (2, 7), (3, 6)])
+def test_twenty_thousand_rows_have_the_bits_of_one_machine(tmp_path, make, blocks, partitions):
+    rows, labels = make(n=20_000)
+    task = cases.save(tmp_path, rows, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreachedWarning)
+        propagate_parts(task, InProcess(blocks), tmp_path / "work", partitions=partitions)
+        single = cases.on_one_machine(task, rows)
+    cases.same_as(task, tmp_path / "work", single)

@@ -166,9 +166,14 @@ def degree_weight(graph: Graph, rows: NDArray[np.int64], classes: NDArray[np.int
     decides: that is the centring of Calder et al. (ICML 2020), see fewlabels.graph.refinement.centre. The mean weight
     stays; degrees that are not known count as equal.
     """
-    if not rows.size:
-        return weight
     root = np.ones(rows.size) if graph.root_degree is None else graph.root_degree[graph.node[rows]]
+    return divide_by_degree(root, classes, weight)
+
+
+def divide_by_degree(root: Float, classes: NDArray[np.int64], weight: Float) -> Float:
+    """`degree_weight` of labelled rows whose degrees have these (l,) square roots."""
+    if not root.size:
+        return weight
     divided = weight / np.maximum(root, 1e-3 * max(float(root.max()), 1e-30))
     total = np.bincount(classes, weight)[classes]
     divided = np.divide(divided, total, out=np.zeros_like(divided), where=total > 0)

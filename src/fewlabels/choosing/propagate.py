@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, overload
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,10 +21,11 @@ from ..graph.system import Propagation, PropagationSystem, warn_of_contradiction
 from ..graph.types import Comparable, Graph, Progress, no_progress
 from .answer import BLOCK, Answer, Part, mix_parts
 from .candidates import Labelled, degree_weight, fit_head, settings_of
-from .choice import Member
+from .choice import Choice, Member
 from .choose import Chosen, choose, hold_out
-from .combine import rescale
+from .combine import Measured, rescale
 from .graphs import Lists, search_lists
+from .heads import Head
 from .novelty import arriving_mass, nearest_similarity
 from .prior import expect_error, match_classes
 from .rows import Rows, Space, make_spaces, measure_lengths, pick_rows, say_something
@@ -165,26 +166,40 @@ def _answer(task: Task, auto: Auto, on_progress: Progress) -> Answer:
     usable = np.flatnonzero((label != UNLABELED) & values.any(axis=1) & (task.weight > 0))
     used = pick_rows(values, usable, CHOICE_ROWS, auto.base.seed)
     rows = task.rows if used.size == len(values) else task.rows.take(used)
-    lists = _search(Comparable(rows.values, np.flatnonzero(np.isin(used, task.bad))), auto, on_progress)
-    on_progress("choose", 0.0)
-    place = np.searchsorted(used, usable)
-    spaces = make_spaces(rows, place, auto.base.seed)
-    labelled = hold_out(
-        rows.values[place],
-        place,
-        label[usable],
-        task.weight[usable],
-        task.labels.num_classes,
-        lists,
-        None if task.groups is None else task.groups[usable],
-    )
-    chosen = choose(lists, spaces, labelled, auto)
+    bad = np.flatnonzero(np.isin(used, task.bad))
+    groups = None if task.groups is None else task.groups[usable]
+    place, num_classes = np.searchsorted(used, usable), task.labels.num_classes
+    given = Given(place, label[usable], task.weight[usable], groups, num_classes)
+    chosen, lists, spaces, labelled = choose_on(rows, bad, given, auto, on_progress)
     chosen = replace(chosen, measured=replace(chosen.measured, row=used[chosen.measured.row]))
     if used.size < len(values):
         lists = _search_again(Comparable(values, task.bad), chosen, auto, on_progress)
     on_progress("solve", 0.0)
     parts = _make_parts(task, auto, chosen, lists, spaces, labelled)
     return _assemble(task, auto, chosen, parts, on_progress)
+
+
+class Given(NamedTuple):
+    """The labelled rows that count: (l,) their numbers, classes, weights and groups (None: each its own)."""
+
+    row: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    groups: NDArray[np.generic] | None
+    num_classes: int
+
+
+def choose_on(
+    rows: Rows, bad: NDArray[np.int64], given: Given, auto: Auto, on_progress: Progress
+) -> tuple[Chosen, Lists | None, list[Space], Labelled]:
+    """What the labels choose on these rows, and what it was chosen by. bad: rows with NaN or infinity."""
+    lists = _search(Comparable(rows.values, bad), auto, on_progress)
+    on_progress("choose", 0.0)
+    spaces = make_spaces(rows, given.row, auto.base.seed)
+    labelled = hold_out(
+        rows.values[given.row], given.row, given.classes, given.weight, given.num_classes, lists, given.groups
+    )
+    return choose(lists, spaces, labelled, auto), lists, spaces, labelled
 
 
 def _search(rows: Comparable, auto: Auto, on_progress: Progress) -> Lists | None:
@@ -210,12 +225,18 @@ def _make_parts(
         if member.kind == "graph":
             assert lists is not None
             parts.append(Part(member=member, propagation=_spread(task, auto, member, lists)))
-        elif member.kind == "graph_linear":
-            parts.append(Part(member=member, head=chosen.graph_head))
         else:
-            space = next(space for space in spaces if space.lengths == member.lengths)
-            parts.append(Part(member=member, head=fit_head(member, space, labelled, auto)))
+            parts.append(Part(member=member, head=find_head(member, chosen, spaces, labelled, auto)))
     return tuple(parts)
+
+
+def find_head(member: Member, chosen: Chosen, spaces: Sequence[Space], labelled: Labelled, auto: Auto) -> Head:
+    """The head of a member that is one: that on a graph is there by now, others are fitted to all labelled rows."""
+    if member.kind == "graph_linear":
+        assert chosen.graph_head is not None
+        return chosen.graph_head
+    space = next(space for space in spaces if space.lengths == member.lengths)
+    return fit_head(member, space, labelled, auto)
 
 
 def _spread(task: Task, auto: Auto, member: Member, lists: Lists) -> Propagation:
@@ -260,22 +281,11 @@ def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], o
     rows = task.rows
     sample = pick_rows(rows.values, np.empty(0, np.int64), PRIOR_ROWS, auto.base.seed)
     whole = mix_parts(parts, rows.take(sample), sample, chosen.choice.temperature)
-    supposed = _suppose_certainty(chosen, *whole)
-    temperature = chosen.choice.temperature * supposed
-    whole = (np.exp(temper(np.log(np.maximum(whole[0], 1e-30)), supposed)), whole[1])
-    prior, scale = match_classes(*whole, task.labels, chosen, auto)
-    measured = rescale(chosen.measured, scale, supposed)
-    choice = replace(
-        chosen.choice,
-        temperature=temperature,
-        error=measured.error,
-        balanced_error=measured.balanced_error,
-        calibration_after=measured.calibration,
-        prior=prior,
-        class_scale=None if prior is None else tuple(scale.tolist()),
-    )
+    choice, measured, scale = settle(chosen, *whole, task.labels, auto)
     answer = Answer(
-        pseudo_labels=pseudo_labels(_mix_all(parts, rows, temperature, scale), task.labels.label, auto.base.rules),
+        pseudo_labels=pseudo_labels(
+            _mix_all(parts, rows, choice.temperature, scale), task.labels.label, auto.base.rules
+        ),
         choice=choice,
         parts=parts,
         settings=auto.base,
@@ -287,6 +297,33 @@ def _assemble(task: Task, auto: Auto, chosen: Chosen, parts: tuple[Part, ...], o
     )
     _warn(task, auto, answer)
     return answer
+
+
+def settle(
+    chosen: Chosen,
+    distribution: NDArray[np.float64],
+    reached: NDArray[np.bool_],
+    labels: CheckedLabels,
+    auto: Auto,
+) -> tuple[Choice, Measured, NDArray[np.float64]]:
+    """The choice with its temperature, prior and error, what was measured, and the (c,) scale of the classes.
+
+    distribution, reached: of the rows that the shares of the classes are matched on.
+    """
+    supposed = _suppose_certainty(chosen, distribution, reached)
+    tempered = np.exp(temper(np.log(np.maximum(distribution, 1e-30)), supposed))
+    prior, scale = match_classes(tempered, reached, labels, chosen, auto)
+    measured = rescale(chosen.measured, scale, supposed)
+    choice = replace(
+        chosen.choice,
+        temperature=chosen.choice.temperature * supposed,
+        error=measured.error,
+        balanced_error=measured.balanced_error,
+        calibration_after=measured.calibration,
+        prior=prior,
+        class_scale=None if prior is None else tuple(scale.tolist()),
+    )
+    return choice, measured, scale
 
 
 def _suppose_certainty(chosen: Chosen, distribution: NDArray[np.float64], reached: NDArray[np.bool_]) -> float:

@@ -100,7 +100,12 @@ def pick_rows(values: NDArray[np.float32], always: NDArray[np.int64], most: int,
     """Ascending numbers of at most `most` rows, `always` among them; by content, so that their order does not count."""
     if len(values) <= most:
         return np.arange(len(values))
-    mixed = (hash_rows(values) ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(31)
+    mixed = mix_hashes(hash_rows(values), seed)
     mixed[always] = 0
     return np.sort(np.argsort(mixed, kind="stable")[: max(most, always.size)])
+
+
+def mix_hashes(hashes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """(n,) the order in which rows with these hashes are picked, smallest first."""
+    mixed = (hashes ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)))

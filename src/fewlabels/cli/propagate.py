@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -134,7 +135,12 @@ def _print(results: dict[str, Any], folder: Path, out: Path, as_json: bool) -> N
     from ..commands.text import format_explanation, format_parts, format_propagation
 
     if "cluster" in results:
-        print_json(results | {"out": str(out)}) if as_json else print(format_parts(results, out))
+        if as_json:
+            print_json(results | {"out": str(out)})
+            return
+        print(format_parts(results, out))
+        say_where(Path(results["run"]))
+        print(f"\nnext: fewlabels verify {shlex.quote(results['run'])}")
         return
     if as_json:
         print_json(results | {"run": str(folder), "out": str(out)})

@@ -18,7 +18,7 @@ from .layout import Layout, read_layout
 from .search import read_lists
 from .store import Store
 
-MOST_ENTRIES = 2**31 - 1  # of one partition
+MOST_UNKNOWN = 8192  # of the coarse space, whose inverse is one dense matrix
 
 
 class Powered(NamedTuple):
@@ -57,7 +57,9 @@ def _prepare(store: Store, layout: Layout, p: int, powered: Powered) -> tuple[Ro
 
 
 def measure(store: Store, p: int, powered: Powered) -> dict[str, object]:
-    """Degrees of the nodes of a partition. Returns its entries, how many rows lost all of theirs, and those below 0."""
+    """Degrees of the nodes of a partition. Returns its entries, how many rows lost all of theirs, those below 0,
+    and how many nodes have how many neighbours.
+    """
     layout = read_layout(store)
     first, end = layout.nodes(p)
     rows, _, _ = _prepare(store, layout, p, powered)
@@ -72,7 +74,9 @@ def measure(store: Store, p: int, powered: Powered) -> dict[str, object]:
         groups = layout.groups[layout.group_cuts[p] : layout.group_cuts[p + 1] + 1]
         group_of = np.repeat(np.arange(groups.size - 1, dtype=np.int32), np.diff(groups))
         store.put(f"length-{p}", measure_groups(np.sqrt(degree), group_of, groups.size - 1))
-    return {"entries": int(entries.sum()), "lost": lost, "negative": negative}
+    number, count = np.unique(np.concatenate([entries, np.zeros(lone, entries.dtype)]), return_counts=True)
+    degrees = [number.tolist(), count.tolist()]
+    return {"entries": int(entries.sum()), "lost": lost, "negative": negative, "degrees": degrees}
 
 
 def weigh(store: Store, p: int, powered: Powered) -> dict[str, int]:
@@ -115,21 +119,54 @@ def read_w(store: Store, p: int) -> sp.csr_array:
     return sp.csr_array(arrays, (pointers.size - 1, near))
 
 
+def count_merged(layout: Layout) -> int:
+    """How many neighbouring groups share one unknown of the coarse space: one, unless there were too many unknowns."""
+    return -(-(layout.groups.size - 1) // MOST_UNKNOWN)
+
+
+def read_lengths(store: Store, layout: Layout) -> np.ndarray:
+    """(g,) length of the root degrees of each group."""
+    return np.concatenate([store.get(f"length-{q}") for q in range(layout.num_partitions)])
+
+
+def merge_lengths(length: np.ndarray, merged: int) -> np.ndarray:
+    """The same of so many neighbouring groups together."""
+    return length if merged == 1 else np.sqrt(np.bincount(np.arange(length.size) // merged, length**2))
+
+
+def own_unknowns(layout: Layout, p: int) -> tuple[int, int]:
+    """The unknowns of the coarse space (first, last) that a partition's groups have a part in."""
+    merged = count_merged(layout)
+    return int(layout.group_cuts[p]) // merged, -(-int(layout.group_cuts[p + 1]) // merged)
+
+
 def coarsen(store: Store, p: int) -> int:
-    """The rows of the coarse W of a partition's groups, and the shape of its nodes. Returns how many groups."""
+    """What a partition's nodes add to the coarse W, and the shape of these. Returns how many unknowns."""
     layout = read_layout(store)
     first, end = layout.nodes(p)
-    own = int(layout.group_cuts[p]), int(layout.group_cuts[p + 1])
+    own, merged = own_unknowns(layout, p), count_merged(layout)
     w, near = read_w(store, p), store.get(f"w-near-{p}")
     base = int(np.searchsorted(near, first))
-    length = np.concatenate([store.get(f"length-{q}") for q in range(layout.num_partitions)])
+    length, root = read_lengths(store, layout), store.get(f"w-root-{p}")
     group_of = (np.searchsorted(layout.groups, near, "right") - 1).astype(np.int32)
-    shape = shape_groups(store.get(f"w-root-{p}"), group_of, length)
+    shape = shape_groups(root, group_of, length)
     pointers = np.zeros(near.size + 1, np.int32)  # rows of others are empty here
     pointers[base : base + w.shape[0] + 1] = w.indptr
     pointers[base + w.shape[0] + 1 :] = w.indptr[-1]
     square = sp.csr_array((w.data, w.indices, pointers), (near.size, near.size))
-    groups = np.clip(layout.groups - first, 0, end - first) + base
-    store.put(f"coarse-{p}", coarsen_rows(square, shape, groups, group_of, own)[slice(*own)])
+    bounds = np.append(layout.groups[:-1:merged], layout.groups[-1])
+    groups = np.clip(bounds - first, 0, end - first) + base
+    coarse_of = (group_of // merged).astype(np.int32)
+    coarse = shape if merged == 1 else shape_groups(root, coarse_of, merge_lengths(length, merged))
+    store.put(f"coarse-{p}", coarsen_rows(square, coarse, groups, coarse_of, own)[slice(*own)])
     store.put(f"shape-{p}", shape[base : base + w.shape[0]])
     return own[1] - own[0]
+
+
+def read_coarse(store: Store, layout: Layout) -> np.ndarray:
+    """The coarse W, of what all partitions add to it."""
+    size = -(-(layout.groups.size - 1) // count_merged(layout))
+    whole = np.zeros((size, size))
+    for p in range(layout.num_partitions):
+        whole[slice(*own_unknowns(layout, p))] += store.get(f"coarse-{p}")
+    return whole

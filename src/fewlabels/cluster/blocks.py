@@ -8,11 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from ..errors import GraphError
 from ..graph.compiled.solver import RowBlock, Vectors
+from ..graph.cost import MOST_ENTRIES
 from ..graph.threads import Team
-from .affinity import read_w
 from .layout import Layout, read_layout
 from .store import Store
+
+RENUMBERED = 1 << 22  # columns at a time
 
 
 class Blocks(NamedTuple):
@@ -55,20 +58,24 @@ class Block:
         self.vectors: Vectors | None = None
 
     def _join(self) -> sp.csr_array:
-        """The rows of all its partitions, with columns numbered over the whole block."""
-        matrices = [read_w(self.store, p) for p in self.parts]
+        """The rows of all its partitions, with columns numbered over the whole block: read into place, never twice."""
         nears = [self.store.get(f"w-near-{p}") for p in self.parts]
         self.near = nears[0] if len(nears) == 1 else np.unique(np.concatenate(nears))
-        columns = [
-            np.searchsorted(self.near, near).astype(np.int32)[w.indices]
-            for w, near in zip(matrices, nears, strict=True)
-        ]
-        pointers = [np.zeros(1, np.int64)]
-        for w in matrices:
-            pointers.append(w.indptr[1:].astype(np.int64) + pointers[-1][-1])
-        whole = np.concatenate([w.data for w in matrices]), np.concatenate(columns), np.concatenate(pointers)
-        whole = (whole[0], whole[1], whole[2].astype(np.int32))
-        return sp.csr_array(whole, (self.last - self.first, self.near.size))
+        starts = [self.store.get(f"w-pointers-{p}").astype(np.int64) for p in self.parts]
+        ends = np.cumsum([0, *(start[-1] for start in starts)]).tolist()
+        if ends[-1] > MOST_ENTRIES:
+            what = f"{ends[-1]:,} entries of W in one worker; its kernels count {MOST_ENTRIES:,}"
+            raise GraphError("G30", what, do="use more workers, or a smaller --n-neighbors")
+        weights, columns = np.empty(ends[-1], np.float32), np.empty(ends[-1], np.int32)
+        for p, near, first, last in zip(self.parts, nears, ends, ends[1:], strict=False):
+            self.store.fill(weights[first:last], f"w-weights-{p}", 0)
+            self.store.fill(columns[first:last], f"w-columns-{p}", 0)
+            number = np.searchsorted(self.near, near).astype(np.int32)
+            for at in range(first, last, RENUMBERED):
+                some = columns[at : min(at + RENUMBERED, last)]
+                some[:] = number[some]
+        pointers = np.concatenate([[0], *(start[1:] + first for start, first in zip(starts, ends, strict=False))])
+        return sp.csr_array((weights, columns, pointers.astype(np.int32)), (self.last - self.first, self.near.size))
 
     # -- what others need of it, and it of others
 

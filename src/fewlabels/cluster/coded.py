@@ -17,6 +17,8 @@ from ..graph.threads import Range, Team
 from .layout import Layout, read_layout
 from .store import Store
 
+LEAST_SUM = -(2**31) + 1  # below all sums of codes; its key can still be negated
+
 # -- what all workers need for the same codes
 
 
@@ -132,8 +134,10 @@ def join_candidates(store: Store, layout: Layout, k: int) -> np.ndarray:
 
 def _keep_best(sample: np.ndarray, place: np.ndarray, total: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest sums of each row, of equal ones the smaller places; a row itself is left out. place: ascending."""
-    total = np.where(place == sample[:, None], -(2**62), total)
-    best = np.lexsort((place, -total), axis=1)[:, : min(most, place.shape[1])]
+    total, most = np.where(place == sample[:, None], LEAST_SUM, total), min(most, place.shape[1])
+    key = (total << 32) + (2**31 - 1 - place)  # of equal sums the smaller place has the larger key
+    best = np.argpartition(key, place.shape[1] - most, axis=1)[:, place.shape[1] - most :]
+    best = np.take_along_axis(best, np.argsort(-np.take_along_axis(key, best, axis=1), axis=1), axis=1)
     return np.take_along_axis(place, best, axis=1), np.take_along_axis(total, best, axis=1)
 
 

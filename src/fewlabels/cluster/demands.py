@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import GraphError, StorageError
 from ..graph.compiled import instructions
-from ..graph.cost import ENTRIES_PER_NEIGHBOR
+from ..graph.cost import ENTRIES_PER_NEIGHBOR, MOST_ENTRIES
 from ..graph.settings import EXACT_UP_TO, GraphSettings, Refinement
 from .engine import Engine
 from .layout import MOST_ROWS, Layout
@@ -20,6 +20,8 @@ TASK_SHARE = 0.45  # of the rest, for the arrays of one task
 HELD_SHARE = 0.2  # for the rows that are searched among at a time, and their panels
 LEAST_HELD = 4096  # rows
 SHARD_SHARE = 0.06
+REFINED_BYTES = 40  # of a node and class: distributions in float64, and copies
+MOST_REFINED = 4 * 2**30
 COLUMNS = 32  # classes that are solved at a time
 
 
@@ -49,8 +51,14 @@ def demand_known(settings: GraphSettings, shape: tuple[int, int]) -> None:
     if settings.dtype(MOST_ROWS) != np.float32:
         what = f"precision {settings.precision!r} with alpha {settings.alpha:g} is float64: {rest}"
         raise GraphError("G30", what, do="use precision='single' or 'auto', and alpha up to 0.99999")
-    if settings.refinement != Refinement():
-        raise GraphError("G30", f"{settings.refinement!r}: {rest}", do="leave the refinement out")
+
+
+def demand_refinable(shape: tuple[int, int], settings: GraphSettings) -> None:
+    """Raise StorageError (G21) where a refinement needs more than the process that leads may take. shape: (n, c)."""
+    needed = REFINED_BYTES * shape[0] * shape[1]
+    if settings.refinement != Refinement() and needed > MOST_REFINED:
+        what = f"a refinement of {shape[0]:,} rows and {shape[1]} classes takes {needed / 2**30:.1f} GiB in one process"
+        raise StorageError("G21", what, do="leave the refinement out")
 
 
 def demand_clusters(enough: int, layout: Layout) -> None:
@@ -102,6 +110,15 @@ def plan_sizes(
         solve_bytes=solve_bytes,
         worker_bytes=most,
     )
+
+
+def demand_countable(num_rows: int, settings: GraphSettings, engine: Engine) -> None:
+    """Raise GraphError (G30) where a worker would hold more entries of W than its kernels count."""
+    entries = ENTRIES_PER_NEIGHBOR * settings.n_neighbors * num_rows
+    if entries > MOST_ENTRIES * engine.num_blocks:
+        what = f"about {entries:,.0f} entries of W for {engine.num_blocks} workers, which count {MOST_ENTRIES:,} each"
+        workers = math.ceil(entries / MOST_ENTRIES)
+        raise GraphError("G30", what, do=f"use {workers} workers or more, or a smaller --n-neighbors")
 
 
 def demand_room(sizes: Sizes, engine: Engine) -> None:

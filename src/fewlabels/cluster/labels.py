@@ -15,10 +15,10 @@ from scipy.sparse.csgraph import connected_components
 from ..conventions import UNLABELED
 from ..graph.compiled import _kernels
 from ..graph.compiled.solver import BLOCK
-from ..graph.pseudo_labels import certainties, distributions, pseudo_labels
+from ..graph.pseudo_labels import PseudoLabels, certainties, distributions, pseudo_labels
 from ..graph.settings import GraphSettings
 from ..graph.system import find_unresolved
-from ..runs.table import PseudoLabelTable
+from ..runs.table import BINS, PseudoLabelTable
 from ..storage import durable
 from .affinity import read_w, take
 from .layout import Layout, read_layout
@@ -31,7 +31,8 @@ FillRings = Callable[[sp.csr_array, np.ndarray, np.ndarray, sp.csr_array], None]
 class Answering(NamedTuple):
     """What is read off the solution. first_id: number of the first row, where ids are row numbers; None: in a file.
 
-    largest: certainty of all rows, where certainties are divided by it; None: they are not.
+    largest: certainty of all rows, where certainties are divided by it; None: they are not. sure: the probability from
+    which on rows are counted as sure.
     """
 
     num_classes: int
@@ -40,6 +41,7 @@ class Answering(NamedTuple):
     out: str
     first_id: int | None
     largest: float | None = None
+    sure: float = 2.0
 
 
 # -- connected parts
@@ -168,7 +170,7 @@ def find_given(store: Store, p: int) -> list[list[int]]:
     """The labelled rows of a partition, and their nodes."""
     layout = read_layout(store)
     known = store.get("given")[:, 0]
-    rows, at = _rows_of(store, layout, p)
+    rows, at = rows_of(store, layout, p)
     here = np.searchsorted(rows, known)
     found = (here < rows.size) & (rows[np.minimum(here, rows.size - 1)] == known)
     nodes = at[here[found]] + layout.nodes(p)[0]
@@ -176,7 +178,7 @@ def find_given(store: Store, p: int) -> list[list[int]]:
     return pairs
 
 
-def _rows_of(store: Store, layout: Layout, p: int) -> tuple[np.ndarray, np.ndarray]:
+def rows_of(store: Store, layout: Layout, p: int) -> tuple[np.ndarray, np.ndarray]:
     """The row numbers of a partition, ascending, and which of its nodes each is."""
     row, twins = store.get(f"row-{p}"), store.get(f"twin-{p}")
     lone = store.get("lone") if p == layout.num_partitions - 1 else np.empty(0, np.int64)
@@ -188,14 +190,20 @@ def _rows_of(store: Store, layout: Layout, p: int) -> tuple[np.ndarray, np.ndarr
 
 def read_answers(store: Store, p: int, asked: Answering) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(m, c) what each node of a partition has got in the end, and the row numbers and nodes of its rows."""
-    layout = read_layout(store)
-    first, last = layout.nodes(p)
-    z, _ = _solution(store, p, asked.num_classes)
+    refined = store.find(f"refined-{p}").exists()
+    z = store.get(f"refined-{p}") if refined else read_nodes(store, p, asked.num_classes)
+    return z, *rows_of(store, read_layout(store), p)
+
+
+def read_nodes(store: Store, p: int, num_classes: int) -> np.ndarray:
+    """(m, c) float32 Z of the nodes of a partition, unresolved ones filled."""
+    first, last = read_layout(store).nodes(p)
+    z, _ = _solution(store, p, num_classes)
     z[store.get(f"state-{p}") != 0] = 0
     nodes = store.get("filled-nodes")
     own = (nodes >= first) & (nodes < last)
     z[nodes[own] - first] = store.get("filled-values")[own]
-    return z, *_rows_of(store, layout, p)
+    return z
 
 
 def find_largest_certainty(store: Store, p: int, asked: Answering) -> float:
@@ -205,35 +213,75 @@ def find_largest_certainty(store: Store, p: int, asked: Answering) -> float:
 
 
 def write_labels(store: Store, p: int, asked: Answering) -> dict[str, object]:
-    """The table of a partition's rows, by row number. Returns counts of its classes, and of rows that none reaches."""
+    """The table of a partition's rows, by row number. See write_part."""
     z, rows, at = read_answers(store, p, asked)
-    given = np.full(rows.size, UNLABELED, np.int64)
-    known = store.get("given")
-    here = np.searchsorted(rows, known[:, 0])
-    found = (here < rows.size) & (rows[np.minimum(here, rows.size - 1)] == known[:, 0])
-    given[here[found]] = known[found, 1]
+    given = find_labels(store, rows)
     result = pseudo_labels(z[at], given, asked.settings.rules, asked.largest)
+    return write_part(store, p, asked, (rows, at, given), result)
+
+
+def find_labels(store: Store, rows: np.ndarray) -> np.ndarray:
+    """(q,) the given labels of rows, -1 for none. rows: ascending numbers."""
+    known, given = store.get("given"), np.full(rows.size, UNLABELED, np.int64)
+    if rows.size:
+        here = np.minimum(np.searchsorted(rows, known[:, 0]), rows.size - 1)
+        found = rows[here] == known[:, 0]
+        given[here[found]] = known[found, 1]
+    return given
+
+
+def write_part(
+    store: Store,
+    p: int,
+    asked: Answering,
+    which: tuple[np.ndarray, np.ndarray, np.ndarray],
+    result: PseudoLabels,
+    *,
+    is_calibrated: bool = False,
+    graph: Store | None = None,
+) -> dict[str, object]:
+    """Write the table of a partition, which rows it has, and how many each connected part has that none reaches.
+
+    which: row numbers, ascending, which nodes of the partition they are, and given labels. graph: store of the
+    connected parts; None: of the same. Returns counts for the results.
+    """
+    rows, at, given = which
+    is_given = given != UNLABELED
+    probability = np.where(is_given, 1.0, np.where(result.reached, result.distribution.max(axis=1), 0.0))
     table = PseudoLabelTable(
         id=_read_ids(store, rows, asked.first_id),
         label=result.label,
         certainty=result.certainty,
-        given=given != UNLABELED,
+        given=is_given,
         reached=result.reached,
         class_names=asked.class_names,
+        probability=probability if is_calibrated else None,
     )
     durable.make_folder(asked.out)
     table.write(Path(asked.out) / f"part-{p:05d}.parquet")
-    missed = at[~result.reached]
-    component = component_of(store, store.get(f"part-{p}"))[missed]
+    store.put(f"numbers-{p}", rows)
+    missed, parts = at[~result.reached], graph or store
+    component = np.zeros(missed.size, np.int64)
+    if parts.find(f"part-{p}").exists():
+        component = component_of(parts, parts.get(f"part-{p}"))[missed]
     store.put(f"missed-{p}", np.stack(np.unique(component, return_counts=True), axis=1))
-    counts = np.bincount(result.label[result.reached], minlength=asked.num_classes)
-    certain = result.certainty[result.reached & (given == UNLABELED)]
+    return _count(result, given, probability, asked)
+
+
+def _count(result: PseudoLabels, given: np.ndarray, probability: np.ndarray, asked: Answering) -> dict[str, object]:
+    """How many rows of each class, unreached, tied, sure, and how certain they are."""
+    unlabelled = given == UNLABELED
+    certain = result.certainty[unlabelled]
+    spread = result.label[unlabelled & (result.label != UNLABELED)]
+    sure = unlabelled & result.reached & (probability >= asked.sure)
     return {
-        "rows": int(rows.size),
-        "classes": counts.tolist(),
-        "missed": int(missed.size),
+        "rows": int(given.size),
+        "classes": np.bincount(spread, minlength=asked.num_classes).tolist(),
+        "missed": int((~result.reached).sum()),
         "tied": result.num_tied,
+        "sure": int(sure.sum()),
         "certainty": [float(certain.sum()), int(certain.size)],
+        "histogram": np.histogram(certain, np.linspace(0, 1, BINS + 1))[0].tolist(),
     }
 
 
@@ -244,9 +292,9 @@ def join_missed(store: Store, layout: Layout) -> np.ndarray:
     return np.bincount(number, found[:, 1], component.size).astype(np.int64)
 
 
-def digest(rows: np.ndarray, codes: np.ndarray) -> str:
-    """To know labels again."""
-    return hashlib.sha256(rows.tobytes() + codes.tobytes()).hexdigest()
+def digest(*arrays: np.ndarray) -> str:
+    """To know them again."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def _read_ids(store: Store, rows: np.ndarray, first_id: int | None) -> pa.ChunkedArray:

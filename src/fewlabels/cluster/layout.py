@@ -104,3 +104,12 @@ def read_places(store: Store, layout: Layout, name: str, first: int, last: int) 
         if a < b:
             parts.append(store.get(f"{name}-{p}", a - begin, b - begin))
     return np.concatenate(parts) if parts else store.get(f"{name}-0", 0, 0)
+
+
+def fill_places(store: Store, layout: Layout, name: str, first: int, target: np.ndarray) -> None:
+    """The same into the rows of `target`, as many as it has, without a copy."""
+    last = first + len(target)
+    for p, (begin, end) in enumerate(pairwise(layout.places.tolist())):
+        a, b = max(first, begin), min(last, end)
+        if a < b:
+            store.fill(target[a - first : b - first], f"{name}-{p}", a - begin)

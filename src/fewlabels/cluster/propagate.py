@@ -8,51 +8,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import scipy.sparse as sp
 
+from ..choosing.settings import Auto
 from ..conventions import UNLABELED
 from ..data.paths import file_states
 from ..data.tables.embeddings import EmbeddingSource
 from ..data.tables.units import Unit, cut_units, shard_bounds
-from ..graph.affinity import negative_degree, warn_of_lost_rows
 from ..graph.build import refuse_many_zeros
-from ..graph.codes import draw_for_basis, find_among
-from ..graph.compiled.affinity import Power
-from ..graph.compiled.clusters import draw_for_centres, rank_clusters
-from ..graph.compiled.coded import TRIES, Shape, choose_plan, rank_truth
-from ..graph.compiled.codes import encode
+from ..graph.codes import draw_for_basis
+from ..graph.compiled.clusters import draw_for_centres
 from ..graph.compiled.recall import join_true
-from ..graph.compiled.search import Points
-from ..graph.compiled.solver import Health
-from ..graph.label_matrix import CheckedLabels, build_label_matrix, check_labels, drop_labels
+from ..graph.label_matrix import CheckedLabels, check_labels, drop_labels
 from ..graph.neighbors import count_neighbors
-from ..graph.recall import Goal, Share, choose_num_probes, draw_sample, summarize
+from ..graph.recall import Goal, draw_sample
 from ..graph.rows import check_bad
 from ..graph.settings import CODES_FROM, GraphSettings
 from ..graph.solver import Solution
 from ..graph.system import (
-    TWO_LEVELS_FROM,
-    fill_rings,
-    warn_of_contradictions,
     warn_of_missed,
     warn_of_unsolved,
 )
-from ..graph.threads import Team
 from ..graph.types import Progress, no_progress
 from ..storage import durable
-from . import affinity, coded, labels, rows, search
+from . import coded, labels, rows
+from .auto import answer, choose_settings, with_longest_lists
 from .demands import (
     Sizes,
-    codes_tell_too_little,
-    demand_clusters,
-    demand_held,
+    demand_countable,
     demand_known,
+    demand_refinable,
     demand_room,
     is_small,
     plan_sizes,
@@ -60,9 +50,13 @@ from .demands import (
 from .engine import Engine
 from .labels import Answering
 from .layout import Layout, read_layout, share_out
+from .neighbors import find_neighbors
+from .refined import solve_and_refine
+from .results import describe_health, describe_labels, describe_work
 from .run import IDS, Run, find_results, finish, open_run
 from .small import propagate_small
-from .solve import solve
+from .spread import find_nodes, label_matrix_of, weigh
+from .tables import TABLE, join_tables
 
 HASHES_AT_A_TIME = 20_000_000
 STAGES = ("read", "repeats", "centres", "assign", "collect", "search", "affinity", "solve", "label")
@@ -70,13 +64,20 @@ STAGES = ("read", "repeats", "centres", "assign", "collect", "search", "affinity
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is propagated. codes: (n,) int64, -1 where unlabelled."""
+    """What is propagated. codes: (n,) int64, -1 where unlabelled.
+
+    auto: settings that the labels choose, with the rest in `settings`; None: those are all given. groups: (n,) or None.
+    wanted_error: that `abstain` in the results is for. keep: whether the files of the stages stay.
+    """
 
     source: EmbeddingSource
     codes: np.ndarray
     class_names: Sequence[str]
     settings: GraphSettings
     out: Path
+    auto: Auto | None = None
+    groups: np.ndarray | None = None
+    wanted_error: float = 0.05
     keep: bool = False
 
 
@@ -99,8 +100,10 @@ def propagate_parts(
     settings, (n, d) = task.settings, task.source.shape
     demand_known(task.settings, (n, d))
     checked = check_labels(task.codes, n, settings, task.class_names)
+    demand_refinable((n, checked.num_classes), settings)
     sizes = plan_sizes((n, d), checked.num_classes, settings, engine, partitions, worker_bytes)
     if not is_small(n, settings):
+        demand_countable(n, settings, engine)
         demand_room(sizes, engine)
     run = open_run(engine, work, _identity(task, partitions), on_progress)
     if (before := find_results(run, task.out)) is not None:
@@ -111,15 +114,37 @@ def propagate_parts(
     checked = drop_labels(checked, _bad_rows(run, task, counts), settings, task.class_names)
     points = _find_points(run, task, counts)
     if is_small(sum(points), settings):
-        return finish(run, propagate_small(task, checked), keep=task.keep)
+        return finish(run, propagate_small(task, checked, work), keep=task.keep)
+    if task.auto is not None:
+        results = _answer_chosen(run, task, task.auto, checked, points, sizes)
+        return finish(run, results, keep=task.keep)
     layout = _arrange(run, task, points, sizes)
-    powered = _search(run, task, layout, sizes)
-    _weigh(run, task, layout, powered)
-    health, y = _solve(run, task, layout, checked)
-    _fill(run, task, layout, y)
-    results = _label(run, task, layout, checked)
+    powered = find_neighbors(run, settings, layout, sizes, d)
+    run.store.remove("rows-*")
+    pairs = find_nodes(run, layout, checked)
+    weigh(run, settings, layout, powered)
+    y = label_matrix_of(layout, checked, pairs, settings)
+    health = solve_and_refine(run, settings, layout, y, checked.name_class)
+    found = _label(run, task, layout, checked)
     warn_of_unsolved(Solution(np.empty((0, 0)), *health, np.empty(0)), settings)
-    return finish(run, results | _describe(run, task, layout, health), keep=task.keep)
+    results = describe_labels(task, checked, found) | describe_health(run.facts, layout, health)
+    _join(run, task, layout)
+    return finish(run, results | describe_work(run, layout), keep=task.keep)
+
+
+def _answer_chosen(
+    run: Run, task: Task, auto: Auto, checked: CheckedLabels, points: list[int], sizes: Sizes
+) -> dict[str, Any]:
+    """The same with settings that the labels choose, on a sample, before rows are arranged for the search."""
+    kept = choose_settings(run, task, auto, checked)
+    task = replace(task, settings=with_longest_lists(task.settings, kept, task.source.shape[0], auto))
+    layout = _arrange(run, task, points, sizes)
+    found = answer(run, task, layout, sizes, checked, kept, _ask(run, task, checked))
+    results = describe_labels(task, checked, found.parts) | found.results
+    if found.health is not None:
+        results |= describe_health(found.facts, layout, found.health)
+    _join(run, task, layout)
+    return results | describe_work(replace(run, facts=found.facts), layout)
 
 
 def _identity(task: Task, partitions: int | None) -> dict[str, Any]:
@@ -127,6 +152,8 @@ def _identity(task: Task, partitions: int | None) -> dict[str, Any]:
     digest = np.flatnonzero(task.codes != UNLABELED), task.codes[task.codes != UNLABELED]
     return {
         "settings": asdict(task.settings),
+        "auto": None if task.auto is None else asdict(task.auto),
+        "groups": None if task.groups is None else labels.digest(np.unique(task.groups, return_inverse=True)[1]),
         "shape": list(task.source.shape),
         "files": [[str(path), *map(str, state)] for path, state in sorted(file_states(task.source.path).items())],
         "labels": [labels.digest(*digest), len(task.class_names)],
@@ -144,7 +171,9 @@ def _read(run: Run, task: Task, units: list[Unit]) -> np.ndarray:
     inner = None
     if task.settings.metric == "inner_product":
         inner = max(run.each("measure", rows.measure, [(unit,) for unit in units])) or 1.0
-    found = run.each("read", rows.read, [(run.store, unit, inner) for unit in units])
+    run.facts["unit"] = inner or 1.0
+    lengths = task.auto is not None and inner is None  # some heads see them
+    found = run.each("read", rows.read, [(run.store, unit, inner, lengths) for unit in units])
     return np.array([counts for shards in found for counts in shards])
 
 
@@ -238,222 +267,32 @@ def _ask_by_number(run: Run, task: Task, points: list[int]) -> None:
     run.once("keep-truth", keep)
 
 
-# -- neighbours
-
-
-def _search_coded(run: Run, task: Task, layout: Layout, sizes: Sizes) -> affinity.Powered:
-    """Codes choose candidates in the nearest clusters, more of both each time, until the recall is reached."""
-    store, every = run.store, range(layout.num_partitions)
-    k, recall = int(store.get("k")[0]), task.settings.search_recall
-    assert recall != "exact"  # as demand_known has seen
-    run.each("places", coded.find_places, [(store, p) for p in every])
-
-    def ask() -> int:
-        pairs = np.concatenate([store.get(f"asked-place-{p}") for p in every])
-        place = np.empty(len(pairs), np.int64)
-        place[pairs[:, 0]] = pairs[:, 1]
-        count = store.size("asked")
-        store.put("asked-places", place[:count])
-        store.put("sample", place[:count])
-        store.put("truth", place[count:].reshape(count, -1))
-        store.put("sample-rows", store.get("queries"))
-        return count
-
-    run.once("ask", ask)
-    run.each("candidates", coded.find_candidates, [(store, p, k) for p in every])
-    sample, truth, rows_of = store.get("sample"), store.get("truth"), store.get("sample-rows")
-    centres, basis = coded.get_points(store, "centre"), coded.get_basis(store)
-    with Team() as team:
-        queries = encode(Points(rows_of, np.arange(len(rows_of))), basis, team).queries
-        rank = rank_truth(queries, centres, layout.cluster_of(truth).astype(np.int32), team)
-    position = find_among(coded.join_candidates(store, layout, k), truth, layout.size)
-    shape = Shape(layout.size, layout.start.size - 1, basis.points.num_points, task.source.shape[1])
-    plan = choose_plan(rank, position, Goal(k, recall, sample), shape)
-    for number in range(TRIES if plan is not None else 0):
-        assert plan is not None  # as the line before has seen
-        demand_held(plan.probes, layout, sizes)
-        probing = search.Probing(k, 0, plan.probes, number, 0.0, sizes.held_rows, plan.candidates)
-        reached, told = _search_round(run, layout, probing)
-        if reached.mean >= recall and not any(found["missing"] for found in told):
-            run.facts |= {"recall": reached.mean, "num_probes": plan.probes, "n_neighbors": k}
-            return _power(task, told, number)
-        plan = plan.widen(centres.num_points)
-    raise codes_tell_too_little(recall)
-
-
-def _search_round(run: Run, layout: Layout, probing: search.Probing) -> tuple[Share, list[Any]]:
-    store, number = run.store, probing.round
-    tasks = [(store, p, probing) for p in range(layout.num_partitions)]
-    run.facts["rows_read"] = sum(run.each(f"search-{number}", search.search, tasks))
-    told = run.each(f"exchange-{number}", search.exchange, tasks)
-    for name in ("near", "offers", *([f"lists{number - 1}"] if number else [])):
-        store.remove(f"{name}*")
-    return summarize(np.concatenate([np.array(found["shares"]) for found in told])), told
-
-
-def _power(task: Task, told: list[Any], number: int) -> affinity.Powered:
-    clips = task.settings.rules.clip_negative
-    largest = max(found["largest"][0 if clips else 1] for found in told)
-    return affinity.Powered(number, Power(task.settings.gamma, largest, clips))
-
-
-def _search(run: Run, task: Task, layout: Layout, sizes: Sizes) -> affinity.Powered:
-    """Probe the clusters nearest to each row until the recall is reached, as on one machine."""
-    if task.source.shape[1] >= CODES_FROM:
-        return _search_coded(run, task, layout, sizes)
-    store, every = run.store, range(layout.num_partitions)
-    k, recall = count_neighbors(task.settings.n_neighbors, layout.size), task.settings.search_recall
-    assert recall != "exact"  # as demand_known has seen
-
-    def ask() -> int:
-        sample = draw_sample(layout.size, task.settings.seed)
-        store.put("sample", sample)
-        store.put("queries", rows.read_rows_at(store, layout, sample))
-        return int(sample.size)
-
-    run.once("ask", ask)
-    run.each("truth", search.find_truth, [(store, p, k) for p in every])
-    truth = search.join_truth(store, layout, k)
-    store.put("truth", truth)
-    with Team() as team:
-        rank = rank_clusters(store.get("centre"), store.get("queries"), layout.cluster_of(truth), team)
-    done, number, reached = 0, 0, Share(0, 0)
-    while reached.mean - reached.error < recall:
-        enough = choose_num_probes(rank, recall, done)
-        demand_clusters(enough, layout)
-        probing = search.Probing(k, done, enough, number, run.facts["longest"], sizes.held_rows)
-        reached, told = _search_round(run, layout, probing)
-        done, number = enough, number + 1
-    run.facts |= {"recall": reached.mean, "num_probes": done, "n_neighbors": k}
-    return _power(task, told, number - 1)
-
-
-def _weigh(run: Run, task: Task, layout: Layout, powered: affinity.Powered) -> None:
-    tasks = [(run.store, p, powered) for p in range(layout.num_partitions)]
-    run.each("edges", affinity.turn_lists, tasks)
-    found = run.each("measure-degrees", affinity.measure, tasks)
-    negative = sorted(row for part in found for row in part["negative"])
-    if negative:
-        raise negative_degree(negative)
-    warn_of_lost_rows(sum(part["lost"] for part in found), task.settings.gamma)
-    run.facts["halo"] = run.each("weigh", affinity.weigh, tasks)
-    run.store.remove("edges*")
-    run.store.remove("rows-*")
-    if _has_two_levels(task, layout):
-        run.each("coarsen", affinity.coarsen, [(run.store, p) for p in range(layout.num_partitions)])
-
-
-def _has_two_levels(task: Task, layout: Layout) -> bool:
-    return task.settings.mode == "paper" and layout.groups.size > TWO_LEVELS_FROM
-
-
 # -- labels
 
 
-def _solve(run: Run, task: Task, layout: Layout, checked: CheckedLabels) -> tuple[Health, sp.csc_array]:
-    store, settings = run.store, task.settings
-    given = np.flatnonzero(checked.label != UNLABELED)
-    store.put("given", np.stack([given, checked.label[given]], axis=1))
-    found = [np.array(part).reshape(-1, 2) for part in run.each("given", labels.find_given, _each(run, layout))]
-    pairs = np.concatenate(found).astype(np.int64)
-    pairs = pairs[np.argsort(pairs[:, 0])]
-    known = CheckedLabels(checked.label[pairs[:, 0]], checked.num_classes)
-    warn_of_contradictions(known.label, pairs[:, 1])
-    y = build_label_matrix(known, pairs[:, 1], layout.num_nodes, settings.rules)
-    how = {"alpha": settings.alpha, "tol": settings.tol, "max_steps": settings.step_limit}
-
-    def compute() -> dict[str, Any]:
-        def tell(share: float) -> None:
-            run.on_progress("solve", share)
-
-        health, restarts = solve(run.engine, store, layout, y, how, _has_two_levels(task, layout), tell)
-        return {"health": [part.tolist() for part in health], "restarts": restarts}
-
-    answer = run.once("solve", compute)
-    run.facts["restarts"] = answer["restarts"]
-    steps, residual, converged = answer["health"]
-    return Health(np.array(steps), np.array(residual), np.array(converged, bool)), y
-
-
-def _each(run: Run, layout: Layout, *more: Any) -> list[tuple[Any, ...]]:
-    return [(run.store, p, *more) for p in range(layout.num_partitions)]
-
-
-def _fill(run: Run, task: Task, layout: Layout, y: sp.csc_array) -> None:
-    """Which nodes a label reaches, and those that the solver did not resolve filled from their neighbours."""
-    store, c = run.store, y.shape[1]
-    own = sum(run.each("parts", labels.link_own, _each(run, layout)))
-    run.each("links", labels.link_others, _each(run, layout))
-    run.facts["components"] = own - run.once("components", lambda: labels.join_parts(store, layout))
-    nodes = np.unique(y.indices)
-    reached = labels.component_of(store, affinity.take(store, layout, "part", nodes))
-    store.put("labelled", np.unique(reached))
-    far: int = sum(run.each("far", labels.find_far, _each(run, layout, c, task.settings)))
-    run.facts["unresolved"] = far
-
-    def fill() -> int:
-        if not far:
-            store.put("filled-nodes", np.empty(0, np.int64))
-            store.put("filled-values", np.empty((0, c), np.float32))
-            return 0
-        labels.fill_fringe(store, layout, sp.csr_array(y), fill_rings)
-        return far
-
-    if far:
-        run.each("fringe", labels.take_fringe, _each(run, layout, c))
-    run.once("fill", fill)
-
-
-def _label(run: Run, task: Task, layout: Layout, checked: CheckedLabels) -> dict[str, Any]:
-    store = run.store
+def _ask(run: Run, task: Task, checked: CheckedLabels) -> Answering:
+    """What tables need to be written; ids that are no numbers go into a file."""
     first_id = None
     if task.source.table is None:
         first_id = int(task.source.ids[0].as_py())
-    elif not (path := Path(store.folder) / IDS).exists():
+    elif not (path := Path(run.store.folder) / IDS).exists():
         with durable.write_file(path) as file, pa.ipc.new_file(file, pa.schema([("id", pa.string())])) as writer:
             writer.write_table(pa.table({"id": task.source.ids.cast(pa.string())}))
-    asked = Answering(checked.num_classes, task.settings, task.class_names, str(task.out.absolute()), first_id)
+    return Answering(checked.num_classes, task.settings, task.class_names, str(task.out.absolute()), first_id)
+
+
+def _label(run: Run, task: Task, layout: Layout, checked: CheckedLabels) -> list[dict[str, Any]]:
+    """Write the tables. Returns the counts of each."""
+    asked, every = _ask(run, task, checked), range(layout.num_partitions)
     if task.settings.rules.divide_by_largest:
-        largest = max(run.each("certainty", labels.find_largest_certainty, _each(run, layout, asked)))
-        asked = asked._replace(largest=largest)
-    found = run.each("label", labels.write_labels, _each(run, layout, asked))
-    missed = labels.join_missed(store, layout)
-    warn_of_missed(missed, task.source.shape[0])
-    total, count = np.sum([part["certainty"] for part in found], axis=0)
-    return {
-        "num_rows": sum(part["rows"] for part in found),
-        "num_labeled": int((checked.label != UNLABELED).sum()),
-        "class_names": list(task.class_names),
-        "class_counts": np.sum([part["classes"] for part in found], axis=0).tolist(),
-        "unreached": sum(part["missed"] for part in found),
-        "tied": sum(part["tied"] for part in found),
-        "certainty": float(total / count) if count else None,
-    }
+        tasks = [(run.store, p, asked) for p in every]
+        asked = asked._replace(largest=max(run.each("certainty", labels.find_largest_certainty, tasks)))
+    found = run.each("label", labels.write_labels, [(run.store, p, asked) for p in every])
+    warn_of_missed(labels.join_missed(run.store, layout), task.source.shape[0])
+    return found
 
 
-def _describe(run: Run, task: Task, layout: Layout, health: Health) -> dict[str, Any]:
-    """How it was found, as far as one machine says it too, and what the cluster had to do."""
-    halo = run.facts["halo"]
-    return {
-        "graph": {
-            "num_nodes": layout.num_nodes,
-            "num_edges": sum(part["entries"] for part in halo) // 2,
-            "num_components": run.facts["components"],
-            "num_clusters": layout.start.size - 1,
-            **{name: run.facts[name] for name in ("n_neighbors", "recall", "num_probes")},
-        },
-        "solver": {
-            "steps": health.steps.tolist(),
-            "residual": health.residual.tolist(),
-            "converged": health.converged.tolist(),
-            "unresolved": run.facts["unresolved"],
-        },
-        "cluster": {
-            "partitions": layout.num_partitions,
-            "others": [part["others"] for part in halo],
-            "rows_read": run.facts["rows_read"],
-            "restarts": run.facts["restarts"],
-            "peak_mib": run.engine.peak_mib(),
-            "cpu_seconds": {name: round(spent, 2) for name, spent in run.engine.cpu_seconds.items()},
-        },
-    }
+def _join(run: Run, task: Task, layout: Layout) -> None:
+    """All tables in one, in the order of the rows."""
+    parts = [task.out / f"part-{p:05d}.parquet" for p in range(layout.num_partitions)]
+    run.once("join", lambda: join_tables(run.store, parts, Path(run.store.folder) / TABLE, run.on_progress))

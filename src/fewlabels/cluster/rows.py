@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..choosing.rows import measure_lengths
 from ..data.tables.units import Unit
 from ..graph.compiled.clusters import draw_for_centres, find_centres, nearest_clusters
 from ..graph.compiled.codes import encode, search_codes
@@ -22,10 +23,11 @@ def measure(unit: Unit) -> float:
     return max(float(measure_table(values)[0].max(initial=0)) for _, values in unit.read())
 
 
-def read(store: Store, unit: Unit, inner_unit: float | None) -> list[list[int]]:
+def read(store: Store, unit: Unit, inner_unit: float | None, lengths: bool = False) -> list[list[int]]:
     """Comparable rows of some shards, their hashes, and what each is.
 
-    inner_unit: what inner products are divided by; None: cosine. Returns [usable, zero, bad] rows of each shard.
+    inner_unit: what inner products are divided by; None: cosine. lengths: write how long rows are, too.
+    Returns [usable, zero, bad] rows of each shard.
     """
     counts = []
     for shard, values in unit.read():
@@ -37,6 +39,8 @@ def read(store: Store, unit: Unit, inner_unit: float | None) -> list[list[int]]:
         store.put(f"kind-{shard}", kind)
         # 128 bits: two different rows of a billion share them with a chance of 1e-21
         store.put(f"hash-{shard}", np.stack([hash_rows(rows), hash_rows(rows[:, ::-1])], axis=1))
+        if lengths:
+            store.put(f"length-of-{shard}", measure_lengths(values).astype(np.float32))
         counts.append(np.bincount(kind, minlength=3).tolist())
     return counts
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from ..errors import ConfigError
@@ -15,6 +16,7 @@ from .engine import Engine
 from .store import Journal, Store
 
 IDENTITY = "task.json"
+WITHIN = "graph-"  # how folders of graphs begin
 IDS = "ids.arrow"  # of the rows, where they are no numbers
 
 
@@ -53,6 +55,10 @@ class Run:
             journal.add(0, found[0])
         return found[0]
 
+    def within(self, name: str) -> Run:
+        """A run of some stages of its own, in a folder within this one."""
+        return Run(self.engine, self.store.inside(f"{WITHIN}{name}"), self.on_progress, dict(self.facts))
+
 
 def find_results(run: Run, out: Path) -> dict[str, Any] | None:
     """What a run that is done has found; None for one that is not.
@@ -74,6 +80,8 @@ def finish(run: Run, results: dict[str, Any], *, keep: bool) -> dict[str, Any]:
     Journal(run.store, "results").add(0, results)
     if not keep:
         run.store.remove("*")
+        for place in Path(run.store.folder).glob(f"{WITHIN}*"):
+            rmtree(place, ignore_errors=True)
         (Path(run.store.folder) / IDS).unlink(missing_ok=True)
     return results
 

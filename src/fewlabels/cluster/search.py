@@ -16,7 +16,7 @@ from ..graph.threads import Range, Team
 from ..graph.types import MISSING
 from . import coded
 from .edges import take_offers, write_offers
-from .layout import Layout, read_layout, read_places
+from .layout import Layout, fill_places, read_layout, read_places
 from .store import Store
 
 
@@ -81,7 +81,7 @@ def search(store: Store, p: int, probing: Probing) -> int:
                 held_rows += _search_batch(store, layout, (homes, held), (probes, lists), probing, team)
         else:
             held_rows = _search_in_waves(store, layout, p, (probes, lists), probing, team)
-        _write_lists(store, f"near{probing.round}", p, lists)
+        write_lists(store, f"near{probing.round}", p, lists)
         for q in range(layout.num_partitions):
             offers = reverse_lists(lists, team, missing=True, base=first, targets=layout.range(q))
             write_offers(store, f"offers{probing.round}", p, q, offers)
@@ -112,7 +112,7 @@ def read_lists(store: Store, name: str, p: int) -> Lists:
     return store.get(f"{name}-number-{p}"), store.get(f"{name}-similarity-{p}")
 
 
-def _write_lists(store: Store, name: str, p: int, lists: Lists) -> None:
+def write_lists(store: Store, name: str, p: int, lists: Lists) -> None:
     store.put(f"{name}-number-{p}", lists[0])
     store.put(f"{name}-similarity-{p}", lists[1])
 
@@ -135,7 +135,9 @@ def _search_in_waves(
     read, more, is_first = len(mine), probing.goes_on, True
     for wave in _cut_waves(np.flatnonzero(wanted), np.diff(layout.start), room):
         held = np.concatenate([own, wave])
-        rows = np.concatenate([mine, _read_clusters(store, layout, wave)]) if wave.size else mine
+        rows = np.empty((len(mine) + int(np.diff(layout.start)[wave].sum()), mine.shape[1]), np.float32)
+        rows[: len(mine)] = mine
+        _read_clusters(store, layout, wave, rows[len(mine) :])
         points = Points(rows, np.arange(len(rows)))
         panels = Panels(pack(points, team).flat, points, probing.longest)
         now = np.zeros(layout.start.size - 1, bool)
@@ -217,11 +219,17 @@ def _search_batch(
     return len(rows)
 
 
-def _read_clusters(store: Store, layout: Layout, held: np.ndarray) -> np.ndarray:
-    """The rows of some clusters, ascending, read run by run."""
-    runs = np.split(held, np.flatnonzero(np.diff(held) != 1) + 1)
-    parts = [read_places(store, layout, "rows", int(layout.start[r[0]]), int(layout.start[r[-1] + 1])) for r in runs]
-    return np.concatenate(parts)
+def _read_clusters(store: Store, layout: Layout, held: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
+    """The rows of some clusters, ascending, read run by run, into `target` where it is given."""
+    if target is None:
+        width = store.get("rows-0", 0, 0).shape[1]
+        target = np.empty((int(np.diff(layout.start)[held].sum()), width), np.float32)
+    at = 0
+    for run in np.split(held, np.flatnonzero(np.diff(held) != 1) + 1) if held.size else []:
+        first, last = int(layout.start[run[0]]), int(layout.start[run[-1] + 1])
+        fill_places(store, layout, "rows", first, target[at : at + last - first])
+        at += last - first
+    return target
 
 
 def exchange(store: Store, p: int, probing: Probing) -> dict[str, object]:
@@ -235,7 +243,7 @@ def exchange(store: Store, p: int, probing: Probing) -> dict[str, object]:
     with Team() as team:
         offers = take_offers(store, f"offers{probing.round}", layout.num_partitions, p, last - first)
         merge_offers(lists, offers, team, first)
-    _write_lists(store, f"lists{probing.round}", p, lists)
+    write_lists(store, f"lists{probing.round}", p, lists)
     sample = store.get("sample")
     here = (sample >= first) & (sample < last)
     shares = found_shares(lists[0][sample[here] - first], store.get("truth")[here])

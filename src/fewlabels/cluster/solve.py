@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ import scipy.sparse as sp
 from ..errors import NumericsError
 from ..graph.compiled import _kernels
 from ..graph.compiled.solver import BLOCK, Finished, Health, invert_coarse, solve_parts
+from . import affinity
 from .blocks import Blocks, cut_blocks
 from .engine import Engine, Fleet, WorkersLost
 from .layout import Layout
@@ -20,10 +22,44 @@ from .store import Store
 MOST_RESTARTS = 20  # each costs what was solved of up to 32 classes
 
 
+@dataclass(frozen=True)
+class Coarse:
+    """The second level of the preconditioner: one unknown for each group, or for some neighbouring ones together.
+
+    inverse: (u, u) float32. first: (u,) the first group of each unknown. weight: (g,) of the groups in theirs; None: of
+    each group alone.
+    """
+
+    inverse: np.ndarray
+    first: np.ndarray
+    weight: np.ndarray | None
+
+    @staticmethod
+    def read(store: Store, layout: Layout, alpha: float) -> Coarse:
+        merged, length = affinity.count_merged(layout), affinity.read_lengths(store, layout)
+        inverse = invert_coarse(affinity.read_coarse(store, layout), alpha)
+        first, weight = np.arange(0, length.size, merged), None
+        if merged > 1:
+            together = np.repeat(affinity.merge_lengths(length, merged), merged)[: length.size]
+            weight = np.divide(length, together, out=np.zeros_like(length), where=together > 0)[:, None]
+        return Coarse(inverse, first, weight)
+
+    def lift(self, coarse: np.ndarray, width: int) -> np.ndarray:
+        """(g, width) what the coarse solution of (g, width) sums adds to each group."""
+        sums = coarse if self.weight is None else np.add.reduceat(coarse * self.weight, self.first)
+        small = np.ascontiguousarray(sums, np.float32)
+        lift = np.empty_like(small)
+        _kernels.lift(self.inverse, small, len(lift), width, 0, len(lift), lift)
+        if self.weight is None:
+            return lift
+        counts = np.diff(np.append(self.first, len(coarse)))
+        return np.asarray(np.repeat(lift, counts, axis=0) * self.weight, np.float32)
+
+
 class HeldPasses:
     """Vectors of some classes that a fleet holds, as solve_parts tells it what to do."""
 
-    def __init__(self, fleet: Fleet, width: int, first_class: int, inverse: np.ndarray | None) -> None:
+    def __init__(self, fleet: Fleet, width: int, first_class: int, inverse: Coarse | None) -> None:
         self.fleet, self.width, self.first_class, self.inverse = fleet, width, first_class, inverse
         self._turned: tuple[np.ndarray, np.ndarray | None] | None = None
 
@@ -31,11 +67,8 @@ class HeldPasses:
         return self.fleet.advance(length)
 
     def lift(self, coarse: np.ndarray) -> np.ndarray:
-        small = coarse.astype(np.float32)
-        lift = np.empty_like(small)
         assert self.inverse is not None
-        _kernels.lift(self.inverse, small, len(lift), self.width, 0, len(lift), lift)
-        return lift
+        return self.inverse.lift(coarse, self.width)
 
     def turn(self, ratio: np.ndarray, lift: np.ndarray | None) -> None:
         self._turned = ratio, lift  # sent with `multiply`, which follows
@@ -67,8 +100,7 @@ def solve(
     """
     inverse = None
     if two_levels:
-        rows = [store.get(f"coarse-{p}") for p in range(layout.num_partitions)]
-        inverse = invert_coarse(np.concatenate(rows), how["alpha"])
+        inverse = Coarse.read(store, layout, how["alpha"])
     wanted = engine.num_blocks
     for restarts in range(MOST_RESTARTS + 1):
         blocks = Blocks(cut_blocks(layout, engine.num_blocks), how["alpha"], two_levels)
@@ -88,7 +120,7 @@ def _solve(
     blocks: Blocks,
     y: sp.csc_array,
     how: dict[str, float],
-    inverse: np.ndarray | None,
+    inverse: Coarse | None,
     on_progress: Callable[[float], None],
 ) -> Health:
     ends, c = layout.ends[list(blocks.cuts)].tolist(), y.shape[1]

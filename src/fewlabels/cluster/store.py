@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,12 +26,27 @@ JOURNALS = "done"
 
 @dataclass(frozen=True)
 class Store:
-    """The arrays of one propagation. folder: on a disk that all workers share."""
+    """The arrays of one propagation. folder: on a disk that all workers share.
+
+    base: a store whose arrays are read where this one has none of that name, but never written or removed here: the
+    graphs of several settings share their rows and lists.
+    """
 
     folder: str
+    base: Store | None = None
 
     def path(self, name: str) -> Path:
         return Path(self.folder) / f"{name}.npy"
+
+    def find(self, name: str) -> Path:
+        """Where an array is read from."""
+        path = self.path(name)
+        return path if self.base is None or path.exists() else self.base.find(name)
+
+    def inside(self, name: str) -> Store:
+        """A store within this one, which reads what is here."""
+        durable.make_folder(Path(self.folder) / name)
+        return Store(str(Path(self.folder) / name), self)
 
     def put(self, name: str, array: np.ndarray) -> None:
         """Write the array, all or nothing. Raises StorageError (D1) where there is no room."""
@@ -38,22 +55,36 @@ class Store:
 
     def get(self, name: str, first: int = 0, last: int | None = None) -> np.ndarray:
         """The rows first to last (exclusive) of an array. Raises StorageError (D1) where the file is gone."""
-        path = self.path(name)
+        with self._open(name) as file:
+            shape, dtype = _read_header(file)
+            last = shape[0] if last is None else last
+            width = int(np.prod(shape[1:], dtype=np.int64))
+            file.seek(first * width * dtype.itemsize, os.SEEK_CUR)
+            flat = np.fromfile(file, dtype, (last - first) * width)
+        return flat.reshape(last - first, *shape[1:])
+
+    def fill(self, target: np.ndarray, name: str, first: int) -> None:
+        """Read as many rows from `first` on as `target` has, into it. target: C-contiguous, of the array's type."""
+        with self._open(name) as file:
+            _, dtype = _read_header(file)
+            assert dtype == target.dtype, name
+            file.seek(first * target[:1].nbytes, os.SEEK_CUR)
+            if file.readinto(target.data.cast("B")) != target.nbytes:  # type: ignore[attr-defined]
+                raise StorageError("D1", "cannot read: the file is too short", where=self.find(name))
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[BinaryIO]:
+        path = self.find(name)
         try:
             with path.open("rb") as file:
-                shape, dtype = _read_header(file)
-                last = shape[0] if last is None else last
-                width = int(np.prod(shape[1:], dtype=np.int64))
-                file.seek(first * width * dtype.itemsize, os.SEEK_CUR)
-                flat = np.fromfile(file, dtype, (last - first) * width)
+                yield file
         except OSError as problem:
             do = "the folder of --work must be the same on all workers, and nobody else may remove files there"
             raise StorageError("D1", f"cannot read: {problem.strerror or problem}", where=path, do=do) from problem
-        return flat.reshape(last - first, *shape[1:])
 
     def size(self, name: str) -> int:
         """How many rows an array has."""
-        with self.path(name).open("rb") as file:
+        with self.find(name).open("rb") as file:
             return int(_read_header(file)[0][0])
 
     def remove(self, pattern: str) -> None:

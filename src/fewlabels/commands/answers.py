@@ -10,6 +10,7 @@ import numpy as np
 
 from ..choosing import Answer, Auto
 from ..choosing.abstain import measure_curve
+from ..choosing.choice import Choice
 from ..choosing.cost import estimate_choice, find_widest
 from ..choosing.propagate import weigh_by_degree
 from ..choosing.saved import describe_mixture, pack_heads
@@ -49,7 +50,7 @@ def describe_chosen(answer: Answer, auto: Auto) -> dict[str, Any]:
     """What was chosen, for run.json: the graph with the largest share, or the best one, and what answers."""
     choice = answer.choice
     return {
-        "graph": asdict(find_graph_settings(answer, auto)),
+        "graph": asdict(find_graph_settings(choice, auto)),
         "answer": {
             "members": [asdict(member) for member in choice.members],
             "temperature": choice.temperature,
@@ -59,13 +60,11 @@ def describe_chosen(answer: Answer, auto: Auto) -> dict[str, Any]:
     }
 
 
-def find_graph_settings(answer: Answer, auto: Auto) -> GraphSettings:
+def find_graph_settings(choice: Choice, auto: Auto) -> GraphSettings:
     """Of the graph with the largest share; where none answers, of the best one that was compared."""
-    solved = answer.propagation
-    if solved is not None and solved.graph.settings is not None:
-        return solved.graph.settings
-    members = [*answer.choice.members, *(one.member for one in answer.choice.candidates)]
-    for member in members:
+    graphs = [member for member in choice.members if member.kind == "graph"]
+    best = [max(graphs, key=lambda member: member.share)] if graphs else []
+    for member in [*best, *choice.members, *(one.member for one in choice.candidates)]:
         if member.n_neighbors is not None and member.alpha is not None:
             return auto.graph_settings(member.n_neighbors, member.alpha)
     n_neighbors, alpha = WITHOUT_GRAPH

@@ -22,6 +22,7 @@ from ..training.method_table import BY_WORD, MethodWord
 from .continued import read_graph
 
 if TYPE_CHECKING:
+    from ..choosing import Auto
     from ..data.images.squares import GivenImages
     from ..describing.stream import OnProgress
     from ..nets.model import Model
@@ -249,9 +250,10 @@ def describe(
 def propagate_files(
     embeddings: PathLike,
     labels: PathLike | Mapping[Any, Any],
-    settings: GraphSettings | None = None,
+    settings: Auto | GraphSettings | None = None,
     *,
     out: PathLike,
+    run: PathLike | None = None,
     work: PathLike | None = None,
     client: Any = None,
     memory_limit: float | None = None,
@@ -264,8 +266,9 @@ def propagate_files(
     machine"), and needs the extra "cluster".
 
     embeddings: .npy, Parquet or Arrow, or a folder of parts. labels: a label file, or a mapping from id to class name.
-    settings: None for the paper's; they are given, not chosen.
+    settings: None for the paper's; Auto() for settings that the labels choose.
     out: folder for one table a partition, with id, label, certainty, source and reached, and _results.json.
+    run: run folder to make; None: the next free one beside `out`, named in the results.
     work: folder that all workers see, where a run that was stopped goes on; None: beside `out`, without a client.
     client: a dask.distributed.Client, whose workers have fewlabels installed; None: workers of this machine.
     memory_limit: GiB that they may take on this machine; None: what is free. partitions: None: as memory asks for.
@@ -273,8 +276,9 @@ def propagate_files(
     Returns the results. Raises GraphError (G30) for what is not done over partitions yet, ConfigError (C140, C141),
     StorageError (G21, D30), and what `propagate` and the readers raise.
     """
-    from .propagate import join_given
-    from .propagate_parts import Resources, run_parts
+    from ..runs import free_name
+    from .propagate import Input, join_given
+    from .propagate_parts import Asked, Resources, run_parts
 
     source = open_embeddings(embeddings)
     read = _read_given(labels, LabelOptions())
@@ -283,8 +287,11 @@ def propagate_files(
     resources = Resources(
         memory_limit=memory_limit, client=client, work=None if work is None else Path(work), partitions=partitions
     )
-    given = join_given(source, read)
-    return run_parts(source, given, settings or GraphSettings(), resources, Path(out), quiet=quiet)
+    label_file = None if isinstance(labels, Mapping) else Path(labels)
+    facts = Input(Path(embeddings), label_file).facts()
+    asked = Asked(source, join_given(source, read), settings or GraphSettings(), facts)
+    folder = free_name(Path(out).with_name(f"{Path(out).stem}-run")) if run is None else Path(run)
+    return run_parts(asked, resources, Path(out), folder, quiet=quiet)
 
 
 def _check_choices(method: str, epochs: int | None, speed: str, save_every: float) -> None:

@@ -28,6 +28,7 @@ from ..errors import MESSAGE_CHARACTERS, ConfigError, EmbeddingError, InputWarni
 from ..graph import Cost, GraphSettings, Propagation
 from ..graph.cost import CLUSTERS_SHARE, demand_countable
 from ..graph.label_matrix import check_labels
+from ..graph.settings import EXACT_UP_TO
 from ..graph.threads import num_threads
 from ..insights.compute import CHECK, MAP, compute_insights
 from ..insights.map import MOST_ROWS
@@ -50,7 +51,7 @@ from .answers import (
 )
 from .memory import GIB, available_bytes, demand_room, forecast, peak_memory_mib
 from .progress import Pace, StageProgress, time_words
-from .propagate_parts import LEAST_BYTES, Resources, can_split, run_parts
+from .propagate_parts import LEAST_BYTES, Asked, Resources, can_split, run_parts
 from .results import make_table, propagation_results
 
 SECONDS_PER_NUMBER = 1e-8  # of reading embeddings
@@ -206,8 +207,8 @@ def run_propagation(
     """Read, propagate, write the table to `out` and a run folder beside it. Returns the results.
 
     settings: Auto for settings that the labels choose; GraphSettings to take these.
-    resources: None: this machine, and the memory that is available. Over partitions `out` is a folder of tables, and
-        there is no run folder; so it is too where given settings do not fit into the memory limit.
+    resources: None: this machine, and the memory that is available. Over partitions `out` is a folder of tables; so it
+        is too where given settings do not fit into the memory limit.
     excel_safe: see PseudoLabelTable.write.
     Whatever is wrong with the input is said before anything is written. `out` is written last and at once: it is there
     whole or not at all.
@@ -221,7 +222,10 @@ def run_propagation(
     before = file_states(source.path)
     given, groups = _given(source, asked), _read_groups(source, asked.groups)
     if _goes_over_parts(source, given, settings, resources, out, asked.explain):
-        return run_parts(source, given, settings, resources, out, quiet=quiet)
+        if source.shape[0] > EXACT_UP_TO:
+            parts = Asked(source, given, settings, asked.facts(), asked.groups, groups)
+            return run_parts(parts, resources, out, folder, quiet=quiet)
+        out = durable.make_folder(out) / "part-00000.parquet"  # so few are done here, as without partitions
     explained = _rows_to_explain(source, asked.explain)
     extra = report_seconds(source.shape[0]) if asked.report else {}
     cost = _fitting_cost(source, given, settings, resources.memory_limit, quiet, sum(extra.values()))
@@ -240,15 +244,12 @@ def run_propagation(
     shown = _insights(found, source, given, values, base, stages) if asked.report else None
     demand_unchanged(before)
     stages.start("write")
-    results = _results(found, given, cost) | {
-        "read": {"said": said, **source.facts()},
-        "wall_seconds": time.perf_counter() - start,
-        "peak_memory_mib": peak_memory_mib(),
-    }
+    results = _results(found, given, cost) | {"read": {"said": said, **source.facts()}}
+    results |= {"wall_seconds": time.perf_counter() - start, "peak_memory_mib": peak_memory_mib()}
     results |= {"explanations": why} if why else {}
     results |= {} if shown is None else {"leave_one_out": shown.values["suspicious"]}
-    is_calibrated = isinstance(found, Answer) and found.measured is not None and found.measured.classes.size > 0
-    table = make_table(found, given.codes, source.ids, given.class_names, is_calibrated=is_calibrated)
+    names, calibrated = given.class_names, _is_calibrated(found)
+    table = make_table(found, given.codes, source.ids, names, is_calibrated=calibrated)
     _keep_choice(writer, found, settings, given)
     _write(writer, table, results, shown, stages)
     table.write(out, excel_safe=excel_safe)
@@ -273,6 +274,11 @@ def _propagate(
     if isinstance(settings, GraphSettings):
         return propagate(values, given.codes, settings, class_names=names, on_progress=stages.advance)
     return propagate(values, given.codes, settings, class_names=names, groups=groups, on_progress=stages.advance)
+
+
+def _is_calibrated(found: Propagation | Answer) -> bool:
+    """Whether labels were held out, so that its distributions are probabilities."""
+    return isinstance(found, Answer) and found.measured is not None and found.measured.classes.size > 0
 
 
 def _keep_choice(writer: RunWriter, found: Propagation | Answer, settings: Settings, given: Labels) -> None:

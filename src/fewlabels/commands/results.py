@@ -13,12 +13,10 @@ from ..conventions import UNLABELED
 from ..data.notes import Note, counts
 from ..graph import Propagation, Search
 from ..insights.compute import measure_reliability
-from ..runs.table import Ids, PseudoLabelTable
+from ..runs.table import BINS, Ids, PseudoLabelTable
 
 if TYPE_CHECKING:
     from .task import Task
-
-BINS = 20  # of certainty
 
 
 def propagation_results(

@@ -244,8 +244,9 @@ def format_parts(results: dict[str, Any], out: Path) -> str:
     table = format_lines(results, ("num_rows", "num_labeled", "unreached", "certainty"))
     parts, peak = results["cluster"]["partitions"], results["cluster"].get("peak_mib", 0)
     memory = f", {peak:,.0f} MiB in the largest worker" if peak else ""
-    read = f"python -c \"import pyarrow.parquet as pq; print(pq.read_table('{out}'))\""
-    return f"{table}\n\n{parts} partition{'s' * (parts != 1)}{memory}\nlabels  {out}\n\nnext: {read}"
+    chosen = "\n".join(_describe_choice(results["choice"], results.get("abstain"))) if "choice" in results else ""
+    said = [table, *([chosen] if chosen else []), f"{parts} partition{'s' * (parts != 1)}{memory}\nlabels  {out}"]
+    return "\n\n".join(said)
 
 
 def _describe_choice(choice: dict[str, Any], abstain: dict[str, Any] | None) -> list[str]:

@@ -30,6 +30,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copyfileobj
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,11 @@ class RunWriter:
     def pseudo_labels(self, table: PseudoLabelTable) -> None:
         """Write pseudo_labels.parquet."""
         table.write(self.folder / TABLE)
+
+    def copy_pseudo_labels(self, table: Path) -> None:
+        """The same, of a table that is in a file already."""
+        with table.open("rb") as source, durable.write_file(self.folder / TABLE) as file:
+            copyfileobj(source, file)
 
     def descriptors(self, values: np.ndarray) -> None:
         """Write descriptors.npy. values: (n, d), one for each row of pseudo_labels.parquet; kept as float32."""

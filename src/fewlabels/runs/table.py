@@ -20,6 +20,7 @@ from ..storage import durable
 TABLE = "pseudo_labels.parquet"
 FORMULA = "=+-@\t\r"  # a spreadsheet calculates a cell that begins with one of these
 GIVEN, PROPAGATED, NONE = "given", "propagated", "none"
+BINS = 20  # of certainty, in results.json
 Ids: TypeAlias = Sequence[str] | pa.ChunkedArray
 
 
