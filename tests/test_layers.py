@@ -90,7 +90,8 @@ MAY_IMPORT = {
     "commands/export": SHARED | {"review", "runs", "storage"},
     "commands/label": SHARED
     | {*("choosing", "commands", "data", "describing", "graph", "insights", "report", "review", "runs", "storage")}
-    | {"numpy", "pyarrow"},
+    | {"numpy"},
+    "commands/new_rows": SHARED | {*("choosing/answer", "commands", "data", "describing"), "numpy", "pyarrow"},
     "cli": {"errors", "cli", "typer", "training/method_table", "choosing", "describing"}
     | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},

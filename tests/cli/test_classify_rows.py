@@ -77,7 +77,7 @@ def test_batches_of_a_few_rows_give_the_same_table(rows, monkeypatch, capsys):
     run(capsys, *PROPAGATE)
     run(capsys, *CLASSIFY)
     whole = Path("found.csv").read_bytes()
-    monkeypatch.setattr("fewlabels.commands.classify_rows.BATCH_BYTES", 7 * 4 * rows[0].shape[1])
+    monkeypatch.setattr("fewlabels.commands.new_rows.BATCH_BYTES", 7 * 4 * rows[0].shape[1])
     run(capsys, *CLASSIFY, "--force")
     assert Path("found.csv").read_bytes() == whole
 

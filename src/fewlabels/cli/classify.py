@@ -1,4 +1,4 @@
-"""`fewlabels classify`: labels of new photos by a trained model, of new embeddings by a run of `propagate`."""
+"""`fewlabels classify`: labels of new photos by a model, of new rows by a run of `propagate` or a labelling."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ Example: fewlabels classify runs/photos new-photos/1.jpg new-photos/2.jpg --out 
 
 Example: fewlabels classify runs/photos new-photos/ --out classified.csv --sort-into sorted/ --links
 
-Example: fewlabels classify propagated-run new.parquet --out classified.csv"""
+Example: fewlabels classify propagated-run new.parquet --out classified.csv
+
+Example: fewlabels classify runs/labelled new-photos/ --out classified.csv"""
 
 
 @app.command(short_help="Label new photos or embeddings by a run, and say of which it is sure.", epilog=EXAMPLES)
 def classify(
-    run: Annotated[Path, typer.Argument(help="Run folder with a model or of propagate, or a folder of export-model.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder with a model, of propagate or label; or a folder of export-model.")
+    ],
     photos: Annotated[
         list[Path],
         typer.Argument(
@@ -52,7 +56,8 @@ def classify(
     in training, a few at a time; those that cannot be read are listed beside the table.
 
     A run of propagate answers embeddings of the same model by what answered in it: a head by itself, a graph with the
-    embeddings of the run, which must be where they were.
+    embeddings of the run, which must be where they were. A finished labelling does the same; new photos are described
+    as its own were.
     """
     from ..commands.classify import ClassifyOptions, run_classify
     from ..commands.classify_rows import is_of_rows, run_classify_rows

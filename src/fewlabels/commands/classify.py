@@ -74,16 +74,11 @@ def run_classify(
     demand_places(photos, out, options)
     model = load_model(run, device=options.device)
     threshold = model.find_threshold(options.wanted_error)
-    if options.only_sure and (threshold is None or not threshold.supported):
-        what = f"nobody can tell which labels are sure: {UNCALIBRATED if threshold is None else threshold.reason}"
-        raise ConfigError("C131", what, where=run, do="leave out --only-sure, ask for less, or label more photos")
+    demand_told(threshold, run, options)
     source = open_paths(photos)
     for code, what in source.told.items():
         warn(InputWarning(f"FL-{code} {what}"))
-    if options.links and not source.are_files:
-        raise ConfigError(
-            "C130", "--links to photos that are no files of their own", do="leave it out: they are copied"
-        )
+    demand_links(source, options)
     counts = _Counts(np.zeros(len(model.class_names), np.int64), [], [])
     durable.make_folder(out.parent)
     with write_predictions(out) as table:
@@ -128,6 +123,20 @@ def demand_options(options: ClassifyOptions) -> None:
     if not 0 < options.wanted_error < 1:
         what = f"an error of {options.wanted_error!r} is asked for, expected a share between 0 and 1"
         raise ConfigError("C122", what)
+
+
+def demand_told(threshold: Threshold | None, run: Path, options: ClassifyOptions) -> None:
+    """Raise ConfigError (C131) where sure photos alone are to be sorted, and nobody can tell which are."""
+    if options.only_sure and (threshold is None or not threshold.supported):
+        what = f"nobody can tell which labels are sure: {UNCALIBRATED if threshold is None else threshold.reason}"
+        raise ConfigError("C131", what, where=run, do="leave out --only-sure, ask for less, or label more photos")
+
+
+def demand_links(source: Source | None, options: ClassifyOptions) -> None:
+    """Raise ConfigError (C130) for links to photos inside of other files."""
+    if options.links and source is not None and not source.are_files:
+        do = "leave it out: they are copied"
+        raise ConfigError("C130", "--links to photos that are no files of their own", do=do)
 
 
 def demand_places(photos: Sequence[Path], out: Path, options: ClassifyOptions) -> None:

@@ -27,16 +27,26 @@ from ..review.engine.engine import Engine
 from ..review.engine.live import open_live
 from ..review.items import Items, open_items
 from ..review.store.file import find_review_folder
-from ..runs import RunLock, RunWriter, is_begun, is_finished, is_labelling, read_run, refuse_in_run, refuse_inside
+from ..runs import (
+    RunLock,
+    RunWriter,
+    is_begun,
+    is_finished,
+    is_labelling,
+    read_run,
+    refuse_in_run,
+    refuse_inside,
+    refuse_open_labelling,
+)
 from ..runs.table import PseudoLabelTable
 from ..storage.folders import demand_writable
 from .answers import choice_results, describe_chosen, keep_answer
 from .described import say
 from .export import Saved, read_answers
+from .new_rows import is_table_of_embeddings
 from .results import make_table, propagation_results
 from .review import describe_estimate
 
-TABLES = (".npy", ".parquet", ".arrow", ".feather", ".ipc")
 FEWEST_CLASSES = 2
 
 
@@ -59,17 +69,6 @@ class Begin:
     folders: Mapping[str, Any] = field(default_factory=dict)
     columns: Columns = field(default_factory=Columns)
     seed: int = 0
-
-
-def is_table_of_embeddings(path: Path) -> bool:
-    """Whether a path is to be read as embeddings: by its ending; Parquet with a column of images is photos."""
-    if path.suffix.lower() not in TABLES:
-        return False
-    if path.suffix.lower() != ".parquet":
-        return True
-    import pyarrow.parquet as pq
-
-    return not {"image", "img"} & set(pq.read_schema(path).names)
 
 
 def begin_labelling(asked: Begin, folder: Path, *, quiet: bool = False) -> None:
@@ -199,14 +198,14 @@ def _finish(
     results = {
         **propagation_results(found, given, names, []),
         **choice_results(found, given),
-        "estimated": asdict(estimate),
+        "estimated": estimate.to_json(),
         "said": describe_estimate(estimate),
         "left_out": {what: list(saved.left_out.values()).count(what) for what in ("none", "unsure", "bad", "skip")},
     }
     table = make_table(found, given, items.ids, names)
     unusable = [row for row, what in saved.left_out.items() if what in ("none", "bad")]
     table.label[unusable], table.reached[unusable], table.certainty[unusable] = UNLABELED, False, 0
-    writer.choose(describe_chosen(found, auto), class_names=names)
+    writer.choose(describe_chosen(found, auto), class_names=names, estimated=estimate.to_json())
     keep_answer(writer, found, names)
     writer.pseudo_labels(table)
     writer.results(results)
@@ -229,9 +228,7 @@ def read_run_labels(folder: Path, options: LabelOptions) -> LabelFile:
 
     Raises ConfigError (C152) for a labelling that is not finished, LabelError (L16) for a run without labels.
     """
-    if is_labelling(folder) and not is_finished(folder):
-        do = f"finish it with {shlex.join(['fewlabels', 'label', str(folder), '--finish'])}, or export its answers"
-        raise ConfigError("C152", "the labelling is not finished", where=folder, do=do)
+    refuse_open_labelling(folder)
     items, saved = open_items(folder), read_answers(folder)
     rows = {row: items.class_names[code] for row, code in enumerate(items.given) if code >= 0} | dict(saved.labels)
     if not rows:
@@ -242,14 +239,21 @@ def read_run_labels(folder: Path, options: LabelOptions) -> LabelFile:
 
 def format_finished(folder: Path, results: dict[str, Any]) -> str:
     """What a finished labelling is, and what comes next, for the terminal."""
-    source, counts = read_run(folder).facts["source"], results["class_counts"]
+    counts = results["class_counts"]
     pairs = zip(results["class_names"], counts["given"], counts["propagated"], strict=True)
     classes = ", ".join(f"{name} {given + spread:,}" for name, given, spread in pairs)
     lines = [f"{results['num_labeled']:,} answers, {results['num_rows']:,} rows: {classes}"]
     lines += [results["said"]] if results["said"] else []
-    lines += [f"labels       {folder / 'pseudo_labels.parquet'}"]
-    if source["kind"] == "images":
-        lines.append(f"next         {shlex.join(['fewlabels', 'train', source['path'], '--labels', str(folder)])}")
-    else:
-        lines.append(f"next         {shlex.join(['fewlabels', 'export', str(folder), '--out', 'labels.csv'])}")
+    lines += [f"labels       {folder / 'pseudo_labels.parquet'}", f"report       {folder / 'report.html'}"]
+    lines += [f"{what:<12} {command}" for what, command in list_next_commands(folder).items()]
     return "\n".join(lines)
+
+
+def list_next_commands(folder: Path) -> dict[str, str]:
+    """What is done with a finished labelling: in a word, and by which command."""
+    source, run = read_run(folder).facts["source"], str(folder)
+    is_photos = source["kind"] == "images"
+    commands = {"export": ["export", run, "--all", "--out", "labels.csv"]}
+    commands |= {"classify": ["classify", run, "NEW-PHOTOS" if is_photos else "NEW-ROWS", "--out", "classified.csv"]}
+    commands |= {"train": ["train", source["path"], "--labels", run]} if is_photos else {}
+    return {what: shlex.join(["fewlabels", *words]) for what, words in commands.items()}

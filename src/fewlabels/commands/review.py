@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..choosing.words import name_member
+from ..choosing.words import describe_estimated, name_member
 from ..data.tables.columns import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine.engine import Engine
-from ..review.engine.estimate import FEWEST_SAMPLED, SLOT, Estimate
+from ..review.engine.estimate import Estimate
 from ..review.engine.live import open_live
 from ..review.export import More, export_labels, find_kind
 from ..review.items import open_items, read_class_names, read_reviewable
@@ -185,11 +185,9 @@ def _say_how_to_go_on(reviewed: Reviewed) -> list[str]:
 
 def describe_estimate(found: Estimate) -> str:
     """How many labels are right, by the random sample; how many answers are missing until that can be said."""
-    if found.percent is None or found.num < FEWEST_SAMPLED:
-        more = SLOT * (FEWEST_SAMPLED - found.num)
-        return f"about {more} more answers until an estimate of how many labels are right" if more > 0 else ""
-    span = f"95 % interval {found.low:.0f} to {found.high:.0f} %"
-    return f"about {found.percent:.0f} % of the labels are right ({span}, by {found.num} answers drawn at random)"
+    if not found.is_told:
+        return f"about {found.until} more answers until an estimate of how many labels are right"
+    return describe_estimated(found.to_json())
 
 
 def _make_next_command(run: Path, labels: Path) -> str:

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..choosing.words import describe_abstaining, describe_error, describe_prior, list_candidates
+from ..choosing.words import (
+    describe_abstaining,
+    describe_error,
+    describe_estimated,
+    describe_prior,
+    list_candidates,
+)
 from ..graph import Explanation
 
 NAMES = {
@@ -84,20 +90,23 @@ def format_classification(results: dict[str, Any]) -> str:
     rows, seconds, sure = results["num_rows"], results["wall_seconds"], results["sure"]
     counts = sorted(results["class_counts"].items(), key=lambda one: -one[1])
     most = ", ".join(f"{count:,} {name}" for name, count in counts[:CLASSES] if count)
-    is_rows = "by" in results  # embeddings, by a run of propagate
-    unit = "rows" if is_rows else "photos"
+    is_rows = "by" in results  # a run of propagate, or a labelling
+    unit = results.get("unit", "photos")
     lines = [f"{rows:,} {unit} classified: {most}{', ...' if len(counts) > CLASSES else ''}"]
     if is_rows:
         lines.append(f"answered by {results['by']}")
+    if results.get("num_missed"):
+        lines.append(f"{results['num_missed']:,} are answered by nothing and left out")
     if results["num_rejected"]:
-        why = "are answered by nothing and left out" if is_rows else f"cannot be used: {results['rejected']}"
-        lines.append(f"{results['num_rejected']:,} {why}")
+        lines.append(f"{results['num_rejected']:,} cannot be used: {results['rejected']}")
     if not results["calibrated"]:
         why = "nothing is known of its error" if is_rows else "no label could be held out"
         more = "" if is_rows else " They are far too sure as a rule."
         lines.append(f"Probabilities are not calibrated: {why}.{more}")
     if sure is not None:
         lines.append(_describe_sure(sure, rows, unit))
+    if said := describe_estimated(results.get("estimated") or {}):
+        lines.append(f"of this labelling {said}")
     if results["trained_on"]:
         what = "Some of these photos are the run's own, which it was trained on: it knows given labels by heart"
         lines.append(f"{what}, and of the others more may be wrong than that says.")

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError, StorageError
 from ..graph.influence import Explanation
 from .engine.engine import Engine
-from .engine.estimate import FEWEST_SAMPLED, SLOT, Estimate
+from .engine.estimate import Estimate
 from .engine.solving import CannotSolve, EngineThread, Snapshot
 from .engine.state import SOURCES, RowQuery
 from .export import More
@@ -361,10 +361,7 @@ def _describe_estimate(snapshot: Snapshot) -> dict[str, Any]:
     found = snapshot.estimate
     numbers = {name: getattr(found, name) for name in ("percent", "low", "high")}
     shares = {name: None if number is None else float(number) for name, number in numbers.items()}
-    until = (
-        0 if found.percent is not None and found.num >= FEWEST_SAMPLED else SLOT * max(1, FEWEST_SAMPLED - found.num)
-    )
-    return {"num": int(found.num), "right": int(found.right), **shares, "until": until}
+    return {"num": int(found.num), "right": int(found.right), **shares, "until": found.until}
 
 
 def _read_picture(pictures: Pictures, row: int) -> Picture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from tokenize import TokenError
@@ -22,7 +22,7 @@ from ..data.tables.files import Table, plain, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError, shown
 from ..graph import GraphSettings
 from ..graph.settings import restore_settings
-from ..runs import Run, checks, demand_whole, is_finished, kinds, read_run, schema
+from ..runs import Run, checks, demand_whole, is_finished, kinds, read_run, refuse_open_labelling, schema
 from ..runs.record import DESCRIPTORS, FIRST_DESCRIPTORS, TABLE
 from ..runs.table import GIVEN
 
@@ -101,6 +101,22 @@ def open_items(folder: str | Path) -> Items:
     from ..data.images.pictures import open_pictures
 
     return known(descriptors=values, kind="images", pictures=open_pictures(inputs, ids))
+
+
+def open_solved(folder: str | Path) -> Items:
+    """`open_items` of a finished run. The given labels of a labelling are the answers that it was finished with.
+
+    Raises what open_items raises; ConfigError (C152) for a labelling that is not finished.
+    """
+    root = Path(folder)
+    refuse_open_labelling(root)
+    items, run = open_items(root), read_run(root)
+    if run.kind != "label":
+        return items
+    checks.demand(run.facts, NEEDED, root / "run.json")
+    names = list(run.facts["class_names"])
+    _, given, said = _read_rows(root / TABLE, names)
+    return replace(items, class_names=names, given=given, said=said)
 
 
 def read_class_names(run: Run) -> list[str]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -305,6 +306,14 @@ def name_labelling(folder: str | Path) -> str | None:
     except (RunError, OSError):
         return None
     return str(facts["labelling"]) if facts["kind"] == "label" else None
+
+
+def refuse_open_labelling(folder: str | Path) -> None:
+    """Raise ConfigError (C152) for a labelling that is not finished, and has no labels but its answers."""
+    if is_labelling(folder) and not is_finished(folder):
+        finish = shlex.join(["fewlabels", "label", str(folder), "--finish"])
+        do = f"finish it on its page or with {finish}, or export its answers"
+        raise ConfigError("C152", "the labelling is not finished", where=folder, do=do)
 
 
 def read_first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:

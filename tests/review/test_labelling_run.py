@@ -1,0 +1,123 @@
+"""A labelling is a kind of run: other commands take a finished one, and say what an open one needs."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from fewlabels.cli.main import run as run_command
+from fewlabels.errors import EmbeddingError
+from fewlabels.runs import read_facts, read_run
+from tests.commands.taken_along import NAMES, TINY, write_photos
+from tests.review.labelling import label_by
+
+pytestmark = pytest.mark.filterwarnings("ignore:FL-G24", "ignore:FL-I1")
+KINDS = np.random.default_rng(0).integers(0, 3, 150)
+TRUTH = [("cat", "dog", "bird")[kind] for kind in KINDS]
+ANSWERS = 55  # every fifth is sampled: enough for an estimate
+
+
+def write_rows(path, number):
+    kinds = KINDS if number == 1 else KINDS[:40]
+    points = 2 * np.eye(3)[kinds] + 0.3 * np.random.default_rng(number).normal(size=(len(kinds), 3))
+    np.save(path, points.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A finished labelling of 150 rows, 40 new rows; one of 60 photos, 24 new ones of which one is broken."""
+    folder = tmp_path_factory.mktemp("labelling")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEWLABELS_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        write_rows("rows.npy", 1)
+        write_rows("new.npy", 2)
+        write_photos(folder / "photos", range(60))
+        write_photos(folder / "new", range(100, 124))
+        (folder / "new" / "107.png").write_bytes((folder / "new" / "107.png").read_bytes()[:90])
+        photo_truth = [NAMES[number % 3] for number in range(60)]
+        label_by(patch, lambda person: person.ask(ANSWERS), ("rows.npy", "--out", "of-rows"), TRUTH)
+        words = ("photos", "--backbone", TINY, "--device", "cpu", "--out", "of-photos")
+        label_by(patch, lambda person: person.ask(30), words, photo_truth)
+        label_by(patch, lambda person: person.ask(6), ("rows.npy", "--out", "open"), TRUTH)
+        for run in ("of-rows", "of-photos"):
+            assert run_command(["label", run, "--finish", "--quiet"]) == 0
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def here(place, monkeypatch, tmp_path):
+    monkeypatch.setenv("FEWLABELS_CACHE", str(place / "cache"))
+    monkeypatch.chdir(place)
+    return tmp_path / "found.csv"
+
+
+def classify(capsys, *words):
+    capsys.readouterr()
+    status = run_command(["classify", *map(str, words), "--quiet"])
+    return status, *capsys.readouterr()
+
+
+def read_labels(path):
+    with open(path, newline="") as file:
+        return {row["id"]: row["label"] for row in csv.DictReader(file)}
+
+
+def test_new_rows_get_labels_and_the_estimate_of_the_labelling_is_told(here, capsys):
+    status, out, _ = classify(capsys, "of-rows", "new.npy", "--out", here)
+    assert status == 0
+    assert read_labels(here) == {str(row): TRUTH[row] for row in range(40)}
+    estimated = read_facts("of-rows")["estimated"]
+    assert estimated["num"] >= ANSWERS // 5
+    assert f"of this labelling about {estimated['percent']:.0f} % of the labels are right (95 % interval" in out
+
+
+def test_new_photos_are_described_as_those_of_the_labelling_were(here, capsys, tmp_path):
+    sorted_photos = tmp_path / "sorted"
+    words = ("of-photos", "new", "--device", "cpu", "--out", here, "--sort-into", sorted_photos)
+    status, out, _ = classify(capsys, *words)
+    assert status == 0
+    expected = {f"{number:03}.png": NAMES[number % 3] for number in range(100, 124) if number != 107}
+    assert read_labels(here) == expected
+    assert "23 photos classified" in out
+    assert "1 cannot be used" in out
+    assert (tmp_path / "found.rejected.csv").read_text().splitlines()[1].startswith("107.png,")
+    assert {path.name: path.parent.name for path in sorted_photos.glob("*/*")} == expected
+
+
+def test_photos_are_refused_where_the_backbone_has_other_weights_by_now(here, monkeypatch):
+    from fewlabels.commands.new_rows import walk_photos
+
+    facts = read_facts("of-photos")["described"] | {"weights": "0" * 64}
+    with pytest.raises(EmbeddingError, match=r"FL-E34 .*other weights here"):
+        next(walk_photos(["new"], facts, device="cpu", quiet=True).batches)
+
+
+def test_photos_are_no_input_for_a_labelling_of_embeddings(here, capsys):
+    status, _, err = classify(capsys, "of-rows", "new", "--out", here)
+    assert status == 2
+    assert "FL-C124" in err
+
+
+def test_an_open_labelling_says_how_it_is_finished(here, capsys):
+    status, _, err = classify(capsys, "open", "new.npy", "--out", here)
+    assert status == 2
+    assert "FL-C152" in err
+    assert "fewlabels label open --finish" in err
+    assert not here.exists()
+
+
+def test_the_report_begins_with_the_estimate_and_ends_in_the_next_command(tmp_path, capsys):
+    for run, step in (("of-rows", "export of-rows --all"), ("of-photos", "train ")):
+        assert run_command(["report", run, "--out", str(tmp_path / f"{run}.html")]) == 0
+        page = (tmp_path / f"{run}.html").read_text()
+        assert step in page
+    page = (tmp_path / "of-rows.html").read_text()
+    assert "answers drawn at random say so" in page
+    assert "Right labels, estimated" in page
+
+
+def test_too_few_sampled_answers_tell_no_percentage():
+    found = read_run("of-photos").results["estimated"]
+    assert found["num"] < 10
+    assert found["percent"] is found["low"] is found["high"] is None
