@@ -1,13 +1,14 @@
 """A labelling is a kind of run: other commands take a finished one, and say what an open one needs."""
 
 import csv
+import time
 
 import numpy as np
 import pytest
 
 from fewlabels.cli.main import run as run_command
 from fewlabels.errors import EmbeddingError
-from fewlabels.runs import read_facts, read_run
+from fewlabels.runs import is_finished, read_facts, read_run, verify_run
 from tests.commands.taken_along import NAMES, TINY, write_photos
 from tests.review.labelling import label_by
 
@@ -121,3 +122,37 @@ def test_too_few_sampled_answers_tell_no_percentage():
     found = read_run("of-photos").results["estimated"]
     assert found["num"] < 10
     assert found["percent"] is found["low"] is found["high"] is None
+
+
+def test_the_page_seals_the_labelling_and_says_what_comes_next(monkeypatch, tmp_path, place):
+    def finish(person):
+        person.ask(8)
+        assert person.page.get("/api/session").json()["finishing"]["state"] == "open"
+        assert person.page.post("/api/finish", json={}).json()["state"] == "running"
+        until = time.monotonic() + 60
+        while (found := person.page.get("/api/finish").json())["state"] == "running" and time.monotonic() < until:
+            time.sleep(0.1)
+        seen.append(found)
+        person.ask(2)
+
+    seen, run = [], tmp_path / "run"
+    assert label_by(monkeypatch, finish, (place / "rows.npy", "--out", run), TRUTH) == 0
+    assert seen[0]["state"] == "done", seen
+    assert [one["what"] for one in seen[0]["next"]] == ["classify", "export"]
+    assert "8 answers, 150 rows" in seen[0]["said"]
+    assert verify_run(run) == []
+    assert run_command(["label", str(run), "--finish"]) == 2
+
+
+def test_one_class_cannot_be_finished_on_the_page_and_the_run_stays_open(monkeypatch, tmp_path, place):
+    def finish(person):
+        person.label(0, "cat")
+        person.page.post("/api/finish", json={})
+        until = time.monotonic() + 60
+        while (found := person.page.get("/api/finish").json())["state"] == "running" and time.monotonic() < until:
+            time.sleep(0.1)
+        assert found["state"] == "failed"
+        assert found["problem"].startswith("1 classes with an answer")
+
+    assert label_by(monkeypatch, finish, (place / "rows.npy", "--out", tmp_path / "run"), TRUTH) == 0
+    assert not is_finished(tmp_path / "run")

@@ -25,6 +25,7 @@ from ..graph import GraphSettings
 from ..insights.compute import compute_insights
 from ..review.engine.engine import Engine
 from ..review.engine.live import open_live
+from ..review.finishing import Finished
 from ..review.items import Items, open_items
 from ..review.store.file import find_review_folder
 from ..runs import (
@@ -165,14 +166,22 @@ def finish_labelling(folder: Path, *, quiet: bool = False) -> dict[str, Any]:
     review = find_review_folder(folder)
     review.mkdir(exist_ok=True)
     with RunLock(review):
-        items, saved = open_items(folder), read_answers(folder)
-        given, names = _encode(items, saved)
-        if len(names) < FEWEST_CLASSES:
-            do = f"go on with {shlex.join(['fewlabels', 'label', str(folder)])}"
-            raise ConfigError(
-                "C151", f"{len(names)} classes with an answer, expected two at least", where=folder, do=do
-            )
-        return _finish(folder, items, saved, given, names, quiet=quiet)
+        return _finish_held(folder, quiet=quiet)
+
+
+def finish_from_page(folder: Path) -> Finished:
+    """The same while its page is open, which keeps others from it. Raises ConfigError C151."""
+    results = _finish_held(folder, quiet=True)
+    return Finished(_count_finished(results) + (f"; {results['said']}" if results["said"] else ""), list_next(folder))
+
+
+def _finish_held(folder: Path, *, quiet: bool) -> dict[str, Any]:
+    items, saved = open_items(folder), read_answers(folder)
+    given, names = _encode(items, saved)
+    if len(names) < FEWEST_CLASSES:
+        do = f"go on with {shlex.join(['fewlabels', 'label', str(folder)])}"
+        raise ConfigError("C151", f"{len(names)} classes with an answer, expected two at least", where=folder, do=do)
+    return _finish(folder, items, saved, given, names, quiet=quiet)
 
 
 def _encode(items: Items, saved: Saved) -> tuple[np.ndarray, list[str]]:
@@ -239,21 +248,29 @@ def read_run_labels(folder: Path, options: LabelOptions) -> LabelFile:
 
 def format_finished(folder: Path, results: dict[str, Any]) -> str:
     """What a finished labelling is, and what comes next, for the terminal."""
+    lines = [_count_finished(results)]
+    lines += [results["said"]] if results["said"] else []
+    lines += [f"labels       {folder / 'pseudo_labels.parquet'}", f"report       {folder / 'report.html'}"]
+    return "\n".join([*lines, *describe_next(folder)])
+
+
+def _count_finished(results: dict[str, Any]) -> str:
     counts = results["class_counts"]
     pairs = zip(results["class_names"], counts["given"], counts["propagated"], strict=True)
     classes = ", ".join(f"{name} {given + spread:,}" for name, given, spread in pairs)
-    lines = [f"{results['num_labeled']:,} answers, {results['num_rows']:,} rows: {classes}"]
-    lines += [results["said"]] if results["said"] else []
-    lines += [f"labels       {folder / 'pseudo_labels.parquet'}", f"report       {folder / 'report.html'}"]
-    lines += [f"{what:<12} {command}" for what, command in list_next_commands(folder).items()]
-    return "\n".join(lines)
+    return f"{results['num_labeled']:,} answers, {results['num_rows']:,} rows: {classes}"
 
 
-def list_next_commands(folder: Path) -> dict[str, str]:
+def describe_next(folder: Path) -> list[str]:
+    """What is done with a finished labelling, a line for each command."""
+    return [f"{what:<12} {command}" for what, command in list_next(folder).items()]
+
+
+def list_next(folder: Path) -> dict[str, str]:
     """What is done with a finished labelling: in a word, and by which command."""
     source, run = read_run(folder).facts["source"], str(folder)
     is_photos = source["kind"] == "images"
-    commands = {"export": ["export", run, "--all", "--out", "labels.csv"]}
+    commands = {"train": ["train", source["path"], "--labels", run]} if is_photos else {}
     commands |= {"classify": ["classify", run, "NEW-PHOTOS" if is_photos else "NEW-ROWS", "--out", "classified.csv"]}
-    commands |= {"train": ["train", source["path"], "--labels", run]} if is_photos else {}
+    commands |= {"export": ["export", run, "--all", "--out", "labels.csv"]}
     return {what: shlex.join(["fewlabels", *words]) for what, words in commands.items()}

@@ -20,6 +20,7 @@ from ..review.engine.engine import Engine
 from ..review.engine.estimate import Estimate
 from ..review.engine.live import open_live
 from ..review.export import More, export_labels, find_kind
+from ..review.finishing import Finished
 from ..review.items import open_items, read_class_names, read_reviewable
 from ..review.store.file import NAME, find_review_folder, identify_run, make_local_folder, open_store, refuse_older
 from ..review.web.app import build_app
@@ -86,7 +87,8 @@ def run_review(run: Path, asked: Review) -> Reviewed:
             items = open_items(run)
             live = open_live(items.descriptors, items.settings) if is_labelling(run) else None
             engine = Engine(items, store.numbers(), classes=store.classes, live=live)
-            desk = Desk(_describe_run(run, found), items, store, engine, partial(export_labels, items))
+            export = partial(export_labels, items)
+            desk = Desk(_describe_run(run, found), items, store, engine, export, _choose_finish(run))
         except BaseException:
             store.close()
             raise
@@ -113,8 +115,16 @@ def _describe_run(run: Path, found: RunFolder) -> Run:
     note = "" if labelling else describe_graph(found.facts["settings"])
     if note:
         print(note, file=sys.stderr, flush=True)
-    finish = ["fewlabels", "label", str(run), "--finish"] if labelling and not is_finished(run) else []
-    return Run(str(found.facts.get("title") or run.name), str(run.absolute()), note, shlex.join(finish))
+    return Run(str(found.facts.get("title") or run.name), str(run.absolute()), note)
+
+
+def _choose_finish(run: Path) -> Callable[[], Finished] | None:
+    """What seals a labelling that is not finished; None for any other run."""
+    if not is_labelling(run) or is_finished(run):
+        return None
+    from .label import finish_from_page
+
+    return partial(finish_from_page, run)
 
 
 def describe_graph(settings: Mapping[str, Any]) -> str:
@@ -165,7 +175,7 @@ def format_reviewed(reviewed: Reviewed) -> str:
     lines = [f"{answers}, {skipped}; all of them are saved"]
     if reviewed.estimate is not None and (said := describe_estimate(reviewed.estimate)):
         lines.append(said)
-    if is_labelling(reviewed.run) and not is_finished(reviewed.run):
+    if is_labelling(reviewed.run):
         return "\n".join([*lines, *_say_how_to_go_on(reviewed)])
     export = ["fewlabels", "export", str(reviewed.run), "--out", str(out)]
     lines += [] if reviewed.export else [f"write them   {shlex.join(export)}"]
@@ -175,8 +185,12 @@ def format_reviewed(reviewed: Reviewed) -> str:
 
 
 def _say_how_to_go_on(reviewed: Reviewed) -> list[str]:
-    """Of a labelling that is not finished."""
+    """Of a labelling: to answer more and to finish it, or what is done with a finished one."""
+    from .label import describe_next
+
     run = str(reviewed.run)
+    if is_finished(reviewed.run):
+        return describe_next(reviewed.run)
     lines = [f"go on        {shlex.join(['fewlabels', 'label', run])}"]
     if reviewed.num_classes > 1:
         lines.append(f"finish it    {shlex.join(['fewlabels', 'label', run, '--finish'])}")

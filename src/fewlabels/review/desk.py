@@ -20,6 +20,7 @@ from .engine.estimate import Estimate
 from .engine.solving import CannotSolve, EngineThread, Snapshot
 from .engine.state import SOURCES, RowQuery
 from .export import More
+from .finishing import Finished, Finishing
 from .items import Items
 from .store.classes import LONGEST_NAME, ClassChange
 from .store.store import Store
@@ -42,14 +43,12 @@ DECODERS = 2  # images decoded at a time: each may need hundreds of megabytes fo
 class Run:
     """What the page shows of the run itself.
 
-    note: what is to be said of its settings, empty for nothing. finish: the command that finishes a labelling; empty
-    for a run that is finished.
+    note: what is to be said of its settings, empty for nothing.
     """
 
     title: str
     folder: str
     note: str = ""
-    finish: str = ""
 
 
 class Picture(NamedTuple):
@@ -62,8 +61,18 @@ class Picture(NamedTuple):
 class Desk:
     """One review, open. Its methods are called on the server's event loop; `close` when that has ended."""
 
-    def __init__(self, run: Run, items: Items, store: Store, engine: Engine, export: Export) -> None:
+    def __init__(
+        self,
+        run: Run,
+        items: Items,
+        store: Store,
+        engine: Engine,
+        export: Export,
+        finish: Callable[[], Finished] | None = None,
+    ) -> None:
         """engine: has taken in the store's answers. Store, engine and pictures belong to the desk from now on.
+
+        finish: seals a labelling; None where there is nothing to finish.
 
         export: (engine.state, row -> class, "csv", "parquet" or "label-studio", event, more=) -> the file's bytes;
         see export_labels.
@@ -72,11 +81,13 @@ class Desk:
         self._export = export
         self._solver = EngineThread(engine, store.event)
         self._writer = WriterThread(store, self._pass_on)
+        self.finishing = Finishing(finish)
         self._decoding = ThreadPoolExecutor(DECODERS, "fewlabels-images")
 
     def close(self) -> None:
         """End the threads, and the processes that decode. Whatever was acknowledged is on disk already."""
         self._writer.close()
+        self.finishing.close()
         self._solver.close()
         if self._items.pictures is not None:
             self._items.pictures.close()
@@ -110,7 +121,7 @@ class Desk:
             "title": self._run.title,
             "run": self._run.folder,
             "note": self._run.note,
-            "finish": self._run.finish,
+            "finishing": self.finishing.describe(),
             "kind": self._items.kind,
             "rows": self.num_rows,
             "answered": self._store.answered,

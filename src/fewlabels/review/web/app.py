@@ -65,6 +65,7 @@ def build_api(desk: Desk) -> FastAPI:
     _add_page(app)
     _add_reading(app, desk)
     _add_writing(app, desk)
+    _add_finishing(app, desk)
     return app
 
 
@@ -140,6 +141,16 @@ def _add_writing(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/undo", responses=SAVING)
     async def undo(sent: models.Undo) -> Response:
         return JSONResponse(await desk.write(sent.client, sent.seq, None))
+
+
+def _add_finishing(app: FastAPI, desk: Desk) -> None:
+    @app.get("/api/finish", responses={**FAILURES, 200: {"model": models.Finishing}})
+    async def finishing() -> Response:
+        return JSONResponse(desk.finishing.describe())
+
+    @app.post("/api/finish", responses={**FAILURES, 200: {"model": models.Finishing}})
+    async def finish(sent: models.Finish) -> Response:
+        return JSONResponse(desk.finishing.start())
 
 
 def _to_query(asked: models.RowsAsked, desk: Desk) -> RowQuery:
