@@ -68,6 +68,7 @@ MAY_IMPORT = {
     "review/store": SHARED | {"storage", "runs", "review"},
     "review/web": {"errors", "review/web"},
     "review/web/app": SHARED | {"review", "fastapi", "pydantic", "starlette"},
+    "review/web/opening": SHARED | {"review", "fastapi"},
     "review/web/schema": {"pydantic"},
     "review/web/process": SHARED | {"review", "h11", "socket", "uvicorn"},
     "report": SHARED
@@ -91,6 +92,8 @@ MAY_IMPORT = {
     "commands/label": SHARED
     | {*("choosing", "commands", "data", "describing", "graph", "insights", "report", "review", "runs", "storage")}
     | {"numpy"},
+    "commands/begin": SHARED
+    | {*("commands", "data", "describing", "graph", "review", "runs", "storage"), "numpy"},
     "commands/new_rows": SHARED | {*("choosing/answer", "commands", "data", "describing"), "numpy", "pyarrow"},
     "cli": {"errors", "cli", "typer", "training/method_table", "choosing", "describing"}
     | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},

@@ -1,5 +1,7 @@
 """A simulated person at the page of a labelling, over HTTP."""
 
+import time
+
 from starlette.testclient import TestClient
 
 import fewlabels.commands.review as review_job
@@ -12,10 +14,11 @@ class Person:
     def __init__(self, page, truth=None):
         """truth: the class of each row, by name."""
         self.page, self.seq, self.truth = page, 0, truth
+        self.tab = f"tab-{id(self)}"
 
     def post(self, path, **body):
         self.seq += 1
-        return self.page.post(path, json={"client": "tab", "seq": self.seq, **body})
+        return self.page.post(path, json={"client": self.tab, "seq": self.seq, **body})
 
     def label(self, row, name):
         session = self.page.get("/api/session").json()
@@ -40,12 +43,14 @@ class Person:
 def label_by(monkeypatch, do, words, truth=None):
     """Run `fewlabels label` with `do(person)` in the place of the server; returns the exit status."""
 
-    def serve(app, door, access, place, say):
+    def serve(app, door, access, place, say, is_over):
         port = place.getsockname()[1]
         place.close()
         home = f"http://127.0.0.1:{port}"
         page = TestClient(app, base_url=home, headers={"Origin": home})
         page.get("/", params={"token": access.token}, follow_redirects=False)
+        while page.get("/api/opening").json()["state"] not in ("ready", "failed"):
+            time.sleep(0.05)
         do(Person(page, truth))
 
     monkeypatch.setattr(review_job, "serve", serve)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fewlabels.cli.main import run as run_command
+from fewlabels.commands.export import read_answers
 from fewlabels.errors import EmbeddingError
 from fewlabels.runs import is_finished, read_facts, read_run, verify_run
 from tests.commands.taken_along import NAMES, TINY, write_photos
@@ -156,3 +157,32 @@ def test_one_class_cannot_be_finished_on_the_page_and_the_run_stays_open(monkeyp
 
     assert label_by(monkeypatch, finish, (place / "rows.npy", "--out", tmp_path / "run"), TRUTH) == 0
     assert not is_finished(tmp_path / "run")
+
+
+def test_labels_of_a_file_are_the_first_answers_and_no_undo_takes_them_back(monkeypatch, tmp_path, place):
+    def look(person):
+        session = person.page.get("/api/session").json()
+        seen.append((session["answered"], session["classes"], sum(session["counts"])))
+        person.post("/api/undo")
+        seen.append(person.page.get("/api/session").json()["answered"])
+        person.label(3, "fish")
+
+    seen, run = [], tmp_path / "run"
+    (tmp_path / "some.csv").write_text("id,label\n" + "".join(f"{row},{TRUTH[row]}\n" for row in range(9)) + "20,\n")
+    words = (place / "rows.npy", "--labels", tmp_path / "some.csv", "--out", run)
+    assert label_by(monkeypatch, look, words) == 0
+    assert seen[0] == (9, sorted(set(TRUTH[:9])), 150)
+    assert seen[1] == 9
+    (tmp_path / "some.csv").write_text("id,label\n3,cat\n9,dog\n")
+    assert label_by(monkeypatch, look, (run, "--labels", tmp_path / "some.csv")) == 0
+    assert seen[2][0] == 10
+    assert read_answers(run).labels[3] == "fish"
+    assert read_answers(run).labels[9] == "dog"
+
+
+def test_labels_of_rows_that_there_are_not_stop_it_before_anything_is_made(monkeypatch, tmp_path, place, capsys):
+    (tmp_path / "some.csv").write_text("id,label\n003.png,across\n999.png,down\n")
+    words = (place / "photos", "--backbone", TINY, "--labels", tmp_path / "some.csv", "--out", tmp_path / "run")
+    assert label_by(monkeypatch, lambda person: None, words) == 2
+    assert "FL-L15" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -16,6 +16,8 @@ from .train import parse_folders, parse_pixel_range
 
 EXAMPLES = """Example: fewlabels label photos/ --out runs/photos
 
+Example: fewlabels label photos/ --labels some.csv --out runs/photos
+
 Example: fewlabels label embeddings.parquet --out runs/texts
 
 Example: fewlabels label runs/photos
@@ -33,6 +35,10 @@ def label(
     finish: Annotated[
         bool, typer.Option("--finish", help="Spread the answers of the labelling DATA to all rows, and seal it.")
     ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV, Parquet or JSON with the columns id,label: the first answers; what is answered stays."),
+    ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Pretrained network that describes photos; default: EfficientNet-Lite0.")
     ] = None,
@@ -58,11 +64,12 @@ def label(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Describe photos once, and open a page on which a person names the classes as they come up.
+    """Open a page on which a person names the classes as they come up, once each photo is described.
 
     The first questions stand for most of the photos, later ones are those that help most; from the second class on all
     other photos have a label that changes with each answer. Answers are saved one by one; Ctrl-C ends it, and the same
-    command with the run folder goes on. --finish makes it a run that train, export and report take.
+    command with the run folder goes on. --finish, or the page, makes it a run that train, classify, export and report
+    take.
     """
     need_review_packages()
     from ..runs import is_labelling
@@ -70,32 +77,35 @@ def label(
     hush(quiet)
     if finish:
         return _finish(data, quiet, as_json)
+    from ..commands.begin import Begin, Beginning, prepare_labelling
+
     run = data
-    if not is_labelling(data):
-        from ..commands.label import Begin, begin_labelling
+    if is_labelling(data):
+        from ..data.labels.files import read_labels
+
+        beginning = None if labels is None else Beginning(None, read_labels(labels))
+    else:
         from ..data.tables.columns import Columns
 
         run = choose_folder(out, Path("runs") / (data.resolve().stem or "label"), False, (data,))
-        more: dict[str, Any] = {"features": feature_columns or (), "ignore": ignore_columns or ()}
-        more |= {"rows_from": number_rows_from}
-        photos: dict[str, Any] = {
-            "backbone": backbone,
-            "size": size,
-            "mirror": mirror,
-            "device": device,
-            "max_pixels": max_pixels,
-        }
+        photos: dict[str, Any] = {"backbone": backbone, "size": size, "mirror": mirror, "device": device}
         photos |= {"accept_truncated": accept_truncated, "pixel_range": parse_pixel_range(pixel_range)}
-        columns = Columns(id_column, embedding_column, **more)
-        asked = Begin(data, columns=columns, folders=parse_folders(folder), seed=seed, **photos)
-        begin_labelling(asked, run, quiet=quiet)
+        photos |= {"max_pixels": max_pixels, "folders": parse_folders(folder)}
+        chosen: dict[str, Any] = {
+            "features": feature_columns or (),
+            "ignore": ignore_columns or (),
+            "rows_from": number_rows_from,
+        }
+        columns = Columns(id_column, embedding_column, **chosen)
+        asked = Begin(data, columns=columns, labels=labels, seed=seed, **photos)
+        beginning = prepare_labelling(asked, run, quiet=quiet)
     from ..commands.review import Review, describe_reviewed, format_reviewed, run_review
     from ..review.web.process import Endpoint
 
     if not quiet:
         print(f"labelling {run}; Ctrl-C ends it, answers are saved as they are given", file=sys.stderr)
     say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
-    reviewed = run_review(run, Review(Endpoint(host, port, browser=browser), understood, say=say))
+    reviewed = run_review(run, Review(Endpoint(host, port, browser=browser), understood, say=say), beginning)
     if as_json:
         print_json(describe_reviewed(reviewed))
     else:

@@ -1,13 +1,9 @@
-"""`fewlabels label`: from photos or embeddings without any label to a labelling, and from that to a finished run."""
+"""`fewlabels label --finish`: from the answers of a labelling to a finished run; and what is done with it."""
 
 from __future__ import annotations
 
-import os
-import secrets
 import shlex
-from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +11,9 @@ import numpy as np
 
 from ..choosing import Auto, propagate
 from ..conventions import UNLABELED
-from ..data.images.decode import MAX_PIXELS
 from ..data.labels.csv import LabelOptions, Row
 from ..data.labels.files import LabelFile, make_label_file
-from ..data.tables.columns import Columns
-from ..data.tables.embeddings import open_embeddings
-from ..errors import ConfigError, LabelError, demand_packages
-from ..graph import GraphSettings
+from ..errors import ConfigError, LabelError
 from ..insights.compute import compute_insights
 from ..review.engine.engine import Engine
 from ..review.engine.live import open_live
@@ -31,123 +23,18 @@ from ..review.store.file import find_review_folder
 from ..runs import (
     RunLock,
     RunWriter,
-    is_begun,
     is_finished,
     is_labelling,
     read_run,
-    refuse_in_run,
-    refuse_inside,
     refuse_open_labelling,
 )
-from ..runs.table import PseudoLabelTable
-from ..storage.folders import demand_writable
 from .answers import choice_results, describe_chosen, keep_answer
 from .described import say
 from .export import Saved, read_answers
-from .new_rows import is_table_of_embeddings
 from .results import make_table, propagation_results
 from .review import describe_estimate
 
 FEWEST_CLASSES = 2
-
-
-@dataclass(frozen=True)
-class Begin:
-    """What is labelled. data: a folder of photos, Parquet with image bytes, or a table or array of embeddings.
-
-    backbone to pixel_range: how photos are described, as `fewlabels describe` does. columns: of embeddings.
-    """
-
-    data: Path
-    _: KW_ONLY
-    backbone: str | None = None
-    size: int | None = None
-    mirror: bool = False
-    device: str = "auto"
-    accept_truncated: bool = False
-    max_pixels: int = MAX_PIXELS
-    pixel_range: tuple[int, int] | None = None
-    folders: Mapping[str, Any] = field(default_factory=dict)
-    columns: Columns = field(default_factory=Columns)
-    seed: int = 0
-
-
-def begin_labelling(asked: Begin, folder: Path, *, quiet: bool = False) -> None:
-    """Describe what is to be labelled, and make a run of kind "label" in `folder`, without any label.
-
-    Raises ConfigError (C9, C10) for the place, before anything is read; what opening and describing raise.
-    """
-    if is_begun(asked.data):
-        do = f"a finished run is reviewed: {shlex.join(['fewlabels', 'review', str(asked.data)])}"
-        raise ConfigError("C150", f"a run of kind {read_run(asked.data).kind!r}, no labelling", where=asked.data, do=do)
-    refuse_inside(folder, [asked.data])
-    refuse_in_run(folder)
-    demand_writable(folder)
-    if is_table_of_embeddings(asked.data):
-        opened = open_embeddings(asked.data, asked.columns)
-        if opened.named.doubt is not None:
-            raise opened.named.doubt
-        source: dict[str, Any] = {
-            "kind": "embeddings",
-            "path": os.path.abspath(asked.data),
-            "columns": asdict(asked.columns),
-        }
-        source |= {"labels": None, "by_position": False}
-        _write_begun(folder, asked, source, [str(one) for one in opened.ids.to_pylist()])
-        return
-    demand_packages("describing photos needs", "torch", "safetensors", "PIL")
-    from ..describing.settings import DescribeSettings
-    from .describe import PhotosInput, describe_to_memory, find_device
-
-    settings = DescribeSettings(
-        mirror=asked.mirror,
-        device=find_device(asked.device),
-        accept_truncated=asked.accept_truncated,
-        max_pixels=asked.max_pixels,
-        pixel_range=asked.pixel_range,
-    )
-    photos = PhotosInput(asked.data, asked.backbone, size=asked.size, settings=settings, folders=asked.folders)
-    found = describe_to_memory(photos, quiet=quiet)
-    source = {"kind": "images", "path": os.path.abspath(asked.data), "labels": None}
-    source |= {"accept_truncated": asked.accept_truncated, "max_pixels": asked.max_pixels}
-    source |= {"folders": dict(asked.folders)} if asked.folders else {}
-    source |= {"pixel_range": list(asked.pixel_range)} if asked.pixel_range else {}
-    if any(label is not None for label in found.labels):
-        say("the photos have labels already, of folders, a file or a column: none of them is used here", quiet)
-    _write_begun(folder, asked, source, found.ids, values=found.values, facts=found.facts, rejected=found.rejected)
-
-
-def _write_begun(
-    folder: Path,
-    asked: Begin,
-    source: dict[str, Any],
-    ids: Sequence[str],
-    *,
-    values: np.ndarray | None = None,
-    facts: Mapping[str, Any] | None = None,
-    rejected: Sequence[tuple[str, str]] = (),
-) -> None:
-    settings = GraphSettings(seed=asked.seed, drop_bad_rows=True)
-    writer = RunWriter(
-        folder,
-        "label",
-        {"graph": asdict(settings)},
-        title=asked.data.resolve().name,
-        source=source,
-        labelling=secrets.token_hex(32),
-        **({"described": dict(facts)} if facts else {}),
-    )
-    none = np.zeros(len(ids), bool)
-    unlabelled = np.full(len(ids), UNLABELED)
-    certainty = np.zeros(len(ids))
-    if values is not None:
-        writer.descriptors(values)
-    if rejected:
-        writer.rejected(rejected)
-    # Last: a folder without it is no labelling yet.
-    writer.pseudo_labels(
-        PseudoLabelTable(id=ids, label=unlabelled, certainty=certainty, given=none, reached=none, class_names=[])
-    )
 
 
 def finish_labelling(folder: Path, *, quiet: bool = False) -> dict[str, Any]:

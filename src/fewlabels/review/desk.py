@@ -83,9 +83,13 @@ class Desk:
         self._writer = WriterThread(store, self._pass_on)
         self.finishing = Finishing(finish)
         self._decoding = ThreadPoolExecutor(DECODERS, "fewlabels-images")
+        self._is_closed = False
 
     def close(self) -> None:
-        """End the threads, and the processes that decode. Whatever was acknowledged is on disk already."""
+        """End the threads, and the processes that decode; once. Whatever was acknowledged is on disk already."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._writer.close()
         self.finishing.close()
         self._solver.close()

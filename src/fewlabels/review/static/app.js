@@ -17,6 +17,7 @@ import { createClasses } from "./classes.js";
 import { createMany, showAlike } from "./cluster.js";
 import { closeMenu, watchMenus } from "./menus.js";
 import { showMoved, showNotMoved, told } from "./moved.js";
+import { waitUntilOpen } from "./opening.js";
 import { createPicker, keysOf, showCounts } from "./palette.js";
 import { createPanels } from "./panels.js";
 import * as choose from "./selection.js";
@@ -171,6 +172,7 @@ function wake({ answers, list }) {
 }
 
 async function start() {
+  await waitUntilOpen(say);
   watchHeights();
   const session = await get("/api/session");
   speakOf(session.kind);

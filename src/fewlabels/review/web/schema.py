@@ -171,6 +171,12 @@ class Finish(Sent):
     """Nothing: the server knows what is finished."""
 
 
+class Opening(BaseModel):
+    """Of a review that is open; while its run is being made, more is told."""
+
+    state: Literal["ready"]
+
+
 class Step(BaseModel):
     what: str
     command: str
