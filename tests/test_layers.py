@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "storage/arrays": {"errors", "storage", "numpy", "zipfile"},
     "storage/lock": {"errors", "fcntl", "msvcrt", "socket"},
     "graph": SHARED | {"numpy", "scipy"},
+    "graph/blas": {"ctypes", "scipy"},
     "choosing": SHARED | {"graph", "numpy", "scipy"},
     "choosing/settings": {"errors", "graph/settings"},
     "graph/cuda": SHARED | {"numpy", "scipy", "torch"},
@@ -82,8 +83,10 @@ MAY_IMPORT = {
         *("cluster", "describing", "numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/classify": SHARED | {*("choosing/abstain", "commands", "data", "nets", "runs", "storage"), "numpy"},
-    "commands/classify_rows": SHARED
-    | {*("choosing", "commands", "data", "graph", "review", "runs", "storage"), "numpy"},
+    "commands/classify_rows": SHARED | {*("choosing/abstain", "commands", "runs", "storage"), "numpy"},
+    "commands/new_rows": SHARED | {*("commands", "data", "describing", "runs"), *("numpy", "pyarrow")},
+    "commands/rows_model": SHARED
+    | {*("choosing", "commands", "graph", "nets/model", "review", "runs", "storage"), "numpy"},
     "commands/cross_validation": SHARED | {*("choosing", "graph", "insights", "training"), *("numpy", "torch")},
     "commands/frozen": SHARED | {*("describing", "nets", "storage", "training"), *("numpy", "torch")},
     "commands/thumbnails": SHARED | {"commands", "data", "insights"},
@@ -93,8 +96,7 @@ MAY_IMPORT = {
     | {*("choosing", "commands", "data", "describing", "graph", "insights", "report", "review", "runs", "storage")}
     | {"numpy"},
     "commands/begin": SHARED
-    | {*("commands", "data", "describing", "graph", "review", "runs", "storage"), "numpy"},
-    "commands/new_rows": SHARED | {*("choosing/answer", "commands", "data", "describing"), "numpy", "pyarrow"},
+    | {*("commands", "data", "describing", "graph", "review", "runs", "storage"), *("numpy", "pyarrow")},
     "cli": {"errors", "cli", "typer", "training/method_table", "choosing", "describing"}
     | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .choosing import Answer, Auto, Choice, extend, propagate
-    from .commands.from_python import describe, propagate_files, train
+    from .commands.from_python import describe, load_model, propagate_files, train
     from .conventions import UNLABELED
     from .describing.settings import Descriptors
     from .errors import FewlabelsError, FewlabelsWarning
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         build_graph,
         spread,
     )
-    from .nets.model import Model, load_model
+    from .nets.model import Model
     from .runs import read_run, verify_run
 
 __version__ = "0.2.0"
@@ -75,7 +75,7 @@ _HOME = {
     "build_graph": ".graph",
     "describe": ".commands.from_python",
     "extend": ".choosing",
-    "load_model": ".nets.model",
+    "load_model": ".commands.from_python",
     "propagate": ".choosing",
     "propagate_files": ".commands.from_python",
     "read_run": ".runs",

@@ -8,9 +8,8 @@ import pytest
 
 from fewlabels.cli.main import run as run_command
 from fewlabels.commands.export import read_answers
-from fewlabels.errors import EmbeddingError
 from fewlabels.runs import is_finished, read_facts, read_run, verify_run
-from tests.commands.taken_along import NAMES, TINY, write_photos
+from tests.commands.taken_along import NAMES, write_photos
 from tests.review.labelling import label_by
 
 pytestmark = pytest.mark.filterwarnings("ignore:FL-G24", "ignore:FL-I1")
@@ -34,12 +33,12 @@ def place(tmp_path_factory):
         patch.chdir(folder)
         write_rows("rows.npy", 1)
         write_rows("new.npy", 2)
-        write_photos(folder / "photos", range(60))
-        write_photos(folder / "new", range(100, 124))
+        write_photos(folder / "photos", range(60), 64)
+        write_photos(folder / "new", range(100, 124), 64)
         (folder / "new" / "107.png").write_bytes((folder / "new" / "107.png").read_bytes()[:90])
         photo_truth = [NAMES[number % 3] for number in range(60)]
         label_by(patch, lambda person: person.ask(ANSWERS), ("rows.npy", "--out", "of-rows"), TRUTH)
-        words = ("photos", "--backbone", TINY, "--device", "cpu", "--out", "of-photos")
+        words = ("photos", "--size", 64, "--device", "cpu", "--out", "of-photos")
         label_by(patch, lambda person: person.ask(30), words, photo_truth)
         label_by(patch, lambda person: person.ask(6), ("rows.npy", "--out", "open"), TRUTH)
         for run in ("of-rows", "of-photos"):
@@ -85,14 +84,6 @@ def test_new_photos_are_described_as_those_of_the_labelling_were(here, capsys, t
     assert "1 cannot be used" in out
     assert (tmp_path / "found.rejected.csv").read_text().splitlines()[1].startswith("107.png,")
     assert {path.name: path.parent.name for path in sorted_photos.glob("*/*")} == expected
-
-
-def test_photos_are_refused_where_the_backbone_has_other_weights_by_now(here, monkeypatch):
-    from fewlabels.commands.new_rows import walk_photos
-
-    facts = read_facts("of-photos")["described"] | {"weights": "0" * 64}
-    with pytest.raises(EmbeddingError, match=r"FL-E34 .*other weights here"):
-        next(walk_photos(["new"], facts, device="cpu", quiet=True).batches)
 
 
 def test_photos_are_no_input_for_a_labelling_of_embeddings(here, capsys):
@@ -182,7 +173,7 @@ def test_labels_of_a_file_are_the_first_answers_and_no_undo_takes_them_back(monk
 
 def test_labels_of_rows_that_there_are_not_stop_it_before_anything_is_made(monkeypatch, tmp_path, place, capsys):
     (tmp_path / "some.csv").write_text("id,label\n003.png,across\n999.png,down\n")
-    words = (place / "photos", "--backbone", TINY, "--labels", tmp_path / "some.csv", "--out", tmp_path / "run")
+    words = (place / "photos", "--labels", tmp_path / "some.csv", "--out", tmp_path / "run")
     assert label_by(monkeypatch, lambda person: None, words) == 2
     assert "FL-L15" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -54,10 +54,14 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """member: of the candidate. held_out: (l, c) log-probabilities, each from the labels of the other folds."""
+    """member: of the candidate. held_out: (l, c) log-probabilities, each from the labels of the other folds.
+
+    mass: of a graph that a head may be fitted to: (s, columns), what each column brings to the sample's rows.
+    """
 
     member: Member
     held_out: Float
+    mass: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +89,34 @@ def graph_member(n_neighbors: int, alpha: float, auto: Auto) -> Member:
     return Member(kind="graph", n_neighbors=n_neighbors, alpha=alpha, by_degree=auto.refinement is None)
 
 
-def try_graphs(lists: Lists, labelled: Labelled, auto: Auto) -> list[Tried]:
-    """Each pair of neighbours and alpha; of many rows, the other alphas at the best number of neighbours only."""
+def try_graphs(lists: Lists, labelled: Labelled, auto: Auto, sample: NDArray[np.int64] | None = None) -> list[Tried]:
+    """Each pair of neighbours and alpha; of many rows, the other alphas at the best number of neighbours only.
+
+    sample: (s,) rows that a head is fitted to, labelled ones among them; the best graph then has its mass there.
+    """
     grid = graph_grid(lists.node.size, lists.most, auto)
-    found = [one for k in grid.neighbors for one in _try_alphas(k, grid.alphas, lists, labelled, auto)]
-    if not grid.more_alphas:
-        return found
-    best = min(found, key=lambda one: held_out_loss(one, labelled)).member.n_neighbors or 1
-    return found + list(_try_alphas(best, grid.more_alphas, lists, labelled, auto))
+    found: list[Tried] = []
+    best, least = 0, np.inf
+    for one in _try_grid(grid, lists, labelled, auto, sample):
+        loss = held_out_loss(one, labelled)
+        if not found or loss < least:
+            found = [replace(other, mass=None) for other in found]  # each is a large array
+            best, least = len(found), loss
+        found.append(one if best == len(found) else replace(one, mass=None))
+    return found
+
+
+def _try_grid(
+    grid: Grid, lists: Lists, labelled: Labelled, auto: Auto, sample: NDArray[np.int64] | None
+) -> Iterator[Tried]:
+    first: list[Tried] = []
+    for k in grid.neighbors:
+        for one in _try_alphas(k, grid.alphas, lists, labelled, auto, sample):
+            first.append(replace(one, mass=None))
+            yield one
+    if grid.more_alphas:
+        best = min(first, key=lambda one: held_out_loss(one, labelled)).member.n_neighbors or 1
+        yield from _try_alphas(best, grid.more_alphas, lists, labelled, auto, sample)
 
 
 def held_out_loss(tried: Tried, labelled: Labelled) -> float:
@@ -101,35 +125,37 @@ def held_out_loss(tried: Tried, labelled: Labelled) -> float:
     return float(log_losses(temper(logs, fit_temperature(logs, classes)), classes).mean()) if classes.size else 0.0
 
 
-def _try_alphas(k: int, alphas: list[float], lists: Lists, labelled: Labelled, auto: Auto) -> Iterator[Tried]:
+def _try_alphas(
+    k: int, alphas: list[float], lists: Lists, labelled: Labelled, auto: Auto, sample: NDArray[np.int64] | None
+) -> Iterator[Tried]:
     """The graph of k neighbours, made once."""
     graph: Graph | None = None
     for alpha in alphas:
         member = graph_member(k, alpha, auto)
         settings = settings_of(member, auto)
         graph = lists.graph(settings) if graph is None else graph
-        yield _try_graph(member, PropagationSystem(graph, settings), labelled)
+        yield _try_graph(member, PropagationSystem(graph, settings), labelled, sample)
 
 
-def try_graph(member: Member, lists: Lists, labelled: Labelled, auto: Auto) -> Tried:
-    """One graph."""
+def try_graph(
+    member: Member, lists: Lists, labelled: Labelled, auto: Auto, sample: NDArray[np.int64] | None = None
+) -> Tried:
+    """One graph. sample: as in `try_graphs`."""
     settings = settings_of(member, auto)
-    return _try_graph(member, PropagationSystem(lists.graph(settings), settings), labelled)
+    return _try_graph(member, PropagationSystem(lists.graph(settings), settings), labelled, sample)
 
 
-def _try_graph(member: Member, system: PropagationSystem, labelled: Labelled) -> Tried:
-    mass = _solve_labels(member, system, labelled)
-    at_labels = mass[system.graph.node[labelled.row]]
-    found = held_out_mass(at_labels, labelled.fold, labelled.columns, labelled.num_classes)
-    return Tried(member=member, held_out=logs_of_shares(found * _restore_classes(labelled)))
-
-
-def _solve_labels(member: Member, system: PropagationSystem, labelled: Labelled) -> NDArray[np.floating]:
-    """(m, columns) what each column's labels bring to each node."""
+def _try_graph(
+    member: Member, system: PropagationSystem, labelled: Labelled, sample: NDArray[np.int64] | None
+) -> Tried:
     weight = labelled.weight
     if member.by_degree:
         weight = degree_weight(system.graph, labelled.row, labelled.classes, weight)
-    return solve_columns(system, labelled.row, weight, labelled.columns)
+    mass = solve_columns(system, labelled.row, weight, labelled.columns, labelled.row if sample is None else sample)
+    at_labels = mass if sample is None else mass[np.searchsorted(sample, labelled.row)]
+    found = held_out_mass(at_labels, labelled.fold, labelled.columns, labelled.num_classes)
+    held_out = logs_of_shares(found * _restore_classes(labelled))
+    return Tried(member=member, held_out=held_out, mass=None if sample is None else mass)
 
 
 def degree_weight(graph: Graph, rows: NDArray[np.int64], classes: NDArray[np.int64], weight: Float) -> Float:
@@ -227,14 +253,14 @@ def _same(one: Member, other: Member) -> bool:
     return (one.kind, one.penalty) == (other.kind, other.penalty)
 
 
-def try_graph_head(
-    graph: Tried, system: PropagationSystem, space: Space, labelled: Labelled
-) -> tuple[Tried, LinearHead]:
+def try_graph_head(graph: Tried, space: Space, labelled: Labelled) -> tuple[Tried, LinearHead]:
     """A linear head on what the graph says of the sample, and that head fitted with all labels, for rows as they are.
 
     As the paper trains: pseudo-labels weighted by certainty and by the inverse population of their class.
+    graph: with its mass at the sample.
     """
-    mass = _solve_labels(graph.member, system, labelled)[system.graph.node[space.sample]]
+    mass = graph.mass
+    assert mass is not None
     temperature = fit_temperature(graph.held_out[labelled.scored], labelled.classes[labelled.scored])
     rows = space.take(space.sample).astype(np.float32)
     place = np.searchsorted(space.sample, labelled.row)

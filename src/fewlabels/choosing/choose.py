@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph.system import PropagationSystem
 from .candidates import (
     Labelled,
     Tried,
     graph_member,
     held_out_loss,
-    settings_of,
     try_graph,
     try_graph_head,
     try_graphs,
@@ -143,18 +141,12 @@ def _try_members(
             tried += [one for one in try_heads(space, labelled, alone) if one.member.penalty == member.penalty]
             continue
         assert lists is not None
-        graph = try_graph(replace(member, kind="graph", lengths=False), lists, labelled, auto)
-        if member.kind == "graph":
-            tried.append(graph)
-            continue
-        found, heads["graph_linear"] = _try_head_on(graph, lists, space, labelled, auto)
+        sample = None if member.kind == "graph" else space.sample
+        found = try_graph(replace(member, kind="graph", lengths=False), lists, labelled, auto, sample)
+        if member.kind != "graph":
+            found, heads["graph_linear"] = try_graph_head(found, space, labelled)
         tried.append(found)
     return tried, heads
-
-
-def _try_head_on(graph: Tried, lists: Lists, space: Space, labelled: Labelled, auto: Auto) -> tuple[Tried, LinearHead]:
-    settings = settings_of(graph.member, auto)
-    return try_graph_head(graph, PropagationSystem(lists.graph(settings), settings), space, labelled)
 
 
 def fixed_members(most: int, auto: Auto) -> tuple[Member, ...]:
@@ -170,14 +162,14 @@ def _try_all(
     lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, auto: Auto
 ) -> tuple[list[Tried], dict[str, LinearHead]]:
     """Every candidate that is allowed, and the head on the best graph under its kind, where there is one."""
-    graphs = try_graphs(lists, labelled, auto) if lists is not None else []
+    on_graph = "graph_linear" in auto.kinds and lists is not None
+    graphs = try_graphs(lists, labelled, auto, spaces[0].sample if on_graph else None) if lists is not None else []
     heads = [one for space in spaces for one in try_heads(space, labelled, auto)]
-    if "graph_linear" not in auto.kinds or lists is None:
+    if not on_graph:
         return [*graphs, *heads], {}
-    base = min(graphs, key=lambda one: held_out_loss(one, labelled))
-    lengths = bool(heads) and min(heads, key=lambda one: held_out_loss(one, labelled)).member.lengths
-    space = next(space for space in spaces if space.lengths == lengths)
-    found, head = _try_head_on(base, lists, space, labelled, auto)
+    best = min(heads, key=lambda one: held_out_loss(one, labelled)) if len(spaces) > 1 and heads else None
+    space = next(space for space in spaces if space.lengths == (best is not None and best.member.lengths))
+    found, head = try_graph_head(next(one for one in graphs if one.mass is not None), space, labelled)
     return [*(graphs if "graph" in auto.kinds else []), *heads, found], {"graph_linear": head}
 
 

@@ -86,12 +86,19 @@ def share_columns(classes: NDArray[np.int64], fold: NDArray[np.int64]) -> Column
 
 
 def solve_columns(
-    system: PropagationSystem, labelled: NDArray[np.int64], weight: Float, columns: Columns
+    system: PropagationSystem,
+    labelled: NDArray[np.int64],
+    weight: Float,
+    columns: Columns,
+    asked: NDArray[np.int64],
 ) -> NDArray[np.floating]:
-    """(m, columns) what each column's labels bring to each node, negatives clipped. labelled: (l,) row numbers."""
+    """(q, columns) what each column's labels bring to the rows `asked`, negatives clipped.
+
+    labelled, asked: (l,) and (q,) row numbers.
+    """
     node = system.graph.node
     y = columns.matrix(node[labelled], system.graph.affinity.shape[0], weight)
-    return np.asarray(np.maximum(system.solve(y, tol=CHOICE_TOL).x, 0))
+    return np.asarray(np.maximum(system.solve(y, tol=CHOICE_TOL).x[node[asked]], 0))
 
 
 def held_out_mass(mass: NDArray[np.floating], fold: NDArray[np.int64], columns: Columns, num_classes: int) -> Float:

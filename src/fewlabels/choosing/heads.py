@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from ..graph.blas import one_blas_thread
+from ..graph.threads import Team, even_ranges
 from .lbfgs import minimize
 
 Float = NDArray[np.float64]
 ABSENT = -1e3  # score of a class that no row was labelled with
 BLOCK = 16384  # rows scored at once
+PART, MOST_PARTS = 1024, 16  # rows of a part of a sum that stay in a core's cache, unless there would be too many parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,8 @@ Head = LinearHead | NearestHead
 def log_shares(scores: Float) -> Float:
     """(q, c) scores -> log-probabilities: the log of the softmax."""
     shifted = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return np.asarray(shifted)
 
 
 def coordinates(rows: Float) -> tuple[Float, Float]:
@@ -139,25 +143,59 @@ def fit_logistic(
     Begins at zero. scikit-learn's C is 1 / (penalty * n) here; the bias is free, as there.
     """
     share = np.full(len(rows), 1 / len(rows)) if weight is None else weight / weight.sum()
+    wanted = share.astype(rows.dtype)[:, None] * targets.astype(rows.dtype, copy=False)
     d, c = rows.shape[1], targets.shape[1]
-    dtype = rows.dtype
-    shared, wanted = share.astype(dtype)[:, None], targets.astype(dtype, copy=False)
-
-    def loss(flat: Float) -> tuple[float, Float]:
-        table = flat.reshape(d + 1, c)
-        scores = rows @ table[:d].astype(dtype) + table[d].astype(dtype)
-        scores -= scores.max(axis=1, keepdims=True)
-        powers = np.exp(scores)
-        total = powers.sum(axis=1, keepdims=True)
-        value = -float((shared * wanted * (scores - np.log(total))).sum(dtype=np.float64))
-        slope = (powers / total * wanted.sum(axis=1, keepdims=True) - wanted) * shared
-        gradient = np.empty_like(table)
-        gradient[:d] = rows.T @ slope + penalty * table[:d]
-        gradient[d] = slope.sum(axis=0, dtype=np.float64)
-        return value + 0.5 * penalty * float((table[:d] ** 2).sum()), gradient.ravel()
-
-    found = minimize(loss, np.zeros((d + 1) * c), most_steps).reshape(d + 1, c)
+    with one_blas_thread(), Team() as team:
+        loss = CrossEntropy(rows=rows, wanted=wanted, mass=wanted.sum(axis=1), penalty=penalty, team=team)
+        found = minimize(loss, np.zeros((d + 1) * c), most_steps).reshape(d + 1, c)
     return LinearHead(weight=found[:d].copy(), bias=found[d].copy())
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropy:
+    """The loss of `fit_logistic` at a point and its gradient: parts of the rows on the team's threads, summed in order.
+
+    rows: (n, d). wanted: (n, c) targets times what each row counts. mass: (n,) their sums.
+    """
+
+    rows: NDArray[np.floating]
+    wanted: NDArray[np.floating]
+    mass: NDArray[np.floating]
+    penalty: float
+    team: Team
+
+    def __call__(self, flat: Float) -> tuple[float, Float]:
+        table = flat.reshape(self.rows.shape[1] + 1, -1)
+        weight, bias = table[:-1].astype(self.rows.dtype), table[-1].astype(self.rows.dtype)
+        parts = even_ranges(len(self.rows), min(MOST_PARTS, -(-len(self.rows) // PART)))
+        values, slopes = np.zeros(len(parts)), np.empty((len(parts), *table.shape), self.rows.dtype)
+
+        def work(first: int, last: int) -> None:
+            for number in range(first, last):
+                values[number] = self._of_part(slice(*parts[number]), weight, bias, slopes[number])
+
+        self.team.each(work, even_ranges(len(parts), len(parts)))
+        gradient = slopes.sum(axis=0, dtype=np.float64)
+        gradient[:-1] += self.penalty * table[:-1]
+        return float(values.sum()) + 0.5 * self.penalty * float((table[:-1] ** 2).sum()), gradient.ravel()
+
+    def _of_part(
+        self, part: slice, weight: NDArray[np.floating], bias: NDArray[np.floating], slope: NDArray[np.floating]
+    ) -> float:
+        """The loss of some rows; their gradient goes into slope, (d + 1, c)."""
+        rows, wanted, mass = self.rows[part], self.wanted[part], self.mass[part]
+        scores = rows @ weight
+        scores += bias
+        scores -= scores.max(axis=1, keepdims=True)
+        value = -float(np.einsum("nc,nc->", wanted, scores, dtype=np.float64))
+        np.exp(scores, out=scores)
+        total = scores.sum(axis=1)
+        value += float((mass * np.log(total)).sum(dtype=np.float64))
+        scores *= (mass / total)[:, None]
+        scores -= wanted
+        np.matmul(rows.T, scores, out=slope[:-1])
+        slope[-1] = scores.sum(axis=0)
+        return value
 
 
 def _absent_last(head: LinearHead, present: NDArray[np.bool_]) -> LinearHead:

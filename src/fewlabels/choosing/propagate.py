@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..conventions import UNLABELED
 from ..errors import ConfigError, LabelError, UnreachedWarning, warn
 from ..graph import propagation as graph_propagation
+from ..graph.blas import one_blas_thread
 from ..graph.label_matrix import CheckedLabels, check_labels, check_weight, drop_labels
 from ..graph.pseudo_labels import pseudo_labels
 from ..graph.rows import densify, digest_rows, make_comparable, warn_of_rounding
@@ -98,7 +99,8 @@ def propagate(
             descriptors, labels, settings, class_names=class_names, on_progress=on_progress
         )
     task = _check(descriptors, labels, settings, class_names, weight, groups)
-    return _answer(task, settings, on_progress)
+    with one_blas_thread():
+        return _answer(task, settings, on_progress)
 
 
 def _resolve(settings: Auto | GraphSettings | Named | None) -> Auto | GraphSettings:

@@ -46,8 +46,13 @@ def fit_temperature(logs: Float, classes: NDArray[np.int64], weight: Float | Non
     wrong = 1 / (share.sum() + 2) / (c - 1)
     at = (np.arange(h), classes)
 
+    largest, found, powers = logs.max(axis=1, keepdims=True), np.empty_like(logs), np.empty_like(logs)
+
     def loss(log_power: float) -> float:
-        found = temper(logs, math.exp(-log_power))
+        temperature = math.exp(-log_power)  # `temper` without an array of its own for each step
+        np.maximum(np.divide(logs, temperature, out=found), 10 * LEAST_LOG, out=found)
+        np.subtract(found, np.maximum(largest / temperature, 10 * LEAST_LOG), out=found)
+        np.subtract(found, np.log(np.exp(found, out=powers).sum(axis=1, keepdims=True)), out=found)
         return float(-(share * (found[at] * (1 - c * wrong) + wrong * found.sum(axis=1))).sum())
 
     low, high = (math.log(1 / temperature) for temperature in TEMPERATURES[::-1])

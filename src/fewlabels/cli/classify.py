@@ -60,7 +60,8 @@ def classify(
     as its own were.
     """
     from ..commands.classify import ClassifyOptions, run_classify
-    from ..commands.classify_rows import is_of_rows, run_classify_rows
+    from ..commands.classify_rows import run_classify_rows
+    from ..commands.rows_model import is_of_rows
     from ..commands.text import format_classification
 
     hush(quiet)

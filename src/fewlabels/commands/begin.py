@@ -27,13 +27,15 @@ from ..runs import RunWriter, is_begun, read_run, refuse_in_run, refuse_inside
 from ..runs.table import PseudoLabelTable
 from ..storage.folders import demand_writable
 from .described import say
-from .new_rows import is_table_of_embeddings
 from .progress import Pace
 from .propagate import join_given
 
 if TYPE_CHECKING:
     from ..describing.stream import Progress as Described
     from ..review.web.opening import Tell
+
+
+TABLES = (".npy", ".parquet", ".arrow", ".feather", ".ipc")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,17 @@ class Beginning:
     labels: LabelFile | None = None
 
 
+def is_table_of_embeddings(path: Path) -> bool:
+    """Whether a path is to be read as embeddings: by its ending; Parquet with a column of images is photos."""
+    if path.suffix.lower() not in TABLES:
+        return False
+    if path.suffix.lower() != ".parquet":
+        return True
+    import pyarrow.parquet as pq
+
+    return not {"image", "img"} & set(pq.read_schema(path).names)
+
+
 def prepare_labelling(asked: Begin, folder: Path, *, quiet: bool = False) -> Beginning:
     """Look at all that can be wrong before photos are described. `make` then writes a run of kind "label" in `folder`.
 
@@ -96,7 +109,8 @@ def _prepare_rows(asked: Begin, folder: Path, labels: LabelFile | None, quiet: b
     source: dict[str, Any] = {"kind": "embeddings", "path": os.path.abspath(asked.data)}
     source |= {"columns": asdict(asked.columns), "labels": None, "by_position": False}
     ids = [str(one) for one in opened.ids.to_pylist()]
-    return Beginning(lambda tell: _write_begun(folder, asked, source, ids), labels)
+    made = opened.table.made() if opened.table is not None else {}
+    return Beginning(lambda tell: _write_begun(folder, asked, source, ids, facts=made), labels)
 
 
 def _prepare_photos(asked: Begin, folder: Path, labels: LabelFile | None, quiet: bool) -> Beginning:

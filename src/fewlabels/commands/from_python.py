@@ -14,6 +14,7 @@ from ..describing.settings import DescribeSettings, Descriptors, Precision
 from ..errors import ConfigError, LabelError, demand_packages
 from ..graph.settings import GraphSettings, Mode
 from ..nets.model import choose_device
+from ..nets.model import load_model as open_network
 from ..recipes.images import LEARNING_RATE, ImageOptions
 from ..recipes.photos import choose_graph, choose_start
 from ..runs import Run, free_name, read_run
@@ -23,7 +24,9 @@ from .continued import read_graph
 if TYPE_CHECKING:
     from ..data.images.squares import GivenImages
     from ..describing.stream import OnProgress
+    from ..nets.model import Model
     from ..training.execution import Speed
+    from .rows_model import RowModel
     from .training import RunOptions
 
 PathLike = str | os.PathLike[str]
@@ -158,6 +161,31 @@ def train(
     start: dict[str, Any] = {"network": whole, "backbone": pretrained, "mirror": mirror, "fine_tune": fine_tune}
     run_images(source, ImageOptions(method, learning_rate=learning_rate, **start, **learnt), place, how)
     return read_run(place)
+
+
+def load_model(run: PathLike | Run, *, teacher: bool | None = None, device: str = "auto") -> Model | RowModel:
+    """Open what a finished run answers by, for what is new: `predict` names classes. What `fewlabels classify` takes.
+
+    run: a folder, of a run of `train`, `demo`, `reproduce` or `propagate` or of `export-model --folder`, or what
+        `train` returned. teacher: the averaging teacher of a trained run; None: where it has one.
+    device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N"; that photos are seen on.
+    A Model takes images, the RowModel of a run of `propagate` embeddings, and photos where its own rows were made by
+    `fewlabels describe`. A network `module:IMPORT.PATH:FUNCTION` runs the code that it names: look at model.json first
+    where somebody else sent the run.
+    Raises ConfigError where the run has no such network (C88), is not finished (C84) or its embeddings are gone (C86),
+    the network's code is not to be had (C52, C53), the device is not there (C7) or packages are missing (C23); RunError
+    for what is no run (K4), a damaged file (K2), and weights that do not fit (K7).
+    """
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    from .rows_model import is_of_rows, load_rows_model
+
+    if is_of_rows(folder):
+        if teacher:
+            raise ConfigError(
+                "C88", "a run of embeddings, without a network", where=folder, do="leave out teacher=True"
+            )
+        return load_rows_model(folder, device=device)
+    return open_network(folder, teacher=teacher, device=device)
 
 
 def describe(

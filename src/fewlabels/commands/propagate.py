@@ -232,7 +232,7 @@ def run_propagation(
     values = source.read(lambda share: stages.advance("read", share), keep_bad_rows=base.drop_bad_rows)
     given = _without_bad_rows(given, source, values, base)
     durable.make_folder(out.parent)
-    writer = _open_writer(folder, asked, given, settings)
+    writer = _open_writer(folder, asked, given, settings, source)
     stages.attach(writer)
     found = _propagate(values, given, settings, groups, stages)
     stages.start("explain")
@@ -256,9 +256,11 @@ def run_propagation(
     return results
 
 
-def _open_writer(folder: Path, asked: Input, given: Labels, settings: Settings) -> RunWriter:
-    """A run folder that says what was asked, with the notes of the labels."""
-    facts = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
+def _open_writer(folder: Path, asked: Input, given: Labels, settings: Settings, source: EmbeddingSource) -> RunWriter:
+    """A run folder that says what was asked and how the rows were described, with the notes of the labels."""
+    facts: dict[str, Any] = {"title": asked.embeddings.name, "class_names": given.class_names, "source": asked.facts()}
+    if source.table is not None and (made := source.table.made()):
+        facts["described"] = made
     writer = RunWriter(folder, "propagate", describe_asked(settings, asked.groups), **facts)
     writer.notes(given.left_out)
     return writer

@@ -171,17 +171,13 @@ SOURCES = {  # what each kind of source needs to be opened again
     "digits": (),
 }
 ESTIMATED = Record({"num": COUNT, "right": COUNT, **dict.fromkeys(("percent", "low", "high"), Maybe(PERCENT))})
-DESCRIBED = Record(  # how the photos of a labelling were described, so that new ones are described alike
+DESCRIBED = Record(  # how rows were described, so that new ones are described alike; of texts less is there
     {
-        **dict.fromkeys(("model", "weights", "precision"), TEXT),
+        **dict.fromkeys(("kind", "model", "weights", "precision"), TEXT),
         "mirror": BOOL,
-        "preprocessing": Record({"size": POSITIVE}, needed=["size"]),
-        "decoding": Record(
-            {"accept_truncated": BOOL, "max_pixels": POSITIVE, "pixel_range": Maybe(RANGE)},
-            needed=("accept_truncated", "max_pixels", "pixel_range"),
-        ),
-    },
-    needed=("model", "weights", "precision", "mirror", "preprocessing", "decoding"),
+        "preprocessing": Record({"size": POSITIVE}),
+        "decoding": Record({"accept_truncated": BOOL, "max_pixels": POSITIVE, "pixel_range": Maybe(RANGE)}),
+    }
 )
 IDENTITY = Record({"data": Named(Maybe(TEXT)), "versions": Named(TEXT)})
 FACTS = Record(

@@ -155,6 +155,18 @@ def _main_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def describe_made(facts: Mapping[str, Any]) -> str:
+    """How `fewlabels describe` made rows, in a few words; "" for facts that are not its."""
+    try:
+        size = facts.get("preprocessing", {}).get("size")
+        model, weights = str(facts["model"]), str(facts["weights"])[:8]
+    except (KeyError, TypeError, AttributeError):
+        return ""
+    pixels = f", {size} pixels" if isinstance(size, int) else ""
+    mirror = ", with mirror images" if facts.get("mirror") is True else ""
+    return shown(f"made by fewlabels describe: {model}{pixels}{mirror}, weights {weights}")
+
+
 LARGEST_WHOLE_FLOAT = 2.0**53  # beyond it neighbouring whole numbers are the same float
 
 
@@ -172,18 +184,18 @@ class Table:
     def names(self) -> list[str]:
         return list(self.schema.names)
 
-    def origin(self) -> str:
-        """How `fewlabels describe` made the rows, in a few words; "" where it did not."""
+    def made(self) -> dict[str, Any]:
+        """How `fewlabels describe` made the rows, as it wrote it; empty where it did not."""
         kept, _ = self.parts[0] if self.parts else ({}, 0)
         try:
             facts = json.loads(kept.get(ORIGIN, b"{}"))
-            size = facts.get("preprocessing", {}).get("size")
-            model, weights = str(facts["model"]), str(facts["weights"])[:8]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return ""
-        pixels = f", {size} pixels" if isinstance(size, int) else ""
-        mirror = ", with mirror images" if facts.get("mirror") is True else ""
-        return shown(f"made by fewlabels describe: {model}{pixels}{mirror}, weights {weights}")
+        except (ValueError, RecursionError):
+            return {}
+        return facts if isinstance(facts, dict) and describe_made(facts) else {}
+
+    def origin(self) -> str:
+        """`made` in a few words; "" where `fewlabels describe` did not make the rows."""
+        return describe_made(self.made())
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of all parts, without its extension type or dictionary."""
