@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "nets/model": {"errors", "runs", "choosing/abstain", "data/images/squares", "numpy", "torch", "safetensors"},
     "nets/export_onnx": {"errors", "numpy", "torch", "onnx", "onnxruntime"},
     "nets/backbone": {"errors", "torch"},
+    "nets/open_clip_models": {"errors", "numpy", "torch", "open_clip"},
     "nets/timm_models": {"errors", "torch", "safetensors", "timm", "torchvision", "huggingface_hub"},
     "training": SHARED | {"numpy", "torch", "graph", "data", "nets"},
     "training/augment": SHARED | {"numpy", "torch"},
@@ -96,7 +97,7 @@ MAY_IMPORT = {
     | {*("choosing", "commands", "data", "describing", "graph", "insights", "report", "review", "runs", "storage")}
     | {"numpy"},
     "commands/begin": SHARED
-    | {*("commands", "data", "describing", "graph", "review", "runs", "storage"), *("numpy", "pyarrow")},
+    | {*("commands", "data", "describing", "graph", "nets", "review", "runs", "storage"), *("numpy", "pyarrow")},
     "cli": {"errors", "cli", "typer", "training/method_table", "choosing", "describing"}
     | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},

@@ -20,6 +20,10 @@ Example: fewlabels label photos/ --labels some.csv --out runs/photos
 
 Example: fewlabels label embeddings.parquet --out runs/texts
 
+Example: fewlabels label photos/ --class-names "cat,dog" --backbone open_clip:ViT-B-32/laion2b_s34b_b79k
+
+Example: fewlabels label images.npy --class-descriptors names.npy --class-names "cat,dog"
+
 Example: fewlabels label runs/photos
 
 Example: fewlabels label runs/photos --finish"""
@@ -39,8 +43,21 @@ def label(
         Path | None,
         typer.Option(help="CSV, Parquet or JSON with the columns id,label: the first answers; what is answered stays."),
     ] = None,
+    class_names: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Names of the first classes: a first guess without any label.")
+    ] = None,
+    class_descriptors: Annotated[
+        Path | None,
+        typer.Option(help=".npy with a row for each name, by the text side of the rows' backbone."),
+    ] = None,
+    template: Annotated[
+        str, typer.Option(help="What a backbone with a text side is asked for each name.")
+    ] = "a photo of a {}",
     backbone: Annotated[
         str | None, typer.Option(help="Pretrained network that describes photos; default: EfficientNet-Lite0.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of the weights of a timm or open_clip backbone, instead of the hub.")
     ] = None,
     size: Annotated[int | None, typer.Option(min=32, help="Pixels along a side; default: the network's own.")] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Describe each photo by its mirror image too.")] = False,
@@ -90,14 +107,11 @@ def label(
         run = choose_folder(out, Path("runs") / (data.resolve().stem or "label"), False, (data,))
         photos: dict[str, Any] = {"backbone": backbone, "size": size, "mirror": mirror, "device": device}
         photos |= {"accept_truncated": accept_truncated, "pixel_range": parse_pixel_range(pixel_range)}
-        photos |= {"max_pixels": max_pixels, "folders": parse_folders(folder)}
-        chosen: dict[str, Any] = {
-            "features": feature_columns or (),
-            "ignore": ignore_columns or (),
-            "rows_from": number_rows_from,
-        }
-        columns = Columns(id_column, embedding_column, **chosen)
-        asked = Begin(data, columns=columns, labels=labels, seed=seed, **photos)
+        photos |= {"max_pixels": max_pixels, "folders": parse_folders(folder), "weights": weights}
+        photos |= {"class_names": _parse_names(class_names), "class_descriptors": class_descriptors}
+        read: dict[str, Any] = {"features": feature_columns or (), "ignore": ignore_columns or ()}
+        columns = Columns(id_column, embedding_column, rows_from=number_rows_from, **read)
+        asked = Begin(data, columns=columns, labels=labels, template=template, seed=seed, **photos)
         beginning = prepare_labelling(asked, run, quiet=quiet)
     from ..commands.review import Review, describe_reviewed, format_reviewed, run_review
     from ..review.web.process import Endpoint
@@ -111,6 +125,11 @@ def label(
     else:
         print(format_reviewed(reviewed))
     return None
+
+
+def _parse_names(text: str | None) -> tuple[str, ...]:
+    """ "cat, dog" -> ("cat", "dog")."""
+    return tuple(name for one in (text or "").split(",") if (name := " ".join(one.split())))
 
 
 def _finish(run: Path, quiet: bool, as_json: bool) -> None:

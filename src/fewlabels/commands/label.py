@@ -88,7 +88,8 @@ def _finish(
     auto = Auto(base=items.settings)
     say(f"spreading {int((given >= 0).sum()):,} answers over {len(items.ids):,} rows", quiet)
     found = propagate(items.descriptors, given, auto, class_names=names)
-    engine = Engine(items, saved.numbers, classes=saved.classes, live=open_live(items.descriptors, items.settings))
+    live = open_live(items.descriptors, items.settings, items.class_descriptors)
+    engine = Engine(items, saved.numbers, classes=saved.classes, live=live)
     estimate = engine.estimate()
     writer = RunWriter.reopen(folder)
     results = {

@@ -30,7 +30,7 @@ from ..review.web.security import Guard
 from ..runs import Run as RunFolder
 from ..runs import RunLock, is_finished, is_labelling, read_run, refuse_existing
 from ..storage import durable
-from .begin import Beginning, give_answers
+from .begin import Beginning, give_answers, make_classes
 
 ADDRESS = "address"  # file beside the answers: where the page is served, or was last; without its key
 PLACE = re.compile(r"http://[\w.:\[\]-]{1,255}:[0-9]{1,5}/")
@@ -142,9 +142,10 @@ def _begin(run: Path, folder: Path, beginning: Beginning | None, tell: Tell) -> 
         store.acknowledge()
     try:
         items = open_items(run)
+        make_classes(store, items.named)
         if beginning is not None and beginning.labels is not None:
             give_answers(store, items.ids, beginning.labels)
-        live = open_live(items.descriptors, items.settings) if is_labelling(run) else None
+        live = open_live(items.descriptors, items.settings, items.class_descriptors) if is_labelling(run) else None
         engine = Engine(items, store.numbers(), classes=store.classes, live=live)
         export = partial(export_labels, items)
         desk = Desk(_describe_run(run, found), items, store, engine, export, _choose_finish(run))

@@ -23,7 +23,7 @@ from ..errors import ConfigError, FewlabelsError, RunError, shown
 from ..graph import GraphSettings
 from ..graph.settings import restore_settings
 from ..runs import Run, checks, demand_whole, is_finished, kinds, read_run, refuse_open_labelling, schema
-from ..runs.record import DESCRIPTORS, FIRST_DESCRIPTORS, TABLE
+from ..runs.record import CLASS_DESCRIPTORS, DESCRIPTORS, FIRST_DESCRIPTORS, TABLE
 from ..runs.table import GIVEN
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Items:
     pictures: of the images, to be closed; None for rows.
     said: what the run says of them; None: what the graph says.
     by_degree: whether labels count in the run's graph as choosing.choice.Member says, by the degrees of their rows.
+    named: names of the first classes of a labelling that have descriptors: class_descriptors, (k, d).
     """
 
     ids: Sequence[str]
@@ -65,6 +66,8 @@ class Items:
     pictures: Pictures | None = None
     said: Said | None = None
     by_degree: bool = False
+    named: Sequence[str] = ()
+    class_descriptors: NDArray[np.floating] | None = None
 
 
 def open_items(folder: str | Path) -> Items:
@@ -90,6 +93,10 @@ def open_items(folder: str | Path) -> Items:
     _demand_source(inputs, root / "run.json")
     known = partial(Items, ids=ids, class_names=names, given=given, settings=settings, said=said)
     known = partial(known, by_degree=_counts_by_degree(run))
+    if labelling and (named := run.facts.get("named")):
+        demand_whole(root, (CLASS_DESCRIPTORS,))
+        values = _read_descriptors(root / CLASS_DESCRIPTORS, len(named))
+        known = partial(known, named=named, class_descriptors=values)
     if inputs["kind"] == "embeddings":
         opened = _open_embeddings(inputs, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)

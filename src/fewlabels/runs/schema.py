@@ -190,6 +190,7 @@ FACTS = Record(
         "settings": SETTINGS,
         "title": TEXT,
         "labelling": TEXT,
+        "named": CLASS_NAMES,
         "described": Maybe(DESCRIBED),
         "estimated": Maybe(ESTIMATED),
         "seed": SEED,
