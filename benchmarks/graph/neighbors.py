@@ -27,6 +27,7 @@ WAYS: dict[str, tuple[Callable[[Search], searches.Found], tuple[str, ...]]] = {
     "faiss IVF-flat": (searches.ivf, ("faiss",)),
     "faiss HNSW": (searches.faiss_hnsw, ("faiss",)),
     "hnswlib": (searches.hnswlib, ("hnswlib",)),
+    "usearch": (searches.usearch, ("usearch",)),
     "pynndescent": (searches.pynndescent, ("pynndescent",)),
 }
 METHODS = (OURS, *WAYS)

@@ -49,15 +49,28 @@ def flat(search: Search) -> Found:
 
 
 def flat_seconds(search: Search, most: int = FLAT_SAMPLE) -> tuple[float, float, bool]:
-    """Seconds of `flat`, by the clock and of all cores: timed on at most so many rows, evenly drawn, and scaled up to
-    all. The bool: is it scaled?"""
+    """Seconds of `flat`, as `sampled_seconds` counts them."""
     import faiss
 
     index = faiss.IndexFlatIP(search.rows.shape[1])
     index.add(search.rows)
+    return sampled_seconds(search, lambda queries: index.search(queries, search.k + 1), most)
+
+
+def brute_seconds(search: Search, most: int = FLAT_SAMPLE) -> tuple[float, float, bool]:
+    """Seconds of scikit-learn's exact search, as `sampled_seconds` counts them."""
+    from sklearn.neighbors import NearestNeighbors
+
+    index = NearestNeighbors(n_neighbors=search.k + 1, algorithm="brute").fit(search.rows)
+    return sampled_seconds(search, index.kneighbors, most)
+
+
+def sampled_seconds(search: Search, find: Callable[[np.ndarray], object], most: int) -> tuple[float, float, bool]:
+    """Seconds of an exact search, by the clock and of all cores: timed on at most so many rows, evenly drawn, and
+    scaled up to all. The bool: is it scaled?"""
     n = len(search.rows)
     queries = search.rows[np.linspace(0, n - 1, min(n, most)).astype(int)]
-    search.watch.time(lambda: index.search(queries, search.k + 1))
+    search.watch.time(lambda: find(queries))
     times = n / len(queries)
     return search.watch.seconds * times, search.watch.work * times, n > len(queries)
 
@@ -107,6 +120,20 @@ def hnswlib(search: Search) -> Found:
         index.set_ef(effort)
         ids, distance = index.knn_query(queries, search.k + 1)
         return ids.astype(np.int64), 1 - distance
+
+    return _tuned(search, find, [effort for effort in EFFORTS if effort > search.k])
+
+
+def usearch(search: Search) -> Found:
+    from usearch.index import Index
+
+    index = Index(ndim=search.rows.shape[1], metric="ip", dtype="f32", connectivity=M, expansion_add=EF_CONSTRUCTION)
+    index.add(np.arange(len(search.rows), dtype=np.uint64), search.rows, threads=search.threads)
+
+    def find(queries: np.ndarray, effort: int) -> Found:
+        index.expansion_search = effort
+        found = index.search(queries, search.k + 1, threads=search.threads)
+        return found.keys.astype(np.int64), 1 - found.distances
 
     return _tuned(search, find, [effort for effort in EFFORTS if effort > search.k])
 

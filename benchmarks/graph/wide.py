@@ -1,4 +1,4 @@
-"""Seconds to find the 50 nearest other rows of wide rows: ours on two instruction sets, ours exact, and faiss flat.
+"""Seconds to find the 50 nearest other rows of wide rows: ours on two instruction sets and exact, and four peers.
 
     python -m benchmarks.graph.wide                                                # all cases: minutes, when idle
     python -m benchmarks.graph.wide --data hidden64 --rows 20000 --dimensions 512  # one of one's own
@@ -7,8 +7,9 @@ Descriptors of photos (benchmarks/common/photos.py; first `make descriptors`) an
 dimensions, each method in a process of its own, with the threads of --threads. Seconds are by the clock and, as `CPU`,
 of all cores together: the second changes less where others use the machine. Ours is the median of warm calls, with the
 stages of the last; codes are compared and candidates ranked cluster by cluster in one kernel, so these two are one
-stage. Ours exact is one call. faiss flat is searched once, beyond 20,000 rows for 5,000 of them and scaled, as its
-note says; it is exact by definition, and so its recall is not measured.
+stage. Ours exact is one call, and so are the peers. faiss flat and scikit-learn (brute) are exact by definition, so
+their recall is not measured; beyond 20,000 rows they are searched for 5,000 of them and scaled, as their notes say.
+usearch keeps as many candidates as bring it to our recall on a sample, which its time does not count.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from benchmarks.common.timing import Stopwatch, report, time_calls
 from benchmarks.graph import searches
 from benchmarks.graph.searches import Search
 
-VNNI, AVX2, EXACT, FLAT = "fewlabels, avx512vnni", "fewlabels, avx2", "fewlabels, exact", "faiss flat"
-METHODS = (VNNI, AVX2, EXACT, FLAT)
+VNNI, AVX2, EXACT = "fewlabels, avx512vnni", "fewlabels, avx2", "fewlabels, exact"
+FLAT, BRUTE, USEARCH = "faiss flat", "scikit-learn brute", "usearch"
+METHODS = (VNNI, AVX2, EXACT, FLAT, BRUTE, USEARCH)
+NEEDS = {FLAT: ("faiss",), BRUTE: ("sklearn",), USEARCH: ("usearch",)}
+SAMPLED = {FLAT: searches.flat_seconds, BRUTE: searches.brute_seconds}
 INSTRUCTIONS = {VNNI: "avx512vnni", AVX2: "avx2"}
 CASES = (
     Case(12_000, 10, 1280, kind="cifar10"),
@@ -34,6 +38,8 @@ CASES = (
     Case(50_000, 10, 1280, kind="mixtures"),
     *(Case(12_000, 10, dimensions, kind="hidden64") for dimensions in (128, 384, 768, 1280)),
     Case(50_000, 10, 768, kind="hidden64"),
+    Case(200_000, 10, 768, kind="hidden64"),
+    Case(1_000_000, 10, 128, kind="hidden64"),
 )
 WHOLE_UP_TO, FLAT_QUERIES = 20_000, 5_000
 HEAD = ("method", "seconds", "CPU", "x best CPU", "recall", "peak MiB", "forecast", "")
@@ -71,9 +77,8 @@ def compare(case: Case, ledger: Ledger, options: argparse.Namespace) -> None:
             ledger.write(cells.settings_of(case, name, options), {"status": "refused", "note": str(reason)})
         print(f"\n{case.kind}, {case.rows:,} x {case.dimensions:,}: skipped: {reason}", flush=True)
         return
-    needs = {FLAT: ("faiss",)}
     found = {
-        name: cells.cell(ledger, __spec__.name, case, name, options, needs.get(name, ())) for name in options.methods
+        name: cells.cell(ledger, __spec__.name, case, name, options, NEEDS.get(name, ())) for name in options.methods
     }
     work = [record["cpu_seconds"] for record in found.values() if "cpu_seconds" in record]
     title = f"{case.kind}, {case.rows:,} x {case.dimensions:,}"
@@ -113,9 +118,9 @@ def measure(name: str, case: Case, options: argparse.Namespace) -> None:
     held = data.load(case, options.cache)
     watch = Stopwatch()
     search = Search(held.rows, ours.K, options.recall, held.sample, held.exact, options.threads, watch)
-    if name == FLAT:
+    if name in SAMPLED:
         most = case.rows if case.rows <= WHOLE_UP_TO else FLAT_QUERIES
-        seconds, work, scaled = searches.flat_seconds(search, most)
+        seconds, work, scaled = SAMPLED[name](search, most)
         note = f"scaled from {most:,} rows" if scaled else ""
         report(seconds=seconds, best_seconds=seconds, cpu_seconds=work, note=note)
         return
@@ -133,10 +138,13 @@ def measure(name: str, case: Case, options: argparse.Namespace) -> None:
         report(stages=stages)
         return found
 
+    def indexed() -> np.ndarray:
+        return searches.usearch(search)[0]
+
     def check(found: np.ndarray) -> None:
         report(recall=data.recall(found[held.sample], held.exact))
 
-    time_calls(find, watch, options, check)
+    time_calls(indexed if name == USEARCH else find, watch, options, check)
 
 
 if __name__ == "__main__":

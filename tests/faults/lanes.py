@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -121,6 +122,8 @@ def run(lanes: list[str], nightly: bool, more: list[str]) -> int:
     root = Path(__file__).parent.parent.parent
     seen = Lanes()
     options = ["-m", "lane", "--rootdir", str(root), f"--timeout={SECONDS}", "-p", "no:cacheprovider", *more]
+    if nightly:  # a change is not to fail by chance; nightly looks further
+        options.append(f"--hypothesis-seed={time.time_ns()}")
     status = pytest.main([str(root / "tests"), *options], plugins=[seen])
     print(f"\n{table(seen.found, lanes or list(LANES))}")
     (root / "build").mkdir(exist_ok=True)

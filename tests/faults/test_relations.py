@@ -18,16 +18,12 @@ cases = st.builds(made, st.integers(0, 2**32), st.frozensets(st.sampled_from(ODD
 draws = st.builds(np.random.default_rng, st.integers(0, 2**32))
 
 
-ALWAYS = {
-    "deadline": None,
-    "derandomize": bool(size(1, 1, 0)),  # a change is not to fail by chance; nightly looks further
-    "suppress_health_check": [HealthCheck.filter_too_much],
-}
-
-
 def examples(suite, share):
     """So many of this relation that all together are 2,000 in the lane. share: of these."""
-    return settings(max_examples=size(suite, 2000 * share // 100, 1000 * share), **ALWAYS)
+    return settings(
+        max_examples=size(suite, 2000 * share // 100, 1000 * share),
+        suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+    )
 
 
 def held(relation, solve, case, rng):

@@ -256,7 +256,7 @@ def test_the_stages_are_named_as_they_start():
     assert list(dict.fromkeys(stages)) == ["neighbors", "affinity", "solve", "pseudo_labels"]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     seed=strategies.integers(0, 10**6),
     sizes=strategies.lists(strategies.integers(2, 9), min_size=1, max_size=6),
@@ -280,7 +280,7 @@ def test_reached_is_exactly_what_is_connected_to_a_label(seed, sizes, labelled, 
     assert (result.pseudo_labels.reached == np.isin(part, part[labels >= 0])).all()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(seed=strategies.integers(0, 10**6), n=strategies.integers(1, 40), d=strategies.integers(1, 5))
 def test_odd_small_input_gives_a_sound_result(seed, n, d):
     rng = np.random.default_rng(seed)

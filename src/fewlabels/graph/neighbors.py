@@ -111,7 +111,8 @@ def top_k(near: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray
     above, tied = near[crowded] > least[crowded], near[crowded] == least[crowded]
     wanted = k - above.sum(axis=1, keepdims=True)
     chosen[crowded] = above | (tied & (np.cumsum(tied, axis=1) <= wanted))  # of the tied, the smaller numbers
-    ids = np.nonzero(chosen)[1].reshape(q, k)  # ascending, so a stable sort keeps ties by number
+    ids = np.flatnonzero(chosen).reshape(q, k)  # ascending, so a stable sort keeps ties by number
+    ids -= n * np.arange(q)[:, None]
     values = np.take_along_axis(near, ids, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(values, order, axis=1) / GRID

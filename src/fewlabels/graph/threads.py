@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,11 +54,11 @@ def weighted_ranges(cumulated: NDArray[np.integer], parts: int) -> list[Range]:
 
 
 class Team:
-    """A pool of num_threads() threads that take ranges of one piece of work after another, to be used in a `with`."""
+    """num_threads() threads, the caller's among them, that take ranges of one work after another, in a `with`."""
 
     def __init__(self) -> None:
         self.size = num_threads()
-        self._pool = ThreadPoolExecutor(self.size) if self.size > 1 else None
+        self._pool = ThreadPoolExecutor(self.size - 1) if self.size > 1 else None
 
     def __enter__(self) -> Team:
         return self
@@ -72,11 +73,31 @@ class Team:
         ranges: Sequence[Range],
         on_progress: StageProgress = no_stage_progress,
     ) -> None:
-        """Call work(first, last) for every range, in any order; on_progress(fraction) tells the part that is done."""
-        done: Iterable[object]
-        if self._pool is None or len(ranges) <= 1:
-            done = (work(*part) for part in ranges)
-        else:
-            done = self._pool.map(work, *zip(*ranges, strict=True))
-        for number, _ in enumerate(done, 1):
-            on_progress(number / len(ranges))
+        """Call work(first, last) for every range, in any order; on_progress(fraction) tells the part that is done.
+
+        The caller's thread takes ranges as well and waits for no thread that has not woken up when all are taken: small
+        work then takes no longer than without threads.
+        """
+        left, done = iter(ranges), count(1)
+
+        def take() -> Iterator[int]:
+            try:
+                for first, last in left:  # a list's iterator hands each range to one thread only
+                    work(first, last)
+                    yield next(done)
+            finally:
+                deque(left, 0)  # after an error nobody begins another range
+
+        helpers = min(self.size, len(ranges)) - 1
+        waking = [self._pool.submit(deque, take(), 0) for _ in range(helpers)] if self._pool is not None else []
+        try:
+            for number in take():
+                if number < len(ranges):
+                    on_progress(number / len(ranges))
+        finally:
+            deque(left, 0)
+            for helper in waking:
+                if not helper.cancel():
+                    helper.result()
+        if ranges:
+            on_progress(1.0)

@@ -64,8 +64,6 @@ def check(fuzzed, mode, count):
 
     @settings(
         max_examples=count,
-        deadline=None,
-        derandomize=True,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

@@ -39,7 +39,7 @@ BLOCK = 32  # classes solved together: a row of a direction is a cache line
 NARROW_FROM = 100_000  # rows; below, a block of directions stays in the cache anyway
 LANES = 8  # classes are padded to a multiple
 EPSILON = float(np.finfo(np.float32).eps)
-SMALL = 300_000  # multiplications of a product below which threads cost more than they bring
+SMALL = 3_000_000  # multiplications of a product below which threads cost more than they bring
 
 
 @dataclass(frozen=True, kw_only=True)
