@@ -15,6 +15,7 @@
 # make bench   time the graph core against its peers, 10,000 and 50,000 rows (a quarter of an hour, after the install)
 # make bench-wide   time the search of wide rows beside faiss (under five minutes; photos after make descriptors only)
 # make compare   odd data and kills, beside other libraries (about 25 minutes, with the install; docs/compare.md)
+# make bench-choosing   what choosing costs beside one propagation, and new rows beside reading them (half an hour)
 # make bench-full   the same up to a million rows (hours; goes on where it was stopped)
 # make evidence   train on CIFAR-10 without a GPU, small and shortened, and newer methods beside the paper's (about twelve
 #                 hours; as much as fits an hour, or MINUTES=, and the next part when it is called again; needs CIFAR-10)
@@ -55,7 +56,7 @@ BENCH_ARGS ?=
 # After these, make evidence begins no new run.
 MINUTES ?= 50
 
-.PHONY: demo test test-slow test-wheel test-next seeds nightly faults faults-nightly wheels audit sbom compare lint format docs notebooks bench bench-full bench-wide \
+.PHONY: demo test test-slow test-wheel test-next seeds nightly faults faults-nightly wheels audit sbom compare lint format docs notebooks bench bench-full bench-wide bench-choosing \
 	bench-train accuracy descriptors refinements evidence pictures clean
 
 demo: $(VENV)/.demo
@@ -133,6 +134,10 @@ bench: $(BENCH_VENV)/.bench
 bench-wide: $(BENCH_VENV)/.bench
 	$(BENCH) -m benchmarks.graph.wide $(BENCH_ARGS)
 
+bench-choosing: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.choosing.cost --resume $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.choosing.new_rows --resume $(BENCH_ARGS)
+
 compare: $(VENV)/.dev $(BENCH_VENV)/.bench $(COMPARE_VENV)/.compare
 	rm -f benchmarks/results/compare_cases.jsonl benchmarks/results/compare_kills.jsonl
 	$(BIN)/python -m benchmarks.compare.cases fewlabels
@@ -167,6 +172,7 @@ accuracy: $(ACCURACY_VENV)/.accuracy build/sets/.there
 	OMP_NUM_THREADS=1 $(ACCURACY) -m benchmarks.choosing.measure
 	$(ACCURACY) -m benchmarks.choosing.tables
 	$(ACCURACY) -m benchmarks.choosing.chart
+	OMP_NUM_THREADS=1 $(ACCURACY) -m benchmarks.choosing.trust
 
 refinements: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.accuracy.descriptors

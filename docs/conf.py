@@ -38,5 +38,8 @@ nitpick_ignore_regex = [
     # names of unions, told in docstrings
     ("py:class", r"(os\.)?PathLike|GivenImages|Kind|LabelsAre|MethodWord|Mode|OnConflict|OnProgress|Precision|Speed"),
     ("py:class", r"fewlabels\.graph\.(settings\.Rules|solver\.Operator)"),  # inner parts of public values
-    ("py:class", r"Curve|Part|Float|Measured"),  # of an Answer and of a Model
+    (
+        "py:class",
+        r"fewlabels\.choosing\.(answer\.Mixture|abstain\.Curve)|Curve|Part|Float|Measured",
+    ),  # of answers and models
 ]

@@ -84,6 +84,7 @@ MAY_IMPORT = {
         *("cluster", "describing", "numpy", "torch", "safetensors", "tqdm"),
     },
     "commands/classify": SHARED | {*("choosing/abstain", "commands", "data", "nets", "runs", "storage"), "numpy"},
+    "commands/classify_options": SHARED | {"choosing/abstain", "nets/model", "runs", "storage"},
     "commands/classify_rows": SHARED | {*("choosing/abstain", "commands", "runs", "storage"), "numpy"},
     "commands/new_rows": SHARED | {*("commands", "data", "describing", "runs"), *("numpy", "pyarrow")},
     "commands/rows_model": SHARED
@@ -112,6 +113,7 @@ MAY_IMPORT = {
         "nets/model",
         "runs",
         "commands/from_python",
+        "commands/rows_model",
         "describing/settings",
     },
 }

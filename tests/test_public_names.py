@@ -27,6 +27,7 @@ NAMES = [
     "Propagation",
     "PseudoLabels",
     "Refinement",
+    "RowModel",
     "build_graph",
     "describe",
     "extend",

@@ -5,7 +5,8 @@
 Blobs of 40 hidden dimensions; 10 labels of each class of 10, 5 of each of 100. Every cell is measured in a process of
 its own, after a call on the first rows that loads what is needed. Peak memory is that of the process, with the
 interpreter and the input. Beyond: what `auto` takes more than the one propagation. Descriptors over --most-gib are left
-out. The table at the end has the last measurement of each cell in the results file; --table prints it alone.
+out. The table at the end has the last measurement of each cell in the results file; --table prints it alone, and
+--markdown its rows for docs/choosing.md.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ def main() -> None:
         "--table", action="store_true", help="print the table of what was measured, and measure nothing"
     )
     parser.set_defaults(data="hidden40", repeat=0)
+    parser.add_argument("--markdown", action="store_true", help="print the rows for the page, measure nothing")
     options = parser.parse_args()
     if options.one:
         measure(options.one, cells.case_of(options), options)
         return
     ledger = Ledger("choosing_cost", options)
+    if options.markdown:
+        print("\n".join(markdown(read(ledger.path))))
+        return
     print_head(ledger, options.threads)
     for case in () if options.table else list_cases(options):
         data.prepare(case, options.cache)
@@ -136,6 +141,19 @@ def line(one: Record, auto: Record) -> tuple[str, ...]:
         shown(auto["forecast_seconds"], ".1f"),
         shown(auto["forecast_mib"], ".0f"),
     )
+
+
+def markdown(records: list[Record]) -> list[str]:
+    """The table of docs/choosing.md: seconds by the clock and of all cores, and MiB."""
+    rows = []
+    for one, auto in pair_cells(records):
+        width, size, classes = key_of(one)
+        seconds = [f"{record['seconds']:.1f} ({record['cpu_seconds']:.1f})" for record in (one, auto)]
+        more = [auto[name] - one[name] for name in ("seconds", "cpu_seconds")]
+        memory = f"{one['peak_mib']:.0f} | {auto['peak_mib']:.0f} | {auto['peak_mib'] / one['peak_mib']:.2f}"
+        case = f"{size:,} x {width:,}, {classes}"
+        rows.append(f"| {case} | {' | '.join(seconds)} | {more[0]:.1f} ({more[1]:.1f}) | {memory} |")
+    return rows
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .choosing import Answer, Auto, Choice, extend, propagate
     from .commands.from_python import describe, load_model, propagate_files, train
+    from .commands.rows_model import RowModel
     from .conventions import UNLABELED
     from .describing.settings import Descriptors
     from .errors import FewlabelsError, FewlabelsWarning
@@ -46,6 +47,7 @@ __all__ = [
     "Propagation",
     "PseudoLabels",
     "Refinement",
+    "RowModel",
     "build_graph",
     "describe",
     "extend",
@@ -72,6 +74,7 @@ _HOME = {
     "Propagation": ".graph",
     "PseudoLabels": ".graph",
     "Refinement": ".graph",
+    "RowModel": ".commands.rows_model",
     "build_graph": ".graph",
     "describe": ".commands.from_python",
     "extend": ".choosing",

@@ -34,3 +34,17 @@ def test_a_head_alone_builds_no_graph():
 def test_what_is_given_is_checked_as_elsewhere(given):
     with pytest.raises(ConfigError):
         Auto(**given)
+
+
+def test_many_classes_take_as_many_columns_as_their_folds():
+    few, many = (estimate_choice((200_000, 128), classes, 5 * classes, Auto()) for classes in (10, 100))
+    assert many.bytes > few.bytes + 200_000 * 4 * 100
+    assert many.stage_seconds["choose"] > 2 * few.stage_seconds["choose"]
+
+
+def test_of_very_many_rows_choosing_is_less_than_another_propagation():
+    shape = (1_000_000, 128)
+    one = estimate(*shape, 10, GraphSettings(), threads=2)
+    whole = estimate_choice(shape, 10, 100, Auto(), threads=2)
+    assert whole.seconds < 2 * one.seconds
+    assert whole.bytes < 1.3 * one.bytes

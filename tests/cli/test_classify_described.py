@@ -47,7 +47,11 @@ def photos(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.usefixtures("photos")
 def test_new_photos_are_described_as_the_runs_were_and_get_the_labels_of_their_table(capsys):
-    assert run(capsys, *CLASSIFY)[0] == 0
+    status, out, _ = run(capsys, *CLASSIFY)
+    assert status == 0
+    assert "9 photos classified" in out
+    assert "rows made by fewlabels describe: tiny" in out
+    assert "the run's own" not in out
     found = Path("found.csv").read_bytes()
     assert run(capsys, "classify", "o-run", "new.parquet", "--out", "found.csv", "--force", "-q")[0] == 0
     assert Path("found.csv").read_bytes() == found
@@ -99,3 +103,10 @@ def test_where_nobody_knows_how_the_rows_were_made_the_command_is_named():
         model.predict("new")
     with pytest.raises(ConfigError, match="FL-C88 a run of embeddings"):
         fl.load_model("o-run", teacher=True)
+
+
+@pytest.mark.usefixtures("photos")
+def test_photos_of_the_run_itself_are_said_to_be_its_own(capsys):
+    status, out, _ = run(capsys, "classify", "o-run", "photos", "--out", "found.csv", "-q")
+    assert status == 0
+    assert "Some of these photos are the run's own" in out

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -156,3 +159,18 @@ def write_described(name, values, made):
     columns = {"id": [str(at) for at in range(len(values))], "embedding": list(values)}
     table = pa.table(columns).replace_schema_metadata({b"fewlabels": json.dumps(made).encode()})
     pq.write_table(table, name)
+
+
+def test_embeddings_are_classified_without_the_packages_that_photos_need(rows, capsys):
+    run(capsys, *PROPAGATE)
+    words = [*map(str, CLASSIFY)]
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys(("torch", "PIL", "safetensors", "sklearn")))
+from fewlabels.cli.main import run
+import fewlabels
+assert len(fewlabels.load_model("o-run").predict("new.npy").label) == 40
+sys.exit(run({words!r}))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+    assert len(read_table()) == 40

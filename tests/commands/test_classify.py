@@ -17,7 +17,8 @@ from PIL import Image
 import fewlabels
 from fewlabels.choosing.abstain import Curve, measure_curve
 from fewlabels.cli.main import run as run_command
-from fewlabels.commands.classify import ClassifyOptions, run_classify
+from fewlabels.commands.classify import run_classify
+from fewlabels.commands.classify_options import ClassifyOptions
 from fewlabels.commands.sorting import folder_names
 from fewlabels.errors import ConfigError, ImageError, InputWarning, RunError
 from fewlabels.nets.model import load_model

@@ -14,7 +14,8 @@ from PIL import Image
 
 import fewlabels
 from fewlabels.cli.main import run as run_command
-from fewlabels.commands.classify import ClassifyOptions, run_classify
+from fewlabels.commands.classify import run_classify
+from fewlabels.commands.classify_options import ClassifyOptions
 from fewlabels.commands.export_model import ExportOptions, run_export_model
 from fewlabels.commands.training import RunOptions, run_training
 from fewlabels.data.benchmarks.sample_photos import load_sample_photos

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from fewlabels.choosing import Auto, Choice, propagate
+from fewlabels.choosing.propagate import weigh_by_degree
 from fewlabels.commands.answers import find_label_weight
-from fewlabels.graph import explain_rows
+from fewlabels.graph import GraphSettings, PropagationSystem, explain_rows
+from fewlabels.graph.label_matrix import CheckedLabels
+from fewlabels.insights.compute import _check_labels, compute_insights
 from fewlabels.review.engine.engine import Engine
 from fewlabels.review.items import Items
 from tests.choosing.cases import keep_labels, make_blobs
@@ -56,3 +59,24 @@ def test_a_review_without_answers_says_what_the_graph_of_the_run_says(answer):
         engine.propagation.pseudo_labels.distribution, graph.pseudo_labels.distribution, atol=1e-3
     )
     np.testing.assert_allclose(engine.why(0).class_shares, graph.pseudo_labels.distribution[0], atol=1e-3)
+
+
+def test_leaving_a_label_out_is_solving_without_it(answer):
+    values, labels, found = answer
+    part, graph = found.parts[0], found.propagation.graph
+    shown = compute_insights(found, values, labels, graph.settings, lambda row: (str(row), None))
+    checked = _check_labels(found, labels, GraphSettings())
+    assert shown.values["suspicious"]["num_contradicted"] == (checked.suspicion > 0).sum()
+    assert part.member.by_degree
+    system = PropagationSystem(graph, graph.settings)
+    for number, row in enumerate(checked.rows):
+        if not checked.judged[number]:
+            assert labels[row] == 2  # the only label of its class
+            continue
+        left = labels.copy()
+        left[row] = -1
+        weighed = weigh_by_degree(graph, CheckedLabels(left, 3), np.ones(left.size))
+        solved, _ = system.spread_by(system.solve, weighed)
+        expected = found.judge_mass(solved.z[graph.node[[row]]])[0]
+        np.testing.assert_allclose(checked.distribution[number], expected, atol=1e-4)
+        assert checked.label[number] == expected.argmax()

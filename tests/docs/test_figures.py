@@ -9,6 +9,7 @@ from collections import defaultdict
 
 import pytest
 
+from benchmarks.choosing import cost, new_rows, trust
 from fewlabels.training.method_table import BY_WORD
 from tests import ROOT
 
@@ -210,3 +211,15 @@ def test_the_page_on_strong_views_has_the_errors_of_the_short_runs():
         for line in lines
     ]
     require("docs/matching.md", rows)
+
+
+@pytest.mark.parametrize(
+    ("document", "name", "rows_of"),
+    [
+        ("docs/choosing.md", "choosing_cost.jsonl", cost.markdown),
+        ("docs/choosing.md", "trust.jsonl", trust.markdown),
+        ("docs/classify.md", "new_rows.jsonl", new_rows.markdown),
+    ],
+)
+def test_tables_of_choosing_and_of_new_rows_are_those_of_the_records(document, name, rows_of):
+    require(document, rows_of(read(name)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from ..conventions import UNLABELED
 from ..errors import ConfigError, EmbeddingError, UnreachedWarning, listed, warn
+from ..graph.blas import one_blas_thread
 from ..graph.extend import Extension, extend
 from ..graph.pseudo_labels import PseudoLabels, certainties
 from ..graph.rows import densify, make_comparable
 from ..graph.settings import GraphSettings, Metric
 from ..graph.system import Propagation, list_label_facts
+from ..graph.threads import Team
 from ..notebook import html_table
 from .abstain import Threshold, find_threshold
 from .choice import Choice, Member
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 BLOCK = 16384  # rows answered at once
+LEAST = 1e-30  # probability of an average, at least
+CACHED = 1024  # new rows that a thread answers at once: their probabilities stay in its cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,41 +79,59 @@ class Mixture:
         return any(part.propagation is not None for part in self.parts)
 
     def extend(self, new_rows: NDArray[np.generic], rows: NDArray[np.generic] | None = None) -> Extension:
-        """See Answer.extend. Up to 16,384 rows go through heads in float64: no batch changes an answer."""
+        """See Answer.extend. Rows go through heads in float64, a few at a time: no batch changes an answer."""
         if rows is None and self.needs_rows:
             do = "hand in the rows that the answer was made from as `rows`, or choose with answer='linear'"
             raise ConfigError("C121", "a graph has a part in the answer, and needs the old rows for new ones", do=do)
         wide = np.asarray(densify(new_rows))
-        values = make_comparable(wide, self.metric, drop_bad_rows=self.drop_bad_rows).values
-        dtype = np.float64 if len(values) <= BLOCK else np.float32
-        if self.metric == "inner_product":  # values are on a scale of their own
-            usable = np.asarray(values.any(axis=1))
-            values = np.where(usable[:, None], wide / self.unit, 0)
-        new = Rows(values=values.astype(dtype, copy=False), length=measure_lengths(wide).astype(dtype))
-        found = [self._extend_part(part, new, new_rows, rows) for part in self.parts]
-        shares = [part.member.share for part in self.parts]
-        distribution, reached = mix(found, shares, self.temperature, np.array(self.class_scale))
+        new = self._make_rows(wide)
+        graphs = {
+            place: extend(part.propagation, rows, new_rows)
+            for place, part in enumerate(self.parts)
+            if part.propagation is not None and rows is not None
+        }
+        distribution = np.empty((len(wide), len(self.class_scale)))
+        certainty, reached = np.empty(len(wide)), np.empty(len(wide), bool)
+
+        def work(first: int, last: int) -> None:
+            some = slice(first, last)
+            found = [self._extend_part(place, new.take(some), some, graphs) for place in range(len(self.parts))]
+            shares = [part.member.share for part in self.parts]
+            distribution[some], reached[some] = mix(found, shares, self.temperature, np.array(self.class_scale))
+            certainty[some] = np.where(reached[some], certainties(distribution[some]), 0)
+
+        cuts = range(0, len(wide), CACHED)
+        with one_blas_thread(), Team() as team:
+            team.each(work, [(first, min(first + CACHED, len(wide))) for first in cuts])
         label = np.where(reached, distribution.argmax(axis=1), UNLABELED)
-        certainty = np.where(reached, certainties(distribution), 0)
         if not reached.all():
             rows_missed = listed(np.flatnonzero(~reached).tolist())
             what = f"FL-G1 nothing answers {(~reached).sum()} of {reached.size} new rows; they have no label "
             warn(UnreachedWarning(f"{what}({UNLABELED}) and certainty 0; {rows_missed}"))
         return Extension(label=label, certainty=certainty, distribution=distribution, reached=reached)
 
+    def _make_rows(self, wide: NDArray[np.generic]) -> Rows:
+        """Checked new rows as heads see them. Raises EmbeddingError (E34) for another width than a head's."""
+        widths = [part.head.weight.shape[0] for part in self.parts if isinstance(part.head, LinearHead)]
+        values = make_comparable(wide, self.metric, drop_bad_rows=self.drop_bad_rows).values
+        if widths and widths[0] != values.shape[1]:
+            what = f"new rows of width {values.shape[1]}, and the head was fitted to rows of {widths[0]}"
+            raise EmbeddingError("E34", what, do="describe them by the same model as the old rows")
+        if self.metric == "inner_product":  # values are on a scale of their own
+            usable = np.asarray(values.any(axis=1))
+            values = np.where(usable[:, None], np.asarray(wide, np.float64) / self.unit, 0)
+        seen = any(part.member.lengths for part in self.parts)
+        return Rows(values=values, length=measure_lengths(wide) if seen else None)
+
     def _extend_part(
-        self, part: Part, new: Rows, given: NDArray[np.generic], rows: NDArray[np.generic] | None
+        self, place: int, new: Rows, some: slice, graphs: Mapping[int, Extension]
     ) -> tuple[Float, NDArray[np.bool_]]:
+        """What one part says of a few rows, in float64 where a head answers. some: their numbers."""
+        part = self.parts[place]
         if part.propagation is None:
-            head = part.head
-            if isinstance(head, LinearHead) and head.weight.shape[0] != new.values.shape[1]:
-                width = head.weight.shape[0]
-                what = f"new rows of width {new.values.shape[1]}, and the head was fitted to rows of {width}"
-                raise EmbeddingError("E34", what, do="describe them by the same model as the old rows")
-            return part.logs(new, None)
-        assert rows is not None
-        found = extend(part.propagation, rows, given)
-        return temper(logs_of_shares(found.distribution), part.member.temperature), found.reached
+            return part.logs(Rows(values=new.values.astype(np.float64), length=new.length), None)
+        mass, reached = graphs[place].distribution[some], graphs[place].reached[some]
+        return temper(logs_of_shares(mass), part.member.temperature), reached
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +206,19 @@ class Answer:
             unit=self.unit,
         )
 
+    def judge_mass(self, mass: NDArray[np.floating]) -> Float:
+        """(q, c) what the answer says where its only graph has this mass, (q, c); zeros where it has none.
+
+        Raises ConfigError (C121) for an answer of several parts, or of a head.
+        """
+        if len(self.parts) > 1 or self.propagation is None:
+            raise ConfigError("C121", "mass of a graph for an answer that has other parts")
+        reached = np.asarray(mass.any(axis=1))
+        logs = temper(logs_of_shares(mass), self.parts[0].member.temperature)
+        mixture = self.mixture
+        found, _ = mix([(logs, reached)], [1.0], mixture.temperature, np.array(mixture.class_scale))
+        return np.where(reached[:, None], found, 0)
+
     def far_rows(self, share: float = 0.05) -> NDArray[np.int64]:
         """Numbers of the unlabelled rows that are farthest from every labelled region, farthest first.
 
@@ -234,11 +269,19 @@ def mix(
     Returns also (q,) which rows any member answers.
     """
     reached = np.any([answers for _, answers in found], axis=0)
+    mixed = np.maximum(found[0][0], np.log(LEAST)) if len(found) == 1 else _average(found, shares, reached)
+    logs = temper(mixed, temperature)
+    distribution = np.exp(logs if (class_scale == 1).all() else log_shares(logs + np.log(class_scale)))
+    distribution[~reached] = 1 / distribution.shape[1]
+    return distribution, reached
+
+
+def _average(
+    found: Sequence[tuple[Float, NDArray[np.bool_]]], shares: Sequence[float], reached: NDArray[np.bool_]
+) -> Float:
+    """(q, c) log of the weighted mean."""
     total = np.zeros(found[0][0].shape)
     for (logs, answers), share in zip(found, shares, strict=True):
         total += np.where(answers[:, None], share * np.exp(logs), 0)
     total[~reached] = 1
-    mixed = np.log(np.maximum(total / total.sum(axis=1, keepdims=True), 1e-30))
-    distribution = np.exp(log_shares(temper(mixed, temperature) + np.log(class_scale)))
-    distribution[~reached] = 1 / distribution.shape[1]
-    return distribution, reached
+    return np.asarray(np.log(np.maximum(total / total.sum(axis=1, keepdims=True), LEAST)))

@@ -175,6 +175,11 @@ def degree_weight(graph: Graph, rows: NDArray[np.int64], classes: NDArray[np.int
     return np.asarray(divided * (weight.sum() / divided.sum()))
 
 
+def weigh_left(graph: Graph, rows: NDArray[np.int64], classes: NDArray[np.int64]) -> Float:
+    """(l,) `degree_weight` of the labels that are left where others are left out, all given the same weight."""
+    return degree_weight(graph, rows, classes, np.ones(rows.size))
+
+
 def _restore_classes(labelled: Labelled) -> Float:
     """(l, c) factors that give each class its whole weight back where some of its labels are held out.
 

@@ -60,9 +60,7 @@ def hold_out(
 ) -> Labelled:
     """Folds over the labelled rows. rows: (l, d) comparable ones. lists: of all rows; None without. groups: (l,)."""
     group = group_copies(rows, 0.0 if lists is None else lists.usual_distance(), groups)
-    columns = COLUMNS_OF_MANY if lists is not None and lists.node.size > MANY_ROWS else COLUMNS
-    most = max(FEWEST_FOLDS, min(MOST_FOLDS, columns // max(num_classes, 1)))
-    fold = deal_folds(rows, classes, group, most)
+    fold = deal_folds(rows, classes, group, count_folds(0 if lists is None else lists.node.size, num_classes))
     folds_of_class = np.array([np.unique(fold[classes == number]).size for number in range(num_classes)])
     return Labelled(
         row=labelled,
@@ -73,6 +71,12 @@ def hold_out(
         columns=share_columns(classes, fold),
         num_classes=num_classes,
     )
+
+
+def count_folds(num_rows: int, num_classes: int) -> int:
+    """Folds of so many rows, where there are labels enough."""
+    columns = COLUMNS_OF_MANY if num_rows > MANY_ROWS else COLUMNS
+    return max(FEWEST_FOLDS, min(MOST_FOLDS, columns // max(num_classes, 1)))
 
 
 def choose(lists: Lists | None, spaces: Sequence[Space], labelled: Labelled, auto: Auto) -> Chosen:

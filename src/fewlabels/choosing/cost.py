@@ -6,22 +6,24 @@ import math
 from dataclasses import replace
 
 from ..graph.cost import (
+    BASE_BYTES,
     ENTRIES_PER_NEIGHBOR,
+    ROW_BYTES,
     SECONDS_PER_ENTRY,
     SECONDS_PER_MULTIPLICATION,
     SECONDS_PER_STEP_CLASS,
     SECONDS_PER_STEP_ENTRY,
+    SOLVER_BLOCKS,
+    SOLVER_COLUMNS,
     STEPS,
     Cost,
     estimate,
 )
 from ..graph.settings import GraphSettings
 from .candidates import FOLD_STEPS, HEAD_FOLDS, MOST_STEPS, graph_grid
-from .folds import MOST_FOLDS
+from .choose import count_folds
 from .settings import (
     CHOICE_ROWS,
-    COLUMNS,
-    COLUMNS_OF_MANY,
     HEAD_ROWS,
     MANY_ROWS,
     NEIGHBORS,
@@ -30,10 +32,12 @@ from .settings import (
     Auto,
 )
 
-# Time, against processor time on one core, 2026-11-30 (synthetic classes; forecast / measured of the whole): 2,000 x 64
-# .7 / 1.5 s, 10,000 x 128 1.9 / 2.2 s, 20,000 x 256 3.8 / 3.6 s; AT_LEAST was added since.
-HEAD_EFFORT = 4.0  # times the multiplications of a head's fit: exponentials, and products of few columns
+NARROW = 32  # columns that a product takes as long as, at least
+SECONDS_PER_SHARE = 1.2e-8  # of the softmax of one row and class in a step of L-BFGS
+SECONDS_PER_HELD_OUT = 4e-6  # of fitting temperatures, for each candidate, held-out label and class
+CANDIDATES = 10  # that temperatures are fitted to, in each of the folds and over all
 MEMBERS = 2  # graphs that answer, as a rule
+SPARE = 1.1  # times the memory that arrays take: what is allocated is not given back at once
 AT_LEAST = 0.6  # seconds of choosing, however few rows there are
 LOOSE = 0.7  # steps of a solve to 1e-4, to those of one to 1e-6
 
@@ -60,29 +64,41 @@ def estimate_choice(
     """
     n, d = shape
     chosen_on = min(n, CHOICE_ROWS)
-    many, widest = chosen_on > MANY_ROWS, find_widest(n, auto)
-    columns = max(num_classes, min(COLUMNS_OF_MANY if many else COLUMNS, num_labels))
+    widest, folds = find_widest(n, auto), count_folds(chosen_on, num_classes)
+    columns = max(num_classes, min(folds * num_classes, num_labels))
     search = estimate(n, d, num_classes, widest, held_bytes=held_bytes, threads=threads)
-    solving = estimate(chosen_on, d, columns, widest, held_bytes=held_bytes, threads=threads)
     searches = search.stage_seconds["neighbors"]
     if n > chosen_on:
-        searches += solving.stage_seconds["neighbors"]
+        searches += estimate(chosen_on, d, columns, widest, threads=threads).stage_seconds["neighbors"]
     return Cost(
-        bytes=math.ceil(max(search.bytes, solving.bytes) + _head_bytes(chosen_on, d)),
+        bytes=math.ceil(
+            BASE_BYTES
+            + held_bytes
+            + SPARE * max(search.bytes - BASE_BYTES - held_bytes, _bytes((n, d), num_classes, columns, widest))
+        ),
         stage_seconds={
             "neighbors": searches,
             "choose": AT_LEAST
             + _graph_seconds(chosen_on, columns, auto, threads)
-            + _head_seconds(chosen_on, d, num_classes, num_labels, auto),
+            + _head_seconds((chosen_on, d), num_classes, num_labels, folds, auto) / threads
+            + SECONDS_PER_HELD_OUT * CANDIDATES * num_labels * num_classes,
             "solve": MEMBERS * (search.stage_seconds["affinity"] + search.stage_seconds["solve"]),
             "pseudo_labels": 4 * search.stage_seconds["pseudo_labels"],
         },
     )
 
 
-def _head_bytes(n: int, d: int) -> float:
-    """The sample that a head is fitted to, in float64 and float32, and what of it L-BFGS works on."""
-    return 16 * min(n, HEAD_ROWS) * d
+def _bytes(shape: tuple[int, int], num_classes: int, columns: int, widest: GraphSettings) -> float:
+    """The larger of choosing and answering. All arrays of the graph in single precision."""
+    (n, d), k = shape, widest.n_neighbors
+    chosen_on = min(n, CHOICE_ROWS)
+    rows, lists, w = 4 * n * d, 8 * k, 8 * ENTRIES_PER_NEIGHBOR * k  # the last two of each row
+    sample = 4 * chosen_on * d if n > chosen_on else 0
+    heads = 16 * min(n, HEAD_ROWS) * d  # in float64 and float32, and what of it L-BFGS works on
+    solving = 4 * (columns + (SOLVER_BLOCKS + 1) * min(columns, SOLVER_COLUMNS))
+    choosing = rows + sample + chosen_on * (lists + w + solving) + heads
+    answering = rows + sample + n * (lists + w + 4 * num_classes * (2 * MEMBERS + 3) + ROW_BYTES)
+    return max(choosing, answering)
 
 
 def _graph_seconds(n: int, columns: int, auto: Auto, threads: int) -> float:
@@ -100,13 +116,18 @@ def _graph_seconds(n: int, columns: int, auto: Auto, threads: int) -> float:
     return entries * (LOOSE * steps * per_entry + built * SECONDS_PER_ENTRY) / threads
 
 
-def _head_seconds(n: int, d: int, num_classes: int, num_labels: int, auto: Auto) -> float:
-    """L-BFGS: two products of rows, features and classes a step."""
-    product = 2 * num_classes * SECONDS_PER_MULTIPLICATION * HEAD_EFFORT
+def _head_seconds(shape: tuple[int, int], num_classes: int, num_labels: int, folds: int, auto: Auto) -> float:
+    """L-BFGS on one core: two products of rows, features and classes a step, and a softmax."""
+    n, d = shape
+
+    def step(rows: int, width: int) -> float:
+        products = 2 * width * max(num_classes, NARROW) * SECONDS_PER_MULTIPLICATION
+        return rows * (products + num_classes * SECONDS_PER_SHARE)
+
     seconds = 0.0
-    if "linear" in auto.kinds:
-        fits = 2 * len(PENALTIES) * MOST_FOLDS  # of directions, and of rows with their lengths
-        seconds += fits * MOST_STEPS * num_labels * min(d, num_labels) * product
+    if "linear" in auto.kinds:  # in float64
+        fits = len(PENALTIES) * (folds + 1)
+        seconds += 2 * fits * MOST_STEPS * step(num_labels, min(d, num_labels))
     if "graph_linear" in auto.kinds:
-        seconds += (MOST_STEPS + HEAD_FOLDS * FOLD_STEPS) * min(n, HEAD_ROWS) * d * product
+        seconds += (MOST_STEPS + HEAD_FOLDS * FOLD_STEPS) * step(min(n, HEAD_ROWS), d)
     return seconds

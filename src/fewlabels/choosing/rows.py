@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ SAME_LENGTH = 0.01  # relative spread below which all rows are as long, and dire
 class Rows:
     """values: (n, d) comparable rows, float32 as a rule. length: (n,) of the rows as given; None: it says nothing."""
 
-    values: NDArray[np.float32]
-    length: NDArray[np.float32] | None = None
+    values: NDArray[Any]
+    length: NDArray[Any] | None = None
 
     def take(self, numbers: NDArray[np.int64] | slice) -> Rows:
         """Some of the rows."""

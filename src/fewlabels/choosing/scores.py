@@ -30,6 +30,8 @@ def logs_of_shares(mass: NDArray[np.floating]) -> Float:
 
 def temper(logs: Float, temperature: float) -> Float:
     """Log-probabilities to the power 1 / temperature: below 1 it sharpens, above it flattens."""
+    if temperature == 1:
+        return np.asarray(np.maximum(logs, 10 * LEAST_LOG))
     return log_shares(np.maximum(logs / temperature, 10 * LEAST_LOG))
 
 

@@ -1,4 +1,4 @@
-"""`fewlabels classify`: labels of new photos by a model, of new rows by a run of `propagate` or a labelling."""
+"""`fewlabels classify`: labels of new photos by a trained model, of new embeddings by a run of `propagate`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def classify(
     photos: Annotated[
         list[Path],
         typer.Argument(
-            help="Photos, folders of photos, or Parquet with image bytes; embeddings for a run of propagate."
+            help="Photos, folders of photos, or Parquet with image bytes; embeddings or photos for a run of propagate."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Table to write, .csv or .parquet: id, label, probability, sure.")],
@@ -56,10 +56,10 @@ def classify(
     in training, a few at a time; those that cannot be read are listed beside the table.
 
     A run of propagate answers embeddings of the same model by what answered in it: a head by itself, a graph with the
-    embeddings of the run, which must be where they were. A finished labelling does the same; new photos are described
-    as its own were.
+    embeddings of the run, which must be where they were. Photos are described as those of the run, where describe made
+    its embeddings; a finished labelling does the same.
     """
-    from ..commands.classify import ClassifyOptions, run_classify
+    from ..commands.classify_options import ClassifyOptions
     from ..commands.classify_rows import run_classify_rows
     from ..commands.rows_model import is_of_rows
     from ..commands.text import format_classification
@@ -78,6 +78,8 @@ def classify(
         results = run_classify_rows(run, photos, out, how)
     else:
         demand_packages("classifying photos needs", "torch", "safetensors", "PIL")
+        from ..commands.classify import run_classify
+
         results = run_classify(run, photos, out, how)
     if as_json:
         print_json(results)

@@ -14,36 +14,17 @@ from ..choosing.abstain import Threshold, is_sure
 from ..data.images.sources import Source
 from ..data.images.squares import open_paths
 from ..errors import SHOWN_ROWS, ConfigError, ImageError, InputWarning, shown, warn
-from ..nets.model import WANTED_ERROR, Answer, Model, is_export, load_model
-from ..runs import read_facts, refuse_existing, refuse_in_run, refuse_inside
+from ..nets.model import Answer, Model, is_export, load_model
+from ..runs import read_facts
 from ..runs.predictions import PredictionWriter, write_predictions
-from ..runs.table import table_kind
 from ..storage import durable
-from ..storage.folders import demand_writable
+from .classify_options import ClassifyOptions, are_below, demand_options, demand_places, describe_threshold
 from .described import write_rejected
 from .frozen import FollowPhotos
 from .memory import peak_memory_mib
 from .sorting import sort_photos
 
 UNCALIBRATED = "no label could be held out of this run"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassifyOptions:
-    """How photos are classified.
-
-    wanted_error: share of wrong labels among those that are called sure. device: as choose_device takes it.
-    sort_into: folder that gets the photos by class: copies, or symbolic links with `links`; with `only_sure` the sure
-        ones alone. force: replace the table. quiet: say nothing on the way.
-    """
-
-    wanted_error: float = WANTED_ERROR
-    device: str = "auto"
-    sort_into: Path | None = None
-    links: bool = False
-    only_sure: bool = False
-    force: bool = False
-    quiet: bool = False
 
 
 @dataclass
@@ -60,7 +41,7 @@ def run_classify(
     run: Path,
     photos: Sequence[Path],
     out: Path,
-    options: ClassifyOptions = ClassifyOptions(),
+    options: ClassifyOptions | None = None,
 ) -> dict[str, Any]:
     """Classify photos and write the table to `out`, which is there whole or not at all. Returns the results.
 
@@ -70,15 +51,21 @@ def run_classify(
     C122, C130 and C131 for options; ImageError I35 where more than half of the photos cannot be read.
     """
     start = time.perf_counter()
+    options = options or ClassifyOptions()
     demand_options(options)
     demand_places(photos, out, options)
     model = load_model(run, device=options.device)
     threshold = model.find_threshold(options.wanted_error)
-    demand_told(threshold, run, options)
+    if options.only_sure and (threshold is None or not threshold.supported):
+        what = f"nobody can tell which labels are sure: {UNCALIBRATED if threshold is None else threshold.reason}"
+        raise ConfigError("C131", what, where=run, do="leave out --only-sure, ask for less, or label more photos")
     source = open_paths(photos)
     for code, what in source.told.items():
         warn(InputWarning(f"FL-{code} {what}"))
-    demand_links(source, options)
+    if options.links and not source.are_files:
+        raise ConfigError(
+            "C130", "--links to photos that are no files of their own", do="leave it out: they are copied"
+        )
     counts = _Counts(np.zeros(len(model.class_names), np.int64), [], [])
     durable.make_folder(out.parent)
     with write_predictions(out) as table:
@@ -110,49 +97,7 @@ def _has_trained_on(run: Path, photos: Sequence[Path]) -> bool:
     source = {} if is_export(run) else read_facts(run).get("source") or {}
     if source.get("kind") != "images":
         return False
-    own = Path(source["path"]).resolve()
-    given = [photo.resolve() for photo in photos]
-    return any(photo.is_relative_to(own) or own.is_relative_to(photo) for photo in given)
-
-
-def demand_options(options: ClassifyOptions) -> None:
-    asked = [name for name in ("links", "only_sure") if getattr(options, name)]
-    if asked and options.sort_into is None:
-        what = f"--{asked[0].replace('_', '-')} without --sort-into"
-        raise ConfigError("C130", what, do="name the folder to sort into")
-    if not 0 < options.wanted_error < 1:
-        what = f"an error of {options.wanted_error!r} is asked for, expected a share between 0 and 1"
-        raise ConfigError("C122", what)
-
-
-def demand_told(threshold: Threshold | None, run: Path, options: ClassifyOptions) -> None:
-    """Raise ConfigError (C131) where sure photos alone are to be sorted, and nobody can tell which are."""
-    if options.only_sure and (threshold is None or not threshold.supported):
-        what = f"nobody can tell which labels are sure: {UNCALIBRATED if threshold is None else threshold.reason}"
-        raise ConfigError("C131", what, where=run, do="leave out --only-sure, ask for less, or label more photos")
-
-
-def demand_links(source: Source | None, options: ClassifyOptions) -> None:
-    """Raise ConfigError (C130) for links to photos inside of other files."""
-    if options.links and source is not None and not source.are_files:
-        do = "leave it out: they are copied"
-        raise ConfigError("C130", "--links to photos that are no files of their own", do=do)
-
-
-def demand_places(photos: Sequence[Path], out: Path, options: ClassifyOptions) -> None:
-    table_kind(out)
-    refuse_existing(out, force=options.force)
-    refuse_inside(out, photos)
-    demand_writable(out)
-    into = options.sort_into
-    if into is None:
-        return
-    refuse_in_run(into)
-    refuse_inside(into, photos)
-    if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        do = "nothing was changed: choose another name"
-        raise ConfigError("C9", "the folder to sort into is not empty", where=into, do=do)
-    demand_writable(into)
+    return are_below(Path(source["path"]), photos)
 
 
 def _follow(model: Model, source: Source, quiet: bool) -> Iterator[Answer]:
@@ -197,17 +142,3 @@ def _demand_readable(rejected: list[tuple[str, str]], count: int) -> None:
     if rejected:
         first = "; ".join(f"{shown(id)}: {shown(reason)}" for id, reason in rejected[:SHOWN_ROWS])
         warn(InputWarning(f"FL-I1 {len(rejected)} of {count} images cannot be read and get no label: {first}"))
-
-
-def describe_threshold(threshold: Threshold | None, num_sure: int, wanted_error: float) -> dict[str, Any] | None:
-    if threshold is None:
-        return None
-    error = threshold.error.value
-    return {
-        "wanted_error": wanted_error,
-        "from_probability": threshold.probability if threshold.supported else None,
-        "num_sure": num_sure,
-        "held_out_error": None if error is None else 100 * error,
-        "held_out_kept": 100 * threshold.kept,
-        "reason": threshold.reason,
-    }

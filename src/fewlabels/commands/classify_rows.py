@@ -1,9 +1,9 @@
-"""`fewlabels classify` of a run of `propagate` or a labelling: new rows, or photos described as the run's were."""
+"""`fewlabels classify` of a run of `propagate`: labels of new embeddings, or of photos described as the run's were."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,11 @@ from ..errors import ConfigError, EmbeddingError, UnreachedWarning, warn
 from ..runs import read_run, refuse_open_labelling
 from ..runs.predictions import PredictionWriter, write_predictions
 from ..storage import durable
-from .classify import (
-    ClassifyOptions,
-    demand_links,
-    demand_options,
-    demand_places,
-    demand_told,
-    describe_threshold,
-)
+from .classify_options import ClassifyOptions, are_below, demand_options, demand_places, describe_threshold
 from .described import write_rejected
 from .memory import peak_memory_mib
-from .new_rows import NewRows, find_described, find_made_by, open_new_rows
+from .new_rows import NewRows, find_described, find_made_by, open_new_rows, to_texts
 from .rows_model import RowModel, load_rows_model
-from .sorting import sort_photos
 
 
 @dataclass
@@ -59,7 +51,10 @@ def run_classify_rows(run: Path, inputs: Sequence[Path], out: Path, options: Cla
     _demand_photos(new, options)
     model = load_rows_model(run, device=options.device)
     threshold = model.find_threshold(options.wanted_error)
-    demand_told(threshold, run, options)
+    if options.only_sure and (threshold is None or not threshold.supported):
+        why = "nothing is known of its error" if threshold is None else threshold.reason
+        do = "leave out --only-sure, ask for less, or give more labels"
+        raise ConfigError("C131", f"nobody can tell which labels are sure: {why}", where=run, do=do)
     durable.make_folder(out.parent)
     counts = _Counts(np.zeros(len(model.class_names), np.int64))
     with write_predictions(out) as table:
@@ -74,14 +69,12 @@ def run_classify_rows(run: Path, inputs: Sequence[Path], out: Path, options: Cla
         "by": model.by,
         "described_by": model.made_by if new.unit == "photo" else None,
         "num_rows": int(counts.classes.sum()),
-        "unit": f"{new.unit}s",
-        "num_missed": counts.missed,
-        "num_rejected": len(new.rejected),
+        "num_rejected": counts.missed + len(new.rejected),
         "rejected": None if listing is None else str(listing),
         "class_counts": dict(zip(model.class_names, counts.classes.tolist(), strict=True)),
         "calibrated": model.held_out is not None,
-        "trained_on": False,
         "estimated": found.facts.get("estimated"),
+        "trained_on": new.unit == "photo" and _are_own(described, inputs),
         "sure": describe_threshold(threshold, counts.sure, options.wanted_error),
         "sorted": _sort(new, counts, model, options),
         "wall_seconds": time.perf_counter() - start,
@@ -89,11 +82,20 @@ def run_classify_rows(run: Path, inputs: Sequence[Path], out: Path, options: Cla
     }
 
 
+def _are_own(described: Mapping[str, Any], inputs: Sequence[Path]) -> bool:
+    own = described.get("photos")
+    return isinstance(own, str) and are_below(Path(own), inputs)
+
+
 def _demand_photos(new: NewRows, options: ClassifyOptions) -> None:
     """Raise ConfigError (C130) for folders of what is no photo, and for links to what is no file."""
-    if options.sort_into is not None and new.source is None:
+    if options.sort_into is None:
+        return
+    if new.source is None:
         raise ConfigError("C130", "--sort-into for embeddings, which are no photos", do="leave it out")
-    demand_links(new.source, options)
+    if options.links and not new.source.are_files:
+        do = "leave it out: they are copied"
+        raise ConfigError("C130", "--links to photos that are no files of their own", do=do)
 
 
 def _label(
@@ -109,17 +111,21 @@ def _label(
         try:
             shares = model.answer(values)
         except EmbeddingError as problem:
-            raise _name_rows(problem, ids, new) from problem
+            raise _name_rows(problem, to_texts(ids), new) from problem
         best, number = shares.max(axis=1), shares.argmax(axis=1)
         sure = None if threshold is None else is_sure(best, threshold)
-        for at in np.flatnonzero(best > 0).tolist():
-            is_certain = None if sure is None else bool(sure[at])
-            table.add(ids[at], model.class_names[number[at]], float(best[at]), is_certain)
-            if options.sort_into is not None and (is_certain or not options.only_sure):
-                counts.chosen[ids[at]] = int(number[at])
-        counts.classes += np.bincount(number[best > 0], minlength=counts.classes.size)
-        counts.sure += 0 if sure is None else int((sure & (best > 0)).sum())
-        counts.missed += int((best == 0).sum())
+        answered = best > 0
+        if not answered.all():
+            ids = [id for id, is_answered in zip(to_texts(ids), answered, strict=True) if is_answered]
+            best, number, sure = best[answered], number[answered], None if sure is None else sure[answered]
+        table.add_many(ids, number, model.class_names, best, sure)
+        if options.sort_into is not None:
+            kept = np.ones(best.size, bool) if sure is None or not options.only_sure else sure
+            pairs = zip(to_texts(ids), number.tolist(), kept, strict=True)
+            counts.chosen |= {id: number for id, number, is_kept in pairs if is_kept}
+        counts.classes += np.bincount(number, minlength=counts.classes.size)
+        counts.sure += 0 if sure is None else int(sure.sum())
+        counts.missed += int((~answered).sum())
 
 
 def _name_rows(problem: EmbeddingError, ids: Sequence[str], new: NewRows) -> EmbeddingError:
@@ -134,6 +140,8 @@ def _name_rows(problem: EmbeddingError, ids: Sequence[str], new: NewRows) -> Emb
 def _sort(new: NewRows, counts: _Counts, model: RowModel, options: ClassifyOptions) -> dict[str, Any] | None:
     if options.sort_into is None or new.source is None:
         return None
+    from .sorting import sort_photos
+
     durable.make_folder(options.sort_into.parent)
     chosen = [counts.chosen.get(id, -1) for id in new.source.ids]
     number = sort_photos(new.source, chosen, model.class_names, options.sort_into, links=options.links)

@@ -19,7 +19,8 @@ from ..recipes.images import ImageOptions
 from ..recipes.photos import BACKBONE, PHOTO_GRAPH
 from ..runs import refuse_used_folder
 from ..storage import durable
-from .classify import ClassifyOptions, run_classify
+from .classify import run_classify
+from .classify_options import ClassifyOptions
 from .train import ImageSource, run_images
 from .training import RunOptions, has_run
 

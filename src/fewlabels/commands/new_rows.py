@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..data.images.kinds import ENDINGS
-from ..data.images.sources import Source
 from ..data.tables.embeddings import EmbeddingSource, open_embeddings
 from ..data.tables.files import describe_made
 from ..data.tables.units import cut_units
@@ -22,15 +21,22 @@ from ..runs import Run
 from .progress import Progress
 
 if TYPE_CHECKING:
+    from ..data.images.sources import Source
     from .describe import Opened
 
-BATCH_BYTES = 16 << 20  # of new rows that are in memory at a time, as float32
+BATCH_BYTES = 32 << 20  # of new rows that are in memory at a time, as float32
 MOST_ROWS = 16384  # of a batch
 PHOTOS = 256  # described photos in a batch
 MADE = "made by fewlabels describe"
 KEPT = ("kind", "model", "weights", "preprocessing", "mirror", "precision", "decoding", "photos")
 
-Batch = tuple[Sequence[str], NDArray[np.generic]]  # ids, and (b, d) rows
+Ids = Any  # texts: a list, or pa.ChunkedArray
+Batch = tuple[Ids, NDArray[np.generic]]  # ids, and (b, d) rows
+
+
+def to_texts(ids: Ids) -> list[str]:
+    """Ids as Python's texts, which a table of a million rows does without."""
+    return list(ids) if isinstance(ids, list) else list(ids.to_pylist())
 
 
 @dataclass(kw_only=True)
@@ -141,7 +147,7 @@ def _read_table(source: EmbeddingSource, quiet: bool) -> Iterator[Batch]:
     try:
         for unit in cut_units(source, 4 * source.shape[1] * _rows_of_batch(source.shape[1])):
             for _, values in unit.read():
-                yield source.ids.slice(first, len(values)).to_pylist(), values
+                yield source.ids.slice(first, len(values)), values
                 first += len(values)
                 bar.step("", len(values))
     finally:
@@ -161,6 +167,7 @@ def _open_photos(given: Any, described: Mapping[str, Any], *, device: str, quiet
         words = f"`fewlabels describe {name} --out new.parquet`"
         raise ConfigError("C124", "photos for a run of embeddings", do=f"{do}: {words}")
     demand_packages("describing photos needs", "torch", "safetensors", "PIL")
+    from ..data.images.sources import Source
     from ..data.images.squares import open_paths
 
     opened = _open_backbone(given if paths is None else open_paths(paths), described, device)

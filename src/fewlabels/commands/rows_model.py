@@ -24,14 +24,15 @@ from ..review.items import Items, open_solved
 from ..runs import checks, demand_whole, is_begun, is_finished, read_facts, read_run, refuse_open_labelling
 from ..runs.record import ANSWER_ARRAYS, ANSWER_FACTS
 from ..storage.arrays import read_arrays
-from .new_rows import find_described, find_made_by, open_new_rows
+from .new_rows import find_described, find_made_by, open_new_rows, to_texts
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowModel:
     """What a run of `propagate` answers new rows by.
 
-    mixture: heads and graphs. rows: (n, d) of the run, where a graph has a part; None otherwise.
+    mixture: heads and graphs. class_names: c, in the order of its columns. rows: (n, d) of the run, where a graph has a
+    part; None otherwise.
     held_out: what held-out labels say of its probabilities; None where nothing is known. by: what answers, in words.
     described: how photos became the rows of the run, where `fewlabels describe` made them; made_by: that in words.
     device: that new photos are described on.
@@ -58,7 +59,7 @@ class RowModel:
         opened = open_new_rows(new_rows, self.described, self.made_by, device=self.device, quiet=True)
         ids, found = list[str](), list[NDArray[np.float64]]()
         for some, values in opened.batches:
-            ids += some
+            ids += to_texts(some)
             found.append(self.answer(values))
         probability = np.concatenate(found) if found else np.empty((0, len(self.class_names)))
         reached = probability.any(axis=1)

@@ -90,15 +90,17 @@ def format_classification(results: dict[str, Any]) -> str:
     rows, seconds, sure = results["num_rows"], results["wall_seconds"], results["sure"]
     counts = sorted(results["class_counts"].items(), key=lambda one: -one[1])
     most = ", ".join(f"{count:,} {name}" for name, count in counts[:CLASSES] if count)
-    is_rows = "by" in results  # a run of propagate, or a labelling
-    unit = results.get("unit", "photos")
+    is_rows = "by" in results  # embeddings, by a run of propagate
+    unit = "rows" if is_rows and not results.get("described_by") else "photos"
     lines = [f"{rows:,} {unit} classified: {most}{', ...' if len(counts) > CLASSES else ''}"]
     if is_rows:
         lines.append(f"answered by {results['by']}")
-    if results.get("num_missed"):
-        lines.append(f"{results['num_missed']:,} are answered by nothing and left out")
+    if results.get("described_by"):
+        lines.append(f"rows {results['described_by']}, as those of the run")
     if results["num_rejected"]:
-        lines.append(f"{results['num_rejected']:,} cannot be used: {results['rejected']}")
+        why = "are answered by nothing and left out"
+        why = f"cannot be used: {results['rejected']}" if results["rejected"] else why
+        lines.append(f"{results['num_rejected']:,} {why}")
     if not results["calibrated"]:
         why = "nothing is known of its error" if is_rows else "no label could be held out"
         more = "" if is_rows else " They are far too sure as a rule."

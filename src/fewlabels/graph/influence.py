@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ SHOWN = 10
 MOST = 1000  # labelled rows that leave_one_out looks at where nobody says which: each is a solve of its own
 NOT_JUDGED = -1.0
 Float = NDArray[np.float64]
+Weigh = Callable[[NDArray[np.int64], NDArray[np.int64]], Float]  # (l,) rows and classes -> (l,) weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +285,31 @@ def leave_one_out(
     array([1])
     """
     settings = settings or GraphSettings()
+    given, divides = np.asarray(labels), settings.rules.divide_by_class_size
+    weigh = _weigh_classes_alike if divides else None
+    asked, totals = mass_of_others(propagation, given, settings, rows, most=most, system=system, weigh=weigh)
+    count = np.bincount(given[given != UNLABELED].astype(np.int64), minlength=totals.shape[1])
+    return judge_labels(asked, given, totals, count, divides)
+
+
+def _weigh_classes_alike(labelled: NDArray[np.int64], classes: NDArray[np.int64]) -> Float:
+    return np.asarray(1 / np.bincount(classes)[classes])
+
+
+def mass_of_others(
+    propagation: Propagation,
+    labels: NDArray[np.integer],
+    settings: GraphSettings,
+    rows: ArrayLike | None = None,
+    *,
+    most: int = MOST,
+    system: PropagationSystem | None = None,
+    weigh: Weigh | None = None,
+) -> tuple[NDArray[np.int64], Float]:
+    """What the labels of all other rows bring to labelled rows: (r,) their numbers and (r, c) the mass of each class.
+
+    As `leave_one_out`. weigh: what each label that is left counts, from their rows and classes; None: all the same.
+    """
     given = np.asarray(labels)
     labelled = np.flatnonzero(given != UNLABELED)
     asked = _least_supported(propagation, given, labelled, most) if rows is None else _check_rows(rows, given)
@@ -292,12 +318,9 @@ def leave_one_out(
     system = system or PropagationSystem(propagation.graph, settings)
     for number, (row, mass) in enumerate(zip(asked, system.inverse_rows(asked, labelled), strict=True)):
         others = labelled != row
-        count = np.bincount(classes[others], minlength=totals.shape[1])
-        weight = 1 / count[classes[others]] if settings.rules.divide_by_class_size else None
-        mass = mass[others] if weight is None else mass[others] * weight
-        totals[number] = np.bincount(classes[others], mass, totals.shape[1])
-    count = np.bincount(classes, minlength=totals.shape[1])
-    return judge_labels(asked, given, totals, count, settings.rules.divide_by_class_size)
+        left = mass[others] if weigh is None else mass[others] * weigh(labelled[others], classes[others])
+        totals[number] = np.bincount(classes[others], left, totals.shape[1])
+    return asked, totals
 
 
 def judge_labels(

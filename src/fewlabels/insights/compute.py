@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..choosing import Answer
+from ..choosing.candidates import weigh_left
 from ..conventions import UNLABELED
 from ..errors import ConvergenceWarning
 from ..graph import GraphSettings, LeaveOneOut, Propagation, PseudoLabels, leave_one_out
-from ..graph.influence import judge_labels
+from ..graph.influence import judge_labels, mass_of_others
 from .map import Plane, place_rows
 from .schema import CERTAIN, DOUBTFUL, SUSPICIOUS, Insights, MapPoints, Tile
 
@@ -106,12 +108,25 @@ def _check_labels(propagation: Propagation | Answer, labels: np.ndarray, setting
         solved = propagation.propagation
         if solved is None or len(propagation.parts) > 1 or solved.graph.settings is None:
             return _judge_held_out(propagation, labels)
-        propagation, settings = solved, solved.graph.settings
-    nodes = propagation.z.shape[0]
-    most = min(MOST_CHECKED, max(FEWEST_CHECKED, CHECKED_NODES // nodes))
+        return _leave_out_of(propagation, solved, labels, solved.graph.settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return leave_one_out(propagation, labels, settings, most=most)
+        return leave_one_out(propagation, labels, settings, most=_most_checked(propagation))
+
+
+def _most_checked(propagation: Propagation) -> int:
+    return min(MOST_CHECKED, max(FEWEST_CHECKED, CHECKED_NODES // len(propagation.z)))
+
+
+def _leave_out_of(answer: Answer, solved: Propagation, labels: np.ndarray, settings: GraphSettings) -> LeaveOneOut:
+    """What an answer of one graph would say without each label: counted, calibrated and scaled as in the answer."""
+    by_degree = answer.parts[0].member.by_degree
+    weigh = partial(weigh_left, solved.graph) if by_degree else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        rows, mass = mass_of_others(solved, labels, settings, most=_most_checked(solved), weigh=weigh)
+    count = np.bincount(labels[labels != UNLABELED], minlength=mass.shape[1])
+    return judge_labels(rows, labels, answer.judge_mass(mass), count, divided=by_degree)
 
 
 def _judge_held_out(answer: Answer, labels: np.ndarray) -> LeaveOneOut:

@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ..storage import durable
 from .table import table_kind
@@ -41,6 +43,25 @@ class PredictionWriter:
         self._rows.append((id, label, probability, sure))
         if len(self._rows) >= ROWS:
             self._flush()
+
+    def add_many(
+        self,
+        ids: Sequence[str] | pa.Array | pa.ChunkedArray,
+        number: NDArray[np.integer],
+        class_names: Sequence[str],
+        probability: NDArray[np.float64],
+        sure: NDArray[np.bool_] | None,
+    ) -> None:
+        """Rows at once. number: (b,) the class of each, a place in class_names. Otherwise as `add`."""
+        if self._rows:
+            self._flush()
+        if not len(number):
+            return
+        texts = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else pa.array(ids, pa.string())
+        labels = pa.array(class_names, pa.string()).take(pa.array(number))
+        certain = pa.nulls(len(number), pa.bool_()) if sure is None else pa.array(sure)
+        columns = [texts.cast(pa.string()), labels, pa.array(probability, pa.float64()), certain]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
 
     def _flush(self) -> None:
         columns: Sequence[Sequence[object]] = list(zip(*self._rows, strict=True)) or [[]] * len(SCHEMA)

@@ -340,10 +340,11 @@ def read_blocks(table: Table, found: Layout, bounds: Sequence[int]) -> Iterator[
     for batch in table.batches(found.columns):
         one = _OneBatch(table, batch)
         read = _read_lists if found.is_list else _read_columns
-        left = np.concatenate([left, read(one, found, lambda share: None, _keep)])
+        values = read(one, found, lambda share: None, _keep)
+        left = np.concatenate([left, values]) if len(left) else values
         while at < len(bounds) and len(left) >= bounds[at] - bounds[at - 1]:
             size = bounds[at] - bounds[at - 1]
-            yield left[:size].copy()
+            yield left if size == len(left) else left[:size].copy()
             left, at = left[size:], at + 1
 
 

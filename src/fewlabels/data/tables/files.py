@@ -90,7 +90,8 @@ def _read_pages(
     pages = demand_pages(path, columns, error)
     largest = max((one.largest for one in pages.values() if one.is_delta), default=0)
     size = min(size, max(1, most_bytes([path]) // max(1, largest)))  # each of those texts may be as long as its page
-    options: dict[str, Any] = {"buffer_size": 1 << 20, "page_checksum_verification": True}
+    # Without pre_buffer=False all that was read stays in memory until the end (pyarrow 26).
+    options: dict[str, Any] = {"buffer_size": 1 << 20, "page_checksum_verification": True, "pre_buffer": False}
     first = True
     try:
         with pq.ParquetFile(path, read_dictionary=[] if largest else list(packed), **options) as part:
