@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "nets/model": {"errors", "runs", "choosing/abstain", "data/images/squares", "numpy", "torch", "safetensors"},
     "nets/export_onnx": {"errors", "numpy", "torch", "onnx", "onnxruntime"},
     "nets/backbone": {"errors", "torch"},
+    "nets/open_clip_models": {"errors", "numpy", "torch", "open_clip"},
     "nets/timm_models": {"errors", "torch", "safetensors", "timm", "torchvision", "huggingface_hub"},
     "training": SHARED | {"numpy", "torch", "graph", "data", "nets"},
     "training/augment": SHARED | {"numpy", "torch"},
@@ -69,6 +70,7 @@ MAY_IMPORT = {
     "review/store": SHARED | {"storage", "runs", "review"},
     "review/web": {"errors", "review/web"},
     "review/web/app": SHARED | {"review", "fastapi", "pydantic", "starlette"},
+    "review/web/opening": SHARED | {"review", "fastapi"},
     "review/web/schema": {"pydantic"},
     "review/web/process": SHARED | {"review", "h11", "socket", "uvicorn"},
     "report": SHARED
@@ -95,7 +97,9 @@ MAY_IMPORT = {
     "commands/export": SHARED | {"review", "runs", "storage"},
     "commands/label": SHARED
     | {*("choosing", "commands", "data", "describing", "graph", "insights", "report", "review", "runs", "storage")}
-    | {"numpy", "pyarrow"},
+    | {"numpy"},
+    "commands/begin": SHARED
+    | {*("commands", "data", "describing", "graph", "nets", "review", "runs", "storage"), *("numpy", "pyarrow")},
     "cli": {"errors", "cli", "typer", "training/method_table", "choosing", "describing"}
     | {"graph", "data", "nets/model", "recipes", "runs", "report", "review", "commands", "storage"},
     "cli/reproduce": {"errors", "cli", "data", "nets", "commands", "typer"},

@@ -23,10 +23,10 @@ def stripes(number: int, side: int = 8) -> np.ndarray:
     return np.repeat(np.repeat(pixels, side // 8, axis=0), side // 8, axis=1)
 
 
-def write_photos(folder, numbers):
+def write_photos(folder, numbers, side=8):
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
-        Image.fromarray(stripes(number)).save(folder / f"{number:03}.png")
+        Image.fromarray(stripes(number, side)).save(folder / f"{number:03}.png")
 
 
 def write_labels(path, numbers):

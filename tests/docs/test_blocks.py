@@ -36,7 +36,8 @@ RUN_ELSEWHERE = {  # in tests/test_docs.py, which looks at their results too
 NOT_RUN = {
     "fewlabels reproduce cifar10": "needs CIFAR-10 and hours; tests/commands/reproduce/ runs cells on small images",
     "fewlabels label": "serves a page until it is stopped; tests/review/ opens it",
-    "fewlabels train photos/ --labels runs/photos": "needs a labelling; tests/review/test_label.py makes one",
+    "fewlabels train photos/ --labels runs/labelled": "needs a labelling; tests/review/test_label.py makes one",
+    "fewlabels classify runs/labelled": "needs a labelling; tests/review/test_labelling_run.py makes one",
     "fewlabels classify propagated-run": "needs a run of propagate; tests/cli/test_classify_rows.py makes one",
     "fewlabels review": "serves a page until it is stopped; tests/review/ opens it",
     "python -m pytest": "the tests themselves",

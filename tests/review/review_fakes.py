@@ -16,6 +16,7 @@ from fewlabels.data.images.decode import BadImage, png
 from fewlabels.errors import ConfigError
 from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run
+from fewlabels.review.engine.estimate import Estimate
 from fewlabels.review.store.file import make_local_folder, open_store
 
 CLASSES = ("cat", "dog", "<img src=x onerror=alert(1)>")
@@ -126,7 +127,7 @@ class FakeEngine:
 
     def estimate(self):
         num = len([label for label in self.answers.values() if label >= 0])
-        return SimpleNamespace(num=num, right=num, percent=100.0 if num else None, low=None, high=None)
+        return Estimate(num=num, right=num, percent=100.0 if num else None, low=None, high=None)
 
 
 def numbers(answers):

@@ -33,7 +33,7 @@ def job(monkeypatch):
     """The job with a person in the place of the server, who answers row 1 and is done."""
     served = []
 
-    def serve(app, door, access, place, say):
+    def serve(app, door, access, place, say, is_over):
         port = place.getsockname()[1]
         place.close()
         say("the address")

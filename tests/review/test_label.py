@@ -6,47 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from starlette.testclient import TestClient
 
-import fewlabels.commands.review as review_job
 from fewlabels.cli.main import run as run_command
 from fewlabels.commands.label import read_run_labels
 from fewlabels.data.labels.csv import LabelOptions
 from fewlabels.errors import ConfigError
 from fewlabels.runs import read_run, verify_run
+from tests.review.labelling import label_by
 
 TRUTH = np.random.default_rng(0).integers(0, 3, 150)
 CLASSES = ("cat", "dog", "bird")
-
-
-class Person:
-    """Answers over HTTP, as the page does, and makes each class when it first comes up."""
-
-    def __init__(self, page):
-        self.page, self.seq = page, 0
-
-    def post(self, path, **body):
-        self.seq += 1
-        return self.page.post(path, json={"client": "tab", "seq": self.seq, **body})
-
-    def label(self, row, name):
-        session = self.page.get("/api/session").json()
-        if name not in session["classes"]:
-            assert self.post("/api/classes", action="class", name=name).status_code == 200
-        return self.answer(row, "label", name)
-
-    def answer(self, row, action, name=None):
-        version = self.page.get(f"/api/rows/{row}").json()["version"]
-        one = {"row": row, "action": action, "label": name, "version": version}
-        reply = self.post("/api/answers", answers=[one])
-        assert reply.status_code == 200, reply.text
-        return self.page.get("/api/graph", params={"after": reply.json()["event"]}).json()
-
-    def ask(self, count):
-        for number in range(count):
-            row = self.page.get("/api/rows").json()["rows"][4 if number % 5 == 4 else 0]["row"]
-            graph = self.label(row, CLASSES[TRUTH[row]])
-        return graph
 
 
 @pytest.fixture
@@ -61,16 +30,7 @@ def labelled(monkeypatch, rows, tmp_path):
     """labelled(do) runs `fewlabels label` with `do(person)` in the place of the server; returns the exit status."""
 
     def call(do, *words):
-        def serve(app, door, access, place, say):
-            port = place.getsockname()[1]
-            place.close()
-            home = f"http://127.0.0.1:{port}"
-            page = TestClient(app, base_url=home, headers={"Origin": home})
-            page.get("/", params={"token": access.token}, follow_redirects=False)
-            do(Person(page))
-
-        monkeypatch.setattr(review_job, "serve", serve)
-        return run_command(["label", *(words or (str(rows), "--out", str(tmp_path / "run"))), "--no-browser"])
+        return label_by(monkeypatch, do, words or (rows, "--out", tmp_path / "run"), [CLASSES[kind] for kind in TRUTH])
 
     return SimpleNamespace(call=call, run=tmp_path / "run")
 

@@ -78,3 +78,14 @@ def describe_abstaining(found: Mapping[str, Any]) -> str:
         f"For an error of at most {wanted}, keep the {found['num_rows']:,} propagated labels whose probability is "
         f"{found['probability']:.2f} or more; look at the others (fewlabels review)."
     )
+
+
+def describe_estimated(found: Mapping[str, Any]) -> str:
+    """How many labels of a labelling are right, by its random sample; empty where too few of it were answered.
+
+    found: `estimated` of its run.json.
+    """
+    if found.get("percent") is None:
+        return ""
+    span = f"95 % interval {found['low']:.0f} to {found['high']:.0f} %"
+    return f"about {found['percent']:.0f} % of the labels are right ({span}, by {found['num']} answers drawn at random)"

@@ -17,12 +17,16 @@ Example: fewlabels classify runs/photos new-photos/1.jpg new-photos/2.jpg --out 
 
 Example: fewlabels classify runs/photos new-photos/ --out classified.csv --sort-into sorted/ --links
 
-Example: fewlabels classify propagated-run new.parquet --out classified.csv"""
+Example: fewlabels classify propagated-run new.parquet --out classified.csv
+
+Example: fewlabels classify runs/labelled new-photos/ --out classified.csv"""
 
 
 @app.command(short_help="Label new photos or embeddings by a run, and say of which it is sure.", epilog=EXAMPLES)
 def classify(
-    run: Annotated[Path, typer.Argument(help="Run folder with a model or of propagate, or a folder of export-model.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder with a model, of propagate or label; or a folder of export-model.")
+    ],
     photos: Annotated[
         list[Path],
         typer.Argument(
@@ -53,7 +57,7 @@ def classify(
 
     A run of propagate answers embeddings of the same model by what answered in it: a head by itself, a graph with the
     embeddings of the run, which must be where they were. Photos are described as those of the run, where describe made
-    its embeddings.
+    its embeddings; a finished labelling does the same.
     """
     from ..commands.classify_options import ClassifyOptions
     from ..commands.classify_rows import run_classify_rows

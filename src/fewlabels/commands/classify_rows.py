@@ -12,7 +12,7 @@ import numpy as np
 
 from ..choosing.abstain import Threshold, is_sure
 from ..errors import ConfigError, EmbeddingError, UnreachedWarning, warn
-from ..runs import read_run
+from ..runs import read_run, refuse_open_labelling
 from ..runs.predictions import PredictionWriter, write_predictions
 from ..storage import durable
 from .classify_options import ClassifyOptions, are_below, demand_options, demand_places, describe_threshold
@@ -43,6 +43,7 @@ def run_classify_rows(run: Path, inputs: Sequence[Path], out: Path, options: Cla
     start = time.perf_counter()
     demand_options(options)
     demand_places(inputs, out, options)
+    refuse_open_labelling(run)
     found = read_run(run)
     described = find_described(found)
     made_by = find_made_by(found, described)
@@ -72,6 +73,7 @@ def run_classify_rows(run: Path, inputs: Sequence[Path], out: Path, options: Cla
         "rejected": None if listing is None else str(listing),
         "class_counts": dict(zip(model.class_names, counts.classes.tolist(), strict=True)),
         "calibrated": model.held_out is not None,
+        "estimated": found.facts.get("estimated"),
         "trained_on": new.unit == "photo" and _are_own(described, inputs),
         "sure": describe_threshold(threshold, counts.sure, options.wanted_error),
         "sorted": _sort(new, counts, model, options),

@@ -213,7 +213,13 @@ def describe_to_memory(
     asked: PhotosInput, *, quiet: bool = False, on_progress: OnProgress | None = None
 ) -> Descriptors:
     """Describe photos and keep the rows. Raises what open_all and walk_described raise."""
-    opened = open_all(asked)
+    return describe_opened(open_all(asked), asked, quiet=quiet, on_progress=on_progress)
+
+
+def describe_opened(
+    opened: Opened, asked: PhotosInput, *, quiet: bool = False, on_progress: OnProgress | None = None
+) -> Descriptors:
+    """The same of what is open by now, which is closed at the end."""
     rejected: list[tuple[str, str]] = []
     rows, ids, labels = list[np.ndarray](), list[str](), list[str | None]()
     try:

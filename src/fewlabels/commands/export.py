@@ -32,7 +32,7 @@ def run_export(run: Path, out: Path, form: Form = PLAIN, *, force: bool = False)
     saved = read_answers(run)
     graph_too = form.everything or kind == "label-studio"  # given and answered labels are known without it
     if graph_too:
-        live = open_live(items.descriptors, items.settings) if is_labelling(run) else None
+        live = open_live(items.descriptors, items.settings, items.class_descriptors) if is_labelling(run) else None
         state = Engine(items, saved.numbers, classes=saved.classes, live=live).state
     else:
         state = make_unsolved_state(items.given)

@@ -1,13 +1,9 @@
-"""`fewlabels label`: from photos or embeddings without any label to a labelling, and from that to a finished run."""
+"""`fewlabels label --finish`: from the answers of a labelling to a finished run; and what is done with it."""
 
 from __future__ import annotations
 
-import os
-import secrets
 import shlex
-from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,139 +11,30 @@ import numpy as np
 
 from ..choosing import Auto, propagate
 from ..conventions import UNLABELED
-from ..data.images.decode import MAX_PIXELS
 from ..data.labels.csv import LabelOptions, Row
 from ..data.labels.files import LabelFile, make_label_file
-from ..data.tables.columns import Columns
-from ..data.tables.embeddings import open_embeddings
-from ..errors import ConfigError, LabelError, demand_packages
-from ..graph import GraphSettings
+from ..errors import ConfigError, LabelError
 from ..insights.compute import compute_insights
 from ..review.engine.engine import Engine
 from ..review.engine.live import open_live
+from ..review.finishing import Finished
 from ..review.items import Items, open_items
 from ..review.store.file import find_review_folder
-from ..runs import RunLock, RunWriter, is_begun, is_finished, is_labelling, read_run, refuse_in_run, refuse_inside
-from ..runs.table import PseudoLabelTable
-from ..storage.folders import demand_writable
+from ..runs import (
+    RunLock,
+    RunWriter,
+    is_finished,
+    is_labelling,
+    read_run,
+    refuse_open_labelling,
+)
 from .answers import choice_results, describe_chosen, keep_answer
 from .described import say
 from .export import Saved, read_answers
 from .results import make_table, propagation_results
 from .review import describe_estimate
 
-TABLES = (".npy", ".parquet", ".arrow", ".feather", ".ipc")
 FEWEST_CLASSES = 2
-
-
-@dataclass(frozen=True)
-class Begin:
-    """What is labelled. data: a folder of photos, Parquet with image bytes, or a table or array of embeddings.
-
-    backbone to pixel_range: how photos are described, as `fewlabels describe` does. columns: of embeddings.
-    """
-
-    data: Path
-    _: KW_ONLY
-    backbone: str | None = None
-    size: int | None = None
-    mirror: bool = False
-    device: str = "auto"
-    accept_truncated: bool = False
-    max_pixels: int = MAX_PIXELS
-    pixel_range: tuple[int, int] | None = None
-    folders: Mapping[str, Any] = field(default_factory=dict)
-    columns: Columns = field(default_factory=Columns)
-    seed: int = 0
-
-
-def is_table_of_embeddings(path: Path) -> bool:
-    """Whether a path is to be read as embeddings: by its ending; Parquet with a column of images is photos."""
-    if path.suffix.lower() not in TABLES:
-        return False
-    if path.suffix.lower() != ".parquet":
-        return True
-    import pyarrow.parquet as pq
-
-    return not {"image", "img"} & set(pq.read_schema(path).names)
-
-
-def begin_labelling(asked: Begin, folder: Path, *, quiet: bool = False) -> None:
-    """Describe what is to be labelled, and make a run of kind "label" in `folder`, without any label.
-
-    Raises ConfigError (C9, C10) for the place, before anything is read; what opening and describing raise.
-    """
-    if is_begun(asked.data):
-        do = f"a finished run is reviewed: {shlex.join(['fewlabels', 'review', str(asked.data)])}"
-        raise ConfigError("C150", f"a run of kind {read_run(asked.data).kind!r}, no labelling", where=asked.data, do=do)
-    refuse_inside(folder, [asked.data])
-    refuse_in_run(folder)
-    demand_writable(folder)
-    if is_table_of_embeddings(asked.data):
-        opened = open_embeddings(asked.data, asked.columns)
-        if opened.named.doubt is not None:
-            raise opened.named.doubt
-        source: dict[str, Any] = {
-            "kind": "embeddings",
-            "path": os.path.abspath(asked.data),
-            "columns": asdict(asked.columns),
-        }
-        source |= {"labels": None, "by_position": False}
-        _write_begun(folder, asked, source, [str(one) for one in opened.ids.to_pylist()])
-        return
-    demand_packages("describing photos needs", "torch", "safetensors", "PIL")
-    from ..describing.settings import DescribeSettings
-    from .describe import PhotosInput, describe_to_memory, find_device
-
-    settings = DescribeSettings(
-        mirror=asked.mirror,
-        device=find_device(asked.device),
-        accept_truncated=asked.accept_truncated,
-        max_pixels=asked.max_pixels,
-        pixel_range=asked.pixel_range,
-    )
-    photos = PhotosInput(asked.data, asked.backbone, size=asked.size, settings=settings, folders=asked.folders)
-    found = describe_to_memory(photos, quiet=quiet)
-    source = {"kind": "images", "path": os.path.abspath(asked.data), "labels": None}
-    source |= {"accept_truncated": asked.accept_truncated, "max_pixels": asked.max_pixels}
-    source |= {"folders": dict(asked.folders)} if asked.folders else {}
-    source |= {"pixel_range": list(asked.pixel_range)} if asked.pixel_range else {}
-    if any(label is not None for label in found.labels):
-        say("the photos have labels already, of folders, a file or a column: none of them is used here", quiet)
-    _write_begun(folder, asked, source, found.ids, values=found.values, facts=found.facts, rejected=found.rejected)
-
-
-def _write_begun(
-    folder: Path,
-    asked: Begin,
-    source: dict[str, Any],
-    ids: Sequence[str],
-    *,
-    values: np.ndarray | None = None,
-    facts: Mapping[str, Any] | None = None,
-    rejected: Sequence[tuple[str, str]] = (),
-) -> None:
-    settings = GraphSettings(seed=asked.seed, drop_bad_rows=True)
-    writer = RunWriter(
-        folder,
-        "label",
-        {"graph": asdict(settings)},
-        title=asked.data.resolve().name,
-        source=source,
-        labelling=secrets.token_hex(32),
-        **({"described": dict(facts)} if facts else {}),
-    )
-    none = np.zeros(len(ids), bool)
-    unlabelled = np.full(len(ids), UNLABELED)
-    certainty = np.zeros(len(ids))
-    if values is not None:
-        writer.descriptors(values)
-    if rejected:
-        writer.rejected(rejected)
-    # Last: a folder without it is no labelling yet.
-    writer.pseudo_labels(
-        PseudoLabelTable(id=ids, label=unlabelled, certainty=certainty, given=none, reached=none, class_names=[])
-    )
 
 
 def finish_labelling(folder: Path, *, quiet: bool = False) -> dict[str, Any]:
@@ -166,14 +53,22 @@ def finish_labelling(folder: Path, *, quiet: bool = False) -> dict[str, Any]:
     review = find_review_folder(folder)
     review.mkdir(exist_ok=True)
     with RunLock(review):
-        items, saved = open_items(folder), read_answers(folder)
-        given, names = _encode(items, saved)
-        if len(names) < FEWEST_CLASSES:
-            do = f"go on with {shlex.join(['fewlabels', 'label', str(folder)])}"
-            raise ConfigError(
-                "C151", f"{len(names)} classes with an answer, expected two at least", where=folder, do=do
-            )
-        return _finish(folder, items, saved, given, names, quiet=quiet)
+        return _finish_held(folder, quiet=quiet)
+
+
+def finish_from_page(folder: Path) -> Finished:
+    """The same while its page is open, which keeps others from it. Raises ConfigError C151."""
+    results = _finish_held(folder, quiet=True)
+    return Finished(_count_finished(results) + (f"; {results['said']}" if results["said"] else ""), list_next(folder))
+
+
+def _finish_held(folder: Path, *, quiet: bool) -> dict[str, Any]:
+    items, saved = open_items(folder), read_answers(folder)
+    given, names = _encode(items, saved)
+    if len(names) < FEWEST_CLASSES:
+        do = f"go on with {shlex.join(['fewlabels', 'label', str(folder)])}"
+        raise ConfigError("C151", f"{len(names)} classes with an answer, expected two at least", where=folder, do=do)
+    return _finish(folder, items, saved, given, names, quiet=quiet)
 
 
 def _encode(items: Items, saved: Saved) -> tuple[np.ndarray, list[str]]:
@@ -193,20 +88,21 @@ def _finish(
     auto = Auto(base=items.settings)
     say(f"spreading {int((given >= 0).sum()):,} answers over {len(items.ids):,} rows", quiet)
     found = propagate(items.descriptors, given, auto, class_names=names)
-    engine = Engine(items, saved.numbers, classes=saved.classes, live=open_live(items.descriptors, items.settings))
+    live = open_live(items.descriptors, items.settings, items.class_descriptors)
+    engine = Engine(items, saved.numbers, classes=saved.classes, live=live)
     estimate = engine.estimate()
     writer = RunWriter.reopen(folder)
     results = {
         **propagation_results(found, given, names, []),
         **choice_results(found, given),
-        "estimated": asdict(estimate),
+        "estimated": estimate.to_json(),
         "said": describe_estimate(estimate),
         "left_out": {what: list(saved.left_out.values()).count(what) for what in ("none", "unsure", "bad", "skip")},
     }
     table = make_table(found, given, items.ids, names)
     unusable = [row for row, what in saved.left_out.items() if what in ("none", "bad")]
     table.label[unusable], table.reached[unusable], table.certainty[unusable] = UNLABELED, False, 0
-    writer.choose(describe_chosen(found, auto), class_names=names)
+    writer.choose(describe_chosen(found, auto), class_names=names, estimated=estimate.to_json())
     keep_answer(writer, found, names)
     writer.pseudo_labels(table)
     writer.results(results)
@@ -229,9 +125,7 @@ def read_run_labels(folder: Path, options: LabelOptions) -> LabelFile:
 
     Raises ConfigError (C152) for a labelling that is not finished, LabelError (L16) for a run without labels.
     """
-    if is_labelling(folder) and not is_finished(folder):
-        do = f"finish it with {shlex.join(['fewlabels', 'label', str(folder), '--finish'])}, or export its answers"
-        raise ConfigError("C152", "the labelling is not finished", where=folder, do=do)
+    refuse_open_labelling(folder)
     items, saved = open_items(folder), read_answers(folder)
     rows = {row: items.class_names[code] for row, code in enumerate(items.given) if code >= 0} | dict(saved.labels)
     if not rows:
@@ -242,14 +136,29 @@ def read_run_labels(folder: Path, options: LabelOptions) -> LabelFile:
 
 def format_finished(folder: Path, results: dict[str, Any]) -> str:
     """What a finished labelling is, and what comes next, for the terminal."""
-    source, counts = read_run(folder).facts["source"], results["class_counts"]
+    lines = [_count_finished(results)]
+    lines += [results["said"]] if results["said"] else []
+    lines += [f"labels       {folder / 'pseudo_labels.parquet'}", f"report       {folder / 'report.html'}"]
+    return "\n".join([*lines, *describe_next(folder)])
+
+
+def _count_finished(results: dict[str, Any]) -> str:
+    counts = results["class_counts"]
     pairs = zip(results["class_names"], counts["given"], counts["propagated"], strict=True)
     classes = ", ".join(f"{name} {given + spread:,}" for name, given, spread in pairs)
-    lines = [f"{results['num_labeled']:,} answers, {results['num_rows']:,} rows: {classes}"]
-    lines += [results["said"]] if results["said"] else []
-    lines += [f"labels       {folder / 'pseudo_labels.parquet'}"]
-    if source["kind"] == "images":
-        lines.append(f"next         {shlex.join(['fewlabels', 'train', source['path'], '--labels', str(folder)])}")
-    else:
-        lines.append(f"next         {shlex.join(['fewlabels', 'export', str(folder), '--out', 'labels.csv'])}")
-    return "\n".join(lines)
+    return f"{results['num_labeled']:,} answers, {results['num_rows']:,} rows: {classes}"
+
+
+def describe_next(folder: Path) -> list[str]:
+    """What is done with a finished labelling, a line for each command."""
+    return [f"{what:<12} {command}" for what, command in list_next(folder).items()]
+
+
+def list_next(folder: Path) -> dict[str, str]:
+    """What is done with a finished labelling: in a word, and by which command."""
+    source, run = read_run(folder).facts["source"], str(folder)
+    is_photos = source["kind"] == "images"
+    commands = {"train": ["train", source["path"], "--labels", run]} if is_photos else {}
+    commands |= {"classify": ["classify", run, "NEW-PHOTOS" if is_photos else "NEW-ROWS", "--out", "classified.csv"]}
+    commands |= {"export": ["export", run, "--all", "--out", "labels.csv"]}
+    return {what: shlex.join(["fewlabels", *words]) for what, words in commands.items()}

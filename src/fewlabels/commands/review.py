@@ -12,21 +12,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..choosing.words import name_member
+from ..choosing.words import describe_estimated, name_member
 from ..data.tables.columns import Columns
 from ..errors import ConfigError, StorageError
 from ..review.desk import Desk, Run
 from ..review.engine.engine import Engine
-from ..review.engine.estimate import FEWEST_SAMPLED, SLOT, Estimate
+from ..review.engine.estimate import Estimate
 from ..review.engine.live import open_live
 from ..review.export import More, export_labels, find_kind
-from ..review.items import open_items, read_class_names, read_reviewable
+from ..review.finishing import Finished
+from ..review.items import Items, open_items, read_class_names, read_reviewable
 from ..review.store.file import NAME, find_review_folder, identify_run, make_local_folder, open_store, refuse_older
-from ..review.web.app import build_app
+from ..review.store.store import Store
+from ..review.web.opening import Opening, Progress, Stopped, Tell
 from ..review.web.process import Endpoint, check_host, format_address, listen, make_access, serve
+from ..review.web.security import Guard
 from ..runs import Run as RunFolder
 from ..runs import RunLock, is_finished, is_labelling, read_run, refuse_existing
 from ..storage import durable
+from .begin import Beginning, give_answers, make_classes
 
 ADDRESS = "address"  # file beside the answers: where the page is served, or was last; without its key
 PLACE = re.compile(r"http://[\w.:\[\]-]{1,255}:[0-9]{1,5}/")
@@ -60,51 +64,95 @@ class Reviewed:
     num_classes: int = 0
 
 
-def run_review(run: Path, asked: Review) -> Reviewed:
+@dataclass(frozen=True)
+class _Opened:
+    """A review that can be served."""
+
+    items: Items
+    store: Store
+    engine: Engine
+    desk: Desk
+
+
+def run_review(run: Path, asked: Review, beginning: Beginning | None = None) -> Reviewed:
     """Serve the page of a run until SIGINT or SIGTERM.
 
-    Raises ConfigError C79 for a port that is taken, C80 for a host that others can reach, C11 where another server has
-    this review, all before anything is read; what `find_kind`, `refuse_existing`, `open_items` and `open_store` raise.
+    beginning: of a labelling, whose run is made first, while the page shows how far that is; None for a run that is
+    there. Raises ConfigError C79 for a port that is taken, C80 for a host that others can reach, C11 where another
+    server has this review, all before anything is read; what `find_kind`, `refuse_existing`, `open_items`, `open_store`
+    and the beginning raise; KeyboardInterrupt where it was stopped before there was a run.
     """
     check_host(asked.endpoint, understood=asked.understood)
     kind = ""
     if asked.export is not None:
         kind = find_kind(asked.export)
         refuse_existing(asked.export, force=asked.force)
-    found = read_reviewable(run)
+    if beginning is None:
+        read_reviewable(run)
     folder = make_local_folder(find_review_folder(run))
     last_port = _parse_port(_read_last_address(folder))
     with _hold_alone(folder), listen(replace(asked.endpoint, usual_port=last_port)) as place:
         access = make_access(asked.endpoint, place.getsockname()[1])
         with suppress(StorageError):  # the next review has another address then; nothing else is lost
             durable.write_text(folder / ADDRESS, f"{format_address(asked.endpoint, access.port)}\n")
-        store = open_store(folder, identify_run(run), read_class_names(found))
-        with suppress(StorageError):  # it is written with the first answer then
-            durable.remove_leftovers(folder)
-            store.acknowledge()
+        opening = Opening(partial(_begin, run, folder, beginning))
+        begin = opening.work_now if beginning is None or beginning.make is None else opening.start
         try:
-            items = open_items(run)
-            live = open_live(items.descriptors, items.settings) if is_labelling(run) else None
-            engine = Engine(items, store.numbers(), classes=store.classes, live=live)
-            desk = Desk(_describe_run(run, found), items, store, engine, partial(export_labels, items))
-        except BaseException:
-            store.close()
-            raise
-        try:
-            serve(build_app(desk, access), asked.endpoint, access, place, asked.say)
-            replaced = desk.find_replaced()
+            begin()
+            serve(Guard(opening, access), asked.endpoint, access, place, asked.say, opening.is_over)
+            opening.close()
+            if isinstance(opening.failure, Stopped):
+                raise KeyboardInterrupt  # that is what stopped it
+            if opening.failure is not None:
+                raise opening.failure
+            return _end(run, asked, kind, folder, opening.opened)
         finally:
-            desk.close()
-        if asked.export is not None:
-            durable.make_folder(asked.export.parent)
-            more = More(store.classes.names, store.left_out())
-            data = export_labels(items, engine.state, store.labels(), kind, store.event, more=more)
-            durable.write_bytes(asked.export, data)
-        if replaced:
-            raise refuse_older(folder / NAME, replaced)
-        return Reviewed(
-            run, store.answered, store.skipped, store.event, asked.export, desk.estimate, len(store.classes.live_names)
-        )
+            opening.close()
+            if opening.opened is not None:
+                opening.opened.desk.close()
+
+
+def _end(run: Path, asked: Review, kind: str, folder: Path, opened: _Opened | None) -> Reviewed:
+    """How it stands when the server has stopped; the export, where that was asked."""
+    assert opened is not None
+    items, store, desk = opened.items, opened.store, opened.desk
+    replaced = desk.find_replaced()
+    desk.close()
+    if asked.export is not None:
+        durable.make_folder(asked.export.parent)
+        more = More(store.classes.names, store.left_out())
+        data = export_labels(items, opened.engine.state, store.labels(), kind, store.event, more=more)
+        durable.write_bytes(asked.export, data)
+    if replaced:
+        raise refuse_older(folder / NAME, replaced)
+    return Reviewed(
+        run, store.answered, store.skipped, store.event, asked.export, desk.estimate, len(store.classes.live_names)
+    )
+
+
+def _begin(run: Path, folder: Path, beginning: Beginning | None, tell: Tell) -> _Opened:
+    """Make the run where it is to be made, and open its review."""
+    if beginning is not None and beginning.make is not None:
+        beginning.make(tell)
+        tell(Progress("preparing"))
+    found = read_reviewable(run)
+    store = open_store(folder, identify_run(run), read_class_names(found))
+    with suppress(StorageError):  # it is written with the first answer then
+        durable.remove_leftovers(folder)
+        store.acknowledge()
+    try:
+        items = open_items(run)
+        make_classes(store, items.named)
+        if beginning is not None and beginning.labels is not None:
+            give_answers(store, items.ids, beginning.labels)
+        live = open_live(items.descriptors, items.settings, items.class_descriptors) if is_labelling(run) else None
+        engine = Engine(items, store.numbers(), classes=store.classes, live=live)
+        export = partial(export_labels, items)
+        desk = Desk(_describe_run(run, found), items, store, engine, export, _choose_finish(run))
+    except BaseException:
+        store.close()
+        raise
+    return _Opened(items, store, engine, desk)
 
 
 def _describe_run(run: Path, found: RunFolder) -> Run:
@@ -113,8 +161,16 @@ def _describe_run(run: Path, found: RunFolder) -> Run:
     note = "" if labelling else describe_graph(found.facts["settings"])
     if note:
         print(note, file=sys.stderr, flush=True)
-    finish = ["fewlabels", "label", str(run), "--finish"] if labelling and not is_finished(run) else []
-    return Run(str(found.facts.get("title") or run.name), str(run.absolute()), note, shlex.join(finish))
+    return Run(str(found.facts.get("title") or run.name), str(run.absolute()), note)
+
+
+def _choose_finish(run: Path) -> Callable[[], Finished] | None:
+    """What seals a labelling that is not finished; None for any other run."""
+    if not is_labelling(run) or is_finished(run):
+        return None
+    from .label import finish_from_page
+
+    return partial(finish_from_page, run)
 
 
 def describe_graph(settings: Mapping[str, Any]) -> str:
@@ -165,7 +221,7 @@ def format_reviewed(reviewed: Reviewed) -> str:
     lines = [f"{answers}, {skipped}; all of them are saved"]
     if reviewed.estimate is not None and (said := describe_estimate(reviewed.estimate)):
         lines.append(said)
-    if is_labelling(reviewed.run) and not is_finished(reviewed.run):
+    if is_labelling(reviewed.run):
         return "\n".join([*lines, *_say_how_to_go_on(reviewed)])
     export = ["fewlabels", "export", str(reviewed.run), "--out", str(out)]
     lines += [] if reviewed.export else [f"write them   {shlex.join(export)}"]
@@ -175,8 +231,12 @@ def format_reviewed(reviewed: Reviewed) -> str:
 
 
 def _say_how_to_go_on(reviewed: Reviewed) -> list[str]:
-    """Of a labelling that is not finished."""
+    """Of a labelling: to answer more and to finish it, or what is done with a finished one."""
+    from .label import describe_next
+
     run = str(reviewed.run)
+    if is_finished(reviewed.run):
+        return describe_next(reviewed.run)
     lines = [f"go on        {shlex.join(['fewlabels', 'label', run])}"]
     if reviewed.num_classes > 1:
         lines.append(f"finish it    {shlex.join(['fewlabels', 'label', run, '--finish'])}")
@@ -185,11 +245,9 @@ def _say_how_to_go_on(reviewed: Reviewed) -> list[str]:
 
 def describe_estimate(found: Estimate) -> str:
     """How many labels are right, by the random sample; how many answers are missing until that can be said."""
-    if found.percent is None or found.num < FEWEST_SAMPLED:
-        more = SLOT * (FEWEST_SAMPLED - found.num)
-        return f"about {more} more answers until an estimate of how many labels are right" if more > 0 else ""
-    span = f"95 % interval {found.low:.0f} to {found.high:.0f} %"
-    return f"about {found.percent:.0f} % of the labels are right ({span}, by {found.num} answers drawn at random)"
+    if not found.is_told:
+        return f"about {found.until} more answers until an estimate of how many labels are right"
+    return describe_estimated(found.to_json())
 
 
 def _make_next_command(run: Path, labels: Path) -> str:

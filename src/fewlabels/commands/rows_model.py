@@ -20,8 +20,8 @@ from ..conventions import UNLABELED
 from ..errors import ConfigError, FewlabelsError, InputWarning, RunError, UnreachedWarning, shown, warn
 from ..graph import GraphSettings, propagate
 from ..nets.model import WANTED_ERROR, Predictions
-from ..review.items import Items, open_items
-from ..runs import checks, demand_whole, is_begun, is_finished, read_facts, read_run
+from ..review.items import Items, open_solved
+from ..runs import checks, demand_whole, is_begun, is_finished, read_facts, read_run, refuse_open_labelling
 from ..runs.record import ANSWER_ARRAYS, ANSWER_FACTS
 from ..storage.arrays import read_arrays
 from .new_rows import find_described, find_made_by, open_new_rows, to_texts
@@ -96,18 +96,19 @@ class RowModel:
 
 
 def is_of_rows(run: Path) -> bool:
-    """Whether it is a run of `propagate`, which has embeddings and no network."""
-    return is_begun(run) and read_facts(run).get("kind") == "propagate"
+    """Whether it is a run of `propagate` or a labelling, which have embeddings and no network."""
+    return is_begun(run) and read_facts(run).get("kind") in ("propagate", "label")
 
 
 def load_rows_model(run: Path, *, device: str = "auto") -> RowModel:
-    """Open what answered in a finished run of `propagate`. A graph is solved again, on the embeddings of the run.
+    """Open what answered in a finished run of `propagate`, or a labelling. A graph is solved again, on the run's rows.
 
-    device: that photos are described on. It opens any run with rows and labels that `review.items.open_items` opens.
+    device: that photos are described on. It opens any run with rows and labels that `review.items.open_solved` opens.
     Where the run's rows are gone or changed the heads of the answer answer alone, which is warned of (C123).
-    Raises RunError (K2, K4, K16) for a damaged run; ConfigError (C84) for one that is not finished, (C86) where its
-    embeddings are gone and no head answers.
+    Raises RunError (K2, K4, K16) for a damaged run; ConfigError (C84, C152) for one that is not finished, (C86) where
+    its embeddings are gone and no head answers.
     """
+    refuse_open_labelling(run)
     found = read_run(run)
     if not is_finished(run):
         raise ConfigError("C84", "a run that is not finished", where=run, do="run the command again, in a new folder")
@@ -118,7 +119,7 @@ def load_rows_model(run: Path, *, device: str = "auto") -> RowModel:
 
 def _open_answer(run: Path, names: tuple[str, ...]) -> RowModel:
     if not (run / ANSWER_FACTS).is_file():
-        return _solve_given(open_items(run), names)
+        return _solve_given(open_solved(run), names)
     demand_whole(run, (ANSWER_FACTS, ANSWER_ARRAYS))
     facts, arrays = checks.read_json(run / ANSWER_FACTS), read_arrays(run / ANSWER_ARRAYS)
     try:
@@ -138,7 +139,7 @@ def _restore(
     rows, graphs, heads = None, None, [member for member in members if member.kind != "graph"]
     if len(heads) < len(members):
         try:
-            items = open_items(run)
+            items = open_solved(run)
             rows, graphs = items.descriptors, _solve_again(items, members, facts["rows_digest"])
         except FewlabelsError as problem:
             if not heads:

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..choosing.words import describe_abstaining, describe_error, describe_prior, list_candidates
+from ..choosing.words import (
+    describe_abstaining,
+    describe_error,
+    describe_estimated,
+    describe_prior,
+    list_candidates,
+)
 from ..graph import Explanation
 
 NAMES = {
@@ -101,6 +107,8 @@ def format_classification(results: dict[str, Any]) -> str:
         lines.append(f"Probabilities are not calibrated: {why}.{more}")
     if sure is not None:
         lines.append(_describe_sure(sure, rows, unit))
+    if said := describe_estimated(results.get("estimated") or {}):
+        lines.append(f"of this labelling {said}")
     if results["trained_on"]:
         what = "Some of these photos are the run's own, which it was trained on: it knows given labels by heart"
         lines.append(f"{what}, and of the others more may be wrong than that says.")

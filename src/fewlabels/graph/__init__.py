@@ -5,6 +5,7 @@ Needs NumPy and SciPy alone; knows nothing of images, networks or files.
 
 from .affinity import affinity, normalize
 from .build import build_graph
+from .class_names import weigh_class_names
 from .cost import Cost, estimate
 from .extend import Extension, extend, extend_precomputed
 from .influence import Explanation, LeaveOneOut, explain, explain_rows, leave_one_out
@@ -51,4 +52,5 @@ __all__ = [
     "propagate",
     "pseudo_labels",
     "spread",
+    "weigh_class_names",
 ]

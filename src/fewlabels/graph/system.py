@@ -209,11 +209,12 @@ class PropagationSystem:
         labels: CheckedLabels,
         start: NDArray[np.floating] | None = None,
         on_progress: Progress = no_progress,
+        sources: sp.csc_array | None = None,
     ) -> tuple[Propagation, NDArray[np.floating]]:
         """Label matrix -> solution -> unresolved nodes filled -> refinement -> pseudo-labels, and Z before refinement.
 
         solve: (label matrix, start) -> Solution, as `solve` or from what is known already; with a refinement it may be
-        called several times.
+        called several times. sources: (m, c) what solutions of `solve` come from besides the labels, if from more.
         """
         graph, settings = self.graph, self.settings
         y = build_label_matrix(labels, graph.node, graph.affinity.shape[0], settings.rules)
@@ -222,7 +223,7 @@ class PropagationSystem:
             y: sp.csc_array, start: NDArray[np.floating] | None
         ) -> tuple[Solution, NDArray[np.floating]]:
             solution = solve(y, start)
-            return solution, self.fill_unresolved(solution, y)
+            return solution, self.fill_unresolved(solution, y if sources is None else sp.csc_array(y + sources))
 
         num_rows = np.bincount(graph.node, minlength=y.shape[0])
         answer = refine(

@@ -20,10 +20,12 @@ from ..errors import ConfigError, FewlabelsError, ImageError, shown
 from .backbone import Features, import_function
 from .contract import describe, has_features
 from .efficientnet_lite import LITE, VARIANTS, load_lite
+from .open_clip_models import DescribeNames, load_open_clip
 from .settings import ALIASES, Preprocessing, require_whole
 from .timm_models import load_timm, own_preprocessing
 
 DEFAULT = "efficientnet-lite0"
+PREFIXES = ("timm", "open_clip", "module")
 CPU_BATCH = 8  # photos at a time that are quickest on a CPU: what lies between two layers stays in its cache
 
 
@@ -38,6 +40,7 @@ class Backbone:
     batch_size: photos at a time that are quickest on a CPU. A descriptor's bytes depend on the batch's shape, not on
         the other photos in it: always give batches of one shape, the last one filled up.
     fine_tuned: whether the weights were trained on since they came from `source`.
+    describe_names: (k names, template with a {}) -> (k, width) float32, where the backbone has a text side; else None.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Backbone:
     licence: str
     batch_size: int = CPU_BATCH
     fine_tuned: bool = False
+    describe_names: DescribeNames | None = None
 
 
 class Trunk(nn.Module):
@@ -84,8 +88,8 @@ def load_backbone(name: str | None = None, *, weights: Path | None = None, size:
     """Load a pretrained backbone, to describe photos with. torch's random numbers stay as they are.
 
     name: "efficientnet-lite0" (or "lite0"), which is taken for None, "efficientnet-lite2" (or "lite2"), "timm:MODEL",
-        or "module:IMPORT.PATH:FUNCTION", which runs the code that it names.
-    weights: a safetensors file for the timm model, instead of the hub.
+        "open_clip:MODEL/TAG", or "module:IMPORT.PATH:FUNCTION", which runs the code that it names.
+    weights: a safetensors file for the timm model, or one for the open_clip model, instead of the hub.
     size: pixels along a side, instead of the backbone's own; not every model takes another.
     Raises ConfigError: C110 for an unknown name, C111 for an option that it does not have, C112 where weights are not
     to be had or do not fit, C23 where packages are missing, C52 and C53 for a module or model that is not to be had or
@@ -93,9 +97,9 @@ def load_backbone(name: str | None = None, *, weights: Path | None = None, size:
     """
     name = DEFAULT if name is None else ALIASES.get(str(name), str(name))
     kind = name.partition(":")[0]
-    if kind not in LOADERS or (":" in name) != (kind in ("timm", "module")) or name.endswith(":"):
+    if kind not in LOADERS or (":" in name) != (kind in PREFIXES) or name.endswith(":"):
         raise ConfigError("C110", f"backbone is {name!r}, expected one of {', '.join(backbone_names())}")
-    if weights is not None and kind != "timm":
+    if weights is not None and kind not in ("timm", "open_clip"):
         raise ConfigError("C111", f"weights {weights} for backbone {name!r}, which has its own", do="leave it out")
     if size is not None:
         require_whole("size", size, 1)
@@ -105,7 +109,7 @@ def load_backbone(name: str | None = None, *, weights: Path | None = None, size:
 
 def backbone_names() -> tuple[str, ...]:
     """What load_backbone takes, the default first; capital letters stand for a name of one's own choice."""
-    return (*VARIANTS, "timm:MODEL", "module:IMPORT.PATH:FUNCTION")
+    return (*VARIANTS, "timm:MODEL", "open_clip:MODEL/TAG", "module:IMPORT.PATH:FUNCTION")
 
 
 def make_backbone(
@@ -162,6 +166,14 @@ def _load_timm(name: str, weights: Path | None, size: int | None) -> Backbone:
     return make_backbone(name, model, own_preprocessing(model, size), source=source, licence=licence)
 
 
+def _load_open_clip(name: str, weights: Path | None, size: int | None) -> Backbone:
+    if size is not None:
+        raise ConfigError("C111", f"size {size} for backbone {name!r}, which has its own", do="leave it out")
+    clip = load_open_clip(name.partition(":")[2], weights=weights)
+    made = make_backbone(name, clip.images, clip.preprocessing, source=clip.source, licence="unknown")
+    return replace(made, describe_names=clip.describe_names)
+
+
 def _load_module(name: str, weights: Path | None, size: int | None) -> Backbone:
     """What a function of one's own, called without arguments, gives: a Backbone, or a module with `preprocessing`."""
     function = import_function(name)
@@ -191,5 +203,6 @@ def _load_module(name: str, weights: Path | None, size: int | None) -> Backbone:
 LOADERS: dict[str, Callable[[str, Path | None, int | None], Backbone]] = {
     **dict.fromkeys(VARIANTS, _load_lite),
     "timm": _load_timm,
+    "open_clip": _load_open_clip,
     "module": _load_module,
 }

@@ -180,6 +180,8 @@ def make_cards(results: Mapping[str, Any], suspicious: Mapping[str, int] | None)
     elif suspicious and suspicious["num_checked"]:
         errors = {key: card for key, card in cards.items() if key.endswith("_error")}
         cards = errors | {"contradicted": _make_contradicted_card(suspicious)} | cards
+    if (estimated := results.get("estimated") or {}).get("percent") is not None:
+        cards = {"estimated": _make_estimate_card(estimated)} | cards
     if len(cards) <= MOST_CARDS:
         return list(cards.values()), []
     top = [key for key in cards if key not in FOLDED][:MOST_CARDS]
@@ -190,6 +192,12 @@ def _make_error_card(error: Mapping[str, Any]) -> Card:
     span = f"{100 * error['low']:.1f} to {100 * error['high']:.1f} %"
     meaning = f"Of {error['count']:,} given labels, each held out in turn; 95 % interval {span}."
     return Card("Cross-validated error", f"{100 * error['value']:.1f} %", meaning)
+
+
+def _make_estimate_card(found: Mapping[str, Any]) -> Card:
+    span = f"{found['low']:.0f} to {found['high']:.0f} %"
+    meaning = f"As the page showed them, by {found['num']:,} answers drawn at random; 95 % interval {span}."
+    return Card("Right labels, estimated", f"{found['percent']:.0f} %", meaning)
 
 
 def _make_contradicted_card(suspicious: Mapping[str, int]) -> Card:

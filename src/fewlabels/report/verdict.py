@@ -30,13 +30,17 @@ def judge_run(run: Run, name: str, suspicious: Mapping[str, int] | None) -> Verd
     if not run.results:
         return None
     wrong, source = _find_wrong(run)
-    step, what = _choose_step(run, wrong, suspicious)
-    return Verdict(_judge(wrong, source), step, f"fewlabels {what.format(name=shown(name))}")
+    step, what = _choose_step(run, shown(name), wrong, suspicious)
+    return Verdict(_judge(wrong, source), step, f"fewlabels {what}")
 
 
 def _find_wrong(run: Run) -> tuple[float | None, str]:
-    """Percent wrong and what says so: held-out labels, the truth of the pseudo-labels, or test images."""
+    """Percent wrong and what says so: a labelling's random sample, held-out labels, true labels, or test images."""
     results = run.results
+    estimated = results.get("estimated") or {}
+    if estimated.get("percent") is not None:
+        span = f"95 % interval {100 - estimated['high']:.0f} to {100 - estimated['low']:.0f} %"
+        return 100 - estimated["percent"], f"{estimated['num']:,} answers drawn at random say so ({span})"
     error = (results.get("choice") or {}).get("error") or {}
     if error.get("value") is not None:
         return 100 * error["value"], f"{error['count']:,} given labels, each held out, say so"
@@ -56,14 +60,18 @@ def _judge(wrong: float | None, source: str) -> str:
     return f"{words}: about {wrong:.1f} % are wrong; {source}."
 
 
-def _choose_step(run: Run, wrong: float | None, suspicious: Mapping[str, Any] | None) -> tuple[str, str]:
+def _choose_step(run: Run, name: str, wrong: float | None, suspicious: Mapping[str, Any] | None) -> tuple[str, str]:
     """What to do, and the command without its first word."""
     unreached, contradicted = run.results.get("unreached"), (suspicious or {}).get("num_contradicted")
-    if unreached:
-        return f"Label one of each group of the {unreached:,} rows that no label reaches", "review {name}"
+    take_all = "Take all labels, with their certainty", f"export {name} --all --out labels.csv"
+    source = run.facts.get("source") or {}
+    if unreached and run.kind != "label":
+        return f"Label one of each group of the {unreached:,} rows that no label reaches", f"review {name}"
     if contradicted:
         labels = f"{contradicted:,} given label" + ("s" if contradicted > 1 else "")
-        return f"Look at the {labels} that the others contradict (order: suspicious given labels)", "review {name}"
-    if wrong is None or wrong > GOOD:
-        return "Answer what is asked first: those answers move most other labels", "review {name}"
-    return "Take all labels, with their certainty", "export {name} --all --out labels.csv"
+        return f"Look at the {labels} that the others contradict (order: suspicious given labels)", f"review {name}"
+    if run.kind == "label" and source.get("kind") == "images":
+        return "Train a network on the answers", f"train {shown(source['path'])} --labels {name}"
+    if run.kind != "label" and (wrong is None or wrong > GOOD):
+        return "Answer what is asked first: those answers move most other labels", f"review {name}"
+    return take_all

@@ -16,10 +16,11 @@ import numpy as np
 from ..errors import InputError, StorageError
 from ..graph.influence import Explanation
 from .engine.engine import Engine
-from .engine.estimate import FEWEST_SAMPLED, SLOT, Estimate
+from .engine.estimate import Estimate
 from .engine.solving import CannotSolve, EngineThread, Snapshot
 from .engine.state import SOURCES, RowQuery
 from .export import More
+from .finishing import Finished, Finishing
 from .items import Items
 from .store.classes import LONGEST_NAME, ClassChange
 from .store.store import Store
@@ -42,14 +43,12 @@ DECODERS = 2  # images decoded at a time: each may need hundreds of megabytes fo
 class Run:
     """What the page shows of the run itself.
 
-    note: what is to be said of its settings, empty for nothing. finish: the command that finishes a labelling; empty
-    for a run that is finished.
+    note: what is to be said of its settings, empty for nothing.
     """
 
     title: str
     folder: str
     note: str = ""
-    finish: str = ""
 
 
 class Picture(NamedTuple):
@@ -62,8 +61,18 @@ class Picture(NamedTuple):
 class Desk:
     """One review, open. Its methods are called on the server's event loop; `close` when that has ended."""
 
-    def __init__(self, run: Run, items: Items, store: Store, engine: Engine, export: Export) -> None:
+    def __init__(
+        self,
+        run: Run,
+        items: Items,
+        store: Store,
+        engine: Engine,
+        export: Export,
+        finish: Callable[[], Finished] | None = None,
+    ) -> None:
         """engine: has taken in the store's answers. Store, engine and pictures belong to the desk from now on.
+
+        finish: seals a labelling; None where there is nothing to finish.
 
         export: (engine.state, row -> class, "csv", "parquet" or "label-studio", event, more=) -> the file's bytes;
         see export_labels.
@@ -72,11 +81,17 @@ class Desk:
         self._export = export
         self._solver = EngineThread(engine, store.event)
         self._writer = WriterThread(store, self._pass_on)
+        self.finishing = Finishing(finish)
         self._decoding = ThreadPoolExecutor(DECODERS, "fewlabels-images")
+        self._is_closed = False
 
     def close(self) -> None:
-        """End the threads, and the processes that decode. Whatever was acknowledged is on disk already."""
+        """End the threads, and the processes that decode; once. Whatever was acknowledged is on disk already."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._writer.close()
+        self.finishing.close()
         self._solver.close()
         if self._items.pictures is not None:
             self._items.pictures.close()
@@ -110,7 +125,7 @@ class Desk:
             "title": self._run.title,
             "run": self._run.folder,
             "note": self._run.note,
-            "finish": self._run.finish,
+            "finishing": self.finishing.describe(),
             "kind": self._items.kind,
             "rows": self.num_rows,
             "answered": self._store.answered,
@@ -361,10 +376,7 @@ def _describe_estimate(snapshot: Snapshot) -> dict[str, Any]:
     found = snapshot.estimate
     numbers = {name: getattr(found, name) for name in ("percent", "low", "high")}
     shares = {name: None if number is None else float(number) for name, number in numbers.items()}
-    until = (
-        0 if found.percent is not None and found.num >= FEWEST_SAMPLED else SLOT * max(1, FEWEST_SAMPLED - found.num)
-    )
-    return {"num": int(found.num), "right": int(found.right), **shares, "until": until}
+    return {"num": int(found.num), "right": int(found.right), **shares, "until": found.until}
 
 
 def _read_picture(pictures: Pictures, row: int) -> Picture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from tokenize import TokenError
@@ -22,8 +22,8 @@ from ..data.tables.files import Table, plain, plain_type
 from ..errors import ConfigError, FewlabelsError, RunError, shown
 from ..graph import GraphSettings
 from ..graph.settings import restore_settings
-from ..runs import Run, checks, demand_whole, is_finished, kinds, read_run, schema
-from ..runs.record import DESCRIPTORS, FIRST_DESCRIPTORS, TABLE
+from ..runs import Run, checks, demand_whole, is_finished, kinds, read_run, refuse_open_labelling, schema
+from ..runs.record import CLASS_DESCRIPTORS, DESCRIPTORS, FIRST_DESCRIPTORS, TABLE
 from ..runs.table import GIVEN
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Items:
     pictures: of the images, to be closed; None for rows.
     said: what the run says of them; None: what the graph says.
     by_degree: whether labels count in the run's graph as choosing.choice.Member says, by the degrees of their rows.
+    named: names of the first classes of a labelling that have descriptors: class_descriptors, (k, d).
     """
 
     ids: Sequence[str]
@@ -65,6 +66,8 @@ class Items:
     pictures: Pictures | None = None
     said: Said | None = None
     by_degree: bool = False
+    named: Sequence[str] = ()
+    class_descriptors: NDArray[np.floating] | None = None
 
 
 def open_items(folder: str | Path) -> Items:
@@ -90,6 +93,10 @@ def open_items(folder: str | Path) -> Items:
     _demand_source(inputs, root / "run.json")
     known = partial(Items, ids=ids, class_names=names, given=given, settings=settings, said=said)
     known = partial(known, by_degree=_counts_by_degree(run))
+    if labelling and (named := run.facts.get("named")):
+        demand_whole(root, (CLASS_DESCRIPTORS,))
+        values = _read_descriptors(root / CLASS_DESCRIPTORS, len(named))
+        known = partial(known, named=named, class_descriptors=values)
     if inputs["kind"] == "embeddings":
         opened = _open_embeddings(inputs, ids, root)
         values = opened.read(keep_bad_rows=settings.drop_bad_rows)
@@ -101,6 +108,22 @@ def open_items(folder: str | Path) -> Items:
     from ..data.images.pictures import open_pictures
 
     return known(descriptors=values, kind="images", pictures=open_pictures(inputs, ids))
+
+
+def open_solved(folder: str | Path) -> Items:
+    """`open_items` of a finished run. The given labels of a labelling are the answers that it was finished with.
+
+    Raises what open_items raises; ConfigError (C152) for a labelling that is not finished.
+    """
+    root = Path(folder)
+    refuse_open_labelling(root)
+    items, run = open_items(root), read_run(root)
+    if run.kind != "label":
+        return items
+    checks.demand(run.facts, NEEDED, root / "run.json")
+    names = list(run.facts["class_names"])
+    _, given, said = _read_rows(root / TABLE, names)
+    return replace(items, class_names=names, given=given, said=said)
 
 
 def read_class_names(run: Run) -> list[str]:

@@ -14,6 +14,7 @@ from .record import (
     read_facts,
     read_first_events,
     read_run,
+    refuse_open_labelling,
     refuse_used_folder,
     verify_run,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "refuse_existing",
     "refuse_in_run",
     "refuse_inside",
+    "refuse_open_labelling",
     "refuse_used_folder",
     "verify_run",
 ]

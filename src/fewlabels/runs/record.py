@@ -5,6 +5,7 @@ events.jsonl           one line per event, in order: {"event": "epoch", ...}; fl
 results.json           headline numbers and distributions, written at the end
 pseudo_labels.parquet  id, label, certainty, source, reached, and probability where labels could be held out
 descriptors.npy        (n, d) float32 of the final network, in the order of pseudo_labels.parquet, where one was trained
+class_descriptors.npy  (k, d) float32 of the names of a labelling's first classes, where their backbone has a text side
 first_descriptors.npy  the same before a head on a frozen trunk was trained: a review's graph knows no label by heart
 insights.json          what a report shows beyond results.json: reliability, confusion, graph; how the map was made
 map.parquet            row, x, y, label, certainty, given: some rows on a plane
@@ -25,6 +26,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +64,7 @@ EVENTS = "events.jsonl"
 RESUMED = "resumed.jsonl"
 TABLE = "pseudo_labels.parquet"
 DESCRIPTORS, FIRST_DESCRIPTORS = "descriptors.npy", "first_descriptors.npy"
+CLASS_DESCRIPTORS = "class_descriptors.npy"
 ANSWER_ARRAYS, ANSWER_FACTS = "answer.npz", "answer.json"
 READ_BACK = ("run.json", EVENTS, "results.json", RESUMED, INSIGHTS)  # by read_run
 
@@ -164,6 +167,10 @@ class RunWriter:
     def descriptors(self, values: np.ndarray) -> None:
         """Write descriptors.npy. values: (n, d), one for each row of pseudo_labels.parquet; kept as float32."""
         self._array(DESCRIPTORS, values)
+
+    def class_descriptors(self, values: np.ndarray) -> None:
+        """Write class_descriptors.npy. values: (k, d), one for each of the names in run.json."""
+        self._array(CLASS_DESCRIPTORS, values)
 
     def first_descriptors(self, values: np.ndarray) -> None:
         """Write first_descriptors.npy. values: as of `descriptors`, by the head before it was trained."""
@@ -311,6 +318,14 @@ def name_labelling(folder: str | Path) -> str | None:
     except (RunError, OSError):
         return None
     return str(facts["labelling"]) if facts["kind"] == "label" else None
+
+
+def refuse_open_labelling(folder: str | Path) -> None:
+    """Raise ConfigError (C152) for a labelling that is not finished, and has no labels but its answers."""
+    if is_labelling(folder) and not is_finished(folder):
+        finish = shlex.join(["fewlabels", "label", str(folder), "--finish"])
+        do = f"finish it on its page or with {finish}, or export its answers"
+        raise ConfigError("C152", "the labelling is not finished", where=folder, do=do)
 
 
 def read_first_events(folder: str | Path, count: int) -> list[dict[str, Any]]:

@@ -170,6 +170,15 @@ SOURCES = {  # what each kind of source needs to be opened again
     "dataset": ("name", "data"),
     "digits": (),
 }
+ESTIMATED = Record({"num": COUNT, "right": COUNT, **dict.fromkeys(("percent", "low", "high"), Maybe(PERCENT))})
+DESCRIBED = Record(  # how rows were described, so that new ones are described alike; of texts less is there
+    {
+        **dict.fromkeys(("kind", "model", "weights", "precision"), TEXT),
+        "mirror": BOOL,
+        "preprocessing": Record({"size": POSITIVE}),
+        "decoding": Record({"accept_truncated": BOOL, "max_pixels": POSITIVE, "pixel_range": Maybe(RANGE)}),
+    }
+)
 IDENTITY = Record({"data": Named(Maybe(TEXT)), "versions": Named(TEXT)})
 FACTS = Record(
     {
@@ -181,6 +190,9 @@ FACTS = Record(
         "settings": SETTINGS,
         "title": TEXT,
         "labelling": TEXT,
+        "named": CLASS_NAMES,
+        "described": Maybe(DESCRIBED),
+        "estimated": Maybe(ESTIMATED),
         "seed": SEED,
         "seeds": Many(SEED),
         "class_names": CLASS_NAMES,
@@ -286,7 +298,6 @@ ABSTAIN = Record(
     },
     needed=("wanted", "probability", "num_rows", "supported", "reason"),
 )
-ESTIMATED = Record({"num": COUNT, "right": COUNT, **dict.fromkeys(("percent", "low", "high"), Maybe(PERCENT))})
 HEALTH = ("num_nodes", "num_edges", "num_components", "num_isolated", "degree_min", "degree_max")
 RESULTS = Record(
     {

@@ -277,3 +277,7 @@ def test_on_a_phone_nothing_overflows_and_fingers_select(browser, review):
     said(page, "2 photos labelled deer, saved.")
     assert list(review.answers().values()) == ["deer", "deer"]
     context.close()
+
+
+def test_a_run_that_is_no_open_labelling_has_nothing_to_finish(page):
+    expect(page.locator("#open-finish")).to_be_hidden()

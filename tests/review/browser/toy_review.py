@@ -6,7 +6,7 @@ The graph is a line: an answer is the label of the rows up to REACH away that we
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,9 @@ import uvicorn
 from fewlabels.data.images.decode import png
 from fewlabels.graph.influence import Edge, Influence
 from fewlabels.review.desk import Desk, Run
+from fewlabels.review.engine.estimate import Estimate
 from fewlabels.review.engine.state import SOURCES, RowQuery
+from fewlabels.review.finishing import Finished
 from fewlabels.review.store.file import make_local_folder, open_store
 from fewlabels.review.store.store import Store
 from fewlabels.review.web.app import build_app
@@ -132,11 +134,11 @@ class ToyEngine:
             label=label[row], certainty=0.7, distribution=distribution, influences=influences, edges=edges
         )
 
-    def estimate(self) -> SimpleNamespace:
+    def estimate(self) -> Estimate:
         num = len(self.answers)
         right = sum(self.first_label[row] == number for row, number in self.answers.items())
         percent = 100 * right / num if num else None
-        return SimpleNamespace(num=num, right=int(right), percent=percent, low=num and 10.0, high=num and 90.0)
+        return Estimate(num=num, right=int(right), percent=percent, low=num and 10.0, high=num and 90.0)
 
 
 @dataclass(frozen=True)
@@ -176,12 +178,14 @@ def export_labels(state: object, labels: dict[int, str], kind: str, event: int, 
 
 
 @contextmanager
-def served(folder: Path, items: ToyItems, engine: ToyEngine | None = None) -> Iterator[Review]:
+def served(
+    folder: Path, items: ToyItems, engine: ToyEngine | None = None, finish: Callable[[], Finished] | None = None
+) -> Iterator[Review]:
     """Serve a review from a thread, as `fewlabels review` does from a process. engine: None for the toy."""
     place = listen(Endpoint(browser=False))
     access = make_access(Endpoint(), place.getsockname()[1])
     store, engine = open_store(make_local_folder(folder), "a run", items.class_names), engine or ToyEngine(items)
-    desk = Desk(Run("a run", str(folder)), items, store, engine, export_labels)
+    desk = Desk(Run("a run", str(folder)), items, store, engine, export_labels, finish)
     app = build_app(desk, access)
     server = uvicorn.Server(
         uvicorn.Config(app, lifespan="off", log_config=None, ws="none", timeout_graceful_shutdown=1)

@@ -56,9 +56,10 @@ class Engine:
         """
         self.items, self.live = items, live
         self.classes = found_classes(items.class_names) if classes is None else classes
-        self._begun = live is None or bool((items.given != UNLABELED).any())
+        self._begun = live is None or live.sources is not None or bool((items.given != UNLABELED).any())
         if live is not None:
-            self._spreading = Spreading(live.graph(), live.settings, len(self.classes), balance=live.balance)
+            self._spreading = live.spreading(len(self.classes))
+            self._spreading.stand_for(self.classes.stands_for)
         else:
             graph = build_graph(items.descriptors, items.settings) if graph is None else graph
             balance = 1.0 if items.by_degree else 0.0
@@ -90,6 +91,7 @@ class Engine:
         if classes is not None:
             self.classes = classes
             self._spreading.grow(len(classes))
+            self._spreading.stand_for(classes.stands_for)
         self._take(changes)
         self.state = self._solve(version)
         rows = np.flatnonzero(before.label != self.state.label)
@@ -108,7 +110,8 @@ class Engine:
         """Let another graph answer, where the choice is clearly for it. Returns whether one does."""
         if self.live is None or not self.live.adopt(choice):
             return False
-        self._spreading = Spreading(self.live.graph(), self.live.settings, len(self.classes), balance=self.live.balance)
+        self._spreading = self.live.spreading(len(self.classes))
+        self._spreading.stand_for(self.classes.stands_for)
         self._moves.clear()
         self.state = self._solve(self.state.version)
         return True

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,20 @@ class Estimate:
     percent: float | None
     low: float | None
     high: float | None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether enough sampled rows have an answer for it to be told."""
+        return self.percent is not None and self.num >= FEWEST_SAMPLED
+
+    @property
+    def until(self) -> int:
+        """About how many answers are missing until it can be told."""
+        return 0 if self.is_told else SLOT * max(1, FEWEST_SAMPLED - self.num)
+
+    def to_json(self) -> dict[str, Any]:
+        """For run.json and results.json: the share and its interval only where they may be told."""
+        return asdict(self) | ({} if self.is_told else dict.fromkeys(("percent", "low", "high")))
 
 
 def estimate_share(right: NDArray[np.bool_]) -> Estimate:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...conventions import UNLABELED
 from ...graph import Graph, GraphSettings, Propagation, PropagationSystem, Solution
+from ...graph.class_names import fade
 from ...graph.label_matrix import CheckedLabels
 from ...graph.settings import Refinement
 from ...graph.system import INVERSE_COLUMNS, LEAST_ARRIVING
@@ -33,6 +34,8 @@ class Spreading:
 
     balance: the label of a class with n labels counts n ** -balance; 0 as in the paper, 1 as in released mode.
     by_degree: each label is divided by the root of its node's degree, so that dense regions count no more than others.
+    sources: (n, k) what the names of the first k classes give to each row, where they have descriptors; added to what
+    labels bring, less of it the more labels a class has (`fade`).
 
     label: (n,) the labels now. x: (m, c) solution of the system. mass: (m,) what arrives at each node from all labels,
     unresolved nodes filled, before any refinement.
@@ -46,6 +49,7 @@ class Spreading:
         *,
         balance: float = 0.0,
         by_degree: bool = False,
+        sources: sp.csc_array | None = None,
     ) -> None:
         self.graph, self.num_classes = graph, num_classes
         self._balance = 1.0 if settings.rules.divide_by_class_size else balance
@@ -60,6 +64,7 @@ class Spreading:
         self._rough: Float | None = None
         self._own: dict[int, float] = {}
         self._since_whole = 0
+        self._names = None if sources is None else _Names(self.system, sources, self.x.dtype)
 
     def change(self, label: NDArray[np.int64], known: Sequence[int] = ()) -> Propagation:
         """label: (n,) class numbers, -1 for none. known: rows whose own mass is found along the way, at no cost."""
@@ -77,7 +82,9 @@ class Spreading:
                 touched, self._since_whole, self._left = np.arange(self.num_classes), 0, np.zeros_like(self._left)
             missing = [row for row in known if row not in self._own][:INVERSE_COLUMNS]
             found, filled = self.system.spread_by(
-                lambda label_matrix, start: self._solve_columns(label_matrix, touched, missing), labels
+                lambda label_matrix, start: self._solve_columns(label_matrix, touched, missing),
+                labels,
+                sources=None if self._names is None else self._names.pour(self._count(label)),
             )
         self.mass = np.asarray(filled.sum(axis=1))
         return found
@@ -88,6 +95,11 @@ class Spreading:
         if more > 0:
             self.x = np.concatenate([self.x, np.zeros((self.x.shape[0], more), self.x.dtype)], axis=1)
             self.num_classes = num_classes
+
+    def stand_for(self, stands_for: Sequence[int]) -> None:
+        """Let each class's name speak for the class that stands for it by now; -1 for one that is gone."""
+        if self._names is not None:
+            self._names.stands_for = stands_for
 
     def imagine(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) the labels that `change` would lead to; nothing is changed."""
@@ -124,9 +136,14 @@ class Spreading:
         masses = self.x[self.graph.node[rows]].astype(np.float64)
         at = (np.arange(rows.size), classes)
         own = own if self._row_weight is None else own * self._row_weight[rows]
-        count = np.bincount(self.label[self.label != UNLABELED], minlength=self.num_classes)[classes]
+        counts = self._count(self.label)
+        count = counts[classes]
         others = np.maximum(count - 1, 1)
         masses[at] = (masses[at] - own * count**-self._balance) * (count / others) ** self._balance
+        if self._names is not None:
+            named = self._names.bring(counts)[self.graph.node[rows]].astype(np.float64)
+            named[at] *= fade(count - 1) / fade(count)
+            masses += named
         return np.asarray(np.where(masses > LEAST_ARRIVING, masses, 0))
 
     @property
@@ -169,11 +186,51 @@ class Spreading:
             x[:, touched] = solution.x[:, : touched.size]
             self.x = x
             self._left = np.maximum(self._left, solution.row_residual)
-        return Solution(self.x, np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), self._left)
+        if self._names is None:
+            x, left = self.x, self._left
+        else:
+            x, left = self.x + self._names.bring(self._count(self.label)), np.maximum(self._left, self._names.left)
+        return Solution(x, np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), left)
+
+    def _count(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(c,) rows with the label of each class."""
+        return np.bincount(label[label != UNLABELED], minlength=self.num_classes)
 
     def _keep(self, rows: list[int], columns: Float) -> None:
         for column, row in enumerate(rows):
             self._own[row] = float(columns[self.graph.node[row], column])
+
+
+class _Names:
+    """What the names of the first k classes bring to each node, less of it the more labels a class has.
+
+    stands_for: of each class the one that stands for it by now, -1 for one that is gone. left: (m,) largest residual.
+    """
+
+    def __init__(self, system: PropagationSystem, sources: sp.csc_array, dtype: np.dtype) -> None:
+        node = system.graph.node
+        to_node = sp.csr_array(
+            (np.ones(node.size), (node, np.arange(node.size))), (system.graph.affinity.shape[0], node.size)
+        )
+        self._sources = sp.csc_array(to_node @ sources)
+        solution = system.solve(self._sources)
+        self._brought: Float = np.maximum(solution.x, 0).astype(dtype)
+        self.left: Float = solution.row_residual
+        self.stands_for: Sequence[int] = range(self._brought.shape[1])
+
+    def pour(self, count: NDArray[np.int64]) -> sp.csc_array:
+        """(m, c) the sources beside `count` labels of each class."""
+        return sp.csc_array(self._sources @ self._fade(count))
+
+    def bring(self, count: NDArray[np.int64]) -> Float:
+        """(m, c) what arrives of them."""
+        return np.asarray(self._brought @ self._fade(count).astype(self._brought.dtype))
+
+    def _fade(self, count: NDArray[np.int64]) -> sp.csr_array:
+        """(k, c) from names to the classes that stand for theirs."""
+        named = np.array([*self.stands_for][: self._brought.shape[1]], np.int64)
+        name = np.flatnonzero(named >= 0)
+        return sp.csr_array((fade(count[named[name]]), (name, named[name])), (named.size, count.size))
 
 
 def _weigh_by_degree(graph: Graph) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...choosing.choice import Choice, Member
@@ -17,9 +18,10 @@ from ...choosing.choose import choose, hold_out
 from ...choosing.graphs import Lists, search_lists
 from ...choosing.settings import MANY_ROWS, NEIGHBORS, NEIGHBORS_OF_MANY, Auto
 from ...conventions import UNLABELED
-from ...graph import Graph, GraphSettings
+from ...graph import Graph, GraphSettings, comparable_rows, weigh_class_names
 from ...graph.rows import make_comparable
 from ...graph.types import no_progress
+from .incremental import Spreading
 
 FIRST = Member(kind="graph", n_neighbors=10, alpha=0.99)  # before the labels can choose
 CHOOSE_AT, THEN = 20, 1.5  # labels at which settings are chosen, and how many times as many for each choice after it
@@ -32,7 +34,7 @@ class LiveGraph:
     """The neighbours of all rows, and the graph that answers now. One thread at a time may change it.
 
     values: (n, d) comparable rows. auto: what is compared. member: whose graph answers. balance: as of Spreading.
-    because: why, in words.
+    because: why, in words. sources: (n, k) what the names of the first k classes give to each row; None without names.
     """
 
     values: NDArray[np.float32]
@@ -41,6 +43,7 @@ class LiveGraph:
     member: Member = FIRST
     balance: float = BALANCE
     because: str = ""
+    sources: sp.csc_array | None = None
     _chosen_at: float = field(default=CHOOSE_AT / THEN)
 
     @property
@@ -51,6 +54,10 @@ class LiveGraph:
 
     def graph(self) -> Graph:
         return self.lists.graph(self.settings)
+
+    def spreading(self, num_classes: int) -> Spreading:
+        """Labels on that graph, none yet."""
+        return Spreading(self.graph(), self.settings, num_classes, balance=self.balance, sources=self.sources)
 
     def prepare_choice(self, labels: NDArray[np.int64]) -> Callable[[], Choice] | None:
         """What chooses by (n,) labels, to be called on any thread; None where it is not the time for it."""
@@ -81,10 +88,18 @@ class LiveGraph:
         return True
 
 
-def open_live(descriptors: NDArray[np.generic], settings: GraphSettings) -> LiveGraph:
-    """Search the neighbours of all rows, for every graph that may answer. Raises what `search_lists` raises."""
+def open_live(
+    descriptors: NDArray[np.generic], settings: GraphSettings, class_descriptors: NDArray[np.generic] | None = None
+) -> LiveGraph:
+    """Search the neighbours of all rows, for every graph that may answer. Raises what `search_lists` raises.
+
+    class_descriptors: (k, d) of the names of the first k classes, by the text side of the rows' backbone.
+    """
     rows = make_comparable(descriptors, settings.metric, drop_bad_rows=settings.drop_bad_rows)
     usual = NEIGHBORS_OF_MANY if len(rows.values) > MANY_ROWS else NEIGHBORS
     most = max(1, min(max(usual), len(rows.values) - 1))
     lists = search_lists(rows, settings, most, no_progress)
-    return LiveGraph(rows.values, lists, Auto(answer="graph", most_members=1, base=settings))
+    sources = None
+    if class_descriptors is not None:
+        sources = weigh_class_names(rows.values, comparable_rows(class_descriptors, settings.metric))
+    return LiveGraph(rows.values, lists, Auto(answer="graph", most_members=1, base=settings), sources=sources)

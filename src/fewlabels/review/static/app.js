@@ -6,6 +6,7 @@ import { notice, showNoStart } from "./banners.js";
 import { showEstimate, showGiven } from "./counters.js";
 import { at, fill, keycap, make } from "./dom.js";
 import { openFilters } from "./filters.js";
+import { createFinish } from "./finish.js";
 import { createFollower } from "./follower.js";
 import { createGrid } from "./grid.js";
 import { createHistory } from "./history.js";
@@ -16,6 +17,7 @@ import { createClasses } from "./classes.js";
 import { createMany, showAlike } from "./cluster.js";
 import { closeMenu, watchMenus } from "./menus.js";
 import { showMoved, showNotMoved, told } from "./moved.js";
+import { waitUntilOpen } from "./opening.js";
 import { createPicker, keysOf, showCounts } from "./palette.js";
 import { createPanels } from "./panels.js";
 import * as choose from "./selection.js";
@@ -105,6 +107,7 @@ function build(session, identity, prefix) {
   const back = () => page.list.select(page.list.selection);
   page.classes = createClasses({ session, send: page.answers.changeClasses, label, back });
   const targets = () => page.list.targets();
+  createFinish({ get, post, session, unsaved: page.answers.outbox.size, say });
   page.many = createMany({ get, number, classes: session.classes, targets, name: page.classes.name });
   return page;
 }
@@ -169,6 +172,7 @@ function wake({ answers, list }) {
 }
 
 async function start() {
+  await waitUntilOpen(say);
   watchHeights();
   const session = await get("/api/session");
   speakOf(session.kind);
@@ -181,8 +185,6 @@ async function start() {
   connect(actionsOf(page));
   showFigures(session);
   if (session.note) notice(session.note);
-  at("finish").hidden = !session.finish;
-  at("finish").querySelector("code").textContent = session.finish;
   wake(page);
   await page.list.load(0, document.activeElement === document.body);
   page.answers.resume(await openClients());

@@ -50,25 +50,33 @@ def build_app(desk: Desk, access: Access) -> Guard:
 
 def build_api(desk: Desk) -> FastAPI:
     """The routes, without those checks."""
+    app = make_api("fewlabels review", Depends(desk.demand_answers))
+    add_page(app)
+    _add_reading(app, desk)
+    _add_writing(app, desk)
+    _add_ends(app, desk)
+    return app
+
+
+def make_api(title: str, *before: Any) -> FastAPI:
+    """An app without routes, whose errors are JSON. before: dependencies of every route."""
     app = FastAPI(
-        title="fewlabels review",
+        title=title,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(desk.demand_answers)],
+        dependencies=before,
     )
     app.add_exception_handler(Refused, _answer_refused)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_failed)
-    _add_page(app)
-    _add_reading(app, desk)
-    _add_writing(app, desk)
     return app
 
 
-def _add_page(app: FastAPI) -> None:
+def add_page(app: FastAPI) -> None:
+    """The page itself and its files."""
     files = _read_static_files()
 
     def send(name: str) -> Response:
@@ -140,6 +148,20 @@ def _add_writing(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/undo", responses=SAVING)
     async def undo(sent: models.Undo) -> Response:
         return JSONResponse(await desk.write(sent.client, sent.seq, None))
+
+
+def _add_ends(app: FastAPI, desk: Desk) -> None:
+    @app.get("/api/opening", responses={**FAILURES, 200: {"model": models.Opening}})
+    async def opening() -> Response:
+        return JSONResponse({"state": "ready"})
+
+    @app.get("/api/finish", responses={**FAILURES, 200: {"model": models.Finishing}})
+    async def finishing() -> Response:
+        return JSONResponse(desk.finishing.describe())
+
+    @app.post("/api/finish", responses={**FAILURES, 200: {"model": models.Finishing}})
+    async def finish(sent: models.Finish) -> Response:
+        return JSONResponse(desk.finishing.start())
 
 
 def _to_query(asked: models.RowsAsked, desk: Desk) -> RowQuery:

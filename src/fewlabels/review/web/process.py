@@ -115,8 +115,15 @@ def format_address(endpoint: Endpoint, port: int, token: str = "") -> str:
     return f"http://{name}:{port}/{token and f'?token={token}'}"
 
 
-def serve(app: App, endpoint: Endpoint, access: Access, listener: socket.socket, say: Callable[[str], Any]) -> None:
-    """Serve until SIGINT (unless it was ignored before) or SIGTERM.
+def serve(
+    app: App,
+    endpoint: Endpoint,
+    access: Access,
+    listener: socket.socket,
+    say: Callable[[str], Any],
+    is_over: Callable[[], bool] = lambda: False,
+) -> None:
+    """Serve until SIGINT (unless it was ignored before) or SIGTERM, or until `is_over`.
 
     Says the address once requests are answered, and opens the browser.
     """
@@ -136,7 +143,7 @@ def serve(app: App, endpoint: Endpoint, access: Access, listener: socket.socket,
         timeout_graceful_shutdown=STOP_SECONDS,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
-    server = _Server(config, lambda: _open_page(endpoint, access, say))
+    server = _Server(config, lambda: _open_page(endpoint, access, say), is_over)
     with suppress(KeyboardInterrupt, SystemExit):  # uvicorn raises the signal again that it has ended for
         server.run(sockets=[listener])
 
@@ -151,14 +158,17 @@ def _open_page(endpoint: Endpoint, access: Access, say: Callable[[str], Any]) ->
 class _Server(uvicorn.Server):
     """Says when it is ready, and goes on ignoring SIGINT where it was started so, as in the background."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], is_over: Callable[[], bool]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._is_over = ready, is_over
         self._ignored = [signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else []
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if sig not in self._ignored:
             super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._is_over()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

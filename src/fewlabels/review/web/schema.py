@@ -167,6 +167,28 @@ class Estimate(BaseModel):
     until: int
 
 
+class Finish(Sent):
+    """Nothing: the server knows what is finished."""
+
+
+class Opening(BaseModel):
+    """Of a review that is open; while its run is being made, more is told."""
+
+    state: Literal["ready"]
+
+
+class Step(BaseModel):
+    what: str
+    command: str
+
+
+class Finishing(BaseModel):
+    state: Literal["none", "open", "running", "done", "failed"]
+    said: str
+    next: list[Step]
+    problem: str
+
+
 class OfGraph(BaseModel):
     classes: list[str | None]
     counts: list[int]
@@ -179,7 +201,7 @@ class Session(OfGraph):
     title: str
     run: str
     note: str
-    finish: str
+    finishing: Finishing
     kind: Literal["images", "rows"]
     rows: int
     answered: int
