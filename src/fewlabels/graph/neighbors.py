@@ -1,10 +1,10 @@
 """Descriptors -> the nearest neighbours of every row.
 
 Order is defined: larger similarity first, equal ones by smaller place. A row is never its own neighbour; it is dropped
-by its number, not by its place in the list (with duplicates it need not be first). Up to 512 rows, and without the
-kernels, similarities are compared in float64, rounded to a multiple of 2^-40 so that rounding errors cannot order what
-is equal; beyond, in float64 rounded to float32, where the similarity of a pair has the same bits whichever of the two
-asks, on every instruction set of the kernels.
+by its number, not by its place in the list (with duplicates it need not be first). Up to 2,048 rows similarities are
+compared in float64, rounded to a multiple of 2^-40 so that rounding errors cannot order what is equal; beyond, in
+float64 rounded to float32, where the similarity of a pair has the same bits whichever of the two asks, on every
+instruction set of the kernels.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputWarning, warn
 from .compiled import instructions
+from .settings import DOUBLE_UP_TO
 from .types import MISSING, ClusteredNeighbors, Graph, Neighbors, StageProgress, even_groups, no_stage_progress
 
-PRODUCT_UP_TO = 512  # rows compared by a float64 product: beyond, the kernels take less time
+PRODUCT_UP_TO = DOUBLE_UP_TO  # rows compared by a float64 product
+MOST_PRODUCTS = 2**30  # of two numbers, beyond which the kernels take less time for so few rows too
 GRID = 2.0**40
 BLOCK_BYTES = 16 * 2**20  # blocks stay in the cache, and their memory is used again
 
@@ -63,7 +65,8 @@ def search_neighbors(
     compiled kernels. Memory beside the result: a copy of the rows and blocks of 16 MiB.
     """
     k = count_neighbors(n_neighbors, members.size)
-    if members.size <= max(PRODUCT_UP_TO, k + 1) or instructions() is None:
+    few = members.size <= max(PRODUCT_UP_TO, k + 1) and members.size**2 * rows.shape[1] <= MOST_PRODUCTS
+    if few or instructions() is None:
         return _multiply_all(rows, members, k, on_progress)
     from .compiled.nearest import search_points
     from .compiled.search import Points
