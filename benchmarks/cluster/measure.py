@@ -57,21 +57,28 @@ def single(folder: Path, neighbors: int) -> None:
     print(json.dumps({"seconds": round(seconds, 1), "cpu": round(cpu, 1), "peak_mib": round(peak)}))
 
 
-def over_partitions(folder: Path, asked: argparse.Namespace) -> dict[str, object]:
-    """The same by the workers of a LocalCluster, of which --kill kills one in each of these stages."""
-    from fewlabels.cluster.dask_engine import local_engine
-    from fewlabels.cluster.engine import InProcess
-    from fewlabels.cluster.propagate import Task, propagate_parts
+def task_of(folder: Path, asked: argparse.Namespace) -> Any:
+    """A cluster's Task of the same rows."""
+    from fewlabels.cluster.propagate import Task
 
-    labels, killed = np.load(folder / "labels.npy"), []
-    task = Task(
+    return Task(
         source=open_embeddings(folder / "rows.npy"),
-        codes=labels,
+        codes=np.load(folder / "labels.npy"),
         class_names=[str(number) for number in range(CLASSES)],
         settings=GraphSettings(n_neighbors=asked.neighbors),
         out=folder / "out",
         keep=True,
     )
+
+
+def over_partitions(folder: Path, asked: argparse.Namespace) -> dict[str, object]:
+    """The same by the workers of a LocalCluster, of which --kill kills one in each of these stages."""
+    from fewlabels.cluster.dask_engine import local_engine
+    from fewlabels.cluster.engine import InProcess
+    from fewlabels.cluster.propagate import propagate_parts
+
+    killed: list[str] = []
+    task = task_of(folder, asked)
     stages: dict[str, float] = {}
     opened: Any = local_engine(folder, asked.workers, asked.memory << 20)
     if not asked.workers:
